@@ -1,0 +1,173 @@
+//! The host behind the generated bindings, and the exported functions of a component. Only [`crate::plugin!`] uses what
+//! is public here.
+
+use std::cell::OnceCell;
+
+use crate::{Inputs, Outputs, Parameters, Plugin, Tensor};
+
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../wit/v0.1",
+        world: "model-plugin",
+        pub_export_macro: true,
+        export_macro_name: "export",
+        default_bindings_module: "$crate::__component",
+    });
+}
+
+pub use bindings::export;
+pub use bindings::exports;
+pub use bindings::exports::bulkhead::plugin::stage::{Failure, Guest, Parameter, Signature};
+use bindings::bulkhead::plugin::tensors;
+pub use tensors::NamedTensor;
+
+pub fn init<P: Plugin>(plugin: &OnceCell<P>, config: &str) -> Result<Signature, String> {
+    let config = serde_json::from_str(config).map_err(|error| format!("config: {error}"))?;
+    let started = P::init(config).map_err(|error| error.to_string())?;
+    let signature = started.signature();
+    if plugin.set(started).is_err() {
+        return Err("init was called twice".into());
+    }
+    Ok(Signature {
+        inputs: signature.inputs.into_iter().map(tensors::TensorSpec::from).collect(),
+        outputs: signature.outputs.into_iter().map(tensors::TensorSpec::from).collect(),
+    })
+}
+
+pub fn process<P: Plugin>(
+    plugin: &OnceCell<P>,
+    inputs: Vec<NamedTensor>,
+    parameters: Vec<Parameter>,
+) -> Result<Vec<NamedTensor>, Failure> {
+    let plugin = plugin.get().ok_or_else(|| Failure::Internal("process was called before init".into()))?;
+    let parameters = Parameters(parameters.into_iter().map(|p| (p.name, p.value.into())).collect());
+    let outputs = plugin.process(host::from_wire(inputs), &parameters).map_err(Failure::from)?;
+    Ok(host::to_wire(outputs.0))
+}
+
+impl From<crate::TensorSpec> for tensors::TensorSpec {
+    fn from(spec: crate::TensorSpec) -> Self {
+        Self { name: spec.name, datatype: spec.datatype.into(), shape: spec.shape }
+    }
+}
+
+impl From<tensors::TensorSpec> for crate::TensorSpec {
+    fn from(spec: tensors::TensorSpec) -> Self {
+        Self { name: spec.name, datatype: spec.datatype.into(), shape: spec.shape }
+    }
+}
+
+impl From<crate::Failure> for Failure {
+    fn from(failure: crate::Failure) -> Self {
+        match failure {
+            crate::Failure::InvalidInput(text) => Failure::InvalidInput(text),
+            crate::Failure::Unavailable(text) => Failure::Unavailable(text),
+            crate::Failure::Internal(text) => Failure::Internal(text),
+        }
+    }
+}
+
+impl From<bindings::exports::bulkhead::plugin::stage::Value> for crate::Value {
+    fn from(value: bindings::exports::bulkhead::plugin::stage::Value) -> Self {
+        use bindings::exports::bulkhead::plugin::stage::Value;
+        match value {
+            Value::Boolean(v) => crate::Value::Boolean(v),
+            Value::Integer(v) => crate::Value::Integer(v),
+            Value::Number(v) => crate::Value::Number(v),
+            Value::Text(v) => crate::Value::Text(v),
+        }
+    }
+}
+
+macro_rules! datatypes {
+    ($($name:ident)*) => {
+        impl From<crate::Datatype> for tensors::Datatype {
+            fn from(datatype: crate::Datatype) -> Self {
+                match datatype { $(crate::Datatype::$name => tensors::Datatype::$name,)* }
+            }
+        }
+
+        impl From<tensors::Datatype> for crate::Datatype {
+            fn from(datatype: tensors::Datatype) -> Self {
+                match datatype { $(tensors::Datatype::$name => crate::Datatype::$name,)* }
+            }
+        }
+    };
+}
+
+datatypes!(Bool Uint8 Uint16 Uint32 Uint64 Int8 Int16 Int32 Int64 Fp16 Bf16 Fp32 Fp64 Bytes);
+
+/// The imports, as the rest of the SDK names them.
+pub(crate) mod host {
+    use super::bindings::bulkhead::plugin::{assets, graphs, logging};
+    use super::*;
+    use crate::log::Level;
+    use crate::{Datatype, TensorSpec};
+
+    pub(crate) struct Handle(tensors::Tensor);
+
+    impl Handle {
+        pub(crate) fn create(datatype: Datatype, shape: &[u64], data: &[u8]) -> Result<Handle, String> {
+            tensors::Tensor::create(datatype.into(), shape, data).map(Handle)
+        }
+
+        pub(crate) fn describe(&self) -> (Datatype, Vec<u64>, u64) {
+            let description = self.0.describe();
+            (description.datatype.into(), description.shape, description.byte_size)
+        }
+
+        pub(crate) fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>, String> {
+            self.0.read(offset, length)
+        }
+
+        pub(crate) fn reshape(&self, shape: &[u64]) -> Result<Handle, String> {
+            self.0.reshape(shape).map(Handle)
+        }
+    }
+
+    pub(crate) struct OpenGraph(graphs::Graph);
+
+    impl OpenGraph {
+        pub(crate) fn inputs(&self) -> Vec<TensorSpec> {
+            self.0.inputs().into_iter().map(TensorSpec::from).collect()
+        }
+
+        pub(crate) fn outputs(&self) -> Vec<TensorSpec> {
+            self.0.outputs().into_iter().map(TensorSpec::from).collect()
+        }
+
+        pub(crate) fn run(&self, inputs: Inputs) -> Result<Outputs, String> {
+            let outputs = self.0.run(to_wire(inputs.0))?;
+            Ok(Outputs(from_wire(outputs).0))
+        }
+    }
+
+    pub(crate) fn open_graph(name: &str) -> Result<OpenGraph, String> {
+        graphs::Graph::open(name).map(OpenGraph)
+    }
+
+    pub(crate) fn read_asset(path: &str) -> Result<Vec<u8>, String> {
+        assets::read(path)
+    }
+
+    pub(crate) fn log(level: Level, message: &str) {
+        let level = match level {
+            Level::Trace => logging::Level::Trace,
+            Level::Debug => logging::Level::Debug,
+            Level::Info => logging::Level::Info,
+            Level::Warn => logging::Level::Warn,
+            Level::Error => logging::Level::Error,
+        };
+        logging::log(level, message);
+    }
+
+    pub(crate) fn from_wire(tensors: Vec<NamedTensor>) -> Inputs {
+        let named = tensors.into_iter().map(|t| (t.name, Tensor::from_handle(Handle(t.tensor))));
+        Inputs(named.collect())
+    }
+
+    pub(crate) fn to_wire(tensors: Vec<(String, Tensor)>) -> Vec<NamedTensor> {
+        let wire = tensors.into_iter().map(|(name, tensor)| NamedTensor { name, tensor: tensor.handle.0 });
+        wire.collect()
+    }
+}

@@ -1,0 +1,161 @@
+//! What goes into a stage and what comes out of it.
+
+use crate::{Datatype, Tensor, TensorError};
+
+/// A declared input or output; -1 is a dimension that varies from call to call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorSpec {
+    pub name: String,
+    pub datatype: Datatype,
+    pub shape: Vec<i64>,
+}
+
+/// What a stage takes and gives.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Signature {
+    pub inputs: Vec<TensorSpec>,
+    pub outputs: Vec<TensorSpec>,
+}
+
+impl Signature {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an input; -1 in `shape` is a dimension that varies.
+    pub fn input(mut self, name: impl Into<String>, datatype: Datatype, shape: impl Into<Vec<i64>>) -> Self {
+        self.inputs.push(TensorSpec { name: name.into(), datatype, shape: shape.into() });
+        self
+    }
+
+    /// Adds an output; -1 in `shape` is a dimension that varies.
+    pub fn output(mut self, name: impl Into<String>, datatype: Datatype, shape: impl Into<Vec<i64>>) -> Self {
+        self.outputs.push(TensorSpec { name: name.into(), datatype, shape: shape.into() });
+        self
+    }
+}
+
+/// Why a call gave no result. Whose fault it is decides what the client is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// The client can mend it: the text, which it gets to read, says how.
+    InvalidInput(String),
+    /// Nobody's fault, and trying again later may work.
+    Unavailable(String),
+    /// The plugin's own fault. The text goes to the log.
+    Internal(String),
+}
+
+impl Failure {
+    pub fn invalid_input(text: impl Into<String>) -> Self {
+        Failure::InvalidInput(text.into())
+    }
+
+    pub fn unavailable(text: impl Into<String>) -> Self {
+        Failure::Unavailable(text.into())
+    }
+
+    pub fn internal(text: impl Into<String>) -> Self {
+        Failure::Internal(text.into())
+    }
+}
+
+impl From<TensorError> for Failure {
+    fn from(error: TensorError) -> Self {
+        Failure::Internal(error.0)
+    }
+}
+
+/// The named tensors of a call.
+#[derive(Debug, Default)]
+pub struct Inputs(pub(crate) Vec<(String, Tensor)>);
+
+impl Inputs {
+    /// The input of this name. All inputs of the signature are there: an error means that the name is not in it.
+    pub fn get(&self, name: &str) -> Result<&Tensor, Failure> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, t)| t).ok_or_else(|| missing(name))
+    }
+
+    /// Takes the input out, to hand it on as an output without a copy.
+    pub fn take(&mut self, name: &str) -> Result<Tensor, Failure> {
+        let at = self.0.iter().position(|(n, _)| n == name).ok_or_else(|| missing(name))?;
+        Ok(self.0.swap_remove(at).1)
+    }
+}
+
+impl<N: Into<String>, const COUNT: usize> From<[(N, Tensor); COUNT]> for Inputs {
+    fn from(tensors: [(N, Tensor); COUNT]) -> Self {
+        Inputs(tensors.into_iter().map(|(name, tensor)| (name.into(), tensor)).collect())
+    }
+}
+
+fn missing(name: &str) -> Failure {
+    Failure::Internal(format!("the signature has no input \"{name}\""))
+}
+
+/// The named tensors of a result.
+#[derive(Debug, Default)]
+pub struct Outputs(pub(crate) Vec<(String, Tensor)>);
+
+impl Outputs {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn with(mut self, name: impl Into<String>, tensor: Tensor) -> Self {
+        self.0.push((name.into(), tensor));
+        self
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, t)| t)
+    }
+}
+
+/// The value of a request parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Boolean(bool),
+    Integer(i64),
+    Number(f64),
+    Text(String),
+}
+
+/// What the client sent as `parameters` of its request.
+#[derive(Clone, Debug, Default)]
+pub struct Parameters(pub(crate) Vec<(String, Value)>);
+
+impl Parameters {
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v)
+    }
+
+    /// A whole number, or an error that tells the client what was wanted.
+    pub fn integer(&self, name: &str) -> Result<Option<i64>, Failure> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Integer(v)) => Ok(Some(*v)),
+            Some(other) => Err(unexpected(name, "a whole number", other)),
+        }
+    }
+
+    /// A number, whole or not, or an error that tells the client what was wanted.
+    pub fn number(&self, name: &str) -> Result<Option<f64>, Failure> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Integer(v)) => Ok(Some(*v as f64)),
+            Some(Value::Number(v)) => Ok(Some(*v)),
+            Some(other) => Err(unexpected(name, "a number", other)),
+        }
+    }
+}
+
+impl<N: Into<String>, const COUNT: usize> From<[(N, Value); COUNT]> for Parameters {
+    fn from(values: [(N, Value); COUNT]) -> Self {
+        Parameters(values.into_iter().map(|(name, value)| (name.into(), value)).collect())
+    }
+}
+
+fn unexpected(name: &str, wanted: &str, got: &Value) -> Failure {
+    Failure::InvalidInput(format!("parameter \"{name}\" must be {wanted}, not {got:?}"))
+}

@@ -1,0 +1,224 @@
+//! The configuration: one struct with a default for every key. A file and then flags override it; unknown keys and every
+//! mistake are reported together.
+
+mod reader;
+mod units;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use reader::Mistakes;
+use reader::Section;
+pub use units::{format_bytes, format_count, parse_bytes, parse_count, parse_duration};
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// A folder of bundle folders to serve.
+    pub models: Option<PathBuf>,
+    pub listen: Listen,
+    pub http: Http,
+    /// What one call may use, from its first stage to its last.
+    pub call: CallLimits,
+    /// What activating one plugin may use: its `init`, and each trial of it.
+    pub init: CallLimits,
+    pub compute: Compute,
+    /// How long calls that run may go on after a shutdown was asked for.
+    pub grace: Duration,
+    pub log: Log,
+}
+
+/// Addresses to listen on; port 0 takes a free one.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    pub http: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+/// What a client's connection may cost.
+#[derive(Clone, Debug)]
+pub struct Http {
+    pub request_bytes: u64,
+    pub reply_bytes: u64,
+    /// From a connection's first byte to the end of a request's header.
+    pub header_time: Duration,
+    /// From the header to the last byte of the body.
+    pub body_time: Duration,
+    pub connections: usize,
+}
+
+/// What a call may use. Reaching a bound ends the call with an error that names it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallLimits {
+    /// One unit is about one instruction of a plugin, or one multiply-add of a graph.
+    pub fuel: u64,
+    /// Bytes in all linear memories and tables of the call's instances, its tensors, and what its graphs plan to use.
+    pub memory: u64,
+    /// From the start of the first stage.
+    pub time: Duration,
+    /// Bytes that a plugin may log in one call, standard output and error included.
+    pub log: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Compute {
+    pub threads: usize,
+    /// Calls that may be under way at once; each may hold `call.memory`.
+    pub concurrency: usize,
+    /// Calls that may wait for that; more are refused with 503.
+    pub queue: usize,
+    /// How long a call may wait; longer and it is refused with 503.
+    pub queue_time: Duration,
+    /// Bytes of stack that a plugin's calls may nest into.
+    pub stack: u64,
+    /// The largest component that is compiled.
+    pub component_bytes: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// A level, or directives as in `warn,bulkhead=debug`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+impl Default for Config {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Config {
+            models: None,
+            listen: Listen { http: loopback(8000), admin: loopback(8002) },
+            http: Http {
+                request_bytes: 64 * MIB,
+                reply_bytes: 64 * MIB,
+                header_time: Duration::from_secs(30),
+                body_time: Duration::from_secs(60),
+                connections: 16_384,
+            },
+            call: CallLimits {
+                fuel: 10_000_000_000,
+                memory: 256 * MIB,
+                time: Duration::from_secs(10),
+                log: 64 * KIB,
+            },
+            init: CallLimits {
+                fuel: 100_000_000_000,
+                memory: 256 * MIB,
+                time: Duration::from_secs(60),
+                log: 64 * KIB,
+            },
+            compute: Compute {
+                threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
+                concurrency: 32,
+                queue: 1024,
+                queue_time: Duration::from_secs(10),
+                stack: 512 * KIB,
+                component_bytes: 64 * MIB,
+            },
+            grace: Duration::from_secs(20),
+            log: Log { level: "info".into(), format: LogFormat::Text },
+        }
+    }
+}
+
+impl Config {
+    /// The defaults, overridden by a TOML file. A relative path in it starts at the file's folder.
+    pub fn from_file(path: &Path) -> Result<Config, Mistakes> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Mistakes::one(format!("cannot be read: {error}")).named(path))?;
+        let mut config = Config::from_toml(&text).map_err(|mistakes| mistakes.named(path))?;
+        if let (Some(models), Some(folder)) = (&config.models, path.parent()) {
+            config.models = Some(folder.join(models));
+        }
+        Ok(config)
+    }
+
+    pub fn from_toml(text: &str) -> Result<Config, Mistakes> {
+        let mut config = Config::default();
+        let mut file = Section::parse(text)?;
+        file.path("models", &mut config.models);
+        file.section("listen", |s| {
+            s.address("http", &mut config.listen.http);
+            s.address("admin", &mut config.listen.admin);
+        });
+        file.section("http", |s| {
+            s.bytes("request-bytes", 1..=4 << 30, &mut config.http.request_bytes);
+            s.bytes("reply-bytes", 1..=4 << 30, &mut config.http.reply_bytes);
+            s.duration("header-time", &mut config.http.header_time);
+            s.duration("body-time", &mut config.http.body_time);
+            s.number("connections", 1..=1_000_000, &mut config.http.connections);
+        });
+        file.section("call", |s| config.call.read(s));
+        file.section("init", |s| config.init.read(s));
+        file.section("compute", |s| {
+            s.number("threads", 1..=1024, &mut config.compute.threads);
+            s.number("concurrency", 1..=1024, &mut config.compute.concurrency);
+            s.number("queue", 0..=1_000_000, &mut config.compute.queue);
+            s.duration("queue-time", &mut config.compute.queue_time);
+            s.bytes("stack", 64 * KIB..=64 * MIB, &mut config.compute.stack);
+            s.bytes("component-bytes", KIB..=1 << 30, &mut config.compute.component_bytes);
+        });
+        file.section("shutdown", |s| s.duration("grace", &mut config.grace));
+        file.section("log", |s| {
+            s.text("level", &mut config.log.level);
+            s.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)], &mut config.log.format);
+        });
+        file.finish()?;
+        Ok(config)
+    }
+}
+
+impl CallLimits {
+    fn read(&mut self, section: &mut Section) {
+        section.count("fuel", 1..=u64::MAX >> 1, &mut self.fuel);
+        section.bytes("memory", 64 * KIB..=4 << 30, &mut self.memory);
+        section.duration("time", &mut self.time);
+        section.bytes("log", 0..=64 * MIB, &mut self.log);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        let config = Config::from_toml("").unwrap();
+        assert_eq!(config.listen.http.port(), 8000);
+        assert_eq!(config.call, Config::default().call);
+    }
+
+    #[test]
+    fn units_are_human() {
+        let text = "[call]\nfuel = '2.5 G'\nmemory = '64 MiB'\ntime = '1m 30s'\nlog = 4096";
+        let call = Config::from_toml(text).unwrap().call;
+        let limits = CallLimits { fuel: 2_500_000_000, memory: 64 << 20, time: Duration::from_secs(90), log: 4096 };
+        assert_eq!(call, limits);
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_together() {
+        let text = "model = 'x'\n[call]\nfuel = -1\nmemory = '64 Mb/s'\ntimes = '1s'\n[listen]\nhttp = 'here'\n[log]\nformat = 'xml'";
+        let mistakes = Config::from_toml(text).unwrap_err().to_string();
+        for part in [
+            "\"model\" is not a key here",
+            "did you mean \"models\"?",
+            "call.fuel",
+            "call.memory",
+            "\"times\" is not a key here",
+            "listen.http",
+            "log.format",
+        ] {
+            assert!(mistakes.contains(part), "{part} not in:\n{mistakes}");
+        }
+    }
+}

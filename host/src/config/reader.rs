@@ -1,0 +1,162 @@
+//! Reads a TOML table key by key into typed places, and remembers every mistake, unknown keys among them.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::{Table, Value};
+
+use super::units;
+
+/// Everything that is wrong with a configuration, a line each.
+#[derive(Debug, PartialEq)]
+pub struct Mistakes(Vec<String>);
+
+impl Mistakes {
+    pub fn one(text: String) -> Self {
+        Mistakes(vec![text])
+    }
+
+    pub(super) fn named(self, file: &Path) -> Self {
+        Mistakes(self.0.into_iter().map(|mistake| format!("{}: {mistake}", file.display())).collect())
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// A table that is being read: each key is taken out once, and what is left at the end is unknown.
+pub struct Section {
+    name: String,
+    table: Table,
+    known: Vec<&'static str>,
+    mistakes: Vec<String>,
+}
+
+impl Section {
+    pub fn parse(text: &str) -> Result<Section, Mistakes> {
+        let table = text.parse::<Table>().map_err(|error| Mistakes::one(error.to_string().trim_end().into()))?;
+        Ok(Section::new(String::new(), table))
+    }
+
+    fn new(name: String, table: Table) -> Section {
+        Section { name, table, known: Vec::new(), mistakes: Vec::new() }
+    }
+
+    pub fn section(&mut self, key: &'static str, read: impl FnOnce(&mut Section)) {
+        let table = match self.take(key) {
+            None => Table::new(),
+            Some(Value::Table(table)) => table,
+            Some(other) => return self.mistake(key, "a table", &other),
+        };
+        let mut section = Section::new(format!("{}{key}.", self.name), table);
+        read(&mut section);
+        section.note_unknown_keys();
+        self.mistakes.append(&mut section.mistakes);
+    }
+
+    pub fn finish(mut self) -> Result<(), Mistakes> {
+        self.note_unknown_keys();
+        if self.mistakes.is_empty() { Ok(()) } else { Err(Mistakes(self.mistakes)) }
+    }
+
+    pub fn text(&mut self, key: &'static str, place: &mut String) {
+        self.read(key, place, |value| value.as_str().map(str::to_owned).ok_or_else(|| "a text".into()));
+    }
+
+    pub fn path(&mut self, key: &'static str, place: &mut Option<PathBuf>) {
+        self.read(key, place, |value| {
+            value.as_str().map(|text| Some(PathBuf::from(text))).ok_or_else(|| "a folder".into())
+        });
+    }
+
+    pub fn address(&mut self, key: &'static str, place: &mut SocketAddr) {
+        self.read(key, place, |value| {
+            let parsed = value.as_str().and_then(|text| text.parse().ok());
+            parsed.ok_or_else(|| "an address such as \"127.0.0.1:8000\"".into())
+        });
+    }
+
+    pub fn duration(&mut self, key: &'static str, place: &mut Duration) {
+        self.read(key, place, |value| units::parse_duration(value.as_str().unwrap_or_default()));
+    }
+
+    pub fn bytes(&mut self, key: &'static str, range: RangeInclusive<u64>, place: &mut u64) {
+        self.read(key, place, |value| {
+            let bytes = whole(value, units::parse_bytes)?;
+            if range.contains(&bytes) {
+                return Ok(bytes);
+            }
+            let (low, high) = (units::format_bytes(*range.start()), units::format_bytes(*range.end()));
+            Err(format!("a size from {low} to {high}"))
+        });
+    }
+
+    pub fn count(&mut self, key: &'static str, range: RangeInclusive<u64>, place: &mut u64) {
+        self.read(key, place, |value| {
+            let count = whole(value, units::parse_count)?;
+            if range.contains(&count) { Ok(count) } else { Err("a count of at least 1".into()) }
+        });
+    }
+
+    pub fn number(&mut self, key: &'static str, range: RangeInclusive<usize>, place: &mut usize) {
+        self.read(key, place, |value| {
+            let number = value.as_integer().and_then(|n| usize::try_from(n).ok());
+            let number = number.filter(|n| range.contains(n));
+            number.ok_or_else(|| format!("a whole number from {} to {}", range.start(), range.end()))
+        });
+    }
+
+    pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)], place: &mut T) {
+        self.read(key, place, |value| {
+            let chosen = choices.iter().find(|(name, _)| value.as_str() == Some(name));
+            let names = || choices.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ");
+            chosen.map(|(_, choice)| *choice).ok_or_else(names)
+        });
+    }
+
+    fn read<T>(&mut self, key: &'static str, place: &mut T, parse: impl FnOnce(&Value) -> Result<T, String>) {
+        let Some(value) = self.take(key) else { return };
+        match parse(&value) {
+            Ok(parsed) => *place = parsed,
+            Err(wanted) => self.mistake(key, &wanted, &value),
+        }
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<Value> {
+        self.known.push(key);
+        self.table.remove(key)
+    }
+
+    fn mistake(&mut self, key: &str, wanted: &str, got: &Value) {
+        self.mistakes.push(format!("{}{key} must be {wanted}, not {got}", self.name));
+    }
+
+    fn note_unknown_keys(&mut self) {
+        for key in self.table.keys() {
+            let nearest = self.known.iter().find(|known| known.starts_with(key.as_str()) || key.starts_with(*known));
+            let hint = match nearest {
+                Some(nearest) => format!("did you mean \"{nearest}\"?"),
+                None => format!("known are {}", self.known.join(", ")),
+            };
+            let place = if self.name.is_empty() { "top level" } else { self.name.trim_end_matches('.') };
+            self.mistakes.push(format!("{place}: \"{key}\" is not a key here; {hint}"));
+        }
+    }
+}
+
+/// A number as it is, or a text with a unit.
+fn whole(value: &Value, parse: impl FnOnce(&str) -> Result<u64, String>) -> Result<u64, String> {
+    match value {
+        Value::Integer(number) => parse(&number.to_string()),
+        Value::String(text) => parse(text),
+        _ => parse(""),
+    }
+}

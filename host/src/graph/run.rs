@@ -1,0 +1,79 @@
+//! Runs a graph: check the inputs, charge the price, evaluate operator by operator with an eye on the clock.
+
+use std::sync::Arc;
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::plan::{SimpleState, eval};
+
+use super::convert::{self, ResultBytes};
+use super::{Graph, GraphError};
+use crate::tensor::{self, NamedTensors, Tensor as NamedTensor, TensorSpec};
+use crate::tenant::{Budget, Exceeded};
+
+impl Graph {
+    /// Holds its thread until the result is there, a limit is reached, or an operator fails.
+    pub fn run(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<NamedTensors, GraphError> {
+        let inputs = tensor::arrange(&self.signature.inputs, inputs)?;
+        let sizes = self.sizes(&inputs);
+        let price = self.prices.price(&sizes, || self.symbol_values(&sizes)).map_err(failed)?;
+        budget.charge_fuel(price.fuel)?;
+        budget.charge_memory(price.memory)?;
+        let result = self.evaluate(inputs, budget);
+        budget.release_memory(price.memory);
+        result?.into_iter().zip(&self.signature.outputs).map(|(value, spec)| output(value, spec, budget)).collect()
+    }
+
+    fn evaluate(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<TVec<TValue>, GraphError> {
+        let to_tract = |(_, tensor): (Arc<str>, NamedTensor)| convert::to_tract(&tensor).map(Tensor::into_tvalue);
+        let inputs: TVec<TValue> = inputs.into_iter().map(to_tract).collect::<TractResult<_>>().map_err(failed)?;
+        let mut state = SimpleState::new(&self.plan).map_err(failed)?;
+        let result = state.run_plan_with_eval(inputs, |context, state, node, inputs| -> TractResult<TVec<TValue>> {
+            budget.check_time()?;
+            eval(context, state, node, inputs)
+        });
+        result.map_err(|error| match error.downcast_ref::<Exceeded>() {
+            Some(exceeded) => GraphError::Exceeded(*exceeded),
+            None => failed(error),
+        })
+    }
+
+    /// The sizes of the dimensions that vary, in the order of inputs and dimensions.
+    fn sizes(&self, inputs: &NamedTensors) -> Vec<i64> {
+        let of_input = |(symbols, (_, tensor)): (&Vec<Option<Symbol>>, &(Arc<str>, NamedTensor))| {
+            let sizes = symbols.iter().zip(tensor.shape().to_vec());
+            sizes.filter(|(symbol, _)| symbol.is_some()).map(|(_, size)| size as i64).collect::<Vec<i64>>()
+        };
+        self.symbols.iter().zip(inputs).flat_map(of_input).collect()
+    }
+
+    fn symbol_values(&self, sizes: &[i64]) -> SymbolValues {
+        let mut values = SymbolValues::default();
+        for (symbol, size) in self.symbols.iter().flatten().flatten().zip(sizes) {
+            values.set(symbol, *size);
+        }
+        values
+    }
+}
+
+fn failed(error: TractError) -> GraphError {
+    GraphError::Failed(format!("{error:#}"))
+}
+
+fn output(value: TValue, spec: &TensorSpec, budget: &Budget) -> Result<(Arc<str>, NamedTensor), GraphError> {
+    let value = value.into_arc_tensor();
+    let value = if value.datum_type() == DatumType::TDim {
+        Arc::new(value.cast_to::<i64>().map_err(failed)?.into_owned())
+    } else {
+        value
+    };
+    let datatype = convert::datatype(value.datum_type()).filter(|datatype| *datatype == spec.datatype);
+    let datatype = datatype.ok_or_else(|| GraphError::Output {
+        name: spec.name.to_string(),
+        element: format!("{:?}", value.datum_type()),
+        declared: spec.datatype,
+    })?;
+    let shape = value.shape().iter().map(|dimension| *dimension as u64).collect();
+    let bytes = budget.hold(ResultBytes(value))?;
+    let tensor = NamedTensor::new(datatype, shape, bytes).map_err(|error| GraphError::Failed(error.to_string()))?;
+    Ok((spec.name.clone(), tensor))
+}

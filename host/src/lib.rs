@@ -1,0 +1,14 @@
+//! Bulkhead serves models with other people's code around them, and nobody on board can sink the ship.
+//!
+//! The modules below are layers: each uses only those above it in this list. `docs/architecture.md` is the map.
+
+pub mod tensor;
+pub mod config;
+pub mod telemetry;
+pub mod tenant;
+pub mod graph;
+pub mod sandbox;
+pub mod schedule;
+pub mod pipeline;
+pub mod catalog;
+pub mod bundle;

@@ -1,0 +1,156 @@
+//! Fits stages together: every tensor that a stage wants must come from an earlier stage or from the client, with the
+//! right datatype and shape.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Pipeline, Runner, Source, Stage};
+use crate::config::CallLimits;
+use crate::telemetry::Metrics;
+use crate::tensor::{Misfit, Signature, TensorSpec};
+
+/// A stage and how its tensors are called in the pipeline.
+pub struct StageSource {
+    pub name: Arc<str>,
+    pub runner: Runner,
+    /// From the name of an input in the stage's signature to the tensor of the pipeline that it takes.
+    pub inputs: BTreeMap<String, String>,
+    /// From the name of an output in the stage's signature to its name in the pipeline.
+    pub outputs: BTreeMap<String, String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("the pipeline has no stage")]
+    Empty,
+    #[error("stage \"{stage}\": the manifest maps \"{name}\", and its signature has: {known}")]
+    UnknownName { stage: Arc<str>, name: String, known: String },
+    #[error(
+        "stage \"{stage}\" wants {wanted}, and nothing before it gives \"{tensor}\"; there are: {available}. Rename with {{ stage = \"{stage}\", inputs = {{ {input} = \"…\" }} }}"
+    )]
+    Missing { stage: Arc<str>, wanted: String, input: Arc<str>, tensor: Arc<str>, available: String },
+    #[error("stage \"{stage}\" does not fit what stage \"{giver}\" gives: {misfit}")]
+    Misfit { stage: Arc<str>, giver: Arc<str>, misfit: Misfit },
+}
+
+/// A tensor of the pipeline while it is being built.
+struct Available {
+    spec: TensorSpec,
+    giver: Arc<str>,
+    slot: usize,
+}
+
+impl Pipeline {
+    pub fn build(
+        model: Arc<str>,
+        version: Arc<str>,
+        sources: Vec<StageSource>,
+        limits: &CallLimits,
+        metrics: &Metrics,
+    ) -> Result<Pipeline, BuildError> {
+        let mut builder = Builder::default();
+        let mut stages = Vec::with_capacity(sources.len());
+        for source in sources {
+            stages.push(builder.add(source)?);
+        }
+        if stages.is_empty() {
+            return Err(BuildError::Empty);
+        }
+        mark_last_uses(&mut stages);
+        let names: Vec<&str> = stages.iter().map(|stage| &*stage.name).collect();
+        let metrics = metrics.model(&model, &version, &names);
+        let signature = Signature { inputs: builder.model_inputs, outputs: builder.last_outputs };
+        Ok(Pipeline { model, version, signature, metrics, limits: limits.clone(), stages, slots: builder.slots })
+    }
+}
+
+#[derive(Default)]
+struct Builder {
+    available: Vec<Available>,
+    model_inputs: Vec<TensorSpec>,
+    last_outputs: Vec<TensorSpec>,
+    slots: usize,
+    has_stage: bool,
+}
+
+impl Builder {
+    fn add(&mut self, source: StageSource) -> Result<Stage, BuildError> {
+        let signature = source.runner.signature();
+        check_names(&source.name, &source.inputs, &signature.inputs)?;
+        check_names(&source.name, &source.outputs, &signature.outputs)?;
+        let wanted: Vec<TensorSpec> = signature.inputs.iter().map(|spec| renamed(spec, &source.inputs)).collect();
+        let given: Vec<TensorSpec> = signature.outputs.iter().map(|spec| renamed(spec, &source.outputs)).collect();
+        if !self.has_stage {
+            self.take_model_inputs(&wanted);
+        }
+        let mut inputs = Vec::with_capacity(wanted.len());
+        for (spec, declared) in wanted.iter().zip(&signature.inputs) {
+            inputs.push(Source { slot: self.find(&source.name, spec, declared)?, last_use: false });
+        }
+        let outputs = given.iter().map(|spec| self.provide(spec.clone(), source.name.clone())).collect();
+        self.last_outputs = given;
+        self.has_stage = true;
+        Ok(Stage { name: source.name, runner: source.runner, inputs, outputs })
+    }
+
+    /// What the first stage wants is what the client sends.
+    fn take_model_inputs(&mut self, wanted: &[TensorSpec]) {
+        for spec in wanted {
+            self.provide(spec.clone(), "the request".into());
+        }
+        self.model_inputs = wanted.to_vec();
+    }
+
+    /// A tensor under a name that was there before takes its place.
+    fn provide(&mut self, spec: TensorSpec, giver: Arc<str>) -> usize {
+        let slot = self.slots;
+        self.slots += 1;
+        self.available.retain(|available| available.spec.name != spec.name);
+        self.available.push(Available { spec, giver, slot });
+        slot
+    }
+
+    fn find(&self, stage: &Arc<str>, wanted: &TensorSpec, declared: &TensorSpec) -> Result<usize, BuildError> {
+        let Some(found) = self.available.iter().find(|available| available.spec.name == wanted.name) else {
+            let available: Vec<String> = self.available.iter().map(|available| available.spec.describe()).collect();
+            return Err(BuildError::Missing {
+                stage: stage.clone(),
+                wanted: declared.describe(),
+                input: declared.name.clone(),
+                tensor: wanted.name.clone(),
+                available: available.join(", "),
+            });
+        };
+        let misfit = |misfit| BuildError::Misfit { stage: stage.clone(), giver: found.giver.clone(), misfit };
+        wanted.accepts(&found.spec).map_err(misfit)?;
+        Ok(found.slot)
+    }
+}
+
+fn renamed(spec: &TensorSpec, names: &BTreeMap<String, String>) -> TensorSpec {
+    let name = names.get(&*spec.name).map_or_else(|| spec.name.clone(), |name| name.as_str().into());
+    TensorSpec { name, ..spec.clone() }
+}
+
+fn check_names(stage: &Arc<str>, names: &BTreeMap<String, String>, specs: &[TensorSpec]) -> Result<(), BuildError> {
+    match names.keys().find(|name| !specs.iter().any(|spec| *spec.name == **name)) {
+        None => Ok(()),
+        Some(name) => {
+            let known = crate::tensor::names(specs);
+            Err(BuildError::UnknownName { stage: stage.clone(), name: name.clone(), known })
+        }
+    }
+}
+
+/// Walks backwards: the first reader seen of a slot is its last in a run. One stage may read a slot twice.
+fn mark_last_uses(stages: &mut [Stage]) {
+    let mut seen = std::collections::HashSet::new();
+    if let Some(last) = stages.last() {
+        seen.extend(last.outputs.iter().copied());
+    }
+    for stage in stages.iter_mut().rev() {
+        for source in stage.inputs.iter_mut().rev() {
+            source.last_use = seen.insert(source.slot);
+        }
+    }
+}

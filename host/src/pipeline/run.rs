@@ -1,0 +1,118 @@
+//! Runs a pipeline: stages in order, one budget for all of them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Pipeline, Runner, Stage};
+use crate::graph::GraphError;
+use crate::sandbox::{CallError, Parameters};
+use crate::schedule::Permit;
+use crate::tensor::{self, Misfit, NamedTensors, Tensor};
+use crate::tenant::{Budget, Exceeded, Limit};
+
+/// A stage gave no result, and the call is over.
+#[derive(Debug, thiserror::Error)]
+#[error("stage \"{stage}\" {error}")]
+pub struct RunError {
+    pub stage: Arc<str>,
+    pub error: StageError,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    #[error(transparent)]
+    Plugin(CallError),
+    #[error(transparent)]
+    Graph(GraphError),
+    #[error(transparent)]
+    Exceeded(Exceeded),
+    #[error("cannot take what came before it: {0}")]
+    Input(Misfit),
+}
+
+impl Pipeline {
+    /// `inputs` are in the order of the signature, and so are the outputs. Holding a permit is the permission to compute.
+    pub async fn run(
+        &self,
+        _permit: &Permit,
+        request: &Arc<str>,
+        inputs: NamedTensors,
+        parameters: &Parameters,
+    ) -> Result<NamedTensors, RunError> {
+        let mut budget = Budget::new(&self.limits);
+        let mut current = self.stages[0].name.clone();
+        let deadline = budget.deadline().into();
+        let timeout = budget.exceeded(Limit::Time);
+        let stages = self.run_stages(request, inputs, parameters, &mut budget, &mut current);
+        let result = match tokio::time::timeout_at(deadline, stages).await {
+            Ok(result) => result,
+            Err(_) => Err(StageError::Exceeded(timeout)),
+        };
+        self.metrics.call_used(budget.usage());
+        result.map_err(|error| RunError { stage: current, error })
+    }
+
+    async fn run_stages(
+        &self,
+        request: &Arc<str>,
+        inputs: NamedTensors,
+        parameters: &Parameters,
+        budget: &mut Budget,
+        current: &mut Arc<str>,
+    ) -> Result<NamedTensors, StageError> {
+        budget.charge_memory(tensor::byte_size(&inputs)).map_err(StageError::Exceeded)?;
+        let mut slots: Vec<Option<Tensor>> = Vec::with_capacity(self.slots);
+        slots.extend(inputs.into_iter().map(|(_, tensor)| Some(tensor)));
+        slots.resize(self.slots, None);
+        for (at, stage) in self.stages.iter().enumerate() {
+            current.clone_from(&stage.name);
+            let started = Instant::now();
+            let inputs = stage.gather(&mut slots).map_err(StageError::Input)?;
+            let outputs = stage.run(request, inputs, parameters, budget).await?;
+            self.metrics.stage_took(at, started.elapsed());
+            for (slot, (_, tensor)) in stage.outputs.iter().zip(outputs) {
+                slots[*slot] = Some(tensor);
+            }
+        }
+        Ok(self.collect(slots))
+    }
+
+    /// The last stage's outputs, under their names in the pipeline.
+    fn collect(&self, mut slots: Vec<Option<Tensor>>) -> NamedTensors {
+        let last = self.stages.last().map_or(&[][..], |stage| &stage.outputs);
+        let named = |(spec, slot): (&tensor::TensorSpec, &usize)| Some((spec.name.clone(), slots[*slot].take()?));
+        self.signature.outputs.iter().zip(last).filter_map(named).collect()
+    }
+}
+
+impl Stage {
+    /// The stage's inputs in the order of its signature: moved at their last use, shared before. Dimensions that vary
+    /// could not be compared when the pipeline was built.
+    fn gather(&self, slots: &mut [Option<Tensor>]) -> Result<NamedTensors, Misfit> {
+        let mut inputs = Vec::with_capacity(self.inputs.len());
+        for (spec, source) in self.runner.signature().inputs.iter().zip(&self.inputs) {
+            let place = &mut slots[source.slot];
+            let tensor = if source.last_use { place.take() } else { place.clone() };
+            let missing = || Misfit::Missing { name: spec.name.clone(), wanted: spec.describe() };
+            let tensor = tensor.ok_or_else(missing)?;
+            spec.check(&tensor)?;
+            inputs.push((spec.name.clone(), tensor));
+        }
+        Ok(inputs)
+    }
+
+    async fn run(
+        &self,
+        request: &Arc<str>,
+        inputs: NamedTensors,
+        parameters: &Parameters,
+        budget: &mut Budget,
+    ) -> Result<NamedTensors, StageError> {
+        match &self.runner {
+            Runner::Plugin(plugin) => {
+                plugin.call(request, inputs, parameters, budget).await.map_err(StageError::Plugin)
+            }
+            Runner::Graph(graph) => graph.run(inputs, budget).map_err(StageError::Graph),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The engine: how components are compiled, where their instances live, and the clock that slices their time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use wasmtime::{Config as EngineConfig, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::EngineError;
+use crate::config::{CallLimits, Config};
+
+/// How long a guest may hold a thread before others get a turn; also how late a deadline is noticed.
+const TIME_SLICE: Duration = Duration::from_millis(5);
+
+/// What the host's calls of one instance may consist of. Real components stay far below: a Rust guest has three core
+/// instances, one memory and two tables.
+const CORE_INSTANCES: u32 = 16;
+const MEMORIES: u32 = 2;
+const TABLES: u32 = 8;
+const TABLE_ELEMENTS: usize = 100_000;
+
+/// Memory that stays mapped between two calls in one slot: a fresh instance then costs a memset, not page faults.
+const MEMORY_KEEP_RESIDENT: usize = 4 << 20;
+const TABLE_KEEP_RESIDENT: usize = 1 << 20;
+const STACK_KEEP_RESIDENT: usize = 64 << 10;
+
+/// The host's part of the stack under a guest: what an import may need while it runs.
+const HOST_STACK: u64 = 512 << 10;
+
+/// Slots beside those of calls, for plugins that are being activated.
+const ACTIVATION_SLOTS: u32 = 4;
+
+/// Compiles plugins and runs them. One for the whole host.
+pub struct Sandbox {
+    pub(super) engine: Engine,
+    pub(super) limits: Limits,
+    ticker: Option<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+}
+
+/// What the sandbox must know of the configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    pub init: CallLimits,
+    pub stack: u64,
+    pub component_bytes: u64,
+}
+
+impl Sandbox {
+    pub fn new(config: &Config) -> Result<Sandbox, EngineError> {
+        let engine = Engine::new(&engine_config(config)).map_err(EngineError::new)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let ticker = start_ticker(engine.clone(), stop.clone())?;
+        let limits = Limits {
+            init: config.init.clone(),
+            stack: config.compute.stack,
+            component_bytes: config.compute.component_bytes,
+        };
+        Ok(Sandbox { engine, limits, ticker: Some(ticker), stop })
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(ticker) = self.ticker.take() {
+            let _ = ticker.join();
+        }
+    }
+}
+
+/// Advances the epoch once per time slice, so that guests yield and deadlines are noticed.
+fn start_ticker(engine: Engine, stop: Arc<AtomicBool>) -> Result<JoinHandle<()>, EngineError> {
+    let tick = move || {
+        while !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(TIME_SLICE);
+            engine.increment_epoch();
+        }
+    };
+    std::thread::Builder::new().name("epoch".into()).spawn(tick).map_err(|error| EngineError::new(error.into()))
+}
+
+fn engine_config(config: &Config) -> EngineConfig {
+    let mut engine = EngineConfig::new();
+    engine
+        // Component-model async is not used, and switching it off makes calls three times cheaper.
+        .concurrency_support(false)
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(config.compute.stack as usize)
+        .async_stack_size((config.compute.stack + HOST_STACK) as usize)
+        // Results must not depend on the processor that a plugin happens to run on.
+        .wasm_relaxed_simd(true)
+        .relaxed_simd_deterministic(true)
+        .wasm_memory64(false)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
+    engine
+}
+
+/// Slots for as many calls as may be under way, so that an instance is always to be had by who holds a permit.
+fn pool(config: &Config) -> PoolingAllocationConfig {
+    let calls = config.compute.concurrency as u32 + ACTIVATION_SLOTS;
+    let memory = config.call.memory.max(config.init.memory) as usize;
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(calls)
+        .total_core_instances(calls * CORE_INSTANCES)
+        .total_memories(calls * MEMORIES)
+        .total_tables(calls * TABLES)
+        .total_stacks(calls)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_memories_per_module(MEMORIES)
+        .max_tables_per_module(TABLES)
+        .table_elements(TABLE_ELEMENTS)
+        .max_memory_size(memory)
+        .max_unused_warm_slots(calls)
+        .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
+        .table_keep_resident(TABLE_KEEP_RESIDENT)
+        .async_stack_keep_resident(STACK_KEEP_RESIDENT)
+        // Without it, keeping more than 256 KiB resident makes dropping an instance dearer instead of cheaper.
+        .pagemap_scan(Enabled::Auto);
+    pool
+}

@@ -1,0 +1,98 @@
+//! Why a plugin does not start, or a call of it gave no result.
+
+use wasmtime::Trap;
+
+use crate::tensor::Misfit;
+use crate::tenant::{Capability, Exceeded, Limit};
+
+/// The sandbox itself cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error("the sandbox cannot start: {0}")]
+pub struct EngineError(String);
+
+impl EngineError {
+    pub(super) fn new(error: wasmtime::Error) -> Self {
+        EngineError(format!("{error:#}"))
+    }
+}
+
+/// A plugin cannot be activated. The texts are for whoever made or uploaded the bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum ActivationError {
+    #[error("the component has {bytes} bytes, and {bound} are allowed (compute.component-bytes)")]
+    TooLarge { bytes: u64, bound: u64 },
+    #[error("this is not a WebAssembly component: {0}; build it for wasm32-wasip2")]
+    NotAComponent(String),
+    #[error("it imports {import}, which needs the grant \"{capability}\": add it to `imports` in the manifest")]
+    NotGranted { import: String, capability: Capability },
+    #[error("it imports {import}, which no plugin can have: {reason}")]
+    Forbidden { import: String, reason: &'static str },
+    #[error("it does not export what a stage must: {0}")]
+    NotAStage(String),
+    #[error("its init refused to start: {0}")]
+    InitRefused(String),
+    #[error("its init {0}")]
+    InitFailed(CallError),
+    #[error(
+        "its init kept a handle; tensors, graphs and streams belong to a call: open them in process, and log with the logging import instead of printing"
+    )]
+    KeptHandles,
+    #[error("its signature is not usable: {0}")]
+    Signature(String),
+    #[error("its snapshot could not be made: {0}")]
+    Snapshot(String),
+    #[error("it could not be compiled: {0}")]
+    Compile(String),
+}
+
+/// A call of a plugin gave no result. The texts complete "the stage …".
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error("refused the input: {0}")]
+    InvalidInput(String),
+    #[error("is unavailable: {0}")]
+    Unavailable(String),
+    #[error("failed: {0}")]
+    Internal(String),
+    #[error("{0}")]
+    Exceeded(Exceeded),
+    #[error("trapped: {reason}")]
+    Trap { reason: String },
+    #[error("ended itself with status {0}; a stage returns its result instead")]
+    Exited(i32),
+    #[error("gave a wrong result: {0}")]
+    Output(#[from] Misfit),
+    #[error("could not be run: {0}")]
+    Host(String),
+}
+
+impl CallError {
+    /// Sorts what wasmtime reports into what happened. `bounds` tells the call's limits.
+    pub(super) fn from_wasmtime(error: wasmtime::Error, bounds: &Bounds) -> CallError {
+        if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+            return CallError::Exceeded(*exceeded);
+        }
+        if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+            return CallError::Exited(exit.0);
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => CallError::Exceeded(Exceeded { limit: Limit::Fuel, bound: bounds.fuel }),
+            Some(Trap::StackOverflow) => CallError::Exceeded(Exceeded { limit: Limit::Stack, bound: bounds.stack }),
+            Some(trap) => CallError::Trap { reason: format!("{trap}{}", where_in_wasm(&error)) },
+            None => CallError::Trap { reason: format!("{error:#}") },
+        }
+    }
+}
+
+/// The limits that wasmtime enforces without telling their values.
+pub(super) struct Bounds {
+    pub fuel: u64,
+    pub stack: u64,
+}
+
+/// The innermost function of the guest that has a name.
+fn where_in_wasm(error: &wasmtime::Error) -> String {
+    let frames = error.downcast_ref::<wasmtime::WasmBacktrace>().map(|backtrace| backtrace.frames());
+    let named = frames.into_iter().flatten().find_map(|frame| frame.func_name());
+    named.map(|name| format!(" in {name}")).unwrap_or_default()
+}

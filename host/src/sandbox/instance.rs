@@ -1,0 +1,116 @@
+//! What an instance holds on the host's side while it lives: the call's budget, its handles, its log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::stdio::PluginLog;
+use crate::graph::Graph;
+use crate::tenant::{Budget, Limit};
+
+/// Handles that one call may hold at once. A request has a handful of tensors; a million would cost the host memory.
+const MAX_HANDLES: usize = 10_000;
+
+/// A reference in a table of functions, as wasmtime stores it.
+const TABLE_ELEMENT_BYTES: u64 = 8;
+
+/// What all instances of a plugin share, and none can change.
+pub(super) struct Shared {
+    pub model: Arc<str>,
+    pub stage: Arc<str>,
+    pub assets: BTreeMap<String, Bytes>,
+    pub graphs: BTreeMap<String, Arc<Graph>>,
+}
+
+/// The state behind one instance.
+pub(super) struct State {
+    pub shared: Arc<Shared>,
+    pub budget: Budget,
+    pub handles: ResourceTable,
+    request: Arc<str>,
+    /// Charged for memories and tables, and given back with the instance.
+    instance_bytes: u64,
+    // Most calls neither log nor ask for anything of WASI, and then these are never made.
+    log: Option<PluginLog>,
+    wasi: Option<WasiCtx>,
+}
+
+impl State {
+    pub fn log(&mut self) -> &PluginLog {
+        self.log.get_or_insert_with(|| {
+            let bound = self.budget.exceeded(Limit::Log).bound;
+            PluginLog::new(self.shared.clone(), self.request.clone(), self.budget.log_left(), bound)
+        })
+    }
+}
+
+/// A store for one instance, which holds the budget until [`take_back`].
+pub(super) fn lend(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>, budget: &mut Budget) -> Store<State> {
+    let budget = std::mem::replace(budget, Budget::empty());
+    let (fuel, memory) = (budget.fuel_left(), budget.memory_limit());
+    let mut handles = ResourceTable::new();
+    handles.set_max_capacity(MAX_HANDLES);
+    let (shared, request) = (shared.clone(), request.clone());
+    let state = State { shared, budget, handles, request, instance_bytes: 0, log: None, wasi: None };
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| state);
+    store.set_hostcall_fuel(usize::try_from(memory).unwrap_or(usize::MAX));
+    refuel(&mut store, fuel);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|context| {
+        context.data().budget.check_time()?;
+        Ok(UpdateDeadline::Yield(1))
+    });
+    store
+}
+
+/// Sets what the instance may burn.
+pub(super) fn refuel(store: &mut Store<State>, fuel: u64) {
+    // An error means that the engine does not count fuel, and ours does.
+    let _ = store.set_fuel(fuel);
+}
+
+/// Ends the instance and gives its budget back, less what it used.
+pub(super) fn take_back(mut store: Store<State>, budget: &mut Budget) {
+    let fuel = store.get_fuel().unwrap_or(0);
+    let state = store.data_mut();
+    *budget = std::mem::replace(&mut state.budget, Budget::empty());
+    budget.set_fuel_left(fuel);
+    budget.release_memory(state.instance_bytes);
+    if let Some(log) = &state.log {
+        budget.set_log_left(log.finish());
+    }
+}
+
+impl State {
+    fn grow(&mut self, bytes: u64) -> wasmtime::Result<bool> {
+        self.budget.charge_memory(bytes)?;
+        self.instance_bytes += bytes;
+        Ok(true)
+    }
+}
+
+/// Sums over all memories and tables of the call: wasmtime's own limits count each by itself.
+impl ResourceLimiter for State {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow((desired - current) as u64)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow((desired - current) as u64 * TABLE_ELEMENT_BYTES)
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        if self.wasi.is_none() {
+            self.wasi = Some(super::wasi::closed_context(self.log().clone()));
+        }
+        let ctx = self.wasi.get_or_insert_default();
+        WasiCtxView { ctx, table: &mut self.handles }
+    }
+}

@@ -1,0 +1,51 @@
+//! The sandbox: the only user of wasmtime. A [`Plugin`] is a compiled, initialised component; every call of it runs in an
+//! instance that no other call has touched, within the call's budget.
+
+mod activate;
+mod contract;
+mod engine;
+mod error;
+mod graphs;
+mod instance;
+mod snapshot;
+mod stdio;
+mod wasi;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use activate::{Initialisation, Plugin};
+pub use engine::Sandbox;
+pub use error::{ActivationError, CallError, EngineError};
+
+use crate::graph::Graph;
+use crate::tenant::Grants;
+
+/// A plugin as a bundle describes it, before anything of it has run.
+pub struct PluginSource {
+    /// How log lines name it.
+    pub model: Arc<str>,
+    pub stage: Arc<str>,
+    /// A portable WebAssembly component.
+    pub component: Bytes,
+    /// Given to `init`.
+    pub config: serde_json::Value,
+    pub grants: Grants,
+    /// Files that it may read, by path, if it was granted assets.
+    pub assets: BTreeMap<String, Bytes>,
+    /// Graphs that it may run, by name, if it was granted graphs.
+    pub graphs: BTreeMap<String, Arc<Graph>>,
+}
+
+/// The value of a request parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ParameterValue {
+    Boolean(bool),
+    Integer(i64),
+    Number(f64),
+    Text(String),
+}
+
+pub type Parameters = Vec<(String, ParameterValue)>;

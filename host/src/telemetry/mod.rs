@@ -1,0 +1,125 @@
+//! What the host counts, in Prometheus' format: the only user of the metrics library. Handles for a model are made when
+//! it is activated, so that a request only adds to counters.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder, exponential_buckets,
+};
+
+use crate::tenant::Usage;
+
+/// The outcome of a request that was answered; refusals are counted under their error code.
+pub const OK: &str = "ok";
+
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    stage_seconds: HistogramVec,
+    fuel: HistogramVec,
+    peak_memory: HistogramVec,
+    pub in_flight: IntGauge,
+    pub waiting: IntGauge,
+    pub connections: IntGauge,
+}
+
+/// The counters of one version of a model.
+pub struct ModelMetrics {
+    pub ok: IntCounter,
+    stages: Vec<Histogram>,
+    fuel: Histogram,
+    peak_memory: Histogram,
+}
+
+impl Metrics {
+    pub fn new() -> Result<Metrics, prometheus::Error> {
+        let registry = Registry::new();
+        let metrics = Metrics {
+            requests: IntCounterVec::new(
+                Opts::new("bulkhead_requests_total", "Inference requests by model and outcome: ok, or an error code"),
+                &["model", "outcome"],
+            )?,
+            stage_seconds: histogram(
+                "bulkhead_stage_duration_seconds",
+                "Time in a stage",
+                &["model", "version", "stage"],
+                exponential_buckets(5e-6, 2.5, 16)?,
+            )?,
+            fuel: histogram(
+                "bulkhead_call_fuel",
+                "Fuel that a call burnt in all of its stages",
+                &["model", "version"],
+                exponential_buckets(1e4, 4.0, 12)?,
+            )?,
+            peak_memory: histogram(
+                "bulkhead_call_peak_memory_bytes",
+                "The most memory that a call held at once",
+                &["model", "version"],
+                exponential_buckets(65_536.0, 2.0, 14)?,
+            )?,
+            in_flight: IntGauge::new("bulkhead_calls_in_flight", "Calls that run now")?,
+            waiting: IntGauge::new("bulkhead_calls_waiting", "Calls that wait for a place")?,
+            connections: IntGauge::new("bulkhead_connections", "Open client connections")?,
+            registry,
+        };
+        metrics.register()?;
+        Ok(metrics)
+    }
+
+    fn register(&self) -> Result<(), prometheus::Error> {
+        let build = Gauge::with_opts(
+            Opts::new("bulkhead_build_info", "Always 1; the version is a label")
+                .const_label("version", env!("CARGO_PKG_VERSION")),
+        )?;
+        build.set(1.0);
+        self.registry.register(Box::new(build))?;
+        self.registry.register(Box::new(self.requests.clone()))?;
+        self.registry.register(Box::new(self.stage_seconds.clone()))?;
+        self.registry.register(Box::new(self.fuel.clone()))?;
+        self.registry.register(Box::new(self.peak_memory.clone()))?;
+        self.registry.register(Box::new(self.in_flight.clone()))?;
+        self.registry.register(Box::new(self.waiting.clone()))?;
+        self.registry.register(Box::new(self.connections.clone()))
+    }
+
+    pub fn model(&self, model: &str, version: &str, stages: &[&str]) -> ModelMetrics {
+        let stage = |stage: &&str| self.stage_seconds.with_label_values(&[model, version, stage]);
+        ModelMetrics {
+            ok: self.requests.with_label_values(&[model, OK]),
+            stages: stages.iter().map(stage).collect(),
+            fuel: self.fuel.with_label_values(&[model, version]),
+            peak_memory: self.peak_memory.with_label_values(&[model, version]),
+        }
+    }
+
+    /// Counts a request that was refused. `model` is empty where the client named none that exists: a stranger must not
+    /// be able to make label values.
+    pub fn refused(&self, model: &str, code: &str) {
+        self.requests.with_label_values(&[model, code]).inc();
+    }
+
+    /// Everything, as Prometheus reads it.
+    pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+impl ModelMetrics {
+    pub fn stage_took(&self, stage: usize, time: Duration) {
+        if let Some(histogram) = self.stages.get(stage) {
+            histogram.observe(time.as_secs_f64());
+        }
+    }
+
+    pub fn call_used(&self, usage: Usage) {
+        self.fuel.observe(usage.fuel as f64);
+        self.peak_memory.observe(usage.peak_memory as f64);
+    }
+}
+
+fn histogram(name: &str, help: &str, labels: &[&str], buckets: Vec<f64>) -> Result<HistogramVec, prometheus::Error> {
+    HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)
+}

@@ -1,0 +1,243 @@
+//! What is left of a call's limits. One budget goes through all stages of a call, sandboxed and native, so that a call
+//! costs the same wherever its work is done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::config::{CallLimits, format_bytes, format_count};
+
+/// What a call can run out of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    Fuel,
+    Memory,
+    Time,
+    Stack,
+    Log,
+}
+
+impl Limit {
+    pub fn name(self) -> &'static str {
+        match self {
+            Limit::Fuel => "fuel",
+            Limit::Memory => "memory",
+            Limit::Time => "time",
+            Limit::Stack => "stack",
+            Limit::Log => "log",
+        }
+    }
+
+    /// Where an operator sets it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Limit::Fuel => "call.fuel",
+            Limit::Memory => "call.memory",
+            Limit::Time => "call.time",
+            Limit::Stack => "compute.stack",
+            Limit::Log => "call.log",
+        }
+    }
+}
+
+/// A limit was reached, and the call is over. `bound` in units of fuel, bytes, or milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("reached its {} limit of {}", limit.name(), self.bound_text())]
+pub struct Exceeded {
+    pub limit: Limit,
+    pub bound: u64,
+}
+
+impl Exceeded {
+    fn bound_text(&self) -> String {
+        match self.limit {
+            Limit::Fuel => format_count(self.bound),
+            Limit::Time => humantime::format_duration(Duration::from_millis(self.bound)).to_string(),
+            Limit::Memory | Limit::Stack | Limit::Log => format_bytes(self.bound),
+        }
+    }
+}
+
+/// What a call has used so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    pub fuel: u64,
+    pub peak_memory: u64,
+}
+
+#[derive(Debug)]
+pub struct Budget {
+    limits: CallLimits,
+    fuel: u64,
+    memory: Arc<Meter>,
+    log: u64,
+    deadline: Instant,
+}
+
+/// Counts the bytes of a call. Shared with its tensors, each of which gives back its own when the last of its clones goes.
+#[derive(Debug, Default)]
+struct Meter {
+    used: AtomicU64,
+    peak: AtomicU64,
+}
+
+/// Bytes that are counted for as long as anyone holds them.
+struct Held<B: AsRef<[u8]>> {
+    bytes: B,
+    meter: Arc<Meter>,
+}
+
+impl<B: AsRef<[u8]>> AsRef<[u8]> for Held<B> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+}
+
+impl<B: AsRef<[u8]>> Drop for Held<B> {
+    fn drop(&mut self) {
+        self.meter.used.fetch_sub(self.bytes.as_ref().len() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Budget {
+    /// Time starts now.
+    pub fn new(limits: &CallLimits) -> Budget {
+        Budget {
+            fuel: limits.fuel,
+            memory: Arc::default(),
+            log: limits.log,
+            deadline: Instant::now() + limits.time,
+            limits: limits.clone(),
+        }
+    }
+
+    /// A budget with nothing left, to stand in while the real one is lent to an instance.
+    pub fn empty() -> Budget {
+        let deadline = Instant::now();
+        let limits = CallLimits { fuel: 0, memory: 0, time: Duration::ZERO, log: 0 };
+        Budget { limits, fuel: 0, memory: Arc::default(), log: 0, deadline }
+    }
+
+    pub fn fuel_left(&self) -> u64 {
+        self.fuel
+    }
+
+    /// What a sandboxed instance, which counts by itself, has left over.
+    pub fn set_fuel_left(&mut self, fuel: u64) {
+        self.fuel = fuel.min(self.fuel);
+    }
+
+    pub fn charge_fuel(&mut self, fuel: u64) -> Result<(), Exceeded> {
+        match self.fuel.checked_sub(fuel) {
+            Some(left) => self.fuel = left,
+            None => return Err(self.exceeded(Limit::Fuel)),
+        }
+        Ok(())
+    }
+
+    /// Counts bytes until [`Self::release_memory`].
+    pub fn charge_memory(&self, bytes: u64) -> Result<(), Exceeded> {
+        // A call runs on one thread at a time: nobody charges between the look and the store.
+        let used = self.memory.used.load(Ordering::Relaxed).saturating_add(bytes);
+        if used > self.limits.memory {
+            return Err(self.exceeded(Limit::Memory));
+        }
+        self.memory.used.fetch_add(bytes, Ordering::Relaxed);
+        self.memory.peak.fetch_max(used, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub fn release_memory(&self, bytes: u64) {
+        self.memory.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes for as long as anyone holds them.
+    pub fn hold(&self, bytes: impl AsRef<[u8]> + Send + 'static) -> Result<Bytes, Exceeded> {
+        self.charge_memory(bytes.as_ref().len() as u64)?;
+        Ok(Bytes::from_owner(Held { bytes, meter: self.memory.clone() }))
+    }
+
+    pub fn log_left(&self) -> u64 {
+        self.log
+    }
+
+    pub fn set_log_left(&mut self, bytes: u64) {
+        self.log = bytes.min(self.log);
+    }
+
+    pub fn check_time(&self) -> Result<(), Exceeded> {
+        if Instant::now() < self.deadline { Ok(()) } else { Err(self.exceeded(Limit::Time)) }
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    pub fn exceeded(&self, limit: Limit) -> Exceeded {
+        let bound = match limit {
+            Limit::Fuel => self.limits.fuel,
+            Limit::Memory => self.limits.memory,
+            Limit::Time => self.limits.time.as_millis() as u64,
+            Limit::Log => self.limits.log,
+            // The stack's size belongs to the engine, which reports it.
+            Limit::Stack => 0,
+        };
+        Exceeded { limit, bound }
+    }
+
+    pub fn fuel_limit(&self) -> u64 {
+        self.limits.fuel
+    }
+
+    pub fn memory_limit(&self) -> u64 {
+        self.limits.memory
+    }
+
+    pub fn usage(&self) -> Usage {
+        Usage { fuel: self.limits.fuel - self.fuel, peak_memory: self.memory.peak.load(Ordering::Relaxed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget() -> Budget {
+        Budget::new(&CallLimits { fuel: 100, memory: 1000, time: Duration::from_secs(3600), log: 10 })
+    }
+
+    #[test]
+    fn fuel_runs_out_at_its_bound() {
+        let mut budget = budget();
+        budget.charge_fuel(100).unwrap();
+        assert_eq!(budget.charge_fuel(1), Err(Exceeded { limit: Limit::Fuel, bound: 100 }));
+        assert_eq!(budget.exceeded(Limit::Log).to_string(), "reached its log limit of 10 B");
+        assert_eq!(budget.usage().fuel, 100);
+    }
+
+    #[test]
+    fn memory_is_summed_released_and_its_peak_kept() {
+        let budget = budget();
+        budget.charge_memory(600).unwrap();
+        assert!(budget.charge_memory(401).is_err());
+        assert!(budget.charge_memory(u64::MAX).is_err());
+        budget.release_memory(600);
+        let held = budget.hold(vec![0; 900]).unwrap();
+        let slice = held.slice(10..20);
+        drop(held);
+        assert!(budget.charge_memory(101).is_err(), "a slice keeps the whole alive");
+        drop(slice);
+        budget.charge_memory(1000).unwrap();
+        assert_eq!(budget.usage().peak_memory, 1000);
+    }
+
+    #[test]
+    fn an_instance_cannot_give_back_more_fuel_than_it_had() {
+        let mut budget = budget();
+        budget.charge_fuel(50).unwrap();
+        budget.set_fuel_left(1_000_000);
+        assert_eq!(budget.fuel_left(), 50);
+    }
+}

@@ -1,0 +1,138 @@
+//! Declared inputs and outputs, and whether a tensor or another declaration fits them.
+
+use std::sync::Arc;
+
+use super::{Datatype, NamedTensors, Tensor};
+
+/// A declared input or output; -1 is a dimension that varies from call to call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorSpec {
+    pub name: Arc<str>,
+    pub datatype: Datatype,
+    pub shape: Vec<i64>,
+}
+
+/// What a stage takes and gives.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Signature {
+    pub inputs: Vec<TensorSpec>,
+    pub outputs: Vec<TensorSpec>,
+}
+
+/// How tensors differ from what was declared. The texts name the tensor, what is there and what was wanted.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Misfit {
+    #[error("tensor \"{name}\" is missing; wanted: {wanted}")]
+    Missing { name: Arc<str>, wanted: String },
+    #[error("there is no tensor \"{name}\"; known are: {known}")]
+    Unknown { name: Arc<str>, known: String },
+    #[error("tensor \"{name}\" is given twice")]
+    Twice { name: Arc<str> },
+    #[error("tensor \"{name}\" has datatype {got}, and {wanted} is wanted")]
+    Datatype { name: Arc<str>, got: Datatype, wanted: Datatype },
+    #[error("tensor \"{name}\" has shape {got}, and {wanted} is wanted (-1 is any size)")]
+    Shape { name: Arc<str>, got: String, wanted: String },
+}
+
+impl TensorSpec {
+    pub fn describe(&self) -> String {
+        format!("{} {}{:?}", self.name, self.datatype, self.shape)
+    }
+
+    pub fn check(&self, tensor: &Tensor) -> Result<(), Misfit> {
+        let shape = tensor.shape();
+        let fits = shape.len() == self.shape.len()
+            && shape.iter().zip(&self.shape).all(|(got, wanted)| *wanted < 0 || *got == *wanted as u64);
+        self.compare(tensor.datatype(), fits, || format!("{shape:?}"))
+    }
+
+    /// Whether what `given` promises can be what this wants: dimensions that vary are compared when they are known.
+    pub fn accepts(&self, given: &TensorSpec) -> Result<(), Misfit> {
+        let fits = given.shape.len() == self.shape.len()
+            && given.shape.iter().zip(&self.shape).all(|(got, wanted)| *wanted < 0 || *got < 0 || got == wanted);
+        self.compare(given.datatype, fits, || format!("{:?}", given.shape))
+    }
+
+    fn compare(&self, datatype: Datatype, shape_fits: bool, shape: impl Fn() -> String) -> Result<(), Misfit> {
+        let name = self.name.clone();
+        if datatype != self.datatype {
+            return Err(Misfit::Datatype { name, got: datatype, wanted: self.datatype });
+        }
+        if !shape_fits {
+            return Err(Misfit::Shape { name, got: shape(), wanted: format!("{:?}", self.shape) });
+        }
+        Ok(())
+    }
+}
+
+/// Puts tensors into the order of their declarations: each there once, nothing else, all fitting.
+pub fn arrange(specs: &[TensorSpec], mut tensors: NamedTensors) -> Result<NamedTensors, Misfit> {
+    let mut arranged = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let Some(at) = tensors.iter().position(|(name, _)| *name == spec.name) else {
+            return Err(Misfit::Missing { name: spec.name.clone(), wanted: spec.describe() });
+        };
+        let (_, tensor) = tensors.swap_remove(at);
+        spec.check(&tensor)?;
+        arranged.push((spec.name.clone(), tensor));
+    }
+    match tensors.into_iter().next() {
+        None => Ok(arranged),
+        Some((name, _)) if specs.iter().any(|spec| spec.name == name) => Err(Misfit::Twice { name }),
+        Some((name, _)) => Err(Misfit::Unknown { name, known: names(specs) }),
+    }
+}
+
+/// The names of declared tensors, for a message.
+pub fn names(specs: &[TensorSpec]) -> String {
+    let quoted: Vec<String> = specs.iter().map(|spec| format!("\"{}\"", spec.name)).collect();
+    quoted.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(name: &str, datatype: Datatype, shape: &[i64]) -> TensorSpec {
+        TensorSpec { name: name.into(), datatype, shape: shape.to_vec() }
+    }
+
+    fn fp32(name: &str, shape: &[u64]) -> (Arc<str>, Tensor) {
+        let bytes = vec![0; shape.iter().product::<u64>() as usize * 4];
+        (name.into(), Tensor::new(Datatype::Fp32, shape.to_vec(), bytes.into()).unwrap())
+    }
+
+    #[test]
+    fn arranges_by_declaration() {
+        let specs = [spec("a", Datatype::Fp32, &[-1, 2]), spec("b", Datatype::Fp32, &[])];
+        let arranged = arrange(&specs, vec![fp32("b", &[]), fp32("a", &[3, 2])]).unwrap();
+        assert_eq!(arranged.iter().map(|(n, _)| &**n).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn says_what_does_not_fit() {
+        let specs = [spec("a", Datatype::Fp32, &[-1, 2])];
+        let text = |tensors| arrange(&specs, tensors).unwrap_err().to_string();
+        assert_eq!(text(vec![]), "tensor \"a\" is missing; wanted: a FP32[-1, 2]");
+        assert_eq!(
+            text(vec![fp32("a", &[2])]),
+            "tensor \"a\" has shape [2], and [-1, 2] is wanted (-1 is any size)"
+        );
+        assert_eq!(
+            text(vec![fp32("a", &[1, 2]), fp32("c", &[])]),
+            "there is no tensor \"c\"; known are: \"a\""
+        );
+        assert_eq!(text(vec![fp32("a", &[1, 2]), fp32("a", &[1, 2])]), "tensor \"a\" is given twice");
+        let bytes = vec![("a".into(), Tensor::byte_string(b"x"))];
+        assert_eq!(text(bytes), "tensor \"a\" has datatype BYTES, and FP32 is wanted");
+    }
+
+    #[test]
+    fn promises_are_compared_where_they_are_known() {
+        let wanted = spec("x", Datatype::Fp32, &[-1, 3, 8]);
+        assert!(wanted.accepts(&spec("x", Datatype::Fp32, &[1, -1, 8])).is_ok());
+        assert!(wanted.accepts(&spec("x", Datatype::Fp32, &[1, 3, 9])).is_err());
+        assert!(wanted.accepts(&spec("x", Datatype::Fp32, &[3, 8])).is_err());
+        assert!(wanted.accepts(&spec("x", Datatype::Fp64, &[-1, 3, 8])).is_err());
+    }
+}
