@@ -12,3 +12,6 @@ pub mod schedule;
 pub mod pipeline;
 pub mod catalog;
 pub mod bundle;
+pub mod api;
+pub mod host;
+pub mod cli;

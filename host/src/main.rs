@@ -1,1 +1,7 @@
-fn main(){}
+//! The `bulkhead` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bulkhead::cli::main()
+}

@@ -1,10 +1,9 @@
 //! From the bytes of an ONNX file to a planned graph. Dimensions that the file leaves open stay open where tract can plan
 //! around them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use tract_onnx::pb::ModelProto;
+use tract_onnx::pb::{ModelProto, ValueInfoProto, tensor_shape_proto, type_proto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceFact, ShapeFactoid};
 use tract_onnx::tract_hir::internal::{GenericFactoid, TDim};
@@ -14,17 +13,30 @@ use super::price::PriceList;
 use super::{Graph, InputShapes, LoadError};
 use crate::tensor::{Signature, TensorSpec};
 
+/// tract's analysis recurses over expressions of dimensions.
+const LOADER_STACK: usize = 64 << 20;
+
+/// Names of dimensions are parsed recursively; real ones have a handful of letters.
+const MAX_DIMENSION_NAME: usize = 200;
+
 impl Graph {
     /// Loads an ONNX file. Takes long and needs memory for a large one: not for the request path.
     pub fn load_onnx(bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
-        // A strange file can make the loader panic; that is an error of the file, and nothing else has seen the state.
-        catch_unwind(AssertUnwindSafe(|| load(bytes, shapes))).unwrap_or(Err(LoadError::Panicked))
+        // A strange file can make the loader panic or nest deeply. On a thread of its own, which nothing uses after it,
+        // either is only an error of the file.
+        std::thread::scope(|scope| {
+            let loader = std::thread::Builder::new().name("load-graph".into()).stack_size(LOADER_STACK);
+            let loader = loader.spawn_scoped(scope, || load(bytes, shapes));
+            let loader = loader.map_err(|error| LoadError::Plan(format!("no thread to load it on: {error}")))?;
+            loader.join().unwrap_or(Err(LoadError::Panicked))
+        })
     }
 }
 
 fn load(mut bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
     let proto = tract_onnx::onnx().proto_model_for_read(&mut bytes);
     let proto = proto.map_err(|error| LoadError::Unreadable(format!("{error:#}")))?;
+    preflight(&proto)?;
     // What a file says of inner shapes can contradict what it computes; then its word for them is not taken.
     let model = match plan(&proto, shapes, shapes.is_empty()) {
         Err(LoadError::Plan(_)) if shapes.is_empty() => plan(&proto, shapes, false)?,
@@ -36,9 +48,39 @@ fn load(mut bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
         inputs: specs("input", &names.inputs, model.input_outlets(), &model)?,
         outputs: specs("output", &names.outputs, model.output_outlets(), &model)?,
     };
-    let plan = model.into_runnable().map_err(planning)?;
+    // One thread: requests are what runs in parallel.
+    let options = RunOptions { executor: Some(multithread::Executor::SingleThread), ..RunOptions::default() };
+    let plan = model.into_runnable_with_options(&options).map_err(planning)?;
     let prices = PriceList::of(&plan, &symbols).map_err(planning)?;
     Ok(Graph { signature, plan, symbols, prices })
+}
+
+/// Refuses what tract would follow out of the file, or into the ground.
+fn preflight(proto: &ModelProto) -> Result<(), LoadError> {
+    let Some(graph) = &proto.graph else { return Err(LoadError::Unreadable("it holds no graph".into())) };
+    if let Some(tensor) = graph.initializer.iter().find(|tensor| !tensor.external_data.is_empty()) {
+        let name = &tensor.name;
+        return Err(LoadError::Unreadable(format!("weight \"{name}\" lies in another file; save the model in one")));
+    }
+    let values = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
+    for name in values.flat_map(dimension_names) {
+        if name.len() > MAX_DIMENSION_NAME {
+            let length = name.len();
+            return Err(LoadError::Unreadable(format!(
+                "a dimension's name has {length} letters, and {MAX_DIMENSION_NAME} are allowed"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn dimension_names(value: &ValueInfoProto) -> impl Iterator<Item = &str> {
+    let tensor = value.r#type.as_ref().and_then(|kind| kind.value.as_ref()).map(|type_proto::Value::TensorType(t)| t);
+    let dims = tensor.and_then(|tensor| tensor.shape.as_ref()).into_iter().flat_map(|shape| &shape.dim);
+    dims.filter_map(|dim| match &dim.value {
+        Some(tensor_shape_proto::dimension::Value::DimParam(name)) => Some(name.as_str()),
+        _ => None,
+    })
 }
 
 fn planning(error: TractError) -> LoadError {

@@ -1,5 +1,6 @@
 //! Runs a graph: check the inputs, charge the price, evaluate operator by operator with an eye on the clock.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
@@ -18,7 +19,9 @@ impl Graph {
         let price = self.prices.price(&sizes, || self.symbol_values(&sizes)).map_err(failed)?;
         budget.charge_fuel(price.fuel)?;
         budget.charge_memory(price.memory)?;
-        let result = self.evaluate(inputs, budget);
+        // Data of clients can make an operator panic: an index beyond a table, say. The state of the run goes with it.
+        let result = catch_unwind(AssertUnwindSafe(|| self.evaluate(inputs, budget)));
+        let result = result.unwrap_or_else(|_| Err(GraphError::Failed("an operator panicked on these inputs".into())));
         budget.release_memory(price.memory);
         result?.into_iter().zip(&self.signature.outputs).map(|(value, spec)| output(value, spec, budget)).collect()
     }

@@ -30,6 +30,18 @@ pub enum StageError {
     Input(Misfit),
 }
 
+impl StageError {
+    /// The limit that was reached, wherever in the stage it was.
+    pub fn exceeded(&self) -> Option<&Exceeded> {
+        match self {
+            StageError::Plugin(CallError::Exceeded(exceeded))
+            | StageError::Graph(GraphError::Exceeded(exceeded))
+            | StageError::Exceeded(exceeded) => Some(exceeded),
+            _ => None,
+        }
+    }
+}
+
 impl Pipeline {
     /// `inputs` are in the order of the signature, and so are the outputs. Holding a permit is the permission to compute.
     pub async fn run(

@@ -62,8 +62,6 @@ pub enum CallError {
     Exited(i32),
     #[error("gave a wrong result: {0}")]
     Output(#[from] Misfit),
-    #[error("could not be run: {0}")]
-    Host(String),
 }
 
 impl CallError {

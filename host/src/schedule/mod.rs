@@ -90,28 +90,7 @@ impl Compute {
     }
 
     /// Runs `work` on a compute thread. When the caller goes away, the work is dropped at its next yield.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        permit: Permit,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Panicked> {
-        self.spawn(async move {
-            let result = work.await;
-            drop(permit);
-            result
-        })
-        .await
-    }
-
-    /// Runs work that belongs to no call: activation.
-    pub async fn run_unqueued<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Panicked> {
-        self.spawn(work).await
-    }
-
-    async fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, Panicked> {
+    pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, Panicked> {
         let Some(runtime) = &self.runtime else { return Err(Panicked) };
         let task = runtime.spawn(work);
         let _abort = AbortOnDrop(task.abort_handle());

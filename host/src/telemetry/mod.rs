@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder, exponential_buckets,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+    exponential_buckets,
 };
 
 use crate::tenant::Usage;
+
+pub use prometheus::{Error as MetricsError, IntGauge as Gauge};
 
 /// The outcome of a request that was answered; refusals are counted under their error code.
 pub const OK: &str = "ok";
@@ -19,9 +21,9 @@ pub struct Metrics {
     stage_seconds: HistogramVec,
     fuel: HistogramVec,
     peak_memory: HistogramVec,
-    pub in_flight: IntGauge,
-    pub waiting: IntGauge,
-    pub connections: IntGauge,
+    pub in_flight: Gauge,
+    pub waiting: Gauge,
+    pub connections: Gauge,
 }
 
 /// The counters of one version of a model.
@@ -33,7 +35,7 @@ pub struct ModelMetrics {
 }
 
 impl Metrics {
-    pub fn new() -> Result<Metrics, prometheus::Error> {
+    pub fn new() -> Result<Metrics, MetricsError> {
         let registry = Registry::new();
         let metrics = Metrics {
             requests: IntCounterVec::new(
@@ -58,21 +60,21 @@ impl Metrics {
                 &["model", "version"],
                 exponential_buckets(65_536.0, 2.0, 14)?,
             )?,
-            in_flight: IntGauge::new("bulkhead_calls_in_flight", "Calls that run now")?,
-            waiting: IntGauge::new("bulkhead_calls_waiting", "Calls that wait for a place")?,
-            connections: IntGauge::new("bulkhead_connections", "Open client connections")?,
+            in_flight: Gauge::new("bulkhead_calls_in_flight", "Calls that run now")?,
+            waiting: Gauge::new("bulkhead_calls_waiting", "Calls that wait for a place")?,
+            connections: Gauge::new("bulkhead_connections", "Open client connections")?,
             registry,
         };
         metrics.register()?;
         Ok(metrics)
     }
 
-    fn register(&self) -> Result<(), prometheus::Error> {
+    fn register(&self) -> Result<(), MetricsError> {
         let build = Gauge::with_opts(
             Opts::new("bulkhead_build_info", "Always 1; the version is a label")
                 .const_label("version", env!("CARGO_PKG_VERSION")),
         )?;
-        build.set(1.0);
+        build.set(1);
         self.registry.register(Box::new(build))?;
         self.registry.register(Box::new(self.requests.clone()))?;
         self.registry.register(Box::new(self.stage_seconds.clone()))?;
@@ -100,7 +102,7 @@ impl Metrics {
     }
 
     /// Everything, as Prometheus reads it.
-    pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+    pub fn render(&self) -> Result<Vec<u8>, MetricsError> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
@@ -120,6 +122,6 @@ impl ModelMetrics {
     }
 }
 
-fn histogram(name: &str, help: &str, labels: &[&str], buckets: Vec<f64>) -> Result<HistogramVec, prometheus::Error> {
+fn histogram(name: &str, help: &str, labels: &[&str], buckets: Vec<f64>) -> Result<HistogramVec, MetricsError> {
     HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)
 }

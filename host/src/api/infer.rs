@@ -1,0 +1,158 @@
+//! An inference request over HTTP, as one recipe.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Request, Response, header};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+
+use super::App;
+use super::path::ModelPath;
+use super::refusal::{Problem, Refusal};
+use super::wire::{self, InferRequest};
+use crate::pipeline::Pipeline;
+use crate::tensor::{self, NamedTensors};
+
+impl App {
+    /// Answers an inference request; a refusal is logged and counted here, once.
+    pub(super) async fn infer(&self, path: &ModelPath, request_id: &Arc<str>, request: Request<Body>) -> Response<Body> {
+        let pipeline = self.catalog.find(&path.model, path.version.as_deref()).map_err(Problem::from);
+        let model = pipeline.as_ref().ok().map(|pipeline| pipeline.model.clone());
+        let answer = async { self.answer(pipeline?, request_id, request).await };
+        match answer.await {
+            Ok(body) => json_response(body),
+            Err(problem) => {
+                let refusal = Refusal { request: request_id.clone(), model, problem };
+                let code = refusal.problem.row().1;
+                self.metrics.refused(refusal.model.as_deref().unwrap_or_default(), code);
+                refusal.log();
+                refusal.into_response()
+            }
+        }
+    }
+
+    async fn answer(&self, pipeline: Arc<Pipeline>, id: &Arc<str>, request: Request<Body>) -> Result<Vec<u8>, Problem> {
+        let (head, body) = request.into_parts();
+        let body = self.read_body(&head.headers, body).await?;
+        let format = BodyFormat::of(&head.headers, &body);
+        let permit = self.compute.admit().await?;
+        let (id, reply_bytes) = (id.clone(), self.http.reply_bytes);
+        let work = async move {
+            let request = format.decode(&body, &pipeline)?;
+            let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
+            check_outputs(&pipeline, request.outputs.as_deref())?;
+            let outputs = pipeline.run(&permit, &id, inputs, &request.parameters).await?;
+            let outputs = select(outputs, request.outputs.as_deref());
+            let (model, version) = (&pipeline.model, &pipeline.version);
+            let body = wire::encode_json(model, version, request.id.as_deref(), &outputs, reply_bytes)?;
+            pipeline.metrics.ok.inc();
+            Ok(body)
+        };
+        self.compute.run(work).await?
+    }
+
+    /// The whole body, within its bounds of size and time.
+    async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+        let bound = self.http.request_bytes;
+        let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > bound) {
+            return Err(Problem::BodyTooLarge { bound });
+        }
+        let waited = self.http.body_time;
+        let collected = tokio::time::timeout(waited, collect(body, bound)).await;
+        collected.unwrap_or(Err(Problem::BodyTooSlow { waited }))
+    }
+}
+
+async fn collect(mut body: Body, bound: u64) -> Result<Bytes, Problem> {
+    let mut whole = Bytes::new();
+    let mut parts = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Problem::BodyTorn)?.into_data() else { continue };
+        if (whole.len() + parts.len() + data.len()) as u64 > bound {
+            return Err(Problem::BodyTooLarge { bound });
+        }
+        // Most bodies come in one piece, and need no copy.
+        if whole.is_empty() && parts.is_empty() {
+            whole = data;
+            continue;
+        }
+        parts.extend_from_slice(&std::mem::take(&mut whole));
+        parts.extend_from_slice(&data);
+    }
+    Ok(if parts.is_empty() { whole } else { parts.freeze() })
+}
+
+/// How the body is to be read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum BodyFormat {
+    Json,
+    /// The model's only BYTES input.
+    Raw,
+}
+
+impl BodyFormat {
+    /// By content type. Clients of the protocol often send none, and curl says `x-www-form-urlencoded` unless told
+    /// otherwise; then what begins like an object is JSON.
+    fn of(headers: &HeaderMap, body: &[u8]) -> BodyFormat {
+        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        match essence.to_ascii_lowercase().as_str() {
+            "application/json" => BodyFormat::Json,
+            "" | "application/x-www-form-urlencoded" if body.trim_ascii_start().starts_with(b"{") => BodyFormat::Json,
+            "" => BodyFormat::Json,
+            _ => BodyFormat::Raw,
+        }
+    }
+
+    fn decode(self, body: &[u8], pipeline: &Pipeline) -> Result<InferRequest, Problem> {
+        Ok(match self {
+            BodyFormat::Json => wire::decode_json(body)?,
+            BodyFormat::Raw => wire::decode_raw(body, &pipeline.signature)?,
+        })
+    }
+}
+
+fn check_outputs(pipeline: &Pipeline, wanted: Option<&[String]>) -> Result<(), Problem> {
+    let given = &pipeline.signature.outputs;
+    let unknown = wanted.into_iter().flatten().find(|name| !given.iter().any(|spec| *spec.name == ***name));
+    match unknown {
+        None => Ok(()),
+        Some(output) => Err(Problem::UnknownOutput { output: output.clone(), known: tensor::names(given) }),
+    }
+}
+
+/// The outputs that the client wants, in its order.
+fn select(outputs: NamedTensors, wanted: Option<&[String]>) -> NamedTensors {
+    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else { return outputs };
+    let find = |name: &String| outputs.iter().find(|(given, _)| **given == **name).cloned();
+    wanted.iter().filter_map(find).collect()
+}
+
+pub(super) fn json_response(body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_content_type_decides_and_curl_is_understood() {
+        let format = |content_type: &str, body: &[u8]| {
+            let mut headers = HeaderMap::new();
+            if !content_type.is_empty() {
+                headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
+            }
+            BodyFormat::of(&headers, body)
+        };
+        assert_eq!(format("application/json; charset=utf-8", b"{}"), BodyFormat::Json);
+        assert_eq!(format("", b"{}"), BodyFormat::Json);
+        assert_eq!(format("application/x-www-form-urlencoded", b" {\"inputs\": []}"), BodyFormat::Json);
+        assert_eq!(format("application/x-www-form-urlencoded", b"\x89PNG"), BodyFormat::Raw);
+        assert_eq!(format("image/png", b"{"), BodyFormat::Raw);
+    }
+}

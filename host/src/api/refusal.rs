@@ -1,0 +1,186 @@
+//! The one place where errors become statuses: what the client is told, with which status and code, and what goes to the
+//! log. `docs/status-codes.md` tells the same table to people; a test compares the two.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use serde_json::{Map, Value, json};
+
+use super::wire::{DecodeError, EncodeError};
+use crate::catalog::NotServed;
+use crate::config::format_bytes;
+use crate::pipeline::{RunError, StageError};
+use crate::sandbox::CallError;
+use crate::graph::GraphError;
+use crate::schedule::{NoPlace, Panicked};
+use crate::tenant::{Exceeded, Limit};
+use crate::tensor::Misfit;
+
+/// Why a request was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    #[error("there is nothing at this address")]
+    NoSuchAddress,
+    #[error("this address takes {allowed}")]
+    Method { allowed: &'static str },
+    #[error("the body has more than {} (http.request-bytes)", format_bytes(*.bound))]
+    BodyTooLarge { bound: u64 },
+    #[error("the body did not arrive within {} (http.body-time)", humantime::format_duration(*.waited))]
+    BodyTooSlow { waited: std::time::Duration },
+    #[error("the body broke off")]
+    BodyTorn,
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    NotServed(#[from] NotServed),
+    #[error("{0}")]
+    Inputs(#[from] Misfit),
+    #[error("there is no output \"{output}\"; the model gives: {known}")]
+    UnknownOutput { output: String, known: String },
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
+/// A problem, and the request that had it.
+pub struct Refusal {
+    pub request: Arc<str>,
+    /// Only a model that exists: what a stranger typed goes into no metric.
+    pub model: Option<Arc<str>>,
+    pub problem: Problem,
+}
+
+/// A row of the table: status, code, and after how many seconds another try makes sense.
+type Row = (StatusCode, &'static str, Option<u32>);
+
+impl Problem {
+    pub fn row(&self) -> Row {
+        use StatusCode as S;
+        match self {
+            Problem::NoSuchAddress => (S::NOT_FOUND, "no_such_address", None),
+            Problem::Method { .. } => (S::METHOD_NOT_ALLOWED, "method_not_allowed", None),
+            Problem::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "request_too_large", None),
+            Problem::BodyTooSlow { .. } => (S::REQUEST_TIMEOUT, "request_too_slow", None),
+            Problem::BodyTorn => (S::BAD_REQUEST, "request_torn", None),
+            Problem::Decode(_) => (S::BAD_REQUEST, "malformed_request", None),
+            Problem::Inputs(_) | Problem::UnknownOutput { .. } => (S::BAD_REQUEST, "invalid_input", None),
+            Problem::NotServed(NotServed::UnknownModel { .. }) => (S::NOT_FOUND, "unknown_model", None),
+            Problem::NotServed(NotServed::UnknownVersion { .. }) => (S::NOT_FOUND, "unknown_version", None),
+            Problem::NotServed(NotServed::NotActive { .. }) => (S::SERVICE_UNAVAILABLE, "model_unavailable", None),
+            Problem::NoPlace(NoPlace::Closed) => (S::SERVICE_UNAVAILABLE, "shutting_down", Some(1)),
+            Problem::NoPlace(_) => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
+            Problem::Run(RunError { error, .. }) => stage_row(error),
+            Problem::Panicked(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),
+            Problem::Encode(EncodeError::TooLarge { .. }) => (S::PAYLOAD_TOO_LARGE, "reply_too_large", None),
+            Problem::Encode(EncodeError::NotText { .. }) => (S::NOT_ACCEPTABLE, "not_text", None),
+            Problem::Encode(EncodeError::Json(_)) => (S::INTERNAL_SERVER_ERROR, "internal", None),
+        }
+    }
+
+    /// For the client: what the publisher of a plugin wrote for the log stays in the log.
+    fn told(&self) -> String {
+        let Problem::Run(RunError { stage, error }) = self else { return self.to_string() };
+        let told = match error {
+            StageError::Plugin(CallError::Internal(_)) => "failed; the host's log has the cause".into(),
+            StageError::Plugin(CallError::Trap { .. }) => {
+                "trapped: it ended with an error of its own; the host's log has the cause".into()
+            }
+            StageError::Graph(GraphError::Failed(_)) => "failed on these inputs; the host's log has the cause".into(),
+            other => other.to_string(),
+        };
+        format!("stage \"{stage}\" {told}")
+    }
+
+    fn exceeded(&self) -> Option<&Exceeded> {
+        match self {
+            Problem::Run(RunError { error, .. }) => error.exceeded(),
+            _ => None,
+        }
+    }
+}
+
+fn stage_row(error: &StageError) -> Row {
+    use StatusCode as S;
+    if let Some(exceeded) = error.exceeded() {
+        return match exceeded.limit {
+            Limit::Fuel => (S::INTERNAL_SERVER_ERROR, "limit_fuel", None),
+            Limit::Memory => (S::INTERNAL_SERVER_ERROR, "limit_memory", None),
+            Limit::Time => (S::GATEWAY_TIMEOUT, "limit_time", None),
+            Limit::Stack => (S::INTERNAL_SERVER_ERROR, "limit_stack", None),
+            Limit::Log => (S::INTERNAL_SERVER_ERROR, "limit_log", None),
+        };
+    }
+    match error {
+        StageError::Plugin(CallError::InvalidInput(_)) => (S::BAD_REQUEST, "invalid_input", None),
+        StageError::Plugin(CallError::Unavailable(_)) => (S::SERVICE_UNAVAILABLE, "plugin_unavailable", Some(1)),
+        StageError::Plugin(CallError::Internal(_) | CallError::Exited(_)) => {
+            (S::INTERNAL_SERVER_ERROR, "plugin_failed", None)
+        }
+        StageError::Plugin(CallError::Trap { .. }) => (S::INTERNAL_SERVER_ERROR, "plugin_trap", None),
+        StageError::Plugin(CallError::Output(_)) => (S::INTERNAL_SERVER_ERROR, "plugin_output", None),
+        StageError::Input(_) | StageError::Graph(GraphError::Input(_)) => (S::BAD_REQUEST, "invalid_input", None),
+        StageError::Graph(_) => (S::INTERNAL_SERVER_ERROR, "graph_failed", None),
+        StageError::Plugin(CallError::Exceeded(_)) | StageError::Exceeded(_) => {
+            (S::INTERNAL_SERVER_ERROR, "internal", None)
+        }
+    }
+}
+
+impl Refusal {
+    pub fn into_response(self) -> Response<Body> {
+        let (status, code, retry_after) = self.problem.row();
+        let mut text = self.problem.told();
+        if let (Some(model), Problem::Run(_)) = (&self.model, &self.problem) {
+            text = format!("model \"{model}\": {text}");
+        }
+        if let Some(exceeded) = self.problem.exceeded() {
+            let key = exceeded.limit.key();
+            text = format!("{text}. Send less in one request, or ask the operator to raise {key}");
+        }
+        let mut body = Map::from_iter([
+            ("error".into(), json!(text)),
+            ("code".into(), json!(code)),
+            ("request_id".into(), json!(*self.request)),
+        ]);
+        if let Problem::Run(RunError { stage, .. }) = &self.problem {
+            body.insert("model".into(), json!(self.model.as_deref()));
+            body.insert("stage".into(), json!(**stage));
+        }
+        if let Some(exceeded) = self.problem.exceeded() {
+            body.insert("limit".into(), json!({ "name": exceeded.limit.name(), "value": exceeded.bound }));
+        }
+        let mut response = Response::new(Body::from(Value::Object(body).to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Problem::Method { allowed } = self.problem {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+        }
+        response
+    }
+
+    /// One line for the operator, with the cause that the client was not told.
+    pub fn log(&self) {
+        let (status, code, _) = self.problem.row();
+        let (request, model) = (&*self.request, self.model.as_deref().unwrap_or_default());
+        let stage = match &self.problem {
+            Problem::Run(RunError { stage, .. }) => stage,
+            _ => "",
+        };
+        let (status, cause) = (status.as_u16(), self.problem.to_string());
+        if status >= 500 {
+            tracing::warn!(request, model, stage, status, code, cause, "request failed");
+        } else {
+            tracing::info!(request, model, stage, status, code, cause, "request refused");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Request bodies.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::elements;
+use crate::sandbox::{ParameterValue, Parameters};
+use crate::tensor::{self, Datatype, NamedTensors, Signature, Tensor, TensorError};
+
+/// An inference request, whatever it came as.
+#[derive(Debug)]
+pub struct InferRequest {
+    pub id: Option<String>,
+    pub parameters: Parameters,
+    pub inputs: NamedTensors,
+    /// The outputs that the client wants, in its order; all of them where it named none.
+    pub outputs: Option<Vec<String>>,
+}
+
+/// The body is not a request. The texts tell a client where and how.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error("the body is not JSON of an inference request: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("input \"{input}\" has datatype \"{datatype}\", which there is not; there are: {known}")]
+    Datatype { input: String, datatype: String, known: String },
+    #[error("input \"{input}\" has a dimension of {dimension}; sizes are 0 or more")]
+    Dimension { input: String, dimension: i64 },
+    #[error("input \"{input}\" has no \"data\"")]
+    NoData { input: String },
+    #[error("input \"{input}\": data: {problem}")]
+    Data { input: String, problem: String },
+    #[error("input \"{input}\" {error}")]
+    Tensor { input: String, error: TensorError },
+    #[error("parameter \"{name}\" must be a boolean, a number or a text")]
+    Parameter { name: String },
+    #[error(
+        "the body is given as the model's only BYTES input, and this model's inputs are: {inputs}. Send JSON with content-type application/json"
+    )]
+    NotRaw { inputs: String },
+}
+
+#[derive(Deserialize)]
+struct WireRequest<'a> {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    parameters: BTreeMap<String, serde_json::Value>,
+    #[serde(borrow)]
+    inputs: Vec<WireInput<'a>>,
+    #[serde(default)]
+    outputs: Option<Vec<WireOutput>>,
+}
+
+#[derive(Deserialize)]
+struct WireInput<'a> {
+    name: String,
+    datatype: Cow<'a, str>,
+    shape: Vec<i64>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WireOutput {
+    name: String,
+}
+
+pub fn decode_json(body: &[u8]) -> Result<InferRequest, DecodeError> {
+    let wire: WireRequest = serde_json::from_slice(body)?;
+    let inputs = wire.inputs.into_iter().map(decode_input).collect::<Result<NamedTensors, _>>()?;
+    Ok(InferRequest {
+        id: wire.id,
+        parameters: decode_parameters(wire.parameters)?,
+        inputs,
+        outputs: wire.outputs.map(|outputs| outputs.into_iter().map(|output| output.name).collect()),
+    })
+}
+
+/// The body as it is, for a model that takes one BYTES tensor: a picture, a text, a file.
+pub fn decode_raw(body: &[u8], signature: &Signature) -> Result<InferRequest, DecodeError> {
+    let [input] = &signature.inputs[..] else { return Err(not_raw(signature)) };
+    if input.datatype != Datatype::Bytes {
+        return Err(not_raw(signature));
+    }
+    let ones = vec![1; input.shape.len()];
+    let tensor = Tensor::byte_string(body).reshape(ones);
+    let tensor = tensor.map_err(|error| DecodeError::Tensor { input: input.name.to_string(), error })?;
+    let inputs = vec![(input.name.clone(), tensor)];
+    Ok(InferRequest { id: None, parameters: Vec::new(), inputs, outputs: None })
+}
+
+fn not_raw(signature: &Signature) -> DecodeError {
+    let inputs: Vec<String> = signature.inputs.iter().map(|spec| spec.describe()).collect();
+    DecodeError::NotRaw { inputs: inputs.join(", ") }
+}
+
+fn decode_input(wire: WireInput) -> Result<(Arc<str>, Tensor), DecodeError> {
+    let input = || wire.name.clone();
+    let datatype = Datatype::from_name(&wire.datatype).ok_or_else(|| DecodeError::Datatype {
+        input: input(),
+        datatype: wire.datatype.to_string(),
+        known: Datatype::ALL.map(Datatype::name).join(", "),
+    })?;
+    let mut shape = Vec::with_capacity(wire.shape.len());
+    for dimension in &wire.shape {
+        let size = u64::try_from(*dimension);
+        shape.push(size.map_err(|_| DecodeError::Dimension { input: input(), dimension: *dimension })?);
+    }
+    let count = tensor::element_count(&shape).map_err(|error| DecodeError::Tensor { input: input(), error })?;
+    let data = wire.data.ok_or_else(|| DecodeError::NoData { input: input() })?;
+    let bytes = elements::parse(datatype, count, data.get())
+        .map_err(|problem| DecodeError::Data { input: input(), problem })?;
+    let tensor = Tensor::new(datatype, shape, Bytes::from(bytes));
+    let tensor = tensor.map_err(|error| DecodeError::Tensor { input: input(), error })?;
+    Ok((wire.name.into(), tensor))
+}
+
+fn decode_parameters(wire: BTreeMap<String, serde_json::Value>) -> Result<Parameters, DecodeError> {
+    let mut parameters = Vec::with_capacity(wire.len());
+    for (name, value) in wire {
+        let value = match value {
+            serde_json::Value::Bool(v) => ParameterValue::Boolean(v),
+            serde_json::Value::String(v) => ParameterValue::Text(v),
+            serde_json::Value::Number(v) => match (v.as_i64(), v.as_f64()) {
+                (Some(integer), _) => ParameterValue::Integer(integer),
+                (None, Some(number)) => ParameterValue::Number(number),
+                (None, None) => return Err(DecodeError::Parameter { name }),
+            },
+            _ => return Err(DecodeError::Parameter { name }),
+        };
+        parameters.push((name, value));
+    }
+    Ok(parameters)
+}

@@ -1,0 +1,9 @@
+//! JSON of the Open Inference Protocol, to tensors and back. Numbers go straight from the text into the bytes of a tensor
+//! and from there into the text: no tree of values is built.
+
+mod decode;
+mod elements;
+mod encode;
+
+pub use decode::{DecodeError, InferRequest, decode_json, decode_raw};
+pub use encode::{EncodeError, encode_json};

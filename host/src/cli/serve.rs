@@ -1,0 +1,137 @@
+//! `bulkhead serve`: configuration, logging, the host's life from start to shutdown.
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use tracing_subscriber::EnvFilter;
+
+use crate::api::Shutdown;
+use crate::config::{Config, Log, LogFormat, Mistakes};
+use crate::host::{Host, StartError};
+
+/// The configuration cannot be used.
+const BAD_CONFIGURATION: u8 = 2;
+
+/// Serve models until told to stop
+///
+/// Works without any argument, on loopback: HTTP on port 8000, the operator's port (metrics) on 8002. The addresses
+/// are printed to standard output as one line of JSON once requests can come. SIGTERM or Ctrl-C shuts down: running
+/// requests finish, new ones are not accepted.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  bulkhead serve --models ./models
+  bulkhead serve --config /etc/bulkhead.toml --log-format json
+  bulkhead serve --models ./models --http 127.0.0.1:0     (any free port)")]
+pub struct Serve {
+    /// A folder of bundle folders to serve
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// A TOML file; flags override it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where clients connect [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<SocketAddr>,
+    /// Where the operator connects [default: 127.0.0.1:8002]
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+    /// A level, or directives such as warn,bulkhead=debug [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// [default: text]
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
+    log_format: Option<String>,
+}
+
+impl Serve {
+    pub fn run(self) -> ExitCode {
+        let config = match self.configuration() {
+            Ok(config) => config,
+            Err(mistakes) => return fail(BAD_CONFIGURATION, &mistakes),
+        };
+        if let Err(mistakes) = start_logging(&config.log) {
+            return fail(BAD_CONFIGURATION, &mistakes);
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("io").build();
+        let served = match runtime {
+            Ok(runtime) => runtime.block_on(serve(&config)),
+            Err(error) => return fail(1, &error),
+        };
+        match served {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(1, &error),
+        }
+    }
+
+    fn configuration(self) -> Result<Config, Mistakes> {
+        let mut config = match &self.config {
+            Some(file) => Config::from_file(file)?,
+            None => Config::default(),
+        };
+        config.models = self.models.or(config.models);
+        config.listen.http = self.http.unwrap_or(config.listen.http);
+        config.listen.admin = self.admin.unwrap_or(config.listen.admin);
+        config.log.level = self.log_level.unwrap_or(config.log.level);
+        match self.log_format.as_deref() {
+            Some("json") => config.log.format = LogFormat::Json,
+            Some(_) => config.log.format = LogFormat::Text,
+            None => {}
+        }
+        Ok(config)
+    }
+}
+
+fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("bulkhead: {error}");
+    ExitCode::from(code)
+}
+
+fn start_logging(log: &Log) -> Result<(), Mistakes> {
+    let filter = EnvFilter::try_new(&log.level)
+        .map_err(|error| Mistakes::one(format!("log.level must be a level or directives, not \"{}\": {error}", log.level)))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).init(),
+    }
+    Ok(())
+}
+
+async fn serve(config: &Config) -> Result<(), StartError> {
+    let host = Host::start(config).await?;
+    if let Some(folder) = &config.models {
+        host.load_models(folder).await?;
+    }
+    let shutdown = Shutdown::default();
+    tokio::spawn(shut_down_on_signal(shutdown.clone()));
+    announce(&host);
+    host.serve(shutdown).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// For whoever started us, perhaps with port 0.
+fn announce(host: &Host) {
+    if let Ok((http, admin)) = host.addresses() {
+        let line = serde_json::json!({ "http": http.to_string(), "admin": admin.to_string() });
+        // Nobody may be listening to standard output, and that is fine.
+        let _ = writeln!(std::io::stdout(), "{line}");
+        tracing::info!(%http, %admin, "serving");
+    }
+}
+
+async fn shut_down_on_signal(shutdown: Shutdown) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return tracing::error!("signals cannot be received; kill the process to stop it");
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("shutting down: running requests finish, new ones are not accepted");
+    shutdown.begin();
+}
