@@ -118,7 +118,7 @@ macro_rules! plugin {
                 }
             }
 
-            $crate::__component::export!(Component with_types_in $crate::__component);
+    $crate::__component::export!(Component with_types_in $crate::__component);
         };
     };
 }

@@ -1,11 +1,12 @@
 //! Bulkhead serves models with other people's code around them, and nobody on board can sink the ship.
 //!
-//! The modules below are layers: each uses only those above it in this list. `docs/architecture.md` is the map.
+//! The modules are layers, lowest first: each uses only those above it in this list. A test keeps it so;
+//! `docs/architecture.md` is the map.
 
 pub mod tensor;
 pub mod config;
-pub mod telemetry;
 pub mod tenant;
+pub mod telemetry;
 pub mod graph;
 pub mod sandbox;
 pub mod schedule;

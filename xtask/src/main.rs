@@ -1,1 +1,34 @@
-fn main(){}
+//! `cargo xtask`: everything that one does with this repository besides editing it. Each command does its own set-up.
+
+mod bench;
+mod bundles;
+mod demo;
+mod setup;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// Set-up, demo, tests and benchmarks of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Demo),
+    Test(test::Test),
+    Bench(bench::Bench),
+    Bundles(bundles::Bundles),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Demo(demo) => demo.run(),
+        Command::Test(test) => test.run(),
+        Command::Bench(bench) => bench.run(),
+        Command::Bundles(bundles) => bundles.run(),
+    }
+}

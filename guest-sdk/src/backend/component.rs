@@ -15,10 +15,10 @@ mod bindings {
     });
 }
 
+use bindings::bulkhead::plugin::tensors;
 pub use bindings::export;
 pub use bindings::exports;
 pub use bindings::exports::bulkhead::plugin::stage::{Failure, Guest, Parameter, Signature};
-use bindings::bulkhead::plugin::tensors;
 pub use tensors::NamedTensor;
 
 pub fn init<P: Plugin>(plugin: &OnceCell<P>, config: &str) -> Result<Signature, String> {

@@ -16,10 +16,15 @@ impl Handle {
         let elements = element_count(shape)?;
         match width(datatype) {
             Some(width) if elements.checked_mul(width) != Some(data.len() as u64) => {
-                return Err(format!("shape {shape:?} of {datatype:?} is {elements} elements of {width} bytes, and the data has {} bytes", data.len()));
+                return Err(format!(
+                    "shape {shape:?} of {datatype:?} is {elements} elements of {width} bytes, and the data has {} bytes",
+                    data.len()
+                ));
             }
             None if count_byte_strings(data) != Some(elements) => {
-                return Err(format!("shape {shape:?} of BYTES is {elements} elements, and the data holds another number"));
+                return Err(format!(
+                    "shape {shape:?} of BYTES is {elements} elements, and the data holds another number"
+                ));
             }
             _ => {}
         }
@@ -32,7 +37,8 @@ impl Handle {
 
     pub(crate) fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>, String> {
         let end = offset.checked_add(length).filter(|end| *end <= self.data.len() as u64);
-        let end = end.ok_or_else(|| format!("{length} bytes from {offset} leave a tensor of {} bytes", self.data.len()))?;
+        let end =
+            end.ok_or_else(|| format!("{length} bytes from {offset} leave a tensor of {} bytes", self.data.len()))?;
         Ok(self.data[offset as usize..end as usize].to_vec())
     }
 

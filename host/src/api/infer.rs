@@ -16,7 +16,12 @@ use crate::tensor::{self, NamedTensors};
 
 impl App {
     /// Answers an inference request; a refusal is logged and counted here, once.
-    pub(super) async fn infer(&self, path: &ModelPath, request_id: &Arc<str>, request: Request<Body>) -> Response<Body> {
+    pub(super) async fn infer(
+        &self,
+        path: &ModelPath,
+        request_id: &Arc<str>,
+        request: Request<Body>,
+    ) -> Response<Body> {
         let pipeline = self.catalog.find(&path.model, path.version.as_deref()).map_err(Problem::from);
         let model = pipeline.as_ref().ok().map(|pipeline| pipeline.model.clone());
         let answer = async { self.answer(pipeline?, request_id, request).await };
@@ -55,7 +60,8 @@ impl App {
     /// The whole body, within its bounds of size and time.
     async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
         let bound = self.http.request_bytes;
-        let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > bound) {
             return Err(Problem::BodyTooLarge { bound });
         }

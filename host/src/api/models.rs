@@ -74,7 +74,8 @@ fn describe(app: &App, path: &ModelPath) -> Result<Response<Body>, Problem> {
 
 fn model_metadata(pipeline: &Pipeline, versions: Vec<String>) -> Value {
     let tensors = |specs: &[TensorSpec]| -> Value {
-        let describe = |spec: &TensorSpec| json!({ "name": *spec.name, "datatype": spec.datatype.name(), "shape": spec.shape });
+        let describe =
+            |spec: &TensorSpec| json!({ "name": *spec.name, "datatype": spec.datatype.name(), "shape": spec.shape });
         specs.iter().map(describe).collect()
     };
     let stages: Value = pipeline.stages().map(|(name, kind)| json!({ "name": name, "kind": kind })).collect();
@@ -104,7 +105,9 @@ fn finish(request_id: &str, mut response: Response<Body>) -> Response<Body> {
 /// The client's own, if it is short and plain; else one that is unique in this process.
 fn request_id(request: &Request<Body>) -> Arc<str> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    let plain = |id: &&str| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    let plain = |id: &&str| {
+        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
     let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
     match given {
         Some(id) => id.into(),

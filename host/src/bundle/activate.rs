@@ -86,12 +86,13 @@ impl Activator {
             stage: entry.name.as_str().into(),
             component: file(bundle, &entry.component)?,
             config: json(&entry.config),
+            initialisation: if entry.snapshot { Initialisation::Snapshot } else { Initialisation::EveryCall },
             graphs: if grants.has(Capability::Graphs) { graphs.clone() } else { BTreeMap::new() },
             assets,
             grants,
         };
         let plugin = self.sandbox.activate(source).await.map_err(failed)?;
-        if plugin.initialisation() == Initialisation::EveryCall {
+        if entry.snapshot && plugin.initialisation() == Initialisation::EveryCall {
             tracing::warn!(%model, stage = entry.name, "the component cannot be snapshotted: init runs again in every call");
         }
         Ok(plugin)

@@ -46,6 +46,9 @@ pub struct PluginEntry {
     /// Files of the bundle that it may read.
     #[serde(default)]
     pub assets: Vec<String>,
+    /// Whether calls start from a snapshot of what `init` leaves, or run it again.
+    #[serde(default = "yes")]
+    pub snapshot: bool,
     /// Given to its `init`, as JSON.
     #[serde(default)]
     pub config: toml::Table,
@@ -104,6 +107,10 @@ pub enum ManifestError {
     UnknownImport { plugin: String, import: String, known: String },
     #[error("bundle.toml: the path \"{0}\" must be relative, and stay in the bundle's folder")]
     Path(String),
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Manifest {

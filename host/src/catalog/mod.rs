@@ -75,11 +75,9 @@ impl Catalog {
         };
         match entry {
             Entry::Ready(pipeline) => Ok(pipeline.clone()),
-            Entry::Failed(reason) => Err(NotServed::NotActive {
-                model: name.clone(),
-                version: version.to_string(),
-                reason: reason.clone(),
-            }),
+            Entry::Failed(reason) => {
+                Err(NotServed::NotActive { model: name.clone(), version: version.to_string(), reason: reason.clone() })
+            }
         }
     }
 

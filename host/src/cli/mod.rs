@@ -18,8 +18,12 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     /// Print a script that completes commands and flags in your shell
-    #[command(after_help = "Example:\n  bulkhead completions bash > ~/.local/share/bash-completion/completions/bulkhead")]
-    Completions { shell: clap_complete::Shell },
+    #[command(
+        after_help = "Example:\n  bulkhead completions bash > ~/.local/share/bash-completion/completions/bulkhead"
+    )]
+    Completions {
+        shell: clap_complete::Shell,
+    },
 }
 
 pub fn main() -> ExitCode {

@@ -90,8 +90,9 @@ fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
 }
 
 fn start_logging(log: &Log) -> Result<(), Mistakes> {
-    let filter = EnvFilter::try_new(&log.level)
-        .map_err(|error| Mistakes::one(format!("log.level must be a level or directives, not \"{}\": {error}", log.level)))?;
+    let filter = EnvFilter::try_new(&log.level).map_err(|error| {
+        Mistakes::one(format!("log.level must be a level or directives, not \"{}\": {error}", log.level))
+    })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
@@ -125,7 +126,8 @@ fn announce(host: &Host) {
 
 async fn shut_down_on_signal(shutdown: Shutdown) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return tracing::error!("signals cannot be received; kill the process to stop it");
     };
     tokio::select! {

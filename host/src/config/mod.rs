@@ -104,18 +104,8 @@ impl Default for Config {
                 body_time: Duration::from_secs(60),
                 connections: 16_384,
             },
-            call: CallLimits {
-                fuel: 10_000_000_000,
-                memory: 256 * MIB,
-                time: Duration::from_secs(10),
-                log: 64 * KIB,
-            },
-            init: CallLimits {
-                fuel: 100_000_000_000,
-                memory: 256 * MIB,
-                time: Duration::from_secs(60),
-                log: 64 * KIB,
-            },
+            call: CallLimits { fuel: 10_000_000_000, memory: 256 * MIB, time: Duration::from_secs(10), log: 64 * KIB },
+            init: CallLimits { fuel: 100_000_000_000, memory: 256 * MIB, time: Duration::from_secs(60), log: 64 * KIB },
             compute: Compute {
                 threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
                 concurrency: 32,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tract_onnx::prelude::DatumType;
-use tract_onnx::tract_core::internal::{Datum, TractResult};
 use tract_onnx::tract_core::internal::Tensor as TractTensor;
+use tract_onnx::tract_core::internal::{Datum, TractResult};
 
 use crate::tensor::{Datatype, Tensor};
 

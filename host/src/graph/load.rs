@@ -104,9 +104,7 @@ impl Names {
 
 fn plan(proto: &ModelProto, shapes: &InputShapes, trust_value_info: bool) -> Result<TypedModel, LoadError> {
     let onnx = tract_onnx::onnx().with_ignore_value_info(!trust_value_info);
-    let mut model = onnx
-        .model_for_proto_model(proto)
-        .map_err(|error| LoadError::Unreadable(format!("{error:#}")))?;
+    let mut model = onnx.model_for_proto_model(proto).map_err(|error| LoadError::Unreadable(format!("{error:#}")))?;
     refuse_unknown_operators(&model)?;
     let names = Names::of(proto);
     if let Some(name) = shapes.keys().find(|name| !names.inputs.contains(name)) {

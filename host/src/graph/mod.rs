@@ -9,11 +9,11 @@ mod run;
 use std::collections::BTreeMap;
 
 use tract_onnx::prelude::Symbol;
-use tract_onnx::tract_core::plan::SimplePlan;
 use tract_onnx::tract_core::internal::{TypedFact, TypedOp};
+use tract_onnx::tract_core::plan::SimplePlan;
 
-use crate::tensor::{Datatype, Misfit, Signature};
 use crate::tenant::Exceeded;
+use crate::tensor::{Datatype, Misfit, Signature};
 use price::PriceList;
 
 type Plan = SimplePlan<TypedFact, Box<dyn TypedOp>>;
@@ -39,7 +39,9 @@ pub enum LoadError {
     UnknownOperators(String),
     #[error("the manifest gives a shape to input \"{name}\", and the graph has: {known}")]
     UnknownInput { name: String, known: String },
-    #[error("input \"{name}\" has a rank that the file does not tell: give it one in the manifest, inputs = {{ {name} = [-1, …] }}")]
+    #[error(
+        "input \"{name}\" has a rank that the file does not tell: give it one in the manifest, inputs = {{ {name} = [-1, …] }}"
+    )]
     UnknownRank { name: String },
     #[error("{what} \"{name}\" has element type {element}, which clients cannot exchange")]
     ElementType { what: &'static str, name: String, element: String },
@@ -66,5 +68,4 @@ impl Graph {
     pub fn signature(&self) -> &Signature {
         &self.signature
     }
-
 }

@@ -8,8 +8,8 @@ use tract_onnx::tract_core::plan::{SimpleState, eval};
 
 use super::convert::{self, ResultBytes};
 use super::{Graph, GraphError};
-use crate::tensor::{self, NamedTensors, Tensor as NamedTensor, TensorSpec};
 use crate::tenant::{Budget, Exceeded};
+use crate::tensor::{self, NamedTensors, Tensor as NamedTensor, TensorSpec};
 
 impl Graph {
     /// Holds its thread until the result is there, a limit is reached, or an operator fails.

@@ -7,8 +7,8 @@ use super::{Pipeline, Runner, Stage};
 use crate::graph::GraphError;
 use crate::sandbox::{CallError, Parameters};
 use crate::schedule::Permit;
-use crate::tensor::{self, Misfit, NamedTensors, Tensor};
 use crate::tenant::{Budget, Exceeded, Limit};
+use crate::tensor::{self, Misfit, NamedTensors, Tensor};
 
 /// A stage gave no result, and the call is over.
 #[derive(Debug, thiserror::Error)]

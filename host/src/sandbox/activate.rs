@@ -13,15 +13,16 @@ use super::instance::{self, Shared, State};
 use super::snapshot::Accessors;
 use super::{ActivationError, CallError, Parameters, PluginSource, Sandbox, wasi};
 use crate::config::CallLimits;
-use crate::tensor::{self, NamedTensors, Signature};
 use crate::tenant::{Budget, Grants};
+use crate::tensor::{self, NamedTensors, Signature};
 
 /// How a fresh instance gets to the state that `init` leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initialisation {
     /// It is part of the compiled component.
     Snapshot,
-    /// `init` runs again in every instance: correct, and slow. Some toolchains make components that cannot be snapshotted.
+    /// `init` runs again in every instance: slow, and what a plugin wants that draws random numbers in it. Some toolchains
+    /// make components that cannot be snapshotted, and get this, too.
     EveryCall,
 }
 
@@ -45,21 +46,21 @@ impl Sandbox {
         }
         let wasm = source.component;
         let grants = source.grants;
-        let shared = Arc::new(Shared {
-            model: source.model,
-            stage: source.stage,
-            assets: source.assets,
-            graphs: source.graphs,
-        });
+        let shared =
+            Arc::new(Shared { model: source.model, stage: source.stage, assets: source.assets, graphs: source.graphs });
         let config = source.config.to_string();
         let wizer = Wizer::new();
-        let (signature, initialisation, pre) = match wizer.instrument_component(&wasm) {
-            Ok((context, instrumented)) => {
+        let instrumented = match source.initialisation {
+            Initialisation::Snapshot => wizer.instrument_component(&wasm).ok(),
+            Initialisation::EveryCall => None,
+        };
+        let (signature, initialisation, pre) = match instrumented {
+            Some((context, instrumented)) => {
                 let probe = self.prepare(&instrumented, &grants)?;
                 let (signature, snapshot) = self.initialise(&probe, &shared, &config, Some((&wizer, context))).await?;
                 (signature, Initialisation::Snapshot, self.prepare(&snapshot, &grants)?)
             }
-            Err(_) => {
+            None => {
                 let pre = self.prepare(&wasm, &grants)?;
                 let (signature, _) = self.initialise(&pre, &shared, &config, None).await?;
                 (signature, Initialisation::EveryCall, pre)

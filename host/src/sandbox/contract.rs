@@ -9,8 +9,8 @@ use wasmtime::component::{HasSelf, Linker, Resource};
 use super::instance::State;
 use super::stdio::Level;
 use super::{ActivationError, ParameterValue, Parameters, graphs};
-use crate::tensor::{Datatype, NamedTensors, Signature, Tensor, TensorSpec};
 use crate::tenant::{Capability, Grants};
+use crate::tensor::{Datatype, NamedTensors, Signature, Tensor, TensorSpec};
 
 wasmtime::component::bindgen!({
     path: "../wit/v0.1",
@@ -45,9 +45,9 @@ pub(super) fn link(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Res
 
 pub(super) async fn init(stage: &Stage, store: &mut Store<State>, config: &str) -> wasmtime::Result<InitResult> {
     let signature = stage.bulkhead_plugin_stage().call_init(store, config).await?;
-    Ok(signature.map_err(ActivationError::InitRefused).and_then(|signature| {
-        Ok(Signature { inputs: specs(signature.inputs)?, outputs: specs(signature.outputs)? })
-    }))
+    Ok(signature
+        .map_err(ActivationError::InitRefused)
+        .and_then(|signature| Ok(Signature { inputs: specs(signature.inputs)?, outputs: specs(signature.outputs)? })))
 }
 
 pub(super) type InitResult = Result<Signature, ActivationError>;

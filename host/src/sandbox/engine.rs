@@ -1,7 +1,7 @@
 //! The engine: how components are compiled, where their instances live, and the clock that slices their time.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 

@@ -2,8 +2,8 @@
 
 use wasmtime::Trap;
 
-use crate::tensor::Misfit;
 use crate::tenant::{Capability, Exceeded, Limit};
+use crate::tensor::Misfit;
 
 /// The sandbox itself cannot start.
 #[derive(Debug, thiserror::Error)]

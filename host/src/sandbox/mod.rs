@@ -32,6 +32,8 @@ pub struct PluginSource {
     pub component: Bytes,
     /// Given to `init`.
     pub config: serde_json::Value,
+    /// How each instance gets to the state that `init` leaves.
+    pub initialisation: Initialisation,
     pub grants: Grants,
     /// Files that it may read, by path, if it was granted assets.
     pub assets: BTreeMap<String, Bytes>,

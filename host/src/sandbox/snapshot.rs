@@ -1,7 +1,7 @@
 //! Reads the state that `init` left in an instance, so that a component can be made of it that starts there.
 
-use wasmtime::component::{Instance, Lift, TypedFunc, WasmList};
 use wasmtime::Store;
+use wasmtime::component::{Instance, Lift, TypedFunc, WasmList};
 use wasmtime_wizer::ComponentInstanceState;
 
 use super::instance::State;

@@ -126,13 +126,7 @@ pub fn byte_size(tensors: &NamedTensors) -> u64 {
     tensors.iter().map(|(_, tensor)| tensor.data.len() as u64).sum()
 }
 
-fn check_length(
-    datatype: Datatype,
-    shape: &[u64],
-    elements: u64,
-    width: u64,
-    bytes: usize,
-) -> Result<(), TensorError> {
+fn check_length(datatype: Datatype, shape: &[u64], elements: u64, width: u64, bytes: usize) -> Result<(), TensorError> {
     let expected = elements.saturating_mul(width);
     if expected == bytes as u64 {
         return Ok(());

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use half::{bf16, f16};
-use serde::ser::{Error, SerializeMap, SerializeSeq, Serializer};
 use serde::Serialize;
+use serde::ser::{Error, SerializeMap, SerializeSeq, Serializer};
 
 use crate::tensor::{Datatype, NamedTensors, Tensor};
 
@@ -28,7 +28,8 @@ pub fn encode_json(
     bound: u64,
 ) -> Result<Vec<u8>, EncodeError> {
     for (name, tensor) in outputs {
-        if tensor.datatype() == Datatype::Bytes && tensor.byte_strings().any(|text| std::str::from_utf8(text).is_err()) {
+        if tensor.datatype() == Datatype::Bytes && tensor.byte_strings().any(|text| std::str::from_utf8(text).is_err())
+        {
             return Err(EncodeError::NotText { output: name.to_string() });
         }
     }

@@ -1,1 +1,103 @@
-//! To be written.
+//! From the probabilities of Magika's network to the type of a file, as Magika tells it: the network's word where it is
+//! sure enough, else only whether the file is text. Everything that can be looked up is looked up in `init`.
+
+mod answers;
+mod knowledge;
+
+use bulkhead_guest::prelude::*;
+use serde::Deserialize;
+
+use answers::{Answers, Mode};
+use knowledge::{Kind, Knowledge};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The asset with the model's configuration: labels and thresholds.
+    model: String,
+    /// The asset that knows what each label stands for.
+    knowledge: String,
+    /// How sure the network must be.
+    mode: Mode,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let (model, knowledge) = ("config.min.json".into(), "content_types_kb.min.json".into());
+        Config { model, knowledge, mode: Mode::default() }
+    }
+}
+
+pub struct FileLabel {
+    knowledge: Knowledge,
+    answers: Answers,
+}
+
+impl Plugin for FileLabel {
+    type Config = Config;
+
+    fn init(config: Config) -> Result<Self, InitError> {
+        let knowledge = parse(&config.knowledge, Knowledge::parse)?;
+        let answers = parse(&config.model, |text| Answers::parse(text, &knowledge, config.mode))?;
+        Ok(FileLabel { knowledge, answers })
+    }
+
+    fn signature(&self) -> Signature {
+        Signature::new()
+            .input("probabilities", Datatype::Fp32, [-1, self.answers.count() as i64])
+            .input("verdict", Datatype::Bytes, [-1])
+            .output("label", Datatype::Bytes, [-1])
+            .output("score", Datatype::Fp32, [-1])
+            .output("mime_type", Datatype::Bytes, [-1])
+            .output("group", Datatype::Bytes, [-1])
+            .output("description", Datatype::Bytes, [-1])
+    }
+
+    fn process(&self, inputs: Inputs, _: &Parameters) -> Result<Outputs, Failure> {
+        let probabilities = inputs.get("probabilities")?.view::<f32>()?;
+        let verdicts = inputs.get("verdict")?.byte_strings()?;
+        let (rows, count) = (probabilities.rows(), verdicts.len());
+        if rows.len() != count {
+            let rows = rows.len();
+            return Err(Failure::internal(format!("probabilities has {rows} rows, and verdict {count} elements")));
+        }
+        let answers = rows.zip(&verdicts).map(|(row, verdict)| self.answer(row, verdict));
+        outputs(&answers.collect::<Result<Vec<_>, _>>()?)
+    }
+}
+
+impl FileLabel {
+    /// What a file is, and how sure that is. A verdict of an earlier stage makes the network's word void.
+    fn answer(&self, probabilities: &[f32], verdict: &[u8]) -> Result<(&Kind, f32), Failure> {
+        if verdict.is_empty() {
+            return self.answers.answer(probabilities).map_err(Failure::Internal);
+        }
+        let kind = self.knowledge.find(&String::from_utf8_lossy(verdict));
+        Ok((kind.map_err(|error| Failure::internal(format!("verdict: {error}")))?, 1.0))
+    }
+}
+
+bulkhead_guest::plugin!(FileLabel);
+
+fn parse<T>(asset: &str, parser: impl FnOnce(&str) -> Result<T, String>) -> Result<T, InitError> {
+    let text = bulkhead_guest::assets::read_text(asset)?;
+    Ok(parser(&text).map_err(|error| format!("the asset {asset} is not for this plugin: {error}"))?)
+}
+
+fn outputs(answers: &[(&Kind, f32)]) -> Result<Outputs, Failure> {
+    let shape = [answers.len() as u64];
+    let texts = |of: fn(&Kind) -> &str| {
+        let texts: Vec<&str> = answers.iter().map(|(kind, _)| of(kind)).collect();
+        Tensor::bytes(&shape, &texts)
+    };
+    let scores: Vec<f32> = answers.iter().map(|(_, score)| *score).collect();
+    Ok(Outputs::new()
+        .with("label", texts(|kind| &kind.label)?)
+        .with("score", Tensor::new(&shape, &scores)?)
+        .with("mime_type", texts(|kind| &kind.mime_type)?)
+        .with("group", texts(|kind| &kind.group)?)
+        .with("description", texts(|kind| &kind.description)?))
+}
+
+#[cfg(test)]
+mod tests;

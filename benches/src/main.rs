@@ -1,0 +1,46 @@
+//! `cargo xtask bench`: what isolation costs. Each line compares two ways to do the same work, measured alternately in one
+//! run, so that a noisy machine disturbs both alike.
+
+mod http;
+mod measure;
+mod stages;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+use serde_json::json;
+
+use measure::Comparison;
+
+#[derive(Parser)]
+struct Options {
+    /// The assembled example bundles.
+    #[arg(long)]
+    models: PathBuf,
+    /// The built components.
+    #[arg(long)]
+    components: PathBuf,
+    /// The host's program.
+    #[arg(long)]
+    host: PathBuf,
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let mut comparisons = Vec::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    runtime.block_on(stages::compare(&options, &mut comparisons))?;
+    drop(runtime);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(http::compare(&options, &mut comparisons))?;
+    if options.json {
+        let rows: Vec<_> = comparisons.iter().map(Comparison::to_json).collect();
+        println!("{}", json!({ "comparisons": rows }));
+    } else {
+        measure::print(&comparisons);
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! Stages in process: a fresh instance, a kernel in and out of the sandbox, a snapshot against initialising, a whole model
+//! against its graph alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use bulkhead::bundle::{Activator, Bundle};
+use bulkhead::config::Config;
+use bulkhead::graph::Graph;
+use bulkhead::sandbox::{Initialisation, Plugin, PluginSource, Sandbox};
+use bulkhead::schedule::Compute;
+use bulkhead::telemetry::Metrics;
+use bulkhead::tenant::{Budget, Capability};
+use bulkhead::tensor::{Datatype, NamedTensors, Tensor};
+use bytes::Bytes;
+use image_to_tensor::kernel;
+use serde_json::json;
+
+use crate::Options;
+use crate::measure::{Comparison, alone, alternately};
+
+/// The picture that the kernel is measured on.
+const SIDE: u64 = 224;
+
+/// As in a real vocabulary.
+const LABELS: usize = 30_000;
+
+pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Result<()> {
+    let bench = Bench::new(options)?;
+    comparisons.push(bench.fresh_stage().await?);
+    comparisons.push(bench.kernel().await?);
+    comparisons.push(bench.snapshot().await?);
+    comparisons.push(bench.whole_model(&options.models.join("digits")).await?);
+    Ok(())
+}
+
+struct Bench<'a> {
+    options: &'a Options,
+    config: Config,
+    sandbox: Sandbox,
+    request: Arc<str>,
+}
+
+impl Bench<'_> {
+    fn new(options: &Options) -> Result<Bench<'_>> {
+        let config = Config::default();
+        let sandbox = Sandbox::new(&config)?;
+        Ok(Bench { options, config, sandbox, request: "bench".into() })
+    }
+
+    /// A stage that does nothing, in a fresh instance: everything that isolation costs a request.
+    async fn fresh_stage(&self) -> Result<Comparison> {
+        let plugin = self.plugin("identity", json!({}), Initialisation::Snapshot, BTreeMap::new()).await?;
+        let inputs: NamedTensors = vec![("input".into(), floats(&[1.0; 4])?)];
+        let ours = alone(async || {
+            self.call(&plugin, &inputs).await;
+        });
+        let ours = ours.await;
+        Ok(Comparison {
+            what: "A fresh sandboxed stage that does nothing",
+            ours: ("new instance, call, result, end of instance", ours),
+            other: ("8 µs, what is aimed for", 8.0),
+            unit: "µs",
+            aim: Some("at most 1"),
+        })
+    }
+
+    async fn kernel(&self) -> Result<Comparison> {
+        let config = json!({ "width": SIDE, "height": SIDE, "input": "pixels" });
+        let plugin = self.plugin("image_to_tensor", config, Initialisation::Snapshot, BTreeMap::new()).await?;
+        let pixels: Vec<u8> = (0..SIDE * SIDE * 3).map(|i| (i * 31 % 251) as u8).collect();
+        let tensor = Tensor::new(Datatype::Uint8, vec![1, SIDE, SIDE, 3], Bytes::from(pixels.clone()))?;
+        let inputs: NamedTensors = vec![("image".into(), tensor)];
+        let normalise = kernel::Normalisation::default();
+        let (ours, other) = alternately(
+            async || {
+                self.call(&plugin, &inputs).await;
+            },
+            async || {
+                std::hint::black_box(kernel::to_planes(std::hint::black_box(&pixels), &normalise));
+            },
+        )
+        .await;
+        Ok(Comparison {
+            what: "image-to-tensor, 224x224x3 pixels to normalised FP32 planes",
+            ours: ("sandboxed, copies in and out and the instance included", ours),
+            other: ("the same code native", other),
+            unit: "µs",
+            aim: Some("at most 1.4"),
+        })
+    }
+
+    async fn snapshot(&self) -> Result<Comparison> {
+        let labels: String = (0..LABELS).map(|i| format!("label number {i}\n")).collect();
+        let assets = || BTreeMap::from([("labels.txt".to_owned(), Bytes::from(labels.clone()))]);
+        let config = || json!({ "labels": "labels.txt" });
+        let snapshot = self.plugin("classify", config(), Initialisation::Snapshot, assets()).await?;
+        let every_call = self.plugin("classify", config(), Initialisation::EveryCall, assets()).await?;
+        let scores = Tensor::new(Datatype::Fp32, vec![1, LABELS as u64], vec![0; LABELS * 4].into())?;
+        let inputs: NamedTensors = vec![("logits".into(), scores)];
+        let (ours, other) = alternately(
+            async || {
+                self.call(&snapshot, &inputs).await;
+            },
+            async || {
+                self.call(&every_call, &inputs).await;
+            },
+        )
+        .await;
+        Ok(Comparison {
+            what: "classify with 30,000 labels",
+            ours: ("from the snapshot", ours),
+            other: ("init in every call", other),
+            unit: "µs",
+            aim: None,
+        })
+    }
+
+    async fn whole_model(&self, folder: &Path) -> Result<Comparison> {
+        let metrics = Arc::new(Metrics::new()?);
+        let compute = Compute::new(&self.config.compute, metrics.clone())?;
+        let bundle = Bundle::open(folder)?;
+        let activator = Activator { sandbox: Sandbox::new(&self.config)?, metrics, call: self.config.call.clone() };
+        let pipeline = activator.activate(&bundle).await?;
+        let permit = compute.admit().await?;
+        let inputs: NamedTensors = vec![("image".into(), Tensor::byte_string(&a_picture()?))];
+        let graph = Graph::load_onnx(bundle.files.get("digits.onnx").context("no digits.onnx")?, &BTreeMap::new())?;
+        let picture = Tensor::new(Datatype::Fp32, vec![1, 1, 8, 8], vec![0; 256].into())?;
+        let graph_inputs: NamedTensors = vec![("image".into(), picture)];
+        let (ours, other) = alternately(
+            async || {
+                let outputs = pipeline.run(&permit, &self.request, inputs.clone(), &Vec::new()).await;
+                std::hint::black_box(outputs.is_ok());
+            },
+            async || {
+                let mut budget = Budget::new(&self.config.call);
+                std::hint::black_box(graph.run(graph_inputs.clone(), &mut budget).is_ok());
+            },
+        )
+        .await;
+        Ok(Comparison {
+            what: "A whole digits request in process: PNG, two sandboxed plugins, the graph",
+            ours: ("pipeline", ours),
+            other: ("the graph alone", other),
+            unit: "µs",
+            aim: None,
+        })
+    }
+
+    async fn plugin(
+        &self,
+        component: &str,
+        config: serde_json::Value,
+        initialisation: Initialisation,
+        assets: BTreeMap<String, Bytes>,
+    ) -> Result<Plugin> {
+        let file = self.options.components.join(component).with_extension("wasm");
+        let source = PluginSource {
+            model: "bench".into(),
+            stage: component.into(),
+            component: fs::read(&file).with_context(|| file.display().to_string())?.into(),
+            config,
+            initialisation,
+            grants: [Capability::Assets].into_iter().collect(),
+            assets,
+            graphs: BTreeMap::new(),
+        };
+        Ok(self.sandbox.activate(source).await?)
+    }
+
+    async fn call(&self, plugin: &Plugin, inputs: &NamedTensors) {
+        let mut budget = Budget::new(&self.config.call);
+        let outputs = plugin.call(&self.request, inputs.clone(), &Vec::new(), &mut budget).await;
+        assert!(outputs.is_ok(), "{outputs:?}");
+    }
+}
+
+fn floats(values: &[f32]) -> Result<Tensor> {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    Ok(Tensor::new(Datatype::Fp32, vec![values.len() as u64], bytes.into())?)
+}
+
+/// A held-out digit lies beside the example.
+pub fn a_picture() -> Result<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits/held-out");
+    let mut pictures: Vec<_> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    pictures.sort();
+    Ok(fs::read(pictures.first().context("no pictures")?)?)
+}

@@ -1,0 +1,84 @@
+//! What to say for each of the network's outputs, as `magika.py` of Magika 1.0.3 decides it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde::Deserialize;
+
+use crate::knowledge::{Kind, Knowledge};
+
+/// How sure the network must be for its word to be taken.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// However unsure it is.
+    BestGuess,
+    /// As sure as the model asks for all types alike.
+    MediumConfidence,
+    /// As sure as the model asks for this type.
+    #[default]
+    HighConfidence,
+}
+
+/// The part of a model's `config.min.json` that is about its outputs.
+#[derive(Deserialize)]
+struct Model {
+    target_labels_space: Vec<String>,
+    /// By the network's own label, before it is overwritten.
+    thresholds: BTreeMap<String, f64>,
+    medium_confidence_threshold: f64,
+    overwrite_map: BTreeMap<String, String>,
+}
+
+/// One for each of the network's outputs.
+pub struct Answers(Vec<Answer>);
+
+struct Answer {
+    /// `None` takes the network's word in any case. Double precision, as 0.9 is another number in single precision.
+    threshold: Option<f64>,
+    sure: Rc<Kind>,
+    unsure: Rc<Kind>,
+}
+
+impl Answers {
+    pub fn parse(config: &str, knowledge: &Knowledge, mode: Mode) -> Result<Answers, String> {
+        let model: Model = serde_json::from_str(config).map_err(|error| error.to_string())?;
+        if model.target_labels_space.is_empty() {
+            return Err("target_labels_space names no label".into());
+        }
+        let labels = model.target_labels_space.iter();
+        Ok(Answers(labels.map(|label| model.answer(label, knowledge, mode)).collect::<Result<_, _>>()?))
+    }
+
+    /// Outputs of the network.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What a file is, and how probable the network's own first choice was: of several, the first one.
+    pub fn answer(&self, probabilities: &[f32]) -> Result<(&Kind, f32), String> {
+        let outputs = self.0.iter().zip(probabilities);
+        let best = outputs.reduce(|best, next| if next.1 > best.1 { next } else { best });
+        let (answer, score) = best.ok_or("a row of probabilities is empty")?;
+        let is_sure = answer.threshold.is_none_or(|threshold| f64::from(*score) >= threshold);
+        Ok((if is_sure { &answer.sure } else { &answer.unsure }, *score))
+    }
+}
+
+impl Model {
+    fn answer(&self, label: &str, knowledge: &Knowledge, mode: Mode) -> Result<Answer, String> {
+        let sure = knowledge.find(self.overwrite_map.get(label).map_or(label, String::as_str))?;
+        let unsure = knowledge.find(if sure.is_text { "txt" } else { "unknown" })?;
+        Ok(Answer { threshold: self.threshold(label, mode), sure: sure.clone(), unsure: unsure.clone() })
+    }
+
+    fn threshold(&self, label: &str, mode: Mode) -> Option<f64> {
+        match mode {
+            Mode::BestGuess => None,
+            Mode::MediumConfidence => Some(self.medium_confidence_threshold),
+            Mode::HighConfidence => {
+                Some(self.thresholds.get(label).copied().unwrap_or(self.medium_confidence_threshold))
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The contract is frozen: its file and the digest in its changelog change together.
+
+use std::fmt::Write;
+use std::fs;
+
+use anyhow::Result;
+use sha2::{Digest, Sha256};
+use system_tests::repository;
+
+#[test]
+fn a_frozen_file_changes_only_with_its_changelog() -> Result<()> {
+    let changelog = fs::read_to_string(repository().join("wit/CHANGELOG.md"))?;
+    let mut files = 0;
+    for version in fs::read_dir(repository().join("wit"))? {
+        let version = version?.path();
+        if !version.is_dir() {
+            continue;
+        }
+        for file in fs::read_dir(&version)? {
+            let file = file?.path();
+            let mut digest = String::new();
+            for byte in Sha256::digest(fs::read(&file)?) {
+                write!(digest, "{byte:02x}")?;
+            }
+            let path = file.strip_prefix(repository().join("wit"))?.display().to_string();
+            let line = format!("`{path}` sha256 `{digest}`");
+            assert!(
+                changelog.contains(&line),
+                "wit/{path} changed: tell in wit/CHANGELOG.md why, with the line\n{line}"
+            );
+            files += 1;
+        }
+    }
+    assert!(files >= 1);
+    Ok(())
+}
+
+/// Every item of the contract is documented: an author sees nothing else of the host.
+#[test]
+fn every_item_is_documented() -> Result<()> {
+    let text = fs::read_to_string(repository().join("wit/v0.1/plugin.wit"))?;
+    let mut before = "";
+    for line in text.lines().map(str::trim) {
+        let item = ["interface ", "resource ", "record ", "variant ", "enum ", "world "]
+            .iter()
+            .any(|word| line.starts_with(word));
+        assert!(!item || before.starts_with("///"), "not documented: {line}");
+        before = line;
+    }
+    Ok(())
+}

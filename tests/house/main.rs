@@ -1,0 +1,5 @@
+//! Agreements of the house, kept by tests: the layers, the frozen contract, what the documents promise.
+
+mod contract;
+mod layers;
+mod status_codes;

@@ -1,0 +1,150 @@
+//! Bad input: each a 4xx with a message that a stranger can act on. A case is a file under `tests/bad-input`; what does not
+//! fit into a file is made here.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use system_tests::{Host, Shared, Start, component, identity, prepared, repository};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    #[serde(default = "post")]
+    method: String,
+    path: String,
+    #[serde(default = "application_json")]
+    content_type: String,
+    #[serde(default)]
+    body: String,
+    status: u16,
+    code: String,
+    contains: Vec<String>,
+}
+
+fn post() -> String {
+    "POST".into()
+}
+
+fn application_json() -> String {
+    "application/json".into()
+}
+
+static HOST: Shared = Shared::new(|| {
+    let files = [component("identity")];
+    let start = Start::default().bundle(&identity("vector", "FP32", &[-1]), &files);
+    let start = start.bundle(&identity("matrix", "FP32", &[-1, 3]), &files);
+    let start = start.bundle(&identity("numbers", "INT32", &[-1]), &files);
+    start.bundle(&identity("texts", "BYTES", &[-1]), &files).start()
+});
+
+#[test]
+fn each_mistake_is_told_so_that_it_can_be_mended() -> Result<()> {
+    let host = HOST.get();
+    let mut cases = 0;
+    for file in fs::read_dir(repository().join("tests/bad-input"))? {
+        let path = file?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let case: Case = toml::from_str(&fs::read_to_string(&path)?).with_context(|| name.clone())?;
+        let reply = match case.method.as_str() {
+            "GET" => host.get(&case.path)?,
+            _ => host.post(&case.path, &case.content_type, case.body.as_bytes())?,
+        };
+        let body = reply.json();
+        assert_eq!((reply.status, body["code"].as_str()), (case.status, Some(case.code.as_str())), "{name}: {body}");
+        for phrase in &case.contains {
+            assert!(
+                body["error"].as_str().is_some_and(|error| error.contains(phrase)),
+                "{name}: no \"{phrase}\": {body}"
+            );
+        }
+        cases += 1;
+    }
+    assert!(cases >= 20, "only {cases} cases");
+    alive(&host)
+}
+
+fn alive(host: &Host) -> Result<()> {
+    let input = json!({ "name": "input", "datatype": "FP32", "shape": [1], "data": [1] });
+    let reply = host.infer("vector", &json!({ "inputs": [input] }))?;
+    anyhow::ensure!(reply.status == 200, "{reply:?}");
+    Ok(())
+}
+
+/// Sends a header and what follows, byte for byte, and reads the status line of the answer.
+fn raw(host: &Host, head: &str, body: &[u8]) -> Result<String> {
+    let mut stream = TcpStream::connect(host.address())?;
+    stream.write_all(head.as_bytes())?;
+    // The host may answer and close before it has read everything.
+    let _ = stream.write_all(body);
+    let mut reply = String::new();
+    let _ = stream.read_to_string(&mut reply);
+    Ok(reply)
+}
+
+const POST: &str = "POST /v2/models/vector/infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
+
+#[test]
+fn a_body_of_a_gigabyte_is_refused_before_it_is_read() -> Result<()> {
+    let host = HOST.get();
+    let reply = raw(&host, &format!("{POST}content-length: 1073741824\r\n\r\n"), b"{")?;
+    assert!(reply.starts_with("HTTP/1.1 413"), "{reply}");
+    assert!(reply.contains("64.0 MiB (http.request-bytes)"), "{reply}");
+    alive(&host)
+}
+
+/// Without a length the host learns the size only while it reads.
+#[test]
+fn an_endless_chunked_body_is_refused_at_its_bound() -> Result<()> {
+    let host = HOST.get();
+    let chunk = [b"100000\r\n", &vec![b' '; 1 << 20][..], b"\r\n"].concat();
+    let body: Vec<u8> = chunk.repeat(80);
+    let reply = raw(&host, &format!("{POST}transfer-encoding: chunked\r\n\r\n"), &body)?;
+    assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 413"), "{reply}");
+    alive(&host)
+}
+
+#[test]
+fn a_body_that_breaks_off_hurts_nobody() -> Result<()> {
+    let host = HOST.get();
+    let mut stream = TcpStream::connect(host.address())?;
+    write!(stream, "{POST}content-length: 1000\r\n\r\n{{\"inputs\"")?;
+    drop(stream);
+    alive(&host)
+}
+
+#[test]
+fn what_is_not_http_hurts_nobody() -> Result<()> {
+    let host = HOST.get();
+    for noise in [&b"\x16\x03\x01\x02\x00\x01\x00"[..], b"\0\0\0\0\0\0\0\0\r\n\r\n", b"GET\r\n\r\n"] {
+        let mut stream = TcpStream::connect(host.address())?;
+        stream.write_all(noise)?;
+        stream.shutdown(std::net::Shutdown::Write)?;
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    alive(&host)
+}
+
+/// A header that announces four billion pixels, in front of no data at all; and other things that are no pictures.
+#[test]
+fn pictures_that_lie_are_refused() -> Result<()> {
+    let host = Host::with_models(prepared("BULKHEAD_MODELS"))?;
+    let mut huge = Vec::new();
+    let mut encoder = png::Encoder::new(&mut huge, 65_000, 65_000);
+    encoder.set_color(png::ColorType::Rgb);
+    let _ = encoder.write_header()?.write_image_data(&[]);
+    let good = fs::read(fs::read_dir(repository().join("examples/digits/held-out"))?.next().context("none")??.path())?;
+    for (what, picture) in [("huge", &huge[..]), ("torn", &good[..good.len() / 2]), ("text", b"hello"), ("empty", b"")]
+    {
+        let reply = host.post("/v2/models/digits/infer", "image/png", picture)?;
+        let body: Value = reply.json();
+        assert_eq!((reply.status, body["code"].as_str()), (400, Some("invalid_input")), "{what}: {body}");
+        assert_eq!(body["stage"], "image-to-tensor", "{what}");
+        println!("{what}: {}", body["error"]);
+    }
+    assert_eq!(host.post("/v2/models/digits/infer", "image/png", &good)?.status, 200);
+    Ok(())
+}

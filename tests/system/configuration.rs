@@ -1,0 +1,54 @@
+//! The configuration: nothing is needed, and every mistake is reported at once.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use anyhow::Result;
+use system_tests::{Start, prepared};
+
+fn serve(arguments: &[&str], config: &str) -> Result<Output> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("bulkhead.toml");
+    fs::write(&file, config)?;
+    Ok(Command::new(prepared("BULKHEAD_BINARY")).arg("serve").args(arguments).arg("--config").arg(file).output()?)
+}
+
+#[test]
+fn mistakes_are_reported_together_with_exit_code_2() -> Result<()> {
+    let output = serve(&[], "modles = 'x'\n[call]\nmemory = 'lots'\ntime = '0s'\n[lissten]\nhttp = '127.0.0.1:0'\n")?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    for part in ["modles", "call.memory must be a size", "call.time must be a time", "lissten"] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+    assert!(output.stdout.is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_bad_file_flag_or_level_is_exit_code_2() -> Result<()> {
+    assert_eq!(serve(&[], "[call\n")?.status.code(), Some(2));
+    assert_eq!(serve(&["--http", "here"], "")?.status.code(), Some(2));
+    assert_eq!(serve(&["--log-level", "=loud="], "")?.status.code(), Some(2));
+    let missing =
+        Command::new(prepared("BULKHEAD_BINARY")).args(["serve", "--config", "no-such-file.toml"]).output()?;
+    assert_eq!(missing.status.code(), Some(2));
+    Ok(())
+}
+
+#[test]
+fn a_host_without_models_is_alive_and_ready() -> Result<()> {
+    let host = Start::default().start()?;
+    assert_eq!(host.get("/v2/health/live")?.status, 200);
+    assert_eq!(host.get("/v2/health/ready")?.status, 200);
+    assert_eq!(host.get("/v2")?.json()["name"], "bulkhead");
+    Ok(())
+}
+
+#[test]
+fn limits_of_the_file_hold() -> Result<()> {
+    let host = Start::default().config("[http]\nrequest-bytes = '1 KiB'\n").start()?;
+    let reply = host.post("/v2/models/none/infer", "image/png", &[0; 2000])?;
+    assert_eq!(reply.status, 404, "an unknown model is told before a body is read");
+    Ok(())
+}

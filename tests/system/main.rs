@@ -1,0 +1,10 @@
+//! The whole system from outside: the real program, over HTTP.
+
+mod bad_input;
+mod configuration;
+mod digits;
+mod file_type;
+mod hostile;
+mod metrics;
+mod protocol;
+mod shutdown;

@@ -1,0 +1,38 @@
+//! What an operator sees of it in Prometheus.
+
+use anyhow::Result;
+use serde_json::json;
+use system_tests::{Host, prepared, repository};
+
+#[test]
+fn requests_stages_fuel_and_memory_are_counted() -> Result<()> {
+    let host = Host::with_models(prepared("BULKHEAD_MODELS"))?;
+    let picture = std::fs::read(first_picture()?)?;
+    for _ in 0..3 {
+        assert_eq!(host.post("/v2/models/digits/infer", "image/png", &picture)?.status, 200);
+    }
+    assert_eq!(host.post("/v2/models/digits/infer", "image/png", b"not a picture")?.status, 400);
+    assert_eq!(host.infer("no-such-model", &json!({ "inputs": [] }))?.status, 404);
+    let metrics = host.metrics()?;
+    for line in [
+        "bulkhead_requests_total{model=\"digits\",outcome=\"ok\"} 3",
+        "bulkhead_requests_total{model=\"digits\",outcome=\"invalid_input\"} 1",
+        "bulkhead_requests_total{model=\"\",outcome=\"unknown_model\"} 1",
+        "bulkhead_stage_duration_seconds_count{model=\"digits\",stage=\"cnn\",version=\"1.0.0\"} 3",
+        "bulkhead_stage_duration_seconds_count{model=\"digits\",stage=\"classify\",version=\"1.0.0\"} 3",
+        "bulkhead_call_fuel_count{model=\"digits\",version=\"1.0.0\"} 4",
+        "bulkhead_call_peak_memory_bytes_count{model=\"digits\",version=\"1.0.0\"} 4",
+        "bulkhead_calls_in_flight 0",
+    ] {
+        assert!(metrics.lines().any(|known| known == line), "{line} is not in:\n{metrics}");
+    }
+    assert!(!metrics.contains("no-such-model"), "what a stranger typed is no label");
+    Ok(())
+}
+
+fn first_picture() -> Result<std::path::PathBuf> {
+    let folder = std::fs::read_dir(repository().join("examples/digits/held-out"))?;
+    let mut files: Vec<_> = folder.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    files.sort();
+    Ok(files.remove(0))
+}

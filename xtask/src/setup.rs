@@ -1,0 +1,102 @@
+//! What every command needs first: the wasm target, the host, the plugins, Python packages for the tests.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+const WASM: &str = "wasm32-wasip2";
+
+/// Where things are.
+pub struct Workspace {
+    pub root: PathBuf,
+    pub target: PathBuf,
+    metadata: Value,
+}
+
+impl Workspace {
+    pub fn find() -> Result<Workspace> {
+        let output = cargo().args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
+        if !output.status.success() {
+            bail!("cargo metadata failed:\n{}", String::from_utf8_lossy(&output.stderr));
+        }
+        let metadata: Value = serde_json::from_slice(&output.stdout)?;
+        let folder = |key: &str| metadata[key].as_str().map(PathBuf::from).with_context(|| format!("no {key}"));
+        Ok(Workspace { root: folder("workspace_root")?, target: folder("target_directory")?, metadata })
+    }
+
+    pub fn host_binary(&self) -> PathBuf {
+        self.target.join("release").join(format!("bulkhead{}", std::env::consts::EXE_SUFFIX))
+    }
+
+    /// Components that were built from this workspace's plugins.
+    pub fn components(&self) -> PathBuf {
+        self.target.join(WASM).join("guest")
+    }
+
+    pub fn build_host(&self) -> Result<()> {
+        step("building the host (the first time takes 10 to 15 minutes on two cores)");
+        run(cargo().current_dir(&self.root).args(["build", "--release", "--package", "bulkhead"]))
+    }
+
+    /// Every package that makes a component.
+    pub fn build_plugins(&self) -> Result<()> {
+        self.add_wasm_target()?;
+        step("building the plugins");
+        let mut build = cargo();
+        build.current_dir(&self.root).args(["build", "--profile", "guest", "--target", WASM]);
+        for package in self.plugins() {
+            build.args(["--package", package]);
+        }
+        run(&mut build)
+    }
+
+    fn plugins(&self) -> Vec<&str> {
+        let is_component = |package: &&Value| package["targets"].to_string().contains("\"cdylib\"");
+        let packages = self.metadata["packages"].as_array().into_iter().flatten();
+        packages.filter(is_component).filter_map(|package| package["name"].as_str()).collect()
+    }
+
+    fn add_wasm_target(&self) -> Result<()> {
+        let sysroot = Command::new("rustc").current_dir(&self.root).args(["--print", "sysroot"]).output()?;
+        let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
+        if sysroot.join("lib/rustlib").join(WASM).exists() {
+            return Ok(());
+        }
+        step("adding the wasm target");
+        run(Command::new("rustup").current_dir(&self.root).args(["target", "add", WASM]))
+    }
+
+    /// A Python environment with these packages; made once, and again when the list changes.
+    pub fn python(&self, name: &str, requirements: &Path) -> Result<PathBuf> {
+        let environment = self.target.join("python").join(name);
+        let python = environment.join("bin/python");
+        let wanted = std::fs::read_to_string(requirements)?;
+        let installed = environment.join("installed.txt");
+        if std::fs::read_to_string(&installed).is_ok_and(|content| content == wanted) {
+            return Ok(python);
+        }
+        step(&format!("installing the Python packages of {}", requirements.display()));
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))?;
+        std::fs::write(installed, wanted)?;
+        Ok(python)
+    }
+}
+
+pub fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+pub fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{command:?} cannot be started"))?;
+    if !status.success() {
+        bail!("{command:?} ended with {status}");
+    }
+    Ok(())
+}
+
+pub fn step(what: &str) {
+    eprintln!("==> {what}");
+}

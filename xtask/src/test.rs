@@ -1,0 +1,58 @@
+//! Everything that must hold before a change lands.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::bundles::{self, Example};
+use crate::setup::{Workspace, cargo, run, step};
+
+/// Do all the set-up and run every test
+#[derive(clap::Args)]
+pub struct Test {
+    /// Only the tests whose name contains this
+    filter: Option<String>,
+}
+
+impl Test {
+    pub fn run(self) -> Result<()> {
+        let workspace = Workspace::find()?;
+        step("formatting");
+        run(cargo().current_dir(&workspace.root).args(["fmt", "--all", "--check"]))?;
+        workspace.build_host()?;
+        workspace.build_plugins()?;
+        let models = workspace.target.join("models");
+        for example in Example::all(&workspace)? {
+            example.assemble(&workspace, &models)?;
+        }
+        let hostile = workspace.target.join("hostile-models");
+        bundles::hostile(&workspace, &hostile)?;
+        let python = workspace.python("file-type", &workspace.root.join("examples/file-type/requirements.txt"))?;
+        step("lints");
+        run(cargo().current_dir(&workspace.root).args([
+            "clippy",
+            "--release",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ]))?;
+        step("testing");
+        let mut tests = self.tests(&workspace);
+        tests.env("BULKHEAD_BINARY", workspace.host_binary()).env("BULKHEAD_MODELS", models);
+        tests.env("BULKHEAD_HOSTILE", hostile).env("BULKHEAD_PYTHON", python);
+        tests.env("BULKHEAD_COMPONENTS", workspace.components());
+        run(&mut tests)
+    }
+
+    fn tests(&self, workspace: &Workspace) -> Command {
+        let mut tests = cargo();
+        tests.current_dir(&workspace.root).args(["test", "--release", "--workspace"]);
+        if let Some(filter) = &self.filter {
+            tests.args(["--", filter]);
+        }
+        tests
+    }
+}
