@@ -20,7 +20,12 @@ const CONNECTIONS: usize = 16;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
 
+const TITLE: &str = "Digits over HTTP, 16 connections, the load generator on the same cores";
+
 pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Result<()> {
+    if !options.wants(TITLE) {
+        return Ok(());
+    }
     let host = Host::start(options).await?;
     let echo = start_echo()?;
     let picture = crate::stages::a_picture()?;
@@ -31,7 +36,7 @@ pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Re
         other.push(load(echo, &request).await?);
     }
     comparisons.push(Comparison {
-        what: "Digits over HTTP, 16 connections, the load generator on the same cores",
+        what: TITLE,
         ours: ("bulkhead: PNG in, label out", median(ours)),
         other: ("a bare axum handler that echoes the body", median(other)),
         unit: "requests/s",

@@ -26,6 +26,17 @@ struct Options {
     host: PathBuf,
     #[arg(long)]
     json: bool,
+    /// Rounds of each of two things, of at least 10 ms.
+    #[arg(long, default_value_t = 30)]
+    rounds: usize,
+    /// Only comparisons whose title contains this.
+    filter: Option<String>,
+}
+
+impl Options {
+    fn wants(&self, what: &str) -> bool {
+        self.filter.as_ref().is_none_or(|filter| what.contains(filter.as_str()))
+    }
 }
 
 fn main() -> Result<()> {

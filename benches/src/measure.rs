@@ -4,10 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// Rounds of one and then the other.
-const ROUNDS: usize = 30;
-
-/// How long a round of each should take at least.
+/// How long a round takes at least.
 const ROUND: Duration = Duration::from_millis(10);
 
 pub struct Comparison {
@@ -34,10 +31,10 @@ impl Comparison {
 }
 
 /// Microseconds that each of two pieces of work takes: medians over alternating rounds.
-pub async fn alternately(mut ours: impl AsyncFnMut(), mut other: impl AsyncFnMut()) -> (f64, f64) {
+pub async fn alternately(rounds: usize, mut ours: impl AsyncFnMut(), mut other: impl AsyncFnMut()) -> (f64, f64) {
     let (ours_count, other_count) = (calibrate(&mut ours).await, calibrate(&mut other).await);
     let (mut ours_times, mut other_times) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         ours_times.push(round(&mut ours, ours_count).await);
         other_times.push(round(&mut other, other_count).await);
     }
@@ -45,10 +42,10 @@ pub async fn alternately(mut ours: impl AsyncFnMut(), mut other: impl AsyncFnMut
 }
 
 /// Microseconds that one piece of work takes.
-pub async fn alone(mut work: impl AsyncFnMut()) -> f64 {
+pub async fn alone(rounds: usize, mut work: impl AsyncFnMut()) -> f64 {
     let count = calibrate(&mut work).await;
     let mut times = Vec::new();
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         times.push(round(&mut work, count).await);
     }
     median(times)

@@ -28,12 +28,25 @@ const SIDE: u64 = 224;
 /// As in a real vocabulary.
 const LABELS: usize = 30_000;
 
+const FRESH: &str = "A fresh sandboxed stage that does nothing";
+const KERNEL: &str = "image-to-tensor, 224x224x3 pixels to normalised FP32 planes";
+const SNAPSHOT: &str = "classify with 30,000 labels";
+const WHOLE: &str = "A whole digits request in process: PNG, two sandboxed plugins, the graph";
+
 pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Result<()> {
     let bench = Bench::new(options)?;
-    comparisons.push(bench.fresh_stage().await?);
-    comparisons.push(bench.kernel().await?);
-    comparisons.push(bench.snapshot().await?);
-    comparisons.push(bench.whole_model(&options.models.join("digits")).await?);
+    if options.wants(FRESH) {
+        comparisons.push(bench.fresh_stage().await?);
+    }
+    if options.wants(KERNEL) {
+        comparisons.push(bench.kernel().await?);
+    }
+    if options.wants(SNAPSHOT) {
+        comparisons.push(bench.snapshot().await?);
+    }
+    if options.wants(WHOLE) {
+        comparisons.push(bench.whole_model(&options.models.join("digits")).await?);
+    }
     Ok(())
 }
 
@@ -55,12 +68,12 @@ impl Bench<'_> {
     async fn fresh_stage(&self) -> Result<Comparison> {
         let plugin = self.plugin("identity", json!({}), Initialisation::Snapshot, BTreeMap::new()).await?;
         let inputs: NamedTensors = vec![("input".into(), floats(&[1.0; 4])?)];
-        let ours = alone(async || {
+        let ours = alone(self.options.rounds, async || {
             self.call(&plugin, &inputs).await;
         });
         let ours = ours.await;
         Ok(Comparison {
-            what: "A fresh sandboxed stage that does nothing",
+            what: FRESH,
             ours: ("new instance, call, result, end of instance", ours),
             other: ("8 µs, what is aimed for", 8.0),
             unit: "µs",
@@ -74,18 +87,23 @@ impl Bench<'_> {
         let pixels: Vec<u8> = (0..SIDE * SIDE * 3).map(|i| (i * 31 % 251) as u8).collect();
         let tensor = Tensor::new(Datatype::Uint8, vec![1, SIDE, SIDE, 3], Bytes::from(pixels.clone()))?;
         let inputs: NamedTensors = vec![("image".into(), tensor)];
-        let normalise = kernel::Normalisation::default();
+        let scale = kernel::Affine { factor: 1.0 / 255.0, offset: 0.0 };
         let (ours, other) = alternately(
+            self.options.rounds,
             async || {
                 self.call(&plugin, &inputs).await;
             },
             async || {
-                std::hint::black_box(kernel::to_planes(std::hint::black_box(&pixels), &normalise));
+                let mut planes = vec![0.0f32; pixels.len()];
+                let (red, rest) = planes.split_at_mut(pixels.len() / 3);
+                let (green, blue) = rest.split_at_mut(pixels.len() / 3);
+                kernel::rgb_to_planes(std::hint::black_box(&pixels), [scale; 3], [red, green, blue]);
+                std::hint::black_box(planes);
             },
         )
         .await;
         Ok(Comparison {
-            what: "image-to-tensor, 224x224x3 pixels to normalised FP32 planes",
+            what: KERNEL,
             ours: ("sandboxed, copies in and out and the instance included", ours),
             other: ("the same code native", other),
             unit: "µs",
@@ -102,6 +120,7 @@ impl Bench<'_> {
         let scores = Tensor::new(Datatype::Fp32, vec![1, LABELS as u64], vec![0; LABELS * 4].into())?;
         let inputs: NamedTensors = vec![("logits".into(), scores)];
         let (ours, other) = alternately(
+            self.options.rounds,
             async || {
                 self.call(&snapshot, &inputs).await;
             },
@@ -111,7 +130,7 @@ impl Bench<'_> {
         )
         .await;
         Ok(Comparison {
-            what: "classify with 30,000 labels",
+            what: SNAPSHOT,
             ours: ("from the snapshot", ours),
             other: ("init in every call", other),
             unit: "µs",
@@ -131,6 +150,7 @@ impl Bench<'_> {
         let picture = Tensor::new(Datatype::Fp32, vec![1, 1, 8, 8], vec![0; 256].into())?;
         let graph_inputs: NamedTensors = vec![("image".into(), picture)];
         let (ours, other) = alternately(
+            self.options.rounds,
             async || {
                 let outputs = pipeline.run(&permit, &self.request, inputs.clone(), &Vec::new()).await;
                 std::hint::black_box(outputs.is_ok());
@@ -142,7 +162,7 @@ impl Bench<'_> {
         )
         .await;
         Ok(Comparison {
-            what: "A whole digits request in process: PNG, two sandboxed plugins, the graph",
+            what: WHOLE,
             ours: ("pipeline", ours),
             other: ("the graph alone", other),
             unit: "µs",

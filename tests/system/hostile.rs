@@ -138,6 +138,17 @@ fn nothing_passes_from_one_request_to_the_next() -> Result<()> {
     })
 }
 
+/// Memory that a call grew into is zero again for the next: the guest traps when it finds marks of an earlier call.
+#[test]
+fn memory_that_was_grown_is_clean_again() -> Result<()> {
+    let host = HOST.get();
+    for _ in 0..300 {
+        let reply = host.infer("stale-memory", &request(&[1.0]))?;
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn what_a_plugin_logs_is_marked_and_cannot_forge_lines() -> Result<()> {
     let host = HOST.get();

@@ -10,7 +10,10 @@ use system_tests::{Start, prepared};
 
 #[test]
 fn what_runs_finishes_and_nothing_new_is_accepted() -> Result<()> {
-    let mut host = Start::default().models(prepared("BULKHEAD_HOSTILE")).config("[call]\ntime = '2s'\n").start()?;
+    let sleep = prepared("BULKHEAD_HOSTILE").join("sleep");
+    let manifest = std::fs::read_to_string(sleep.join("bundle.toml"))?;
+    let start = Start::default().bundle(&manifest, &[sleep.join("hostile-sleeper.wasm")]);
+    let mut host = start.config("[call]\ntime = '2s'\n").start()?;
     let body = json!({ "inputs": [{ "name": "x", "datatype": "FP32", "shape": [1], "data": [1.0] }] }).to_string();
     let mut slow = TcpStream::connect(host.address())?;
     let length = body.len();

@@ -11,6 +11,8 @@ pub struct Bench {
     /// Print JSON for machines instead of a table
     #[arg(long)]
     json: bool,
+    /// Only comparisons whose title contains this
+    filter: Option<String>,
 }
 
 impl Bench {
@@ -29,6 +31,7 @@ impl Bench {
         if self.json {
             bench.arg("--json");
         }
+        bench.args(self.filter);
         run(&mut bench)
     }
 }

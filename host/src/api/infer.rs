@@ -22,10 +22,16 @@ impl App {
         request_id: &Arc<str>,
         request: Request<Body>,
     ) -> Response<Body> {
-        let pipeline = self.catalog.find(&path.model, path.version.as_deref()).map_err(Problem::from);
+        let pipeline = self.catalog.find(&path.model, path.version.as_deref());
         let model = pipeline.as_ref().ok().map(|pipeline| pipeline.model.clone());
-        let answer = async { self.answer(pipeline?, request_id, request).await };
-        match answer.await {
+        let answer = match pipeline {
+            Ok(pipeline) => self.answer(pipeline, request_id, request).await,
+            Err(not_served) => {
+                self.drain(request.into_body()).await;
+                Err(not_served.into())
+            }
+        };
+        match answer {
             Ok(body) => json_response(body),
             Err(problem) => {
                 let refusal = Refusal { request: request_id.clone(), model, problem };
@@ -68,6 +74,23 @@ impl App {
         let waited = self.http.body_time;
         let collected = tokio::time::timeout(waited, collect(body, bound)).await;
         collected.unwrap_or(Err(Problem::BodyTooSlow { waited }))
+    }
+}
+
+impl App {
+    /// Reads a body that nobody wants: a client that still sends when the connection closes never sees the answer.
+    async fn drain(&self, mut body: Body) {
+        let discard = async {
+            let mut read = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                read += frame.data_ref().map_or(0, Bytes::len) as u64;
+                if read > self.http.request_bytes {
+                    break;
+                }
+            }
+        };
+        // Too slow or too long, and the client has itself to blame.
+        let _ = tokio::time::timeout(self.http.body_time, discard).await;
     }
 }
 

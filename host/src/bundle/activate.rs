@@ -93,7 +93,7 @@ impl Activator {
         };
         let plugin = self.sandbox.activate(source).await.map_err(failed)?;
         if entry.snapshot && plugin.initialisation() == Initialisation::EveryCall {
-            tracing::warn!(%model, stage = entry.name, "the component cannot be snapshotted: init runs again in every call");
+            tracing::warn!(%model, stage = entry.name, "init runs again in every call: the component cannot be snapshotted, or its init printed something and so holds a stream (log with the logging import instead)");
         }
         Ok(plugin)
     }

@@ -57,8 +57,12 @@ impl Sandbox {
         let (signature, initialisation, pre) = match instrumented {
             Some((context, instrumented)) => {
                 let probe = self.prepare(&instrumented, &grants)?;
-                let (signature, snapshot) = self.initialise(&probe, &shared, &config, Some((&wizer, context))).await?;
-                (signature, Initialisation::Snapshot, self.prepare(&snapshot, &grants)?)
+                match self.initialise(&probe, &shared, &config, Some((&wizer, context))).await? {
+                    (signature, Some(snapshot)) => {
+                        (signature, Initialisation::Snapshot, self.prepare(&snapshot, &grants)?)
+                    }
+                    (signature, None) => (signature, Initialisation::EveryCall, self.prepare(&wasm, &grants)?),
+                }
             }
             None => {
                 let pre = self.prepare(&wasm, &grants)?;
@@ -86,18 +90,19 @@ impl Sandbox {
         linker.instantiate_pre(&component).and_then(StagePre::new).map_err(stage)
     }
 
-    /// Runs `init` in an instance of its own, and takes a snapshot of it where a wizer is given.
+    /// Runs `init` in an instance of its own, and takes a snapshot of it where a wizer is given and nothing stands in the
+    /// way.
     async fn initialise(
         &self,
         pre: &StagePre,
         shared: &Arc<Shared>,
         config: &str,
         wizer: Option<(&Wizer, ComponentContext<'_>)>,
-    ) -> Result<(Signature, Vec<u8>), ActivationError> {
+    ) -> Result<(Signature, Option<Vec<u8>>), ActivationError> {
         let limits = &self.limits.init;
         let mut budget = Budget::new(limits);
         let mut store = instance::lend(&self.engine, shared, &"init".into(), &mut budget);
-        let failed = |error| ActivationError::InitFailed(CallError::from_wasmtime(error, &self.bounds(limits)));
+        let failed = |error| ActivationError::from(CallError::from_wasmtime(error, &self.bounds(limits)));
         let started = async {
             let instance = pre.instance_pre().instantiate_async(&mut store).await.map_err(failed)?;
             let stage = Stage::new(&mut store, &instance).map_err(failed)?;
@@ -108,7 +113,9 @@ impl Sandbox {
         if !store.data().handles.is_empty() {
             return Err(ActivationError::KeptHandles);
         }
-        let Some((wizer, mut context)) = wizer else { return Ok((signature, Vec::new())) };
+        // A plugin that printed in init holds its standard output: a stream of this instance, which no snapshot can carry.
+        let holds_stream = !store.data().wasi_handles.is_empty();
+        let Some((wizer, mut context)) = wizer.filter(|_| !holds_stream) else { return Ok((signature, None)) };
         // Reading the state is the host's work, and not charged.
         instance::refuel(&mut store, u64::MAX >> 1);
         store.set_hostcall_fuel(usize::MAX);
@@ -116,7 +123,7 @@ impl Sandbox {
         let snapshot = wizer.snapshot_component(&mut context, &mut accessors).await;
         let snapshot = snapshot.map_err(|error| ActivationError::Snapshot(format!("{error:#}")))?;
         instance::take_back(store, &mut budget);
-        Ok((signature, snapshot))
+        Ok((signature, Some(snapshot)))
     }
 
     fn bounds(&self, limits: &CallLimits) -> Bounds {
@@ -133,7 +140,7 @@ async fn within_time<T>(
         Ok(result) => result,
         Err(_) => {
             let exceeded = Budget::new(limits).exceeded(crate::tenant::Limit::Time);
-            Err(ActivationError::InitFailed(CallError::Exceeded(exceeded)))
+            Err(CallError::Exceeded(exceeded).into())
         }
     }
 }

@@ -33,6 +33,8 @@ pub enum ActivationError {
     InitRefused(String),
     #[error("its init {0}")]
     InitFailed(CallError),
+    #[error("its init {exceeded} ({key})")]
+    InitExceeded { exceeded: Exceeded, key: &'static str },
     #[error(
         "its init kept a handle; tensors, graphs and streams belong to a call: open them in process, and log with the logging import instead of printing"
     )]
@@ -64,6 +66,13 @@ pub enum CallError {
     Output(#[from] Misfit),
 }
 
+impl From<CallError> for ActivationError {
+    fn from(error: CallError) -> Self {
+        let CallError::Exceeded(exceeded) = error else { return ActivationError::InitFailed(error) };
+        ActivationError::InitExceeded { exceeded, key: exceeded.limit.init_key() }
+    }
+}
+
 impl CallError {
     /// Sorts what wasmtime reports into what happened. `bounds` tells the call's limits.
     pub(super) fn from_wasmtime(error: wasmtime::Error, bounds: &Bounds) -> CallError {
@@ -77,7 +86,8 @@ impl CallError {
             Some(Trap::OutOfFuel) => CallError::Exceeded(Exceeded { limit: Limit::Fuel, bound: bounds.fuel }),
             Some(Trap::StackOverflow) => CallError::Exceeded(Exceeded { limit: Limit::Stack, bound: bounds.stack }),
             Some(trap) => CallError::Trap { reason: format!("{trap}{}", where_in_wasm(&error)) },
-            None => CallError::Trap { reason: format!("{error:#}") },
+            // What an import refused; the chain around it only repeats where the guest was.
+            None => CallError::Trap { reason: format!("{}{}", error.root_cause(), where_in_wasm(&error)) },
         }
     }
 }

@@ -30,7 +30,10 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub shared: Arc<Shared>,
     pub budget: Budget,
+    /// Tensors and graphs.
     pub handles: ResourceTable,
+    /// Streams of the closed WASI.
+    pub wasi_handles: ResourceTable,
     request: Arc<str>,
     /// Charged for memories and tables, and given back with the instance.
     instance_bytes: u64,
@@ -52,10 +55,11 @@ impl State {
 pub(super) fn lend(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>, budget: &mut Budget) -> Store<State> {
     let budget = std::mem::replace(budget, Budget::empty());
     let (fuel, memory) = (budget.fuel_left(), budget.memory_limit());
-    let mut handles = ResourceTable::new();
+    let (mut handles, mut wasi_handles) = (ResourceTable::new(), ResourceTable::new());
     handles.set_max_capacity(MAX_HANDLES);
+    wasi_handles.set_max_capacity(MAX_HANDLES);
     let (shared, request) = (shared.clone(), request.clone());
-    let state = State { shared, budget, handles, request, instance_bytes: 0, log: None, wasi: None };
+    let state = State { shared, budget, handles, wasi_handles, request, instance_bytes: 0, log: None, wasi: None };
     let mut store = Store::new(engine, state);
     store.limiter(|state| state);
     store.set_hostcall_fuel(usize::try_from(memory).unwrap_or(usize::MAX));
@@ -111,6 +115,6 @@ impl WasiView for State {
             self.wasi = Some(super::wasi::closed_context(self.log().clone()));
         }
         let ctx = self.wasi.get_or_insert_default();
-        WasiCtxView { ctx, table: &mut self.handles }
+        WasiCtxView { ctx, table: &mut self.wasi_handles }
     }
 }

@@ -57,9 +57,9 @@ pub(super) fn check_import(import: &str, grants: &Grants) -> Result<(), Activati
 /// Links the inert part, and what was granted.
 pub(super) fn link(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Result<()> {
     let l = linker;
-    io::error::add_to_linker::<State, Handles>(l, |state| &mut state.handles)?;
-    io::poll::add_to_linker::<State, Handles>(l, |state| &mut state.handles)?;
-    io::streams::add_to_linker::<State, Handles>(l, |state| &mut state.handles)?;
+    io::error::add_to_linker::<State, Handles>(l, |state| &mut state.wasi_handles)?;
+    io::poll::add_to_linker::<State, Handles>(l, |state| &mut state.wasi_handles)?;
+    io::streams::add_to_linker::<State, Handles>(l, |state| &mut state.wasi_handles)?;
     cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
     cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
     cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;

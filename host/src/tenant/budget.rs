@@ -40,6 +40,17 @@ impl Limit {
             Limit::Log => "call.log",
         }
     }
+
+    /// Where an operator sets it for the activation of a plugin.
+    pub fn init_key(self) -> &'static str {
+        match self {
+            Limit::Fuel => "init.fuel",
+            Limit::Memory => "init.memory",
+            Limit::Time => "init.time",
+            Limit::Stack => "compute.stack",
+            Limit::Log => "init.log",
+        }
+    }
 }
 
 /// A limit was reached, and the call is over. `bound` in units of fuel, bytes, or milliseconds.

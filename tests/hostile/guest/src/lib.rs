@@ -1,1 +1,164 @@
-//! To be written.
+//! A plugin that misbehaves in the way its configuration names. It imports nothing but tensors and the inert part of WASI:
+//! no case of it needs a grant, and misdeeds that need one live in crates of their own.
+
+#![expect(clippy::panic, reason = "it is a misdeed")]
+
+mod answer;
+mod exhaust;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bulkhead_guest::prelude::*;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    misdeed: Misdeed,
+}
+
+/// Each is called like its case.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum Misdeed {
+    // Uses up what a call has.
+    Loop,
+    Recursion,
+    MemoryBomb,
+    TensorBomb,
+    HandleBomb,
+    HugeOutput,
+    PrintFlood,
+    // Ends without a result.
+    Trap,
+    Panic,
+    Exit,
+    FailInvalid,
+    FailUnavailable,
+    FailInternal,
+    // Gives another result than it declared.
+    WrongShape,
+    WrongDatatype,
+    MissingOutput,
+    ExtraOutput,
+    OutputTwice,
+    // Answers well, and tries to reach beyond the call.
+    PrintForgery,
+    Secret,
+    // Misbehaves before the first call.
+    InitLoop,
+    InitMemoryBomb,
+    InitTrap,
+    InitPanic,
+    InitRefuses,
+    InitKeepsHandle,
+    InitPrints,
+    // Declares what no stage can be.
+    StolenName,
+    BadSignature,
+}
+
+pub struct Hostile {
+    misdeed: Misdeed,
+    /// Held across the end of init, which is forbidden.
+    _kept: Option<Tensor>,
+}
+
+impl Plugin for Hostile {
+    type Config = Config;
+
+    fn init(Config { misdeed }: Config) -> Result<Self, InitError> {
+        let kept = match misdeed {
+            Misdeed::InitLoop => exhaust::fuel(),
+            Misdeed::InitMemoryBomb => exhaust::memory(),
+            Misdeed::InitTrap => std::process::abort(),
+            Misdeed::InitPanic => panic!("a secret"),
+            Misdeed::InitRefuses => return Err("no licence".into()),
+            Misdeed::InitKeepsHandle => Some(Tensor::new(&[1], &[0.0f32])?),
+            Misdeed::InitPrints => {
+                println!("init says hello");
+                None
+            }
+            _ => None,
+        };
+        Ok(Hostile { misdeed, _kept: kept })
+    }
+
+    fn signature(&self) -> Signature {
+        let honest = Signature::new().input("x", Datatype::Fp32, [-1]);
+        match self.misdeed {
+            Misdeed::WrongShape => honest.output("y", Datatype::Fp32, [3]),
+            Misdeed::StolenName => honest.output("y", Datatype::Fp32, [-1]).output("y", Datatype::Fp32, [-1]),
+            Misdeed::BadSignature => honest.output("y", Datatype::Fp32, [-7]),
+            _ => honest.output("y", Datatype::Fp32, [-1]),
+        }
+    }
+
+    fn process(&self, mut inputs: Inputs, _: &Parameters) -> Result<Outputs, Failure> {
+        let x = inputs.take("x")?;
+        match self.misdeed {
+            Misdeed::Loop => exhaust::fuel(),
+            Misdeed::Recursion => exhaust::stack(),
+            Misdeed::MemoryBomb => exhaust::memory(),
+            Misdeed::TensorBomb => exhaust::host_memory(),
+            Misdeed::HandleBomb => exhaust::handles(),
+            Misdeed::HugeOutput => exhaust::memory_at_once(),
+            Misdeed::PrintFlood => exhaust::log(),
+            Misdeed::Trap => std::process::abort(),
+            Misdeed::Panic => panic!("a secret"),
+            Misdeed::Exit => std::process::exit(3),
+            Misdeed::FailInvalid => Err(Failure::invalid_input("x must be a prime")),
+            Misdeed::FailUnavailable => Err(Failure::unavailable("the moon is not full")),
+            Misdeed::FailInternal => Err(Failure::internal("password=hunter2")),
+            Misdeed::WrongShape => answer::of_shape_2(),
+            Misdeed::WrongDatatype => answer::of_fp64(),
+            Misdeed::MissingOutput => Ok(Outputs::new()),
+            Misdeed::ExtraOutput => Ok(Outputs::new().with("z", x.reshape(x.shape())?).with("y", x)),
+            Misdeed::OutputTwice => Ok(Outputs::new().with("y", x.reshape(x.shape())?).with("y", x)),
+            Misdeed::PrintForgery => {
+                answer::print_forgery();
+                Ok(Outputs::new().with("y", x))
+            }
+            Misdeed::InitPrints => {
+                println!("process says hello");
+                Ok(Outputs::new().with("y", x))
+            }
+            Misdeed::Secret => tell_secret(&x),
+            _ => Ok(Outputs::new().with("y", x)),
+        }
+    }
+}
+
+/// What some call left here; 0 in every call, if calls are kept apart.
+static SECRET: AtomicU32 = AtomicU32::new(0);
+
+fn tell_secret(x: &Tensor) -> Result<Outputs, Failure> {
+    let own = x.elements::<f32>(0..1)?[0];
+    let found = f32::from_bits(SECRET.swap(own.to_bits(), Ordering::Relaxed));
+    Ok(Outputs::new().with("y", Tensor::new(&[1], &[found])?))
+}
+
+bulkhead_guest::plugin!(Hostile);
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test says what it misses by failing")]
+mod tests {
+    use super::*;
+
+    /// A misdeed is called like its case.
+    #[test]
+    fn knows_the_misdeed_of_every_case() {
+        for case in std::fs::read_dir("../cases").unwrap() {
+            let case = case.unwrap().path();
+            let Ok(bundle) = std::fs::read_to_string(case.join("bundle.toml")) else { continue };
+            let bundle: toml::Table = bundle.parse().unwrap();
+            let plugin = &bundle["plugin"][0];
+            if plugin["component"].as_str() != Some("hostile-guest.wasm") {
+                continue;
+            }
+            let config = plugin["config"].clone();
+            assert_eq!(config["misdeed"].as_str(), case.file_name().unwrap().to_str());
+            assert!(config.try_into::<Config>().is_ok(), "{}", case.display());
+        }
+    }
+}

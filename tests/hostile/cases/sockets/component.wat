@@ -1,0 +1,2 @@
+(component
+  (import "wasi:sockets/tcp-create-socket@0.2.6" (instance)))

@@ -1,0 +1,2 @@
+(component
+  (import "evil:corp/spy" (instance (export "tell" (func (param "everything" string))))))

@@ -1,0 +1,72 @@
+//! Uses up one thing that a call has, for ever.
+
+use std::hint::black_box;
+
+use bulkhead_guest::prelude::*;
+
+/// Burns fuel as fast as a processor can, so that fuel runs out long before time does.
+pub fn fuel() -> ! {
+    let mut lanes = black_box([1u64, 2, 3, 4]);
+    loop {
+        for _ in 0..1024 {
+            // Lanes that do not wait for each other.
+            lanes = lanes.map(|lane| {
+                let lane = lane ^ (lane << 13);
+                let lane = lane ^ (lane >> 7);
+                lane ^ (lane << 17)
+            });
+        }
+        lanes = black_box(lanes);
+    }
+}
+
+pub fn stack() -> ! {
+    dive(0);
+    unreachable!("the dive has no bottom")
+}
+
+/// `black_box` keeps this a recursion. Little is on the stack that lies in linear memory: the native one ends first.
+#[expect(unconditional_recursion)]
+#[inline(never)]
+fn dive(depth: u64) -> u64 {
+    black_box(dive(black_box(depth) + 1)) + 1
+}
+
+pub fn memory() -> ! {
+    let mut hoard = Vec::new();
+    loop {
+        // Of ones, because zeroes that nobody has written may cost nothing.
+        hoard.push(black_box(vec![1u8; 1 << 20]));
+    }
+}
+
+/// More than the limit in one step; and no more than Rust lets a vector have, which is `isize::MAX` bytes.
+pub fn memory_at_once() -> Result<Outputs, Failure> {
+    const ELEMENTS: usize = 500_000_000;
+    let zeroes = black_box(vec![0.0f32; ELEMENTS]);
+    Ok(Outputs::new().with("y", Tensor::new(&[ELEMENTS as u64], &zeroes)?))
+}
+
+/// Fills the host's memory instead of its own.
+pub fn host_memory() -> Result<Outputs, Failure> {
+    let mebibyte = vec![0u8; 1 << 20];
+    let mut hoard = Vec::new();
+    loop {
+        hoard.push(Tensor::new(&[1 << 20], &mebibyte)?);
+    }
+}
+
+/// Handles cost the host memory that no tensor's size tells of.
+pub fn handles() -> Result<Outputs, Failure> {
+    let mut hoard = Vec::new();
+    for _ in 0..1_000_000 {
+        hoard.push(Tensor::new::<f32>(&[0], &[])?);
+    }
+    Err(Failure::internal(format!("nobody stopped it at {} handles", hoard.len())))
+}
+
+pub fn log() -> ! {
+    loop {
+        println!("all work and no play makes jack a dull boy");
+    }
+}
