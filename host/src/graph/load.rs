@@ -145,11 +145,9 @@ fn open_shape(
 fn refuse_unknown_operators(model: &InferenceModel) -> Result<(), LoadError> {
     let mut unknown: Vec<String> = Vec::new();
     for node in model.nodes() {
-        if let Some(operator) = node.op().name().strip_prefix("Unimplemented(").and_then(|n| n.strip_suffix(')')) {
-            if !unknown.iter().any(|known| known == operator) {
-                unknown.push(operator.into());
-            }
-        }
+        let name = node.op().name();
+        let operator = name.strip_prefix("Unimplemented(").and_then(|name| name.strip_suffix(')'));
+        unknown.extend(operator.filter(|operator| !unknown.iter().any(|known| known == operator)).map(str::to_owned));
     }
     if unknown.is_empty() { Ok(()) } else { Err(LoadError::UnknownOperators(unknown.join(", "))) }
 }

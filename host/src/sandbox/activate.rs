@@ -115,12 +115,12 @@ impl Sandbox {
         }
         // A plugin that printed in init holds its standard output: a stream of this instance, which no snapshot can carry.
         let holds_stream = !store.data().wasi_handles.is_empty();
-        let Some((wizer, mut context)) = wizer.filter(|_| !holds_stream) else { return Ok((signature, None)) };
+        let Some((wizer, context)) = wizer.filter(|_| !holds_stream) else { return Ok((signature, None)) };
         // Reading the state is the host's work, and not charged.
         instance::refuel(&mut store, u64::MAX >> 1);
         store.set_hostcall_fuel(usize::MAX);
         let mut accessors = Accessors { store: &mut store, instance };
-        let snapshot = wizer.snapshot_component(&mut context, &mut accessors).await;
+        let snapshot = wizer.snapshot_component(&context, &mut accessors).await;
         let snapshot = snapshot.map_err(|error| ActivationError::Snapshot(format!("{error:#}")))?;
         instance::take_back(store, &mut budget);
         Ok((signature, Some(snapshot)))

@@ -20,8 +20,8 @@ wasmtime::component::bindgen!({
     with: { "bulkhead:plugin/tensors.tensor": crate::tensor::Tensor },
 });
 
-pub(super) use bulkhead::plugin::tensors;
-use bulkhead::plugin::{assets, logging};
+pub(super) use self::bulkhead::plugin::tensors;
+use self::bulkhead::plugin::{assets, logging};
 pub(super) use exports::bulkhead::plugin::stage::Failure;
 use exports::bulkhead::plugin::stage::{Parameter, Value};
 

@@ -1,7 +1,7 @@
 //! Turns the scores of a classifier into answers: for each row the best `top-k` classes, with their labels.
 //!
-//! Answers are rectangular, so that they fit a tensor. A place that has no class to show, because the score is below the
-//! threshold or is not a number, holds the label "", the score 0 and the index -1.
+//! Answers are rectangular, so that they fit a tensor. A place that has no class to show, because the score is below
+//! the threshold or is not a number, holds the label "", the score 0 and the index -1.
 
 mod rank;
 
@@ -88,7 +88,7 @@ impl Classify {
     fn check_labels(&self, classes: usize) -> Result<(), Failure> {
         match &self.labels {
             Some(Labels { file, names }) if names.len() != classes => Err(Failure::internal(format!(
-                "\"{}\" has {classes} scores in a row, and {file} has {} labels: there must be one label for each score",
+                "\"{}\" has {classes} scores in a row, and {file} has {} labels: there must be one for each score",
                 self.input,
                 names.len()
             ))),

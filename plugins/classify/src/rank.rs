@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-/// The indices of the `count` best scores, best first. Of equals the first comes first; what is not a number comes last.
+/// The indices of the `count` best scores, best first. Equals keep their order; what is not a number comes last.
 pub fn best(scores: &[f32], count: usize) -> Vec<usize> {
     let order = |a: &usize, b: &usize| better(scores[*a], scores[*b]).then(a.cmp(b));
     let mut indices: Vec<usize> = (0..scores.len()).collect();

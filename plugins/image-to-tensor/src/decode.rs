@@ -1,7 +1,7 @@
-//! PNG and JPEG files, sent by strangers, to pixels. What the header says is judged before anything is allocated for it.
+//! PNG and JPEG files, sent by strangers, to pixels. What a header says is judged before anything is allocated for it.
 //!
 //! Alpha is dropped, not blended: the colours under it stay. Sixteen bits are rounded to eight, palettes are resolved,
-//! CMYK becomes RGB. Colour profiles are ignored, as most training pipelines do. Of an animation the first picture counts.
+//! CMYK becomes RGB. Colour profiles are ignored, as in most training pipelines. Of an animation the first picture counts.
 //!
 //! Errors are for the client, and complete "picture 1 of 4 …".
 
@@ -16,7 +16,7 @@ use crate::picture::{Picture, Turn};
 const MAX_PIXEL_BYTES: u64 = 8;
 
 /// The picture as it is stored, and how to bring it upright.
-pub fn decode(encoded: &[u8], max_pixels: u64) -> Result<(Picture<'static>, Turn), String> {
+pub fn decode(encoded: &[u8], max_pixels: u64) -> Result<(Picture, Turn), String> {
     match image::guess_format(encoded) {
         Ok(ImageFormat::Png) => decode_png(encoded, max_pixels).map_err(|error| error.text("PNG", max_pixels)),
         Ok(ImageFormat::Jpeg) => decode_jpeg(encoded, max_pixels).map_err(|error| error.text("JPEG", max_pixels)),
@@ -63,14 +63,14 @@ impl DecodeError {
     }
 }
 
-fn decode_png(encoded: &[u8], max_pixels: u64) -> Result<(Picture<'static>, Turn), DecodeError> {
+fn decode_png(encoded: &[u8], max_pixels: u64) -> Result<(Picture, Turn), DecodeError> {
     // The decoder's constructor allocates whole rows, so its header is read before it is.
     let (width, height) = png_sides(encoded).ok_or(DecodeError::Truncated)?;
     check_sides(width, height, max_pixels)?;
     read(PngDecoder::with_limits(Cursor::new(encoded), limits(max_pixels))?)
 }
 
-fn decode_jpeg(encoded: &[u8], max_pixels: u64) -> Result<(Picture<'static>, Turn), DecodeError> {
+fn decode_jpeg(encoded: &[u8], max_pixels: u64) -> Result<(Picture, Turn), DecodeError> {
     // The decoder paints what is missing gray, and says nothing.
     if !has_jpeg_end(encoded) {
         return Err(DecodeError::Truncated);
@@ -82,14 +82,14 @@ fn decode_jpeg(encoded: &[u8], max_pixels: u64) -> Result<(Picture<'static>, Tur
     read(decoder)
 }
 
-fn read(mut decoder: impl ImageDecoder) -> Result<(Picture<'static>, Turn), DecodeError> {
+fn read(mut decoder: impl ImageDecoder) -> Result<(Picture, Turn), DecodeError> {
     let (width, height) = decoder.dimensions();
     let (color, turn) = (decoder.color_type(), decoder.orientation()?.into());
     let too_large = DecodeError::TooLarge { width, height };
     let mut samples = vec![0; usize::try_from(decoder.total_bytes()).map_err(|_| too_large)?];
     decoder.read_image(&mut samples)?;
     let channels = if color.has_color() { 3 } else { 1 };
-    let pixels = drop_alpha(to_eight_bits(samples, color), color).into();
+    let pixels = drop_alpha(to_eight_bits(samples, color), color);
     Ok((Picture { width, height, channels, pixels }, turn))
 }
 
@@ -113,8 +113,8 @@ fn png_sides(encoded: &[u8]) -> Option<(u32, u32)> {
     Some((u32::from_be_bytes(*width), u32::from_be_bytes(*height)))
 }
 
-/// True when an end marker follows the first scan. Those before it belong to thumbnails, and within the data of a scan a
-/// byte of 255 is never followed by that of the marker.
+/// True when an end marker follows the first scan. Those before it belong to thumbnails, and within the data of a scan
+/// a byte of 255 is never followed by that of the marker.
 fn has_jpeg_end(encoded: &[u8]) -> bool {
     const END: [u8; 2] = [0xff, 0xd9];
     let scan = jpeg_scan(encoded).unwrap_or_default();

@@ -1,8 +1,8 @@
 //! The inner loops: from bytes of pixels to numbers of a tensor, in one pass.
 //!
 //! They work in blocks of a fixed size, which the compiler turns into SIMD: for plugins as well as natively, without a
-//! line that is written for one processor. Measured on 224 x 224 pixels inside wasmtime with fuel and epochs, blocks are
-//! 1.5 times as fast as a plain loop over pixels, and 3.5 times as fast as a table of 256 numbers for each channel.
+//! line that is written for one processor. Measured on 224 x 224 pixels inside wasmtime with fuel and epochs, blocks
+//! are 1.5 times as fast as a plain loop over pixels, and 3.5 times as fast as a table of 256 numbers for each channel.
 
 /// Pixels that a block covers: as many bytes of each channel as a SIMD register holds.
 const BLOCK: usize = 16;
@@ -76,7 +76,8 @@ pub fn to_plane<C: Convert>(values: &[u8], convert: C, plane: &mut [C::Number]) 
     }
 }
 
-/// RGB pixels to numbers in the same order, or with red and blue exchanged. `convert[0]` is for the first that comes out.
+/// RGB pixels to numbers in the same order, or with red and blue exchanged. `convert[0]` is for the first that comes
+/// out.
 pub fn rgb_to_interleaved<C: Convert, const BGR: bool>(rgb: &[u8], convert: [C; 3], out: &mut [C::Number]) {
     let (blocks, rest) = rgb.as_chunks::<{ 3 * BLOCK }>();
     let (out_blocks, out_rest) = out.as_chunks_mut::<{ 3 * BLOCK }>();

@@ -1,5 +1,5 @@
-//! Turns pictures into the tensor that a network wants: decodes PNG and JPEG or takes raw frames, brings them to one size,
-//! and normalises, all by the keys of [`Config`].
+//! Turns pictures into the tensor that a network wants: decodes PNG and JPEG or takes raw frames, brings them to one
+//! size, and normalises, all by the keys of [`Config`].
 
 pub mod config;
 mod decode;
@@ -65,22 +65,23 @@ impl ImageToTensor {
                 self.fill(files.len(), convert, |i| self.decode(&files[i], i, files.len()))
             }
             Input::Pixels => {
-                let frames = image.view::<u8>()?;
-                let (width, height, channels) = self.check_frames(image.shape())?;
-                let size = width as usize * height as usize * channels;
-                let frame = |i: usize| &frames[i * size..(i + 1) * size];
-                let picture = |i| Picture { width, height, channels, pixels: frame(i).into() };
-                self.fill(image.shape()[0] as usize, convert, |i| Ok((picture(i), Turn::default())))
+                let (count, width, height, channels) = self.check_frames(image.shape())?;
+                let size = u64::from(width) * u64::from(height) * channels as u64;
+                self.fill(count, convert, |i| {
+                    // One at a time: each takes the place of the last in memory.
+                    let pixels = image.raw(i as u64 * size..(i as u64 + 1) * size)?;
+                    Ok((Picture { width, height, channels, pixels }, Turn::default()))
+                })
             }
         }
     }
 
     /// Writes each of the pictures to its place in the tensor.
-    fn fill<'a, C: Convert>(
+    fn fill<C: Convert>(
         &self,
         count: usize,
         convert: [C; 3],
-        picture: impl Fn(usize) -> Result<(Picture<'a>, Turn), Failure>,
+        picture: impl Fn(usize) -> Result<(Picture, Turn), Failure>,
     ) -> Result<Tensor, Failure> {
         let size = self.config.width as usize * self.config.height as usize * self.config.channels.count();
         let fits = |numbers: &usize| *numbers <= isize::MAX as usize / size_of::<C::Number>();
@@ -97,15 +98,15 @@ impl ImageToTensor {
         Ok(Tensor::new(&shape, &tensor)?)
     }
 
-    fn decode(&self, file: &[u8], i: usize, count: usize) -> Result<(Picture<'static>, Turn), Failure> {
+    fn decode(&self, file: &[u8], i: usize, count: usize) -> Result<(Picture, Turn), Failure> {
         let wrong = |text| Failure::invalid_input(format!("\"{IMAGE}\": picture {} of {count} {text}", i + 1));
         decode::decode(file, self.config.max_pixels).map_err(wrong)
     }
 
-    /// Width, height and channels of the frames.
-    fn check_frames(&self, shape: &[u64]) -> Result<(u32, u32, usize), Failure> {
+    /// How many frames there are, and the width, height and channels of each.
+    fn check_frames(&self, shape: &[u64]) -> Result<(usize, u32, u32, usize), Failure> {
         let wrong = |text: String| Err(Failure::invalid_input(format!("\"{IMAGE}\" has shape {shape:?}: {text}")));
-        let &[_, height, width, channels @ (1 | 3)] = shape else {
+        let &[count, height, width, channels @ (1 | 3)] = shape else {
             return wrong("wanted are frames [pictures, height, width, 3 for RGB or 1 for gray]".into());
         };
         let most = self.config.max_pixels;
@@ -113,11 +114,11 @@ impl ImageToTensor {
             return wrong(format!("each frame must have 1 to {most} pixels"));
         }
         // A product within bounds has factors within bounds.
-        Ok((width as u32, height as u32, channels as usize))
+        Ok((count as usize, width as u32, height as u32, channels as usize))
     }
 
     fn write<C: Convert>(&self, picture: &Picture, convert: [C; 3], numbers: &mut [C::Number]) {
-        let pixels = &*picture.pixels;
+        let pixels = &picture.pixels;
         match (picture.channels, self.config.layout, self.config.channels) {
             (1, _, Channels::Gray) => kernel::to_plane(pixels, convert[0], numbers),
             (1, Layout::Nchw, _) => {

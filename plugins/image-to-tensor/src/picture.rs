@@ -1,44 +1,42 @@
 //! Pixels in memory, and the turns that cameras leave to whoever shows a picture.
 
-use std::borrow::Cow;
-
 use image::metadata::Orientation;
 
 use crate::kernel;
 
 /// Eight bits a channel, row by row.
-pub struct Picture<'a> {
+pub struct Picture {
     pub width: u32,
     pub height: u32,
     /// 3 for RGB, 1 for gray.
     pub channels: usize,
-    pub pixels: Cow<'a, [u8]>,
+    pub pixels: Vec<u8>,
 }
 
-impl<'a> Picture<'a> {
+impl Picture {
     /// All pixels of one value.
-    pub fn filled(width: u32, height: u32, channels: usize, value: u8) -> Picture<'static> {
+    pub fn filled(width: u32, height: u32, channels: usize, value: u8) -> Picture {
         let pixels = vec![value; width as usize * height as usize * channels];
-        Picture { width, height, channels, pixels: pixels.into() }
+        Picture { width, height, channels, pixels }
     }
 
     pub fn row_bytes(&self) -> usize {
         self.width as usize * self.channels
     }
 
-    pub fn into_gray(self) -> Picture<'a> {
+    pub fn into_gray(self) -> Picture {
         if self.channels == 1 {
             return self;
         }
         let mut gray = Picture::filled(self.width, self.height, 1, 0);
-        kernel::rgb_to_gray(&self.pixels, gray.pixels.to_mut());
+        kernel::rgb_to_gray(&self.pixels, &mut gray.pixels);
         gray
     }
 
     /// Copies a smaller picture into this one, with its upper left corner at `left`, `top`.
     pub fn paste(&mut self, smaller: &Picture, left: u32, top: u32) {
         let (row, indent) = (self.row_bytes(), left as usize * self.channels);
-        let below = self.pixels.to_mut().chunks_exact_mut(row).skip(top as usize);
+        let below = self.pixels.chunks_exact_mut(row).skip(top as usize);
         for (line, smaller) in below.zip(smaller.pixels.chunks_exact(smaller.row_bytes())) {
             line[indent..indent + smaller.len()].copy_from_slice(smaller);
         }
@@ -66,14 +64,13 @@ impl Turn {
         let (width, height) = self.sides((stored.width, stored.height));
         let mut upright = Picture::filled(width, height, stored.channels, 0);
         let source = stored.pixels.chunks_exact(stored.channels);
-        let target = upright.pixels.to_mut();
         for (i, pixel) in source.enumerate() {
             let at = (i as u32 % stored.width, i as u32 / stored.width);
             let (x, y) = self.sides(at);
             let x = if self.mirror_x { width - 1 - x } else { x };
             let y = if self.mirror_y { height - 1 - y } else { y };
             let start = (y as usize * width as usize + x as usize) * stored.channels;
-            target[start..start + stored.channels].copy_from_slice(pixel);
+            upright.pixels[start..start + stored.channels].copy_from_slice(pixel);
         }
         upright
     }
@@ -114,17 +111,17 @@ mod tests {
             (8, 3, "ECAFDB"),
         ] {
             let turn = Turn::from(Orientation::from_exif(exif).unwrap());
-            let pixels = stored.as_bytes().into();
+            let pixels = stored.as_bytes().to_vec();
             let upright = turn.apply(Picture { width, height: 6 / width, channels: 1, pixels });
             assert_eq!((upright.width, upright.height), (2, 3), "orientation {exif}");
-            assert_eq!(&*upright.pixels, b"ABCDEF", "orientation {exif}");
+            assert_eq!(upright.pixels, b"ABCDEF", "orientation {exif}");
         }
     }
 
     #[test]
     fn pastes_into_the_middle() {
         let mut canvas = Picture::filled(4, 3, 1, 9);
-        canvas.paste(&Picture { width: 2, height: 1, channels: 1, pixels: [1, 2][..].into() }, 1, 1);
-        assert_eq!(&*canvas.pixels, [9, 9, 9, 9, 9, 1, 2, 9, 9, 9, 9, 9]);
+        canvas.paste(&Picture { width: 2, height: 1, channels: 1, pixels: vec![1, 2] }, 1, 1);
+        assert_eq!(canvas.pixels, [9, 9, 9, 9, 9, 1, 2, 9, 9, 9, 9, 9]);
     }
 }

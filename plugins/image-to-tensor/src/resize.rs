@@ -35,7 +35,7 @@ struct Area {
 
 impl Target {
     /// The stored picture, upright and with the sides of the tensor.
-    pub fn bring<'a>(&self, stored: Picture<'a>, turn: Turn, resizer: &mut Resizer) -> Result<Picture<'a>, Failure> {
+    pub fn bring(&self, stored: Picture, turn: Turn, resizer: &mut Resizer) -> Result<Picture, Failure> {
         let sides = turn.sides((stored.width, stored.height));
         let plan = self.plan(sides);
         // Turning is dearer than resizing for each pixel, so it comes last, when most of them are gone.
@@ -53,13 +53,13 @@ impl Target {
         }
     }
 
-    fn resize<'a>(
+    fn resize(
         &self,
-        picture: Picture<'a>,
+        picture: Picture,
         area: Area,
         (width, height): (u32, u32),
         resizer: &mut Resizer,
-    ) -> Result<Picture<'a>, Failure> {
+    ) -> Result<Picture, Failure> {
         let fits = (picture.width, picture.height) == (width, height);
         if fits && area == Area::whole(width, height) {
             return Ok(picture);
@@ -76,7 +76,7 @@ impl Target {
         done.map(|()| resized).map_err(|error| Failure::internal(format!("a picture cannot be resized: {error}")))
     }
 
-    fn pad<'a>(&self, picture: Picture<'a>) -> Picture<'a> {
+    fn pad(&self, picture: Picture) -> Picture {
         if (picture.width, picture.height) == (self.width, self.height) {
             return picture;
         }
@@ -91,8 +91,8 @@ impl Area {
         Area { left: 0.0, top: 0.0, width: f64::from(width), height: f64::from(height) }
     }
 
-    /// The largest part in the middle with the proportions of `wanted`. It starts at a whole pixel of the result, so that
-    /// a picture which is only too long is cut and not resampled.
+    /// The largest part in the middle with the proportions of `wanted`. It starts at a whole pixel of the result, so
+    /// that a picture which is only too long is cut and not resampled.
     fn middle((width, height): (u32, u32), wanted: (u32, u32)) -> Area {
         let (w, h) = (f64::from(width), f64::from(height));
         let (wanted_w, wanted_h) = (f64::from(wanted.0), f64::from(wanted.1));
@@ -150,7 +150,7 @@ fn resample<P: PixelTrait>(
     options: &ResizeOptions,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let from = TypedImageRef::<P>::from_buffer(from.width, from.height, &from.pixels)?;
-    let mut to = TypedImage::<P>::from_buffer(to.width, to.height, to.pixels.to_mut())?;
+    let mut to = TypedImage::<P>::from_buffer(to.width, to.height, &mut to.pixels)?;
     Ok(resizer.resize_typed(&from, &mut to, options)?)
 }
 

@@ -1,7 +1,7 @@
 //! A plugin that misbehaves in the way its configuration names. It imports nothing but tensors and the inert part of WASI:
 //! no case of it needs a grant, and misdeeds that need one live in crates of their own.
 
-#![expect(clippy::panic, reason = "it is a misdeed")]
+#![expect(clippy::panic, clippy::disallowed_methods, reason = "these are misdeeds")]
 
 mod answer;
 mod exhaust;
@@ -141,7 +141,6 @@ fn tell_secret(x: &Tensor) -> Result<Outputs, Failure> {
 bulkhead_guest::plugin!(Hostile);
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test says what it misses by failing")]
 mod tests {
     use super::*;
 
