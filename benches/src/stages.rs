@@ -97,7 +97,9 @@ impl Bench<'_> {
                 let mut planes = vec![0.0f32; pixels.len()];
                 let (red, rest) = planes.split_at_mut(pixels.len() / 3);
                 let (green, blue) = rest.split_at_mut(pixels.len() / 3);
-                kernel::rgb_to_planes(std::hint::black_box(&pixels), [scale; 3], [red, green, blue]);
+                kernel::rgb_to_plane::<_, 0>(std::hint::black_box(&pixels), scale, red);
+                kernel::rgb_to_plane::<_, 1>(std::hint::black_box(&pixels), scale, green);
+                kernel::rgb_to_plane::<_, 2>(std::hint::black_box(&pixels), scale, blue);
                 std::hint::black_box(planes);
             },
         )

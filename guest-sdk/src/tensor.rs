@@ -1,9 +1,10 @@
 //! Tensors as a plugin sees them: a handle to data in the host, and typed views of what was copied from it.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::{Deref, Range};
 
-use crate::backend::Handle;
+use crate::backend::{BuilderHandle, Handle};
 use crate::{Datatype, Element};
 
 /// An immutable tensor that lives in the host. Holding one costs nothing; reading copies only what is read.
@@ -112,6 +113,21 @@ impl Tensor {
         Ok(elements)
     }
 
+    /// Where each element of a `BYTES` tensor lies, for [`Self::raw`]: reads only the lengths, so that a stage that needs
+    /// the first kilobyte of a large file copies no more than that.
+    pub fn byte_string_ranges(&self) -> Result<Vec<Range<u64>>, TensorError> {
+        self.check_bytes()?;
+        let mut ranges = Vec::new();
+        let mut at = 0;
+        while at < self.byte_size {
+            let prefix = self.raw(at..at + 4)?;
+            let length = prefix.first_chunk::<4>().map_or(0, |length| u64::from(u32::from_le_bytes(*length)));
+            ranges.push(at + 4..at + 4 + length);
+            at += 4 + length;
+        }
+        Ok(ranges)
+    }
+
     /// The only element of a `BYTES` tensor that holds one, without a second copy.
     pub fn byte_string(&self) -> Result<Vec<u8>, TensorError> {
         self.check_bytes()?;
@@ -144,6 +160,31 @@ impl Tensor {
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}{:?}", self.datatype, self.shape)
+    }
+}
+
+/// A tensor that is written piece by piece, in order: for results that are large, so that they need not lie in the
+/// plugin's memory as a whole. What a call touches of its memory is what it pays for most.
+pub struct TensorBuilder<T> {
+    handle: BuilderHandle,
+    element: PhantomData<T>,
+}
+
+impl<T: Element> TensorBuilder<T> {
+    /// Reserves the whole tensor in the host.
+    pub fn new(shape: &[u64]) -> Result<TensorBuilder<T>, TensorError> {
+        let handle = BuilderHandle::create(T::DATATYPE, shape).map_err(TensorError)?;
+        Ok(TensorBuilder { handle, element: PhantomData })
+    }
+
+    /// The next elements, row-major. Pieces of some ten thousand bytes are good: each costs a call of the host.
+    pub fn extend(&mut self, values: &[T]) -> Result<(), TensorError> {
+        self.handle.append(bytemuck::cast_slice(values)).map_err(TensorError)
+    }
+
+    /// An error when elements are missing.
+    pub fn finish(self) -> Result<Tensor, TensorError> {
+        self.handle.finish().map(Tensor::from_handle).map_err(TensorError)
     }
 }
 

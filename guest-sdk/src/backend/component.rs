@@ -125,6 +125,22 @@ pub(crate) mod host {
         }
     }
 
+    pub(crate) struct BuilderHandle(tensors::TensorBuilder);
+
+    impl BuilderHandle {
+        pub(crate) fn create(datatype: Datatype, shape: &[u64]) -> Result<BuilderHandle, String> {
+            tensors::TensorBuilder::create(datatype.into(), shape).map(BuilderHandle)
+        }
+
+        pub(crate) fn append(&mut self, data: &[u8]) -> Result<(), String> {
+            self.0.append(data)
+        }
+
+        pub(crate) fn finish(self) -> Result<Handle, String> {
+            tensors::TensorBuilder::finish(self.0).map(Handle)
+        }
+    }
+
     pub(crate) struct OpenGraph(graphs::Graph);
 
     impl OpenGraph {

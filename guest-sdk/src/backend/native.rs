@@ -79,6 +79,34 @@ fn count_byte_strings(mut data: &[u8]) -> Option<u64> {
     Some(count)
 }
 
+pub(crate) struct BuilderHandle {
+    datatype: Datatype,
+    shape: Vec<u64>,
+    size: u64,
+    data: Vec<u8>,
+}
+
+impl BuilderHandle {
+    pub(crate) fn create(datatype: Datatype, shape: &[u64]) -> Result<BuilderHandle, String> {
+        let width = width(datatype).ok_or("the tensor of datatype BYTES cannot be built in pieces")?;
+        let size = element_count(shape)?.checked_mul(width).ok_or("the tensor is too large")?;
+        Ok(BuilderHandle { datatype, shape: shape.to_vec(), size, data: Vec::new() })
+    }
+
+    pub(crate) fn append(&mut self, data: &[u8]) -> Result<(), String> {
+        let room = self.size - self.data.len() as u64;
+        if data.len() as u64 > room {
+            return Err(format!("the tensor has room for {room} more bytes, and {} were appended", data.len()));
+        }
+        self.data.extend_from_slice(data);
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> Result<Handle, String> {
+        Handle::create(self.datatype, &self.shape, &self.data)
+    }
+}
+
 pub(crate) struct OpenGraph(Rc<dyn Fn(Inputs) -> Result<Outputs, String>>);
 
 impl OpenGraph {

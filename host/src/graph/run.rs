@@ -18,11 +18,11 @@ impl Graph {
         let sizes = self.sizes(&inputs);
         let price = self.prices.price(&sizes, || self.symbol_values(&sizes)).map_err(failed)?;
         budget.charge_fuel(price.fuel)?;
-        budget.charge_memory(price.memory)?;
+        let planned = budget.charge_memory(price.memory)?;
         // Data of clients can make an operator panic: an index beyond a table, say. The state of the run goes with it.
         let result = catch_unwind(AssertUnwindSafe(|| self.evaluate(inputs, budget)));
         let result = result.unwrap_or_else(|_| Err(GraphError::Failed("an operator panicked on these inputs".into())));
-        budget.release_memory(price.memory);
+        drop(planned);
         result?.into_iter().zip(&self.signature.outputs).map(|(value, spec)| output(value, spec, budget)).collect()
     }
 

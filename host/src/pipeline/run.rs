@@ -72,7 +72,7 @@ impl Pipeline {
         budget: &mut Budget,
         current: &mut Arc<str>,
     ) -> Result<NamedTensors, StageError> {
-        budget.charge_memory(tensor::byte_size(&inputs)).map_err(StageError::Exceeded)?;
+        let _request = budget.charge_memory(tensor::byte_size(&inputs)).map_err(StageError::Exceeded)?;
         let mut slots: Vec<Option<Tensor>> = Vec::with_capacity(self.slots);
         slots.extend(inputs.into_iter().map(|(_, tensor)| Some(tensor)));
         slots.resize(self.slots, None);

@@ -1,14 +1,14 @@
-//! The contract in Rust: bindings of `wit/v0.1`, the imports that the host answers, and the two calls that it makes.
-//! Only this file names generated bindings; a later version of the contract gets a file beside it.
+//! The contract in Rust: bindings of `wit/v0.1`, the small imports, and the two calls that the host makes. The imports with
+//! resources are linked by hand in `tensors` and `graphs`; a later version of the contract gets a file beside this one.
 
 use std::sync::Arc;
 
 use wasmtime::Store;
-use wasmtime::component::{HasSelf, Linker, Resource};
+use wasmtime::component::{HasSelf, Linker};
 
 use super::instance::State;
 use super::stdio::Level;
-use super::{ActivationError, ParameterValue, Parameters, graphs};
+use super::{ActivationError, ParameterValue, Parameters, graphs, tensors};
 use crate::tenant::{Capability, Grants};
 use crate::tensor::{Datatype, NamedTensors, Signature, Tensor, TensorSpec};
 
@@ -17,10 +17,13 @@ wasmtime::component::bindgen!({
     world: "plugin",
     imports: { default: trappable },
     exports: { default: async },
-    with: { "bulkhead:plugin/tensors.tensor": crate::tensor::Tensor },
+    with: {
+        "bulkhead:plugin/tensors.tensor": crate::tensor::Tensor,
+        "bulkhead:plugin/tensors.tensor-builder": super::tensors::Building,
+    },
 });
 
-pub(super) use self::bulkhead::plugin::tensors;
+pub(super) use self::bulkhead::plugin::tensors as wire;
 use self::bulkhead::plugin::{assets, logging};
 pub(super) use exports::bulkhead::plugin::stage::Failure;
 use exports::bulkhead::plugin::stage::{Parameter, Value};
@@ -30,7 +33,7 @@ pub(super) type StagePre = PluginPre<State>;
 
 /// Links the imports of the contract that were granted.
 pub(super) fn link(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Result<()> {
-    tensors::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    tensors::link(linker)?;
     if grants.has(Capability::Assets) {
         assets::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     }
@@ -66,15 +69,15 @@ pub(super) async fn process(
     }
 }
 
-pub(super) fn lend_tensors(state: &mut State, named: NamedTensors) -> wasmtime::Result<Vec<tensors::NamedTensor>> {
+pub(super) fn lend_tensors(state: &mut State, named: NamedTensors) -> wasmtime::Result<Vec<wire::NamedTensor>> {
     let lend = |(name, tensor): (Arc<str>, Tensor)| {
-        Ok(tensors::NamedTensor { name: name.to_string(), tensor: state.handles.push(tensor)? })
+        Ok(wire::NamedTensor { name: name.to_string(), tensor: state.handles.push(tensor)? })
     };
     named.into_iter().map(lend).collect()
 }
 
-pub(super) fn take_tensors(state: &mut State, named: Vec<tensors::NamedTensor>) -> wasmtime::Result<NamedTensors> {
-    let take = |named: tensors::NamedTensor| Ok((named.name.into(), state.handles.delete(named.tensor)?));
+pub(super) fn take_tensors(state: &mut State, named: Vec<wire::NamedTensor>) -> wasmtime::Result<NamedTensors> {
+    let take = |named: wire::NamedTensor| Ok((named.name.into(), state.handles.delete(named.tensor)?));
     named.into_iter().map(take).collect()
 }
 
@@ -88,7 +91,7 @@ fn to_wire((name, value): &(String, ParameterValue)) -> Parameter {
     Parameter { name: name.clone(), value }
 }
 
-fn specs(specs: Vec<tensors::TensorSpec>) -> Result<Vec<TensorSpec>, ActivationError> {
+fn specs(specs: Vec<wire::TensorSpec>) -> Result<Vec<TensorSpec>, ActivationError> {
     for (at, spec) in specs.iter().enumerate() {
         if specs[..at].iter().any(|earlier| earlier.name == spec.name) {
             return Err(ActivationError::Signature(format!("tensor \"{}\" is declared twice", spec.name)));
@@ -98,59 +101,8 @@ fn specs(specs: Vec<tensors::TensorSpec>) -> Result<Vec<TensorSpec>, ActivationE
             return Err(ActivationError::Signature(format!("tensor \"{name}\" has a dimension of {wrong}; -1 varies")));
         }
     }
-    let spec = |s: tensors::TensorSpec| TensorSpec { name: s.name.into(), datatype: s.datatype.into(), shape: s.shape };
+    let spec = |s: wire::TensorSpec| TensorSpec { name: s.name.into(), datatype: s.datatype.into(), shape: s.shape };
     Ok(specs.into_iter().map(spec).collect())
-}
-
-impl tensors::Host for State {}
-
-impl tensors::HostTensor for State {
-    fn create(
-        &mut self,
-        datatype: tensors::Datatype,
-        shape: Vec<u64>,
-        data: Vec<u8>,
-    ) -> wasmtime::Result<Result<Resource<Tensor>, String>> {
-        match Tensor::new(datatype.into(), shape, self.budget.hold(data)?) {
-            Ok(tensor) => Ok(Ok(self.handles.push(tensor)?)),
-            Err(error) => Ok(Err(format!("the tensor {error}"))),
-        }
-    }
-
-    fn describe(&mut self, tensor: Resource<Tensor>) -> wasmtime::Result<tensors::Description> {
-        let tensor = self.handles.get(&tensor)?;
-        Ok(tensors::Description {
-            datatype: tensor.datatype().into(),
-            shape: tensor.shape().to_vec(),
-            byte_size: tensor.data().len() as u64,
-        })
-    }
-
-    fn read(
-        &mut self,
-        tensor: Resource<Tensor>,
-        offset: u64,
-        length: u64,
-    ) -> wasmtime::Result<Result<Vec<u8>, String>> {
-        let slice = self.handles.get(&tensor)?.slice(offset, length);
-        Ok(slice.map(Vec::from).map_err(|error| format!("the tensor {error}")))
-    }
-
-    fn reshape(
-        &mut self,
-        tensor: Resource<Tensor>,
-        shape: Vec<u64>,
-    ) -> wasmtime::Result<Result<Resource<Tensor>, String>> {
-        match self.handles.get(&tensor)?.reshape(shape) {
-            Ok(reshaped) => Ok(Ok(self.handles.push(reshaped)?)),
-            Err(error) => Ok(Err(format!("the tensor {error}"))),
-        }
-    }
-
-    fn drop(&mut self, tensor: Resource<Tensor>) -> wasmtime::Result<()> {
-        self.handles.delete(tensor)?;
-        Ok(())
-    }
 }
 
 impl assets::Host for State {
@@ -176,7 +128,7 @@ impl logging::Host for State {
     }
 }
 
-impl From<&TensorSpec> for tensors::TensorSpec {
+impl From<&TensorSpec> for wire::TensorSpec {
     fn from(spec: &TensorSpec) -> Self {
         Self { name: spec.name.to_string(), datatype: spec.datatype.into(), shape: spec.shape.clone() }
     }
@@ -184,15 +136,15 @@ impl From<&TensorSpec> for tensors::TensorSpec {
 
 macro_rules! datatypes {
     ($($name:ident)*) => {
-        impl From<Datatype> for tensors::Datatype {
+        impl From<Datatype> for wire::Datatype {
             fn from(datatype: Datatype) -> Self {
-                match datatype { $(Datatype::$name => tensors::Datatype::$name,)* }
+                match datatype { $(Datatype::$name => wire::Datatype::$name,)* }
             }
         }
 
-        impl From<tensors::Datatype> for Datatype {
-            fn from(datatype: tensors::Datatype) -> Self {
-                match datatype { $(tensors::Datatype::$name => Datatype::$name,)* }
+        impl From<wire::Datatype> for Datatype {
+            fn from(datatype: wire::Datatype) -> Self {
+                match datatype { $(wire::Datatype::$name => Datatype::$name,)* }
             }
         }
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceType};
 
-use super::contract::tensors::{NamedTensor, TensorSpec};
+use super::contract::wire::{NamedTensor, TensorSpec};
 use super::contract::{lend_tensors, take_tensors};
 use super::instance::State;
 use crate::graph::{Graph, GraphError};

@@ -10,7 +10,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::stdio::PluginLog;
 use crate::graph::Graph;
-use crate::tenant::{Budget, Limit};
+use crate::tenant::{Budget, Charge, Limit};
 
 /// Handles that one call may hold at once. A request has a handful of tensors; a million would cost the host memory.
 const MAX_HANDLES: usize = 10_000;
@@ -35,8 +35,8 @@ pub(super) struct State {
     /// Streams of the closed WASI.
     pub wasi_handles: ResourceTable,
     request: Arc<str>,
-    /// Charged for memories and tables, and given back with the instance.
-    instance_bytes: u64,
+    /// For memories and tables; given back with the instance.
+    growth: Vec<Charge>,
     // Most calls neither log nor ask for anything of WASI, and then these are never made.
     log: Option<PluginLog>,
     wasi: Option<WasiCtx>,
@@ -59,7 +59,7 @@ pub(super) fn lend(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>, bu
     handles.set_max_capacity(MAX_HANDLES);
     wasi_handles.set_max_capacity(MAX_HANDLES);
     let (shared, request) = (shared.clone(), request.clone());
-    let state = State { shared, budget, handles, wasi_handles, request, instance_bytes: 0, log: None, wasi: None };
+    let state = State { shared, budget, handles, wasi_handles, request, growth: Vec::new(), log: None, wasi: None };
     let mut store = Store::new(engine, state);
     store.limiter(|state| state);
     store.set_hostcall_fuel(usize::try_from(memory).unwrap_or(usize::MAX));
@@ -84,7 +84,6 @@ pub(super) fn take_back(mut store: Store<State>, budget: &mut Budget) {
     let state = store.data_mut();
     *budget = std::mem::replace(&mut state.budget, Budget::empty());
     budget.set_fuel_left(fuel);
-    budget.release_memory(state.instance_bytes);
     if let Some(log) = &state.log {
         budget.set_log_left(log.finish());
     }
@@ -92,8 +91,7 @@ pub(super) fn take_back(mut store: Store<State>, budget: &mut Budget) {
 
 impl State {
     fn grow(&mut self, bytes: u64) -> wasmtime::Result<bool> {
-        self.budget.charge_memory(bytes)?;
-        self.instance_bytes += bytes;
+        self.growth.push(self.budget.charge_memory(bytes)?);
         Ok(true)
     }
 }

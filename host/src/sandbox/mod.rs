@@ -9,6 +9,7 @@ mod graphs;
 mod instance;
 mod snapshot;
 mod stdio;
+mod tensors;
 mod wasi;
 
 use std::collections::BTreeMap;

@@ -94,21 +94,35 @@ struct Meter {
     peak: AtomicU64,
 }
 
-/// Bytes that are counted for as long as anyone holds them.
-struct Held<B: AsRef<[u8]>> {
-    bytes: B,
+/// Memory that a call was charged for; dropping it gives it back.
+#[derive(Debug)]
+pub struct Charge {
+    bytes: u64,
     meter: Arc<Meter>,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.meter.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Charge {
+    /// Keeps the charge for as long as anyone holds the bytes that it was for.
+    pub fn hold(self, bytes: impl AsRef<[u8]> + Send + 'static) -> Bytes {
+        Bytes::from_owner(Held { bytes, _charge: self })
+    }
+}
+
+/// Bytes that are counted for as long as anyone holds them.
+struct Held<B> {
+    bytes: B,
+    _charge: Charge,
 }
 
 impl<B: AsRef<[u8]>> AsRef<[u8]> for Held<B> {
     fn as_ref(&self) -> &[u8] {
         self.bytes.as_ref()
-    }
-}
-
-impl<B: AsRef<[u8]>> Drop for Held<B> {
-    fn drop(&mut self) {
-        self.meter.used.fetch_sub(self.bytes.as_ref().len() as u64, Ordering::Relaxed);
     }
 }
 
@@ -148,8 +162,8 @@ impl Budget {
         Ok(())
     }
 
-    /// Counts bytes until [`Self::release_memory`].
-    pub fn charge_memory(&self, bytes: u64) -> Result<(), Exceeded> {
+    /// Counts bytes for as long as the charge lives.
+    pub fn charge_memory(&self, bytes: u64) -> Result<Charge, Exceeded> {
         // A call runs on one thread at a time: nobody charges between the look and the store.
         let used = self.memory.used.load(Ordering::Relaxed).saturating_add(bytes);
         if used > self.limits.memory {
@@ -157,17 +171,13 @@ impl Budget {
         }
         self.memory.used.fetch_add(bytes, Ordering::Relaxed);
         self.memory.peak.fetch_max(used, Ordering::Relaxed);
-        Ok(())
-    }
-
-    pub fn release_memory(&self, bytes: u64) {
-        self.memory.used.fetch_sub(bytes, Ordering::Relaxed);
+        Ok(Charge { bytes, meter: self.memory.clone() })
     }
 
     /// Counts bytes for as long as anyone holds them.
     pub fn hold(&self, bytes: impl AsRef<[u8]> + Send + 'static) -> Result<Bytes, Exceeded> {
-        self.charge_memory(bytes.as_ref().len() as u64)?;
-        Ok(Bytes::from_owner(Held { bytes, meter: self.memory.clone() }))
+        let charge = self.charge_memory(bytes.as_ref().len() as u64)?;
+        Ok(charge.hold(bytes))
     }
 
     pub fn log_left(&self) -> u64 {
@@ -231,16 +241,16 @@ mod tests {
     #[test]
     fn memory_is_summed_released_and_its_peak_kept() {
         let budget = budget();
-        budget.charge_memory(600).unwrap();
+        let charge = budget.charge_memory(600).unwrap();
         assert!(budget.charge_memory(401).is_err());
         assert!(budget.charge_memory(u64::MAX).is_err());
-        budget.release_memory(600);
+        drop(charge);
         let held = budget.hold(vec![0; 900]).unwrap();
         let slice = held.slice(10..20);
         drop(held);
         assert!(budget.charge_memory(101).is_err(), "a slice keeps the whole alive");
         drop(slice);
-        budget.charge_memory(1000).unwrap();
+        let _all = budget.charge_memory(1000).unwrap();
         assert_eq!(budget.usage().peak_memory, 1000);
     }
 

@@ -3,5 +3,5 @@
 mod budget;
 mod grants;
 
-pub use budget::{Budget, Exceeded, Limit, Usage};
+pub use budget::{Budget, Charge, Exceeded, Limit, Usage};
 pub use grants::{Capability, Grants};

@@ -1,6 +1,7 @@
 //! Tensors: the only thing that flows. Datatype, shape and bytes are checked against each other once, when a tensor is
 //! made; whoever holds one can rely on it. Clones share the bytes.
 
+mod builder;
 mod datatype;
 mod spec;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use builder::TensorBuilder;
 pub use datatype::Datatype;
 pub use spec::{Misfit, Signature, TensorSpec, arrange, names};
 
@@ -39,6 +41,10 @@ pub enum TensorError {
     Torn { element: u64, announced: u64, left: u64 },
     #[error("cannot be reshaped: {shape:?} has {elements} elements, and the tensor has {present}")]
     Reshape { shape: Vec<u64>, elements: u64, present: u64 },
+    #[error("of datatype BYTES cannot be built in pieces: its shape does not tell its size")]
+    SizeUnknown,
+    #[error("has room for {room} more bytes, and {appended} were appended")]
+    NoRoom { appended: u64, room: u64 },
     #[error("has {bytes} bytes, and the range of {length} from {offset} leaves it")]
     Range { bytes: usize, offset: u64, length: u64 },
 }

@@ -1,7 +1,7 @@
 //! PNG and JPEG files, sent by strangers, to pixels. What a header says is judged before anything is allocated for it.
 //!
 //! Alpha is dropped, not blended: the colours under it stay. Sixteen bits are rounded to eight, palettes are resolved,
-//! CMYK becomes RGB. Colour profiles are ignored, as in most training pipelines. Of an animation the first picture counts.
+//! CMYK becomes RGB, and colour profiles are ignored. Of an animation the first picture counts.
 //!
 //! Errors are for the client, and complete "picture 1 of 4 …".
 

@@ -43,24 +43,16 @@ impl Convert for Raw {
     }
 }
 
-/// RGB pixels to three planes, each with its own conversion: `planes[0]` takes the reds.
-pub fn rgb_to_planes<C: Convert>(rgb: &[u8], convert: [C; 3], planes: [&mut [C::Number]; 3]) {
-    let [red, green, blue] = planes;
+/// One channel of RGB pixels, 0 for red, to one plane.
+pub fn rgb_to_plane<C: Convert, const CHANNEL: usize>(rgb: &[u8], convert: C, plane: &mut [C::Number]) {
     let (blocks, rest) = rgb.as_chunks::<{ 3 * BLOCK }>();
-    let (red_blocks, red_rest) = red.as_chunks_mut::<BLOCK>();
-    let (green_blocks, green_rest) = green.as_chunks_mut::<BLOCK>();
-    let (blue_blocks, blue_rest) = blue.as_chunks_mut::<BLOCK>();
-    for (((block, red), green), blue) in blocks.iter().zip(red_blocks).zip(green_blocks).zip(blue_blocks) {
-        let [reds, greens, blues] = split(block);
-        convert_block(&reds, convert[0], red);
-        convert_block(&greens, convert[1], green);
-        convert_block(&blues, convert[2], blue);
+    let (plane_blocks, plane_rest) = plane.as_chunks_mut::<BLOCK>();
+    for (block, out) in blocks.iter().zip(plane_blocks) {
+        let values: [u8; BLOCK] = std::array::from_fn(|i| block[i * 3 + CHANNEL]);
+        convert_block(&values, convert, out);
     }
-    let rest = rest.as_chunks::<3>().0;
-    for (((pixel, red), green), blue) in rest.iter().zip(red_rest).zip(green_rest).zip(blue_rest) {
-        *red = convert[0].convert(pixel[0]);
-        *green = convert[1].convert(pixel[1]);
-        *blue = convert[2].convert(pixel[2]);
+    for (pixel, out) in rest.as_chunks::<3>().0.iter().zip(plane_rest) {
+        *out = convert.convert(pixel[CHANNEL]);
     }
 }
 
@@ -76,8 +68,7 @@ pub fn to_plane<C: Convert>(values: &[u8], convert: C, plane: &mut [C::Number]) 
     }
 }
 
-/// RGB pixels to numbers in the same order, or with red and blue exchanged. `convert[0]` is for the first that comes
-/// out.
+/// RGB pixels to numbers in the same order, or with red and blue exchanged; `convert[0]` is for what comes out first.
 pub fn rgb_to_interleaved<C: Convert, const BGR: bool>(rgb: &[u8], convert: [C; 3], out: &mut [C::Number]) {
     let (blocks, rest) = rgb.as_chunks::<{ 3 * BLOCK }>();
     let (out_blocks, out_rest) = out.as_chunks_mut::<{ 3 * BLOCK }>();
@@ -113,17 +104,6 @@ fn convert_block<C: Convert>(block: &[u8; BLOCK], convert: C, out: &mut [C::Numb
     }
 }
 
-#[inline(always)]
-fn split(block: &[u8; 3 * BLOCK]) -> [[u8; BLOCK]; 3] {
-    let mut channels = [[0; BLOCK]; 3];
-    for i in 0..BLOCK {
-        for channel in 0..3 {
-            channels[channel][i] = block[i * 3 + channel];
-        }
-    }
-    channels
-}
-
 /// Where the value comes from that stands at `i`.
 #[inline(always)]
 const fn source<const BGR: bool>(i: usize) -> usize {
@@ -152,7 +132,9 @@ mod tests {
         let mut planes = vec![0.0; PIXELS * 3];
         let (red, rest) = planes.split_at_mut(PIXELS);
         let (green, blue) = rest.split_at_mut(PIXELS);
-        rgb_to_planes(&rgb(), CONVERT, [red, green, blue]);
+        rgb_to_plane::<_, 0>(&rgb(), CONVERT[0], red);
+        rgb_to_plane::<_, 1>(&rgb(), CONVERT[1], green);
+        rgb_to_plane::<_, 2>(&rgb(), CONVERT[2], blue);
         for (i, value) in rgb().into_iter().enumerate() {
             assert_eq!(planes[i % 3 * PIXELS + i / 3], CONVERT[i % 3].convert(value), "value {i}");
         }
