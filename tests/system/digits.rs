@@ -80,3 +80,15 @@ fn encode(tile: &[u8]) -> Result<Vec<u8>> {
     encoder.write_header()?.write_image_data(tile)?;
     Ok(file)
 }
+
+#[test]
+fn parameters_of_a_plain_body_stand_in_the_address() -> Result<()> {
+    let host = HOST.get();
+    let (picture, meant) = held_out()?.remove(0);
+    let reply = host.post("/v2/models/digits/infer?top_k=3", "image/png", &picture)?;
+    let labels = reply.output("label");
+    assert_eq!((labels.len(), labels[0].as_str()), (3, Some(meant.as_str())), "{reply:?}");
+    let reply = host.post("/v2/models/digits/infer?top_k=11", "image/png", &picture)?;
+    assert_eq!(reply.status, 400, "{reply:?}");
+    Ok(())
+}

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use super::App;
 use super::path::ModelPath;
 use super::refusal::{Problem, Refusal};
-use super::wire::{self, InferRequest};
+use super::wire::{self, DecodeError, InferRequest};
 use crate::pipeline::Pipeline;
 use crate::tensor::{self, NamedTensors};
 
@@ -47,10 +47,11 @@ impl App {
         let (head, body) = request.into_parts();
         let body = self.read_body(&head.headers, body).await?;
         let format = BodyFormat::of(&head.headers, &body);
+        let query = head.uri.query().unwrap_or_default().to_owned();
         let permit = self.compute.admit().await?;
         let (id, reply_bytes) = (id.clone(), self.http.reply_bytes);
         let work = async move {
-            let request = format.decode(&body, &pipeline)?;
+            let request = format.decode(&body, &query, &pipeline)?;
             let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
             check_outputs(&pipeline, request.outputs.as_deref())?;
             let outputs = pipeline.run(&permit, &id, inputs, &request.parameters).await?;
@@ -113,10 +114,15 @@ async fn collect(mut body: Body, bound: u64) -> Result<Bytes, Problem> {
     Ok(if parts.is_empty() { whole } else { parts.freeze() })
 }
 
+/// Marks a request of the protocol's binary extension.
+const BINARY_HEADER: &str = "inference-header-content-length";
+
 /// How the body is to be read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum BodyFormat {
     Json,
+    /// JSON, and tensors as bytes after it.
+    Binary,
     /// The model's only BYTES input.
     Raw,
 }
@@ -125,6 +131,9 @@ impl BodyFormat {
     /// By content type. Clients of the protocol often send none, and curl says `x-www-form-urlencoded` unless told
     /// otherwise; then what begins like an object is JSON.
     fn of(headers: &HeaderMap, body: &[u8]) -> BodyFormat {
+        if headers.contains_key(BINARY_HEADER) {
+            return BodyFormat::Binary;
+        }
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         match essence.to_ascii_lowercase().as_str() {
@@ -135,10 +144,11 @@ impl BodyFormat {
         }
     }
 
-    fn decode(self, body: &[u8], pipeline: &Pipeline) -> Result<InferRequest, Problem> {
+    fn decode(self, body: &[u8], query: &str, pipeline: &Pipeline) -> Result<InferRequest, Problem> {
         Ok(match self {
             BodyFormat::Json => wire::decode_json(body)?,
-            BodyFormat::Raw => wire::decode_raw(body, &pipeline.signature)?,
+            BodyFormat::Binary => return Err(DecodeError::Binary.into()),
+            BodyFormat::Raw => wire::decode_raw(body, query, &pipeline.signature)?,
         })
     }
 }

@@ -37,6 +37,10 @@ pub enum DecodeError {
     Data { input: String, problem: String },
     #[error("input \"{input}\" {error}")]
     Tensor { input: String, error: TensorError },
+    #[error(
+        "binary tensors (Inference-Header-Content-Length) are not served yet: send JSON, in tritonclient with binary_data=False"
+    )]
+    Binary,
     #[error("parameter \"{name}\" must be a boolean, a number or a text")]
     Parameter { name: String },
     #[error(
@@ -82,8 +86,9 @@ pub fn decode_json(body: &[u8]) -> Result<InferRequest, DecodeError> {
     })
 }
 
-/// The body as it is, for a model that takes one BYTES tensor: a picture, a text, a file.
-pub fn decode_raw(body: &[u8], signature: &Signature) -> Result<InferRequest, DecodeError> {
+/// The body as it is, for a model that takes one BYTES tensor: a picture, a text, a file. Its parameters stand in the
+/// address: `?top_k=3`.
+pub fn decode_raw(body: &[u8], query: &str, signature: &Signature) -> Result<InferRequest, DecodeError> {
     let [input] = &signature.inputs[..] else { return Err(not_raw(signature)) };
     if input.datatype != Datatype::Bytes {
         return Err(not_raw(signature));
@@ -92,7 +97,18 @@ pub fn decode_raw(body: &[u8], signature: &Signature) -> Result<InferRequest, De
     let tensor = Tensor::byte_string(body).reshape(ones);
     let tensor = tensor.map_err(|error| DecodeError::Tensor { input: input.name.to_string(), error })?;
     let inputs = vec![(input.name.clone(), tensor)];
-    Ok(InferRequest { id: None, parameters: Vec::new(), inputs, outputs: None })
+    Ok(InferRequest { id: None, parameters: query_parameters(query), inputs, outputs: None })
+}
+
+/// Each value is taken for what it looks like: a boolean, a number, else a text.
+fn query_parameters(query: &str) -> Parameters {
+    let value = |text: &str| {
+        let boolean = text.parse().map(ParameterValue::Boolean).ok();
+        let integer = || text.parse().map(ParameterValue::Integer).ok();
+        let number = || text.parse::<f64>().ok().filter(|number| number.is_finite()).map(ParameterValue::Number);
+        boolean.or_else(integer).or_else(number).unwrap_or_else(|| ParameterValue::Text(text.to_owned()))
+    };
+    form_urlencoded::parse(query.as_bytes()).map(|(name, text)| (name.into_owned(), value(&text))).collect()
 }
 
 fn not_raw(signature: &Signature) -> DecodeError {
@@ -137,4 +153,23 @@ fn decode_parameters(wire: BTreeMap<String, serde_json::Value>) -> Result<Parame
         parameters.push((name, value));
     }
     Ok(parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_of_an_address_are_what_they_look_like() {
+        let parameters = query_parameters("top_k=3&threshold=0.5&exact=true&name=a%20b&odd=NaN");
+        let wanted = [
+            ("top_k", ParameterValue::Integer(3)),
+            ("threshold", ParameterValue::Number(0.5)),
+            ("exact", ParameterValue::Boolean(true)),
+            ("name", ParameterValue::Text("a b".into())),
+            ("odd", ParameterValue::Text("NaN".into())),
+        ];
+        assert_eq!(parameters, wanted.map(|(name, value)| (name.to_owned(), value)));
+        assert!(query_parameters("").is_empty());
+    }
 }

@@ -23,26 +23,3 @@ impl Ends {
         Ok(Ends { head, tail })
     }
 }
-
-/// Where the elements of a `BYTES` tensor lie in its data. Only their lengths are read.
-pub fn elements(tensor: &Tensor) -> impl Iterator<Item = Result<Range<u64>, Failure>> + '_ {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        if at >= tensor.byte_size() {
-            return None;
-        }
-        let element = element(tensor, at);
-        // After an error there is no next element to be found.
-        at = element.as_ref().map_or(u64::MAX, |element| element.end);
-        Some(element)
-    })
-}
-
-fn element(tensor: &Tensor, at: u64) -> Result<Range<u64>, Failure> {
-    let start = at + size_of::<u32>() as u64;
-    let length = tensor.raw(at..start)?;
-    let length = <[u8; 4]>::try_from(length.as_slice()).map_err(|_| {
-        Failure::internal(format!("the host gave {} bytes at {at}, and 4 were asked for", length.len()))
-    })?;
-    Ok(start..start + u64::from(u32::from_le_bytes(length)))
-}

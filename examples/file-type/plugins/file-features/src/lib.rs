@@ -7,7 +7,7 @@ mod model;
 use bulkhead_guest::prelude::*;
 use serde::Deserialize;
 
-use ends::{Ends, elements};
+use ends::Ends;
 use model::Model;
 
 #[derive(Deserialize)]
@@ -56,8 +56,8 @@ impl Plugin for FileFeatures {
         let files = inputs.get("file")?;
         let mut tokens = Vec::new();
         let mut verdicts = Vec::new();
-        for file in elements(files) {
-            let ends = Ends::read(files, file?, self.model.block_size)?;
+        for file in files.byte_string_ranges()? {
+            let ends = Ends::read(files, file, self.model.block_size)?;
             self.model.tokenize(&ends, &mut tokens);
             verdicts.push(self.model.verdict(&ends));
         }
