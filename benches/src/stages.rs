@@ -143,7 +143,7 @@ impl Bench<'_> {
     async fn whole_model(&self, folder: &Path) -> Result<Comparison> {
         let metrics = Arc::new(Metrics::new()?);
         let compute = Compute::new(&self.config.compute, metrics.clone())?;
-        let bundle = Bundle::open(folder)?;
+        let bundle = Bundle::open(Bundle::read_manifest(folder)?, folder)?;
         let activator = Activator { sandbox: Sandbox::new(&self.config)?, metrics, call: self.config.call.clone() };
         let pipeline = activator.activate(&bundle).await?;
         let permit = compute.admit().await?;

@@ -11,7 +11,7 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::sandbox::Sandbox;
 use crate::schedule::Compute;
-use crate::telemetry::{Metrics, MetricsError};
+use crate::telemetry::{Gauge, Metrics, MetricsError};
 
 /// A host that answers requests until it is told to stop.
 pub struct Host {
@@ -43,20 +43,15 @@ impl Host {
         let metrics = Arc::new(Metrics::new()?);
         let sandbox = Sandbox::new(config)?;
         let compute = Compute::new(&config.compute, metrics.clone()).map_err(StartError::Compute)?;
-        let app = Arc::new(App {
-            catalog: Arc::new(Catalog::default()),
-            compute,
-            metrics: metrics.clone(),
-            http: config.http.clone(),
-        });
+        let app = App::new(Arc::new(Catalog::default()), compute, metrics.clone(), config.http.clone());
         let activator = Arc::new(Activator { sandbox, metrics: metrics.clone(), call: config.call.clone() });
-        let listen = async |key, address| {
-            let server = Server::bind(address, &config.http, metrics.connections.clone()).await;
+        let listen = async |key, address, open: &Gauge| {
+            let server = Server::bind(address, &config.http, open.clone()).await;
             server.map_err(|error| StartError::Listen { address, key, error })
         };
-        let http = listen("listen.http", config.listen.http).await?;
-        let admin = listen("listen.admin", config.listen.admin).await?;
-        Ok(Host { app, activator, http, admin, grace: config.grace })
+        let http = listen("listen.http", config.listen.http, &metrics.connections).await?;
+        let admin = listen("listen.admin", config.listen.admin, &metrics.admin_connections).await?;
+        Ok(Host { app: Arc::new(app), activator, http, admin, grace: config.grace })
     }
 
     /// Where clients and the operator reach it.
@@ -75,18 +70,24 @@ impl Host {
 
     async fn load_model(&self, path: &Path) {
         let folder = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let bundle = match Bundle::open(path) {
-            Ok(bundle) => bundle,
-            Err(error) => return tracing::error!(folder, %error, "not a usable bundle"),
+        let manifest = match Bundle::read_manifest(path) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                self.app.catalog.note_unreadable();
+                return tracing::error!(folder, %error, "not a usable bundle");
+            }
         };
-        let (name, version) = (bundle.manifest.bundle.name.clone(), bundle.manifest.bundle.version.clone());
-        let model: Arc<str> = bundle.manifest.model_name().into();
+        let (name, version) = (manifest.bundle.name.clone(), manifest.bundle.version.clone());
+        let model: Arc<str> = manifest.model_name().into();
         let started = Instant::now();
-        let activator = self.activator.clone();
-        let activation = async move { activator.activate(&bundle).await };
+        let (activator, path) = (self.activator.clone(), path.to_owned());
+        let activation = async move {
+            let bundle = Bundle::open(manifest, &path).map_err(|error| error.to_string())?;
+            activator.activate(&bundle).await.map_err(|error| error.to_string())
+        };
         let outcome = match self.app.compute.run(activation).await {
             Ok(Ok(pipeline)) => self.app.catalog.add_ready(version.clone(), pipeline),
-            Ok(Err(error)) => self.note_failure(&model, &version, error.to_string()),
+            Ok(Err(reason)) => self.note_failure(&model, &version, reason),
             Err(panicked) => self.note_failure(&model, &version, panicked.to_string()),
         };
         match outcome {

@@ -221,6 +221,16 @@ impl Shared {
     }
 }
 
+/// Looks again and again; an error when it does not hold within some seconds.
+pub fn wait_until(holds: impl Fn() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds()? {
+        anyhow::ensure!(Instant::now() < deadline, "it never happened");
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
 /// An answer, whatever its status.
 #[derive(Debug)]
 pub struct Reply {

@@ -2,7 +2,7 @@
 //! fit into a file is made here.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 
 use anyhow::{Context, Result};
@@ -105,6 +105,68 @@ fn an_endless_chunked_body_is_refused_at_its_bound() -> Result<()> {
     let reply = raw(&host, &format!("{POST}transfer-encoding: chunked\r\n\r\n"), &body)?;
     assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 413"), "{reply}");
     alive(&host)
+}
+
+#[test]
+fn a_compressed_body_is_not_taken_for_what_it_holds() -> Result<()> {
+    let host = HOST.get();
+    let reply = raw(&host, &format!("{POST}content-encoding: gzip\r\ncontent-length: 2\r\n\r\n"), b"{}")?;
+    assert!(reply.starts_with("HTTP/1.1 415"), "{reply}");
+    alive(&host)
+}
+
+#[test]
+fn binary_tensors_are_refused_in_words() -> Result<()> {
+    let host = HOST.get();
+    let reply = raw(&host, &format!("{POST}inference-header-content-length: 2\r\ncontent-length: 2\r\n\r\n"), b"{}")?;
+    assert!(reply.starts_with("HTTP/1.1 400") && reply.contains("binary_data=False"), "{reply}");
+    alive(&host)
+}
+
+/// Connections that say nothing, or only the begin of something, are closed and keep no place.
+#[test]
+fn silent_connections_are_closed() -> Result<()> {
+    let config = "[http]\nheader-time = '300ms'\nconnections = 3\n";
+    let bundle = identity("vector", "FP32", &[-1]);
+    let host = Start::default().config(config).bundle(&bundle, &[component("identity")]).start()?;
+    let said = [&b""[..], b"PRI * HT", b"POST /v2/models/vector/infer HTTP/1.1\r\nhost: x\r\n"];
+    let mut silent = Vec::new();
+    for words in said {
+        let mut stream = TcpStream::connect(host.address())?;
+        stream.write_all(words)?;
+        silent.push(stream);
+    }
+    for stream in &mut silent {
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(10)))?;
+        // Closed with something unread is a reset; anything else would be the test's own impatience.
+        let closed = stream.read_to_end(&mut Vec::new());
+        let reset = closed.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset);
+        assert!(closed.is_ok() || reset, "{closed:?}");
+    }
+    alive(&host)
+}
+
+/// What has arrived and waits is bounded over all connections together.
+#[test]
+fn bodies_of_all_connections_together_are_bounded() -> Result<()> {
+    let config = "[http]\nbuffered-bytes = '1 MiB'\n";
+    let bundle = identity("vector", "FP32", &[-1]);
+    let host = Start::default().config(config).bundle(&bundle, &[component("identity")]).start()?;
+    let mut first = TcpStream::connect(host.address())?;
+    write!(first, "{POST}content-length: 1000000\r\n\r\n")?;
+    first.write_all(&[b' '; 900_000])?;
+    let body = [b' '; 400_000];
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let refused = loop {
+        let reply = host.post("/v2/models/vector/infer", "application/json", &body)?;
+        // The first body is still on its way in until it is seen to count.
+        if reply.status == 503 || std::time::Instant::now() > deadline {
+            break reply;
+        }
+    };
+    assert_eq!(refused.json()["code"], "overloaded", "{refused:?}");
+    drop(first);
+    Ok(())
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! What an operator sees of it in Prometheus.
 
+use std::io::Write;
+use std::net::TcpStream;
+
 use anyhow::Result;
 use serde_json::json;
-use system_tests::{Host, prepared, repository};
+use system_tests::{Host, Start, prepared, repository, wait_until};
 
 #[test]
 fn requests_stages_fuel_and_memory_are_counted() -> Result<()> {
@@ -35,4 +38,21 @@ fn first_picture() -> Result<std::path::PathBuf> {
     let mut files: Vec<_> = folder.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     files.sort();
     Ok(files.remove(0))
+}
+
+/// A client that goes away ends its computation, and is counted.
+#[test]
+fn abandoned_requests_are_counted_and_stop() -> Result<()> {
+    let sleep = prepared("BULKHEAD_HOSTILE").join("sleep");
+    let manifest = std::fs::read_to_string(sleep.join("bundle.toml"))?;
+    let host = Start::default().bundle(&manifest, &[sleep.join("hostile-sleeper.wasm")]).start()?;
+    let body = json!({ "inputs": [{ "name": "x", "datatype": "FP32", "shape": [1], "data": [1.0] }] }).to_string();
+    let mut stream = TcpStream::connect(host.address())?;
+    let length = body.len();
+    write!(stream, "POST /v2/models/sleep/infer HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}")?;
+    wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 1")))?;
+    drop(stream);
+    let abandoned = "bulkhead_requests_total{model=\"sleep\",outcome=\"abandoned\"} 1";
+    wait_until(|| Ok(host.metrics()?.contains(abandoned)))?;
+    wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))
 }

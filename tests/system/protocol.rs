@@ -90,8 +90,8 @@ fn versions_are_chosen_by_name_and_the_newest_is_the_default() -> Result<()> {
 #[test]
 fn health_and_readiness() -> Result<()> {
     let host = HOST.get();
-    assert_eq!(host.get("/v2/health/live")?.status, 200);
-    assert_eq!(host.get("/v2/health/ready")?.status, 200);
+    assert_eq!(host.get("/v2/health/live")?.json(), json!({ "live": true }));
+    assert_eq!(host.get("/v2/health/ready")?.json(), json!({ "ready": true }));
     assert_eq!(host.get("/v2/models/versioned/ready")?.status, 200);
     assert_eq!(host.get("/v2/models/versioned/versions/1.0.0/ready")?.status, 200);
     assert_eq!(host.get("/v2/models/none/ready")?.status, 404);
@@ -217,5 +217,44 @@ fn a_graph_alone_is_a_model() -> Result<()> {
         let reply = host.infer("cnn", &json!({ "inputs": [image] }))?;
         assert_eq!(reply.json()["outputs"][0]["shape"], json!([batch, 10]), "{reply:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_bundle_whose_file_is_missing_is_known_by_its_reason() -> Result<()> {
+    let host = Start::default().bundle(&identity("fileless", "FP32", &[-1]), &[]).start()?;
+    let reply = host.get("/v2/models/fileless")?;
+    assert_eq!((reply.status, reply.json()["code"].as_str()), (503, Some("model_unavailable")));
+    assert!(reply.body.contains("identity.wasm"), "{reply:?}");
+    assert_eq!(host.get("/v2/health/ready")?.json(), json!({ "ready": false }));
+    let host = Start::default().bundle("not a manifest", &[]).start()?;
+    assert_eq!(host.get("/v2/health/ready")?.status, 503);
+    Ok(())
+}
+
+/// Every refusal is JSON with a request's id, also where no handler of ours was reached.
+#[test]
+fn refusals_of_every_kind_have_the_same_form() -> Result<()> {
+    let host = HOST.get();
+    for (reply, status) in [
+        (host.post("/v2", "", b"")?, 405),
+        (host.post("/v2/health/live", "", b"")?, 405),
+        (host.get("/v2/models/%ff")?, 404),
+        (host.get("/nothing")?, 404),
+    ] {
+        assert_eq!(reply.status, status, "{reply:?}");
+        assert_eq!(reply.json()["request_id"].as_str(), reply.header("x-request-id"), "{reply:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn optional_fields_may_be_null() -> Result<()> {
+    let host = HOST.get();
+    let mut request = one_input("FP32", json!([1]), json!([1]));
+    for field in ["id", "parameters", "outputs"] {
+        request[field] = json!(null);
+    }
+    assert_eq!(host.infer("identity-fp32", &request)?.status, 200);
     Ok(())
 }

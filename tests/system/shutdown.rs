@@ -2,11 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::json;
-use system_tests::{Start, prepared};
+use system_tests::{Start, prepared, wait_until};
 
 #[test]
 fn what_runs_finishes_and_nothing_new_is_accepted() -> Result<()> {
@@ -25,14 +24,5 @@ fn what_runs_finishes_and_nothing_new_is_accepted() -> Result<()> {
     slow.read_to_string(&mut reply)?;
     assert!(reply.starts_with("HTTP/1.1 504"), "the request that ran was answered: {reply}");
     assert!(host.wait()?.success());
-    Ok(())
-}
-
-fn wait_until(holds: impl Fn() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !holds()? {
-        anyhow::ensure!(Instant::now() < deadline, "it never happened");
-        std::thread::yield_now();
-    }
     Ok(())
 }

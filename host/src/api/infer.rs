@@ -6,13 +6,14 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Request, Response, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::path::ModelPath;
 use super::refusal::{Problem, Refusal};
 use super::wire::{self, DecodeError, InferRequest};
 use crate::pipeline::Pipeline;
-use crate::tensor::{self, NamedTensors};
+use crate::tensor::{self, Misfit, NamedTensors};
 
 impl App {
     /// Answers an inference request; a refusal is logged and counted here, once.
@@ -24,6 +25,7 @@ impl App {
     ) -> Response<Body> {
         let pipeline = self.catalog.find(&path.model, path.version.as_deref());
         let model = pipeline.as_ref().ok().map(|pipeline| pipeline.model.clone());
+        let mut abandoned = CountAbandoned { app: self, model: model.clone() };
         let answer = match pipeline {
             Ok(pipeline) => self.answer(pipeline, request_id, request).await,
             Err(not_served) => {
@@ -31,6 +33,7 @@ impl App {
                 Err(not_served.into())
             }
         };
+        abandoned.model = None;
         match answer {
             Ok(body) => json_response(body),
             Err(problem) => {
@@ -45,13 +48,14 @@ impl App {
 
     async fn answer(&self, pipeline: Arc<Pipeline>, id: &Arc<str>, request: Request<Body>) -> Result<Vec<u8>, Problem> {
         let (head, body) = request.into_parts();
-        let body = self.read_body(&head.headers, body).await?;
+        let (body, buffered) = self.read_body(&head.headers, body).await?;
         let format = BodyFormat::of(&head.headers, &body);
         let query = head.uri.query().unwrap_or_default().to_owned();
         let permit = self.compute.admit().await?;
         let (id, reply_bytes) = (id.clone(), self.http.reply_bytes);
         let work = async move {
             let request = format.decode(&body, &query, &pipeline)?;
+            drop((body, buffered));
             let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
             check_outputs(&pipeline, request.outputs.as_deref())?;
             let outputs = pipeline.run(&permit, &id, inputs, &request.parameters).await?;
@@ -64,23 +68,60 @@ impl App {
         self.compute.run(work).await?
     }
 
-    /// The whole body, within its bounds of size and time.
-    async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    /// The whole body, within its bounds of size and time, and within what all bodies together may take.
+    async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<(Bytes, Buffered), Problem> {
+        if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+            let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
+            return Err(Problem::Encoding { encoding });
+        }
         let bound = self.http.request_bytes;
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > bound) {
+            self.drain(body).await;
             return Err(Problem::BodyTooLarge { bound });
         }
         let waited = self.http.body_time;
-        let collected = tokio::time::timeout(waited, collect(body, bound)).await;
+        let collected = tokio::time::timeout(waited, self.collect(body)).await;
         collected.unwrap_or(Err(Problem::BodyTooSlow { waited }))
     }
-}
 
-impl App {
+    async fn collect(&self, mut body: Body) -> Result<(Bytes, Buffered), Problem> {
+        let bound = self.http.request_bytes;
+        let mut whole = Bytes::new();
+        let mut parts = BytesMut::new();
+        let mut buffered = None;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Problem::BodyTorn)?.into_data() else { continue };
+            if (whole.len() + parts.len() + data.len()) as u64 > bound {
+                return Err(Problem::BodyTooLarge { bound });
+            }
+            self.count_buffered(&mut buffered, data.len())?;
+            // Most bodies come in one piece, and need no copy.
+            if whole.is_empty() && parts.is_empty() {
+                whole = data;
+                continue;
+            }
+            parts.extend_from_slice(&std::mem::take(&mut whole));
+            parts.extend_from_slice(&data);
+        }
+        Ok((if parts.is_empty() { whole } else { parts.freeze() }, buffered))
+    }
+
+    /// As bytes arrive, not as they are announced: who announces much and sends nothing takes nothing.
+    fn count_buffered(&self, buffered: &mut Buffered, bytes: usize) -> Result<(), Problem> {
+        let units = bytes.div_ceil(BUFFER_UNIT) as u32;
+        let more = self.buffers.clone().try_acquire_many_owned(units);
+        let more = more.map_err(|_| Problem::TooMuchBuffered { bound: self.http.buffered_bytes })?;
+        match buffered {
+            Some(buffered) => buffered.merge(more),
+            None => *buffered = Some(more),
+        }
+        Ok(())
+    }
+
     /// Reads a body that nobody wants: a client that still sends when the connection closes never sees the answer.
-    async fn drain(&self, mut body: Body) {
+    pub(super) async fn drain(&self, mut body: Body) {
         let discard = async {
             let mut read = 0;
             while let Some(Ok(frame)) = body.frame().await {
@@ -95,23 +136,25 @@ impl App {
     }
 }
 
-async fn collect(mut body: Body, bound: u64) -> Result<Bytes, Problem> {
-    let mut whole = Bytes::new();
-    let mut parts = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Problem::BodyTorn)?.into_data() else { continue };
-        if (whole.len() + parts.len() + data.len()) as u64 > bound {
-            return Err(Problem::BodyTooLarge { bound });
+/// What a body takes of `http.buffered-bytes`, given back when it was decoded.
+type Buffered = Option<OwnedSemaphorePermit>;
+
+/// Bodies are counted in units of this many bytes.
+pub(super) const BUFFER_UNIT: usize = 1024;
+
+/// Counts a request whose client went away before it was answered.
+struct CountAbandoned<'a> {
+    app: &'a App,
+    /// `None` once there is an answer.
+    model: Option<Arc<str>>,
+}
+
+impl Drop for CountAbandoned<'_> {
+    fn drop(&mut self) {
+        if let Some(model) = &self.model {
+            self.app.metrics.refused(model, "abandoned");
         }
-        // Most bodies come in one piece, and need no copy.
-        if whole.is_empty() && parts.is_empty() {
-            whole = data;
-            continue;
-        }
-        parts.extend_from_slice(&std::mem::take(&mut whole));
-        parts.extend_from_slice(&data);
     }
-    Ok(if parts.is_empty() { whole } else { parts.freeze() })
 }
 
 /// Marks a request of the protocol's binary extension.
@@ -155,6 +198,13 @@ impl BodyFormat {
 
 fn check_outputs(pipeline: &Pipeline, wanted: Option<&[String]>) -> Result<(), Problem> {
     let given = &pipeline.signature.outputs;
+    let twice = wanted.into_iter().flatten().take(given.len() + 1).enumerate().find_map(|(at, name)| {
+        let earlier = wanted.into_iter().flatten().take(at).any(|earlier| earlier == name);
+        earlier.then(|| Misfit::Twice { name: name.as_str().into() })
+    });
+    if let Some(twice) = twice {
+        return Err(twice.into());
+    }
     let unknown = wanted.into_iter().flatten().find(|name| !given.iter().any(|spec| *spec.name == ***name));
     match unknown {
         None => Ok(()),

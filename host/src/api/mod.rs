@@ -11,6 +11,8 @@ mod wire;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::catalog::Catalog;
 use crate::config::Http;
 use crate::schedule::Compute;
@@ -26,4 +28,12 @@ pub struct App {
     pub compute: Compute,
     pub metrics: Arc<Metrics>,
     pub http: Http,
+    buffers: Arc<Semaphore>,
+}
+
+impl App {
+    pub fn new(catalog: Arc<Catalog>, compute: Compute, metrics: Arc<Metrics>, http: Http) -> App {
+        let units = (http.buffered_bytes as usize / infer::BUFFER_UNIT).min(Semaphore::MAX_PERMITS);
+        App { catalog, compute, metrics, http, buffers: Arc::new(Semaphore::new(units)) }
+    }
 }

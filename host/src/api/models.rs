@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, State};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
+use axum::middleware::{self, Next};
 use axum::routing::{any, get};
 use serde_json::{Value, json};
 
@@ -24,11 +25,27 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v2", get(server_metadata))
         .route("/v2/", get(server_metadata))
-        .route("/v2/health/live", get(|| async { StatusCode::OK }))
+        .route("/v2/health/live", get(server_live))
         .route("/v2/health/ready", get(server_ready))
         .route("/v2/models/{*path}", any(model))
         .fallback(no_such_address)
+        .method_not_allowed_fallback(only_get)
+        .layer(middleware::from_fn(with_request_id))
         .with_state(app)
+}
+
+/// What a request is called in replies and in the log.
+#[derive(Clone)]
+struct RequestId(Arc<str>);
+
+async fn with_request_id(mut request: Request<Body>, next: Next) -> Response<Body> {
+    let id = request_id(&request);
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let mut response = next.run(request).await;
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
 }
 
 async fn server_metadata() -> Response<Body> {
@@ -36,31 +53,50 @@ async fn server_metadata() -> Response<Body> {
     json_response(metadata.to_string().into_bytes())
 }
 
-async fn server_ready(State(app): State<Arc<App>>) -> StatusCode {
-    if app.catalog.all_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+async fn server_live() -> Response<Body> {
+    json_response(json!({ "live": true }).to_string().into_bytes())
 }
 
-async fn no_such_address(request: Request<Body>) -> Response<Body> {
-    let request_id = request_id(&request);
-    finish(&request_id, refuse(&request_id, Problem::NoSuchAddress))
+async fn server_ready(State(app): State<Arc<App>>) -> Response<Body> {
+    let ready = app.catalog.all_ready();
+    let mut response = json_response(json!({ "ready": ready }).to_string().into_bytes());
+    if !ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
 }
 
-async fn model(State(app): State<Arc<App>>, Path(_): Path<String>, request: Request<Body>) -> Response<Body> {
-    let request_id = request_id(&request);
+async fn no_such_address(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    request: Request<Body>,
+) -> Response<Body> {
+    app.drain(request.into_body()).await;
+    refuse(&id, Problem::NoSuchAddress)
+}
+
+async fn only_get(Extension(id): Extension<RequestId>) -> Response<Body> {
+    refuse(&id, Problem::Method { allowed: "GET" })
+}
+
+async fn model(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    request: Request<Body>,
+) -> Response<Body> {
     // The undecoded path: an encoded slash in a name is part of the name.
     let path = request.uri().path().strip_prefix("/v2/models/").and_then(ModelPath::parse);
-    let response = match (path, request.method()) {
-        (None, _) => refuse(&request_id, Problem::NoSuchAddress),
-        (Some(path), &Method::POST) if path.action == Action::Infer => app.infer(&path, &request_id, request).await,
+    match (path, request.method()) {
+        (None, _) => refuse(&id, Problem::NoSuchAddress),
+        (Some(path), &Method::POST) if path.action == Action::Infer => app.infer(&path, &id.0, request).await,
         (Some(path), &Method::GET | &Method::HEAD) if path.action != Action::Infer => {
-            describe(&app, &path).unwrap_or_else(|problem| refuse(&request_id, problem))
+            describe(&app, &path).unwrap_or_else(|problem| refuse(&id, problem))
         }
         (Some(path), _) => {
-            let allowed = if path.action == Action::Infer { "POST" } else { "GET" };
-            refuse(&request_id, Problem::Method { allowed })
+            app.drain(request.into_body()).await;
+            refuse(&id, Problem::Method { allowed: if path.action == Action::Infer { "POST" } else { "GET" } })
         }
-    };
-    finish(&request_id, response)
+    }
 }
 
 fn describe(app: &App, path: &ModelPath) -> Result<Response<Body>, Problem> {
@@ -89,17 +125,10 @@ fn model_metadata(pipeline: &Pipeline, versions: Vec<String>) -> Value {
     })
 }
 
-fn refuse(request_id: &Arc<str>, problem: Problem) -> Response<Body> {
-    let refusal = Refusal { request: request_id.clone(), model: None, problem };
+fn refuse(id: &RequestId, problem: Problem) -> Response<Body> {
+    let refusal = Refusal { request: id.0.clone(), model: None, problem };
     refusal.log();
     refusal.into_response()
-}
-
-fn finish(request_id: &str, mut response: Response<Body>) -> Response<Body> {
-    if let Ok(value) = HeaderValue::from_str(request_id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
-    response
 }
 
 /// The client's own, if it is short and plain; else one that is unique in this process.

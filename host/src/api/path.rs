@@ -17,6 +17,9 @@ pub enum Action {
     Infer,
 }
 
+/// Longer than any model's name.
+const MAX_NAME: usize = 256;
+
 impl ModelPath {
     /// `None` when there is no model's name in it, or what is encoded is not text.
     pub fn parse(path: &str) -> Option<ModelPath> {
@@ -37,7 +40,7 @@ impl ModelPath {
             parts.truncate(parts.len() - 2);
         }
         let model = decode(&parts.join("/"))?;
-        (!model.is_empty()).then_some(ModelPath { model, version, action })
+        (1..=MAX_NAME).contains(&model.len()).then_some(ModelPath { model, version, action })
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::wire::{DecodeError, EncodeError};
 use crate::catalog::NotServed;
-use crate::config::format_bytes;
+use crate::config::{clip, format_bytes};
 use crate::graph::GraphError;
 use crate::pipeline::{RunError, StageError};
 use crate::sandbox::CallError;
@@ -30,6 +30,10 @@ pub enum Problem {
     BodyTooSlow { waited: std::time::Duration },
     #[error("the body broke off")]
     BodyTorn,
+    #[error("bodies of {} wait already (http.buffered-bytes)", format_bytes(*.bound))]
+    TooMuchBuffered { bound: u64 },
+    #[error("the body is encoded as \"{encoding}\"; send it as it is")]
+    Encoding { encoding: String },
     #[error(transparent)]
     Decode(#[from] DecodeError),
     #[error(transparent)]
@@ -67,13 +71,14 @@ impl Problem {
             Problem::Method { .. } => (S::METHOD_NOT_ALLOWED, "method_not_allowed", None),
             Problem::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "request_too_large", None),
             Problem::BodyTooSlow { .. } => (S::REQUEST_TIMEOUT, "request_too_slow", None),
+            Problem::TooMuchBuffered { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
+            Problem::Encoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", None),
             Problem::BodyTorn => (S::BAD_REQUEST, "request_torn", None),
             Problem::Decode(_) => (S::BAD_REQUEST, "malformed_request", None),
             Problem::Inputs(_) | Problem::UnknownOutput { .. } => (S::BAD_REQUEST, "invalid_input", None),
             Problem::NotServed(NotServed::UnknownModel { .. }) => (S::NOT_FOUND, "unknown_model", None),
             Problem::NotServed(NotServed::UnknownVersion { .. }) => (S::NOT_FOUND, "unknown_version", None),
             Problem::NotServed(NotServed::NotActive { .. }) => (S::SERVICE_UNAVAILABLE, "model_unavailable", None),
-            Problem::NoPlace(NoPlace::Closed) => (S::SERVICE_UNAVAILABLE, "shutting_down", Some(1)),
             Problem::NoPlace(_) => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
             Problem::Run(RunError { error, .. }) => stage_row(error),
             Problem::Panicked(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),
@@ -85,7 +90,7 @@ impl Problem {
 
     /// For the client: what the publisher of a plugin wrote for the log stays in the log.
     fn told(&self) -> String {
-        let Problem::Run(RunError { stage, error }) = self else { return self.to_string() };
+        let Problem::Run(RunError { stage, error }) = self else { return clip(self.to_string()) };
         let told = match error {
             StageError::Plugin(CallError::Internal(_)) => "failed; the host's log has the cause".into(),
             StageError::Plugin(CallError::Trap { .. }) => {
@@ -176,7 +181,7 @@ impl Refusal {
             Problem::Run(RunError { stage, .. }) => stage,
             _ => "",
         };
-        let (status, cause) = (status.as_u16(), self.problem.to_string());
+        let (status, cause) = (status.as_u16(), clip(self.problem.to_string()));
         if status >= 500 {
             tracing::warn!(request, model, stage, status, code, cause, "request failed");
         } else {

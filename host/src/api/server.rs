@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -59,21 +59,17 @@ impl Server {
     /// Serves until shutdown begins; then waits for the connections that run a request, at most for `grace`.
     pub async fn serve(self, router: Router, shutdown: Shutdown, grace: Duration) {
         let graceful = GracefulShutdown::new();
-        let builder = connection_builder(&self.http);
         loop {
             let stream = tokio::select! {
                 stream = self.accept() => stream,
                 () = shutdown.begun() => break,
             };
             let Some((stream, place)) = stream else { continue };
-            let service = TowerToHyperService::new(router.clone());
-            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-            let connection = graceful.watch(connection);
+            let connection = serve_connection(stream, router.clone(), self.http.header_time, graceful.watcher());
             let open = self.open.clone();
             open.inc();
             tokio::spawn(async move {
-                // A client that breaks off is its own business.
-                let _ = connection.await;
+                connection.await;
                 open.dec();
                 drop(place);
             });
@@ -100,9 +96,41 @@ impl Server {
     }
 }
 
-fn connection_builder(http: &Http) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(http.header_time);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(http.header_time);
-    builder
+/// Serves one connection until either side ends it. That a client breaks off is its own business.
+async fn serve_connection(stream: TcpStream, router: Router, header_time: Duration, watcher: Watcher) {
+    // Until the protocol is known nobody else looks at the clock.
+    let Ok(Ok(http2)) = tokio::time::timeout(header_time, speaks_http2(&stream)).await else { return };
+    let service = TowerToHyperService::new(router);
+    let stream = TokioIo::new(stream);
+    if http2 {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).keep_alive_interval(header_time).max_concurrent_streams(MAX_STREAMS);
+        let _ = watcher.watch(builder.serve_connection(stream, service)).await;
+    } else {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(header_time);
+        let _ = watcher.watch(builder.serve_connection(stream, service)).await;
+    }
+}
+
+/// Requests of one HTTP/2 connection at once.
+const MAX_STREAMS: u32 = 128;
+
+/// HTTP/2 without TLS begins with words that no HTTP/1 request begins with.
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut begin = [0; PREFACE.len()];
+    let mut seen = 0;
+    loop {
+        let length = stream.peek(&mut begin).await?;
+        let begin = &begin[..length];
+        if length == PREFACE.len() || !PREFACE.starts_with(begin) || length == 0 {
+            return Ok(begin == PREFACE);
+        }
+        if length == seen {
+            // The same bytes again: peek does not wait for more.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        seen = length;
+    }
 }

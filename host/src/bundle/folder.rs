@@ -35,19 +35,25 @@ pub enum FolderError {
 }
 
 impl Bundle {
-    pub fn open(folder: &Path) -> Result<Bundle, FolderError> {
-        let unreadable = |error| FolderError::Unreadable { file: MANIFEST.into(), error };
-        let root = folder.canonicalize().map_err(unreadable)?;
-        let manifest = read(&root, MANIFEST, MAX_MANIFEST_BYTES)?;
-        let manifest = String::from_utf8(manifest)
-            .map_err(|_| ManifestError::Syntax("it is not UTF-8".into()))
-            .and_then(|text| Manifest::parse(&text))?;
+    pub fn read_manifest(folder: &Path) -> Result<Manifest, FolderError> {
+        let manifest = read(&root(folder)?, MANIFEST, MAX_MANIFEST_BYTES)?;
+        let text = String::from_utf8(manifest).map_err(|_| ManifestError::Syntax("it is not UTF-8".into()))?;
+        Ok(Manifest::parse(&text)?)
+    }
+
+    /// Reads the files that a manifest names.
+    pub fn open(manifest: Manifest, folder: &Path) -> Result<Bundle, FolderError> {
+        let root = root(folder)?;
         let mut files = BTreeMap::new();
         for file in manifest.files() {
             files.insert(file.to_owned(), Bytes::from(read(&root, file, MAX_FILE_BYTES)?));
         }
         Ok(Bundle { manifest, files })
     }
+}
+
+fn root(folder: &Path) -> Result<PathBuf, FolderError> {
+    folder.canonicalize().map_err(|error| FolderError::Unreadable { file: MANIFEST.into(), error })
 }
 
 /// The bundle folders directly in a folder, by name.

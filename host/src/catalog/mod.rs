@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use semver::Version;
@@ -11,6 +12,8 @@ use crate::pipeline::Pipeline;
 #[derive(Default)]
 pub struct Catalog {
     models: ArcSwap<Models>,
+    /// Something should be served whose name nobody could read.
+    unreadable: AtomicBool,
 }
 
 type Models = BTreeMap<Arc<str>, BTreeMap<Version, Entry>>;
@@ -88,9 +91,15 @@ impl Catalog {
         versions.filter(|(_, entry)| entry.is_ready()).map(|(version, _)| version.to_string()).collect()
     }
 
+    /// There was a bundle without a readable manifest.
+    pub fn note_unreadable(&self) {
+        self.unreadable.store(true, Ordering::Relaxed);
+    }
+
     /// Whether everything that should be served is.
     pub fn all_ready(&self) -> bool {
-        self.models.load().values().flat_map(BTreeMap::values).all(Entry::is_ready)
+        !self.unreadable.load(Ordering::Relaxed)
+            && self.models.load().values().flat_map(BTreeMap::values).all(Entry::is_ready)
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub use reader::Mistakes;
 use reader::Section;
-pub use units::{format_bytes, format_count, parse_bytes, parse_count, parse_duration};
+pub use units::{clip, format_bytes, format_count, parse_bytes, parse_count, parse_duration};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -45,6 +45,8 @@ pub struct Http {
     /// From the header to the last byte of the body.
     pub body_time: Duration,
     pub connections: usize,
+    /// Bodies that have arrived and wait to be computed, of all connections together.
+    pub buffered_bytes: u64,
 }
 
 /// What a call may use. Reaching a bound ends the call with an error that names it.
@@ -103,6 +105,7 @@ impl Default for Config {
                 header_time: Duration::from_secs(30),
                 body_time: Duration::from_secs(60),
                 connections: 16_384,
+                buffered_bytes: 1 << 30,
             },
             call: CallLimits { fuel: 10_000_000_000, memory: 256 * MIB, time: Duration::from_secs(10), log: 64 * KIB },
             init: CallLimits { fuel: 100_000_000_000, memory: 256 * MIB, time: Duration::from_secs(60), log: 64 * KIB },
@@ -145,6 +148,7 @@ impl Config {
             s.bytes("reply-bytes", 1..=4 << 30, &mut config.http.reply_bytes);
             s.duration("header-time", &mut config.http.header_time);
             s.duration("body-time", &mut config.http.body_time);
+            s.bytes("buffered-bytes", MIB..=1 << 40, &mut config.http.buffered_bytes);
             s.number("connections", 1..=1_000_000, &mut config.http.connections);
         });
         file.section("call", |s| config.call.read(s));

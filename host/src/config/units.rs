@@ -32,6 +32,18 @@ pub fn parse_count(text: &str) -> Result<u64, String> {
     if count.is_finite() && (0.0..9e18).contains(&count) { Ok(count as u64) } else { Err(wanted()) }
 }
 
+/// The beginning of a text that somebody else wrote, short enough to repeat in a message.
+pub fn clip(mut text: String) -> String {
+    const MOST: usize = 2048;
+    if text.len() > MOST {
+        let length = text.len();
+        text.truncate(text.floor_char_boundary(MOST));
+        text.shrink_to_fit();
+        text.push_str(&format!("… ({length} bytes)"));
+    }
+    text
+}
+
 pub fn format_bytes(bytes: u64) -> String {
     bytesize::ByteSize::b(bytes).display().iec().to_string()
 }
@@ -61,6 +73,13 @@ mod tests {
         for wrong in ["0s", "2days", "10", "-1s"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn clips_between_characters() {
+        assert_eq!(clip("short".into()), "short");
+        let clipped = clip("ü".repeat(5000));
+        assert!(clipped.len() < 2100 && clipped.ends_with("ü… (10000 bytes)"), "{clipped}");
     }
 
     #[test]

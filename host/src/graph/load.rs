@@ -51,7 +51,7 @@ fn load(mut bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
     // One thread: requests are what runs in parallel.
     let options = RunOptions { executor: Some(multithread::Executor::SingleThread), ..RunOptions::default() };
     let plan = model.into_runnable_with_options(&options).map_err(planning)?;
-    let prices = PriceList::of(&plan, &symbols).map_err(planning)?;
+    let prices = PriceList::of(&plan, &symbols)?;
     Ok(Graph { signature, plan, symbols, prices })
 }
 
@@ -83,7 +83,7 @@ fn dimension_names(value: &ValueInfoProto) -> impl Iterator<Item = &str> {
     })
 }
 
-fn planning(error: TractError) -> LoadError {
+pub(super) fn planning(error: TractError) -> LoadError {
     LoadError::Plan(format!("{error:#}"))
 }
 

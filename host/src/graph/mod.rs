@@ -45,6 +45,10 @@ pub enum LoadError {
     UnknownRank { name: String },
     #[error("{what} \"{name}\" has element type {element}, which clients cannot exchange")]
     ElementType { what: &'static str, name: String, element: String },
+    #[error(
+        "operator {operator} makes a tensor whose size depends on the values of others, and its cost cannot be known before it runs"
+    )]
+    DataDependent { operator: String },
     #[error("it cannot be planned: {0}")]
     Plan(String),
     #[error("its loader failed on it, which a good file never makes it do")]

@@ -11,7 +11,8 @@ use tract_onnx::tract_core::model::memory::eval_tmp_memory_usage;
 use tract_onnx::tract_core::model::order::eval_order;
 use tract_onnx::tract_core::ops::konst::Const;
 
-use super::Plan;
+use super::load::planning;
+use super::{LoadError, Plan};
 
 /// Sizes that are remembered. More than that come only from a client that varies them on purpose.
 const REMEMBERED: usize = 256;
@@ -35,23 +36,28 @@ pub(super) struct PriceList {
 }
 
 impl PriceList {
-    pub fn of(plan: &Arc<Plan>, symbols: &[Vec<Option<Symbol>>]) -> TractResult<PriceList> {
+    /// Refuses a graph in which anything has a size that the inputs' shapes do not tell: one value of a request could then
+    /// make an operator allocate without bound.
+    pub fn of(plan: &Arc<Plan>, symbols: &[Vec<Option<Symbol>>]) -> Result<PriceList, LoadError> {
         let model = plan.model();
         let known: Vec<Symbol> = symbols.iter().flatten().flatten().cloned().collect();
-        let priced = |expression: &TDim| expression.symbols().iter().all(|symbol| known.contains(symbol));
-        let order = eval_order(model)?;
+        let check = |expression: &TDim, node: usize| match expression.symbols().iter().all(|s| known.contains(s)) {
+            true => Ok(()),
+            false => Err(LoadError::DataDependent { operator: model.node(node).op().name().into_owned() }),
+        };
+        let order = eval_order(model).map_err(planning)?;
         let mut fuel = TDim::from(0);
         for node in &order {
-            let cost = node_cost(model, *node)?;
-            if priced(&cost) {
-                fuel += cost;
-            }
+            let cost = node_cost(model, *node).map_err(planning)?;
+            check(&cost, *node)?;
+            fuel += cost;
         }
-        let steps = eval_tmp_memory_usage(model, &order, |node| !node.op_is::<Const>())?;
         let mut memory: Vec<TDim> = Vec::new();
-        for (_, bytes) in steps {
+        let steps = eval_tmp_memory_usage(model, &order, |node| !node.op_is::<Const>()).map_err(planning)?;
+        for (node, bytes) in steps {
             let bytes = bytes.simplify();
-            if priced(&bytes) && !memory.contains(&bytes) {
+            check(&bytes, node)?;
+            if !memory.contains(&bytes) {
                 memory.push(bytes);
             }
         }
@@ -83,7 +89,6 @@ impl PriceList {
     }
 }
 
-/// Costs whose size depends on the data itself are left out here, and charged when their operator has run.
 fn node_cost(model: &TypedModel, node: usize) -> TractResult<TDim> {
     let node = model.node(node);
     if node.op_is::<Const>() {

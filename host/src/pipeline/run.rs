@@ -7,7 +7,7 @@ use super::{Pipeline, Runner, Stage};
 use crate::graph::GraphError;
 use crate::sandbox::{CallError, Parameters};
 use crate::schedule::Permit;
-use crate::tenant::{Budget, Exceeded, Limit};
+use crate::tenant::{Budget, Exceeded};
 use crate::tensor::{self, Misfit, NamedTensors, Tensor};
 
 /// A stage gave no result, and the call is over.
@@ -53,13 +53,7 @@ impl Pipeline {
     ) -> Result<NamedTensors, RunError> {
         let mut budget = Budget::new(&self.limits);
         let mut current = self.stages[0].name.clone();
-        let deadline = budget.deadline().into();
-        let timeout = budget.exceeded(Limit::Time);
-        let stages = self.run_stages(request, inputs, parameters, &mut budget, &mut current);
-        let result = match tokio::time::timeout_at(deadline, stages).await {
-            Ok(result) => result,
-            Err(_) => Err(StageError::Exceeded(timeout)),
-        };
+        let result = self.run_stages(request, inputs, parameters, &mut budget, &mut current).await;
         self.metrics.call_used(budget.usage());
         result.map_err(|error| RunError { stage: current, error })
     }
@@ -72,17 +66,18 @@ impl Pipeline {
         budget: &mut Budget,
         current: &mut Arc<str>,
     ) -> Result<NamedTensors, StageError> {
-        let _request = budget.charge_memory(tensor::byte_size(&inputs)).map_err(StageError::Exceeded)?;
         let mut slots: Vec<Option<Tensor>> = Vec::with_capacity(self.slots);
-        slots.extend(inputs.into_iter().map(|(_, tensor)| Some(tensor)));
+        for (_, tensor) in inputs {
+            slots.push(Some(tensor.with_data(|data| budget.hold(data)).map_err(StageError::Exceeded)?));
+        }
         slots.resize(self.slots, None);
         for (at, stage) in self.stages.iter().enumerate() {
             current.clone_from(&stage.name);
             let started = Instant::now();
             let inputs = stage.gather(&mut slots).map_err(StageError::Input)?;
-            let outputs = stage.run(request, inputs, parameters, budget).await?;
+            let outputs = stage.run(request, inputs, parameters, budget).await;
             self.metrics.stage_took(at, started.elapsed());
-            for (slot, (_, tensor)) in stage.outputs.iter().zip(outputs) {
+            for (slot, (_, tensor)) in stage.outputs.iter().zip(outputs?) {
                 slots[*slot] = Some(tensor);
             }
         }

@@ -12,8 +12,8 @@ use super::error::Bounds;
 use super::instance::{self, Shared, State};
 use super::snapshot::Accessors;
 use super::{ActivationError, CallError, Parameters, PluginSource, Sandbox, wasi};
-use crate::config::CallLimits;
-use crate::tenant::{Budget, Grants};
+use crate::config::{CallLimits, clip};
+use crate::tenant::{Budget, Grants, Limit};
 use crate::tensor::{self, NamedTensors, Signature};
 
 /// How a fresh instance gets to the state that `init` leaves.
@@ -116,9 +116,7 @@ impl Sandbox {
         // A plugin that printed in init holds its standard output: a stream of this instance, which no snapshot can carry.
         let holds_stream = !store.data().wasi_handles.is_empty();
         let Some((wizer, context)) = wizer.filter(|_| !holds_stream) else { return Ok((signature, None)) };
-        // Reading the state is the host's work, and not charged.
-        instance::refuel(&mut store, u64::MAX >> 1);
-        store.set_hostcall_fuel(usize::MAX);
+        instance::lift_limits(&mut store);
         let mut accessors = Accessors { store: &mut store, instance };
         let snapshot = wizer.snapshot_component(&context, &mut accessors).await;
         let snapshot = snapshot.map_err(|error| ActivationError::Snapshot(format!("{error:#}")))?;
@@ -139,7 +137,7 @@ async fn within_time<T>(
     match tokio::time::timeout(limits.time, work).await {
         Ok(result) => result,
         Err(_) => {
-            let exceeded = Budget::new(limits).exceeded(crate::tenant::Limit::Time);
+            let exceeded = Budget::new(limits).exceeded(Limit::Time);
             Err(CallError::Exceeded(exceeded).into())
         }
     }
@@ -169,13 +167,17 @@ impl Plugin {
     ) -> Result<NamedTensors, CallError> {
         let bounds = Bounds { fuel: budget.fuel_limit(), stack: self.stack };
         let mut store = instance::lend(&self.engine, &self.shared, request, budget);
-        let result = self.run(&mut store, inputs, parameters).await;
+        let deadline = store.data().budget.deadline().into();
+        let timeout = store.data().budget.exceeded(Limit::Time);
+        // Guests are stopped at epochs; the timeout stops what waits in the host.
+        let result = tokio::time::timeout_at(deadline, self.run(&mut store, inputs, parameters)).await;
+        let result = result.unwrap_or(Err(timeout.into()));
         instance::take_back(store, budget);
         let outputs = match result.map_err(|error| CallError::from_wasmtime(error, &bounds))? {
             Ok(outputs) => outputs,
-            Err(Failure::InvalidInput(text)) => return Err(CallError::InvalidInput(text)),
-            Err(Failure::Unavailable(text)) => return Err(CallError::Unavailable(text)),
-            Err(Failure::Internal(text)) => return Err(CallError::Internal(text)),
+            Err(Failure::InvalidInput(text)) => return Err(CallError::InvalidInput(clip(text))),
+            Err(Failure::Unavailable(text)) => return Err(CallError::Unavailable(clip(text))),
+            Err(Failure::Internal(text)) => return Err(CallError::Internal(clip(text))),
         };
         Ok(tensor::arrange(&self.signature.outputs, outputs)?)
     }

@@ -9,6 +9,7 @@ use wasmtime::component::{HasSelf, Linker};
 use super::instance::State;
 use super::stdio::Level;
 use super::{ActivationError, ParameterValue, Parameters, graphs, tensors};
+use crate::config::clip;
 use crate::tenant::{Capability, Grants};
 use crate::tensor::{Datatype, NamedTensors, Signature, Tensor, TensorSpec};
 
@@ -49,7 +50,7 @@ pub(super) fn link(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Res
 pub(super) async fn init(stage: &Stage, store: &mut Store<State>, config: &str) -> wasmtime::Result<InitResult> {
     let signature = stage.bulkhead_plugin_stage().call_init(store, config).await?;
     Ok(signature
-        .map_err(ActivationError::InitRefused)
+        .map_err(|text| ActivationError::InitRefused(clip(text)))
         .and_then(|signature| Ok(Signature { inputs: specs(signature.inputs)?, outputs: specs(signature.outputs)? })))
 }
 
@@ -77,7 +78,11 @@ pub(super) fn lend_tensors(state: &mut State, named: NamedTensors) -> wasmtime::
 }
 
 pub(super) fn take_tensors(state: &mut State, named: Vec<wire::NamedTensor>) -> wasmtime::Result<NamedTensors> {
-    let take = |named: wire::NamedTensor| Ok((named.name.into(), state.handles.delete(named.tensor)?));
+    let take = |named: wire::NamedTensor| {
+        let length = named.name.len();
+        wasmtime::ensure!(length <= MAX_NAME, "a tensor's name of {length} bytes, and {MAX_NAME} are allowed");
+        Ok((named.name.into(), state.handles.delete(named.tensor)?))
+    };
     named.into_iter().map(take).collect()
 }
 
@@ -91,7 +96,19 @@ fn to_wire((name, value): &(String, ParameterValue)) -> Parameter {
     Parameter { name: name.clone(), value }
 }
 
+/// Far beyond what anything real declares.
+const MAX_TENSORS: usize = 256;
+const MAX_DIMENSIONS: usize = 32;
+const MAX_NAME: usize = 256;
+
 fn specs(specs: Vec<wire::TensorSpec>) -> Result<Vec<TensorSpec>, ActivationError> {
+    let too_large = |spec: &wire::TensorSpec| spec.name.len() > MAX_NAME || spec.shape.len() > MAX_DIMENSIONS;
+    if specs.len() > MAX_TENSORS || specs.iter().any(too_large) {
+        return Err(ActivationError::Signature(format!(
+            "it declares {} tensors; {MAX_TENSORS} may be, with names of {MAX_NAME} bytes and {MAX_DIMENSIONS} dimensions",
+            specs.len()
+        )));
+    }
     for (at, spec) in specs.iter().enumerate() {
         if specs[..at].iter().any(|earlier| earlier.name == spec.name) {
             return Err(ActivationError::Signature(format!("tensor \"{}\" is declared twice", spec.name)));
@@ -108,9 +125,12 @@ fn specs(specs: Vec<wire::TensorSpec>) -> Result<Vec<TensorSpec>, ActivationErro
 impl assets::Host for State {
     fn read(&mut self, path: String) -> wasmtime::Result<Result<Vec<u8>, String>> {
         let assets = &self.shared.assets;
-        let listed = || assets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let found = assets.get(&path).map(|content| content.to_vec());
-        Ok(found.ok_or_else(|| format!("no asset \"{path}\"; the manifest lists: {}", listed())))
+        let Some(content) = assets.get(&path) else {
+            let listed = assets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Ok(Err(format!("no asset \"{path}\"; the manifest lists: {listed}")));
+        };
+        let _copy = self.budget.charge_memory(content.len() as u64)?;
+        Ok(Ok(content.to_vec()))
     }
 }
 

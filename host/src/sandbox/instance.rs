@@ -36,7 +36,7 @@ pub(super) struct State {
     pub wasi_handles: ResourceTable,
     request: Arc<str>,
     /// For memories and tables; given back with the instance.
-    growth: Vec<Charge>,
+    growth: Option<Charge>,
     // Most calls neither log nor ask for anything of WASI, and then these are never made.
     log: Option<PluginLog>,
     wasi: Option<WasiCtx>,
@@ -59,7 +59,7 @@ pub(super) fn lend(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>, bu
     handles.set_max_capacity(MAX_HANDLES);
     wasi_handles.set_max_capacity(MAX_HANDLES);
     let (shared, request) = (shared.clone(), request.clone());
-    let state = State { shared, budget, handles, wasi_handles, request, growth: Vec::new(), log: None, wasi: None };
+    let state = State { shared, budget, handles, wasi_handles, request, growth: None, log: None, wasi: None };
     let mut store = Store::new(engine, state);
     store.limiter(|state| state);
     store.set_hostcall_fuel(usize::try_from(memory).unwrap_or(usize::MAX));
@@ -73,9 +73,16 @@ pub(super) fn lend(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>, bu
 }
 
 /// Sets what the instance may burn.
-pub(super) fn refuel(store: &mut Store<State>, fuel: u64) {
+fn refuel(store: &mut Store<State>, fuel: u64) {
     // An error means that the engine does not count fuel, and ours does.
     let _ = store.set_fuel(fuel);
+}
+
+/// For the accessors through which a snapshot reads the state: they are the host's code, and must not stop half-way.
+pub(super) fn lift_limits(store: &mut Store<State>) {
+    refuel(store, u64::MAX >> 1);
+    store.set_hostcall_fuel(usize::MAX);
+    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
 }
 
 /// Ends the instance and gives its budget back, less what it used.
@@ -90,20 +97,29 @@ pub(super) fn take_back(mut store: Store<State>, budget: &mut Budget) {
 }
 
 impl State {
-    fn grow(&mut self, bytes: u64) -> wasmtime::Result<bool> {
-        self.growth.push(self.budget.charge_memory(bytes)?);
+    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>, unit: u64) -> wasmtime::Result<bool> {
+        // It will fail, and what fails is not charged.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let bytes = (desired - current) as u64 * unit;
+        let charge = self.budget.charge_memory(bytes)?;
+        match &mut self.growth {
+            Some(growth) => growth.merge(charge),
+            None => self.growth = Some(charge),
+        }
         Ok(true)
     }
 }
 
 /// Sums over all memories and tables of the call: wasmtime's own limits count each by itself.
 impl ResourceLimiter for State {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.grow((desired - current) as u64)
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(current, desired, maximum, 1)
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.grow((desired - current) as u64 * TABLE_ELEMENT_BYTES)
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(current, desired, maximum, TABLE_ELEMENT_BYTES)
     }
 }
 

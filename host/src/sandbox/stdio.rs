@@ -12,6 +12,9 @@ use crate::tenant::{Exceeded, Limit};
 /// How much of what a plugin prints is taken in one write.
 const WRITE_BYTES: usize = 64 << 10;
 
+/// What the host adds to each line: time, model, stage, request.
+const LINE_OVERHEAD: usize = 128;
+
 /// A printed line longer than this is split.
 const LINE_BYTES: usize = 4096;
 
@@ -49,7 +52,7 @@ impl PluginLog {
 
     /// One line; an error when the call has logged too much.
     pub fn line(&self, level: Level, text: &str) -> Result<(), Exceeded> {
-        self.charge(&mut self.lines(), text.len())?;
+        self.charge(&mut self.lines(), text.len() + LINE_OVERHEAD)?;
         self.emit(level, text);
         Ok(())
     }
@@ -66,7 +69,8 @@ impl PluginLog {
 
     fn print(&self, bytes: &[u8]) -> Result<(), Exceeded> {
         let mut lines = self.lines();
-        self.charge(&mut lines, bytes.len())?;
+        let ends = bytes.iter().filter(|byte| **byte == b'\n').count();
+        self.charge(&mut lines, bytes.len() + ends * LINE_OVERHEAD)?;
         lines.unfinished.extend_from_slice(bytes);
         while let Some(end) = end_of_line(&lines.unfinished) {
             let line: Vec<u8> = lines.unfinished.drain(..end).collect();

@@ -1,6 +1,7 @@
 //! The `tensors` import. Linked by hand, because generated bindings copy every list into a vector of its own first, and here
 //! lists are what is large.
 
+use bytes::Bytes;
 use wasmtime::component::{Linker, Resource, ResourceType, WasmList};
 use wasmtime::{AsContextMut, StoreContextMut};
 
@@ -45,7 +46,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         Ok((Description { datatype: tensor.datatype().into(), shape: tensor.shape().to_vec(), byte_size },))
     })?;
     interface.func_wrap("[method]tensor.read", |mut store: Store, (tensor, offset, length): (Handle, u64, u64)| {
-        let slice = store.data_mut().handles.get(&tensor)?.slice(offset, length);
+        let state = store.data_mut();
+        let slice = state.handles.get(&tensor)?.slice(offset, length);
+        let _copy = state.budget.charge_memory(slice.as_ref().map_or(0, Bytes::len) as u64)?;
         Ok((slice.map(Vec::from).map_err(tell),))
     })?;
     interface.func_wrap("[method]tensor.reshape", |mut store: Store, (tensor, shape): (Handle, Vec<u64>)| {

@@ -42,8 +42,6 @@ pub enum NoPlace {
     QueueFull { concurrency: usize, queue: usize },
     #[error("no place among {concurrency} running calls came free within {} (compute.queue-time)", humantime::format_duration(*.waited))]
     TooLong { concurrency: usize, waited: Duration },
-    #[error("the host is shutting down")]
-    Closed,
 }
 
 /// Work on the compute threads panicked. It is logged where it happened; nothing else was touched.
@@ -84,8 +82,8 @@ impl Compute {
         let _waiting = Waiting::begin(self).ok_or(NoPlace::QueueFull { concurrency, queue: self.queue })?;
         match tokio::time::timeout(self.queue_time, self.places.clone().acquire_owned()).await {
             Ok(Ok(place)) => Ok(place),
-            Ok(Err(_)) => Err(NoPlace::Closed),
-            Err(_) => Err(NoPlace::TooLong { concurrency, waited: self.queue_time }),
+            // The semaphore is never closed: it was the time.
+            Ok(Err(_)) | Err(_) => Err(NoPlace::TooLong { concurrency, waited: self.queue_time }),
         }
     }
 

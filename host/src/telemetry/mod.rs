@@ -24,6 +24,7 @@ pub struct Metrics {
     pub in_flight: Gauge,
     pub waiting: Gauge,
     pub connections: Gauge,
+    pub admin_connections: Gauge,
 }
 
 /// The counters of one version of a model.
@@ -63,6 +64,7 @@ impl Metrics {
             in_flight: Gauge::new("bulkhead_calls_in_flight", "Calls that run now")?,
             waiting: Gauge::new("bulkhead_calls_waiting", "Calls that wait for a place")?,
             connections: Gauge::new("bulkhead_connections", "Open client connections")?,
+            admin_connections: Gauge::new("bulkhead_admin_connections", "Open connections of the operator")?,
             registry,
         };
         metrics.register()?;
@@ -82,6 +84,7 @@ impl Metrics {
         self.registry.register(Box::new(self.peak_memory.clone()))?;
         self.registry.register(Box::new(self.in_flight.clone()))?;
         self.registry.register(Box::new(self.waiting.clone()))?;
+        self.registry.register(Box::new(self.admin_connections.clone()))?;
         self.registry.register(Box::new(self.connections.clone()))
     }
 

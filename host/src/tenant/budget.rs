@@ -108,6 +108,11 @@ impl Drop for Charge {
 }
 
 impl Charge {
+    /// One charge for what were two of the same call.
+    pub fn merge(&mut self, mut other: Charge) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     /// Keeps the charge for as long as anyone holds the bytes that it was for.
     pub fn hold(self, bytes: impl AsRef<[u8]> + Send + 'static) -> Bytes {
         Bytes::from_owner(Held { bytes, _charge: self })

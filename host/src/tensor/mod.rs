@@ -81,6 +81,11 @@ impl Tensor {
         &self.data
     }
 
+    /// The same tensor around the same bytes in another place.
+    pub fn with_data<E>(self, place: impl FnOnce(Bytes) -> Result<Bytes, E>) -> Result<Tensor, E> {
+        Ok(Tensor { data: place(self.data)?, ..self })
+    }
+
     /// The same bytes under another shape.
     pub fn reshape(&self, shape: Vec<u64>) -> Result<Tensor, TensorError> {
         let (elements, present) = (element_count(&shape)?, element_count(&self.shape)?);
@@ -125,11 +130,6 @@ pub fn element_count(shape: &[u64]) -> Result<u64, TensorError> {
 pub fn push_byte_string(data: &mut Vec<u8>, value: &[u8]) {
     data.extend_from_slice(&(value.len() as u32).to_le_bytes());
     data.extend_from_slice(value);
-}
-
-/// The bytes that all of these hold together.
-pub fn byte_size(tensors: &NamedTensors) -> u64 {
-    tensors.iter().map(|(_, tensor)| tensor.data.len() as u64).sum()
 }
 
 fn check_length(datatype: Datatype, shape: &[u64], elements: u64, width: u64, bytes: usize) -> Result<(), TensorError> {

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::Visitor;
 use serde_json::value::RawValue;
 
 use super::elements;
@@ -41,8 +43,6 @@ pub enum DecodeError {
         "binary tensors (Inference-Header-Content-Length) are not served yet: send JSON, in tritonclient with binary_data=False"
     )]
     Binary,
-    #[error("parameter \"{name}\" must be a boolean, a number or a text")]
-    Parameter { name: String },
     #[error(
         "the body is given as the model's only BYTES input, and this model's inputs are: {inputs}. Send JSON with content-type application/json"
     )]
@@ -54,7 +54,7 @@ struct WireRequest<'a> {
     #[serde(default)]
     id: Option<String>,
     #[serde(default)]
-    parameters: BTreeMap<String, serde_json::Value>,
+    parameters: Option<BTreeMap<String, Scalar>>,
     #[serde(borrow)]
     inputs: Vec<WireInput<'a>>,
     #[serde(default)]
@@ -80,7 +80,12 @@ pub fn decode_json(body: &[u8]) -> Result<InferRequest, DecodeError> {
     let inputs = wire.inputs.into_iter().map(decode_input).collect::<Result<NamedTensors, _>>()?;
     Ok(InferRequest {
         id: wire.id,
-        parameters: decode_parameters(wire.parameters)?,
+        parameters: wire
+            .parameters
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, Scalar(value))| (name, value))
+            .collect(),
         inputs,
         outputs: wire.outputs.map(|outputs| outputs.into_iter().map(|output| output.name).collect()),
     })
@@ -137,22 +142,44 @@ fn decode_input(wire: WireInput) -> Result<(Arc<str>, Tensor), DecodeError> {
     Ok((wire.name.into(), tensor))
 }
 
-fn decode_parameters(wire: BTreeMap<String, serde_json::Value>) -> Result<Parameters, DecodeError> {
-    let mut parameters = Vec::with_capacity(wire.len());
-    for (name, value) in wire {
-        let value = match value {
-            serde_json::Value::Bool(v) => ParameterValue::Boolean(v),
-            serde_json::Value::String(v) => ParameterValue::Text(v),
-            serde_json::Value::Number(v) => match (v.as_i64(), v.as_f64()) {
-                (Some(integer), _) => ParameterValue::Integer(integer),
-                (None, Some(number)) => ParameterValue::Number(number),
-                (None, None) => return Err(DecodeError::Parameter { name }),
-            },
-            _ => return Err(DecodeError::Parameter { name }),
-        };
-        parameters.push((name, value));
+/// The value of a parameter. Anything larger ends the reading where it begins.
+struct Scalar(ParameterValue);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor)
     }
-    Ok(parameters)
+}
+
+struct ScalarVisitor;
+
+impl Visitor<'_> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a boolean, a number or a text as a parameter")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+        Ok(Scalar(ParameterValue::Boolean(value)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+        Ok(Scalar(ParameterValue::Integer(value)))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
+        let integer = i64::try_from(value).map(ParameterValue::Integer);
+        Ok(Scalar(integer.unwrap_or(ParameterValue::Number(value as f64))))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
+        Ok(Scalar(ParameterValue::Number(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
+        Ok(Scalar(ParameterValue::Text(value.to_owned())))
+    }
 }
 
 #[cfg(test)]

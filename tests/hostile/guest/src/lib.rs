@@ -35,6 +35,7 @@ enum Misdeed {
     Exit,
     FailInvalid,
     FailUnavailable,
+    FailAtLength,
     FailInternal,
     // Gives another result than it declared.
     WrongShape,
@@ -109,6 +110,7 @@ impl Plugin for Hostile {
             Misdeed::Exit => std::process::exit(3),
             Misdeed::FailInvalid => Err(Failure::invalid_input("x must be a prime")),
             Misdeed::FailUnavailable => Err(Failure::unavailable("the moon is not full")),
+            Misdeed::FailAtLength => Err(Failure::invalid_input("blah ".repeat(4_000_000))),
             Misdeed::FailInternal => Err(Failure::internal("password=hunter2")),
             Misdeed::WrongShape => answer::of_shape_2(),
             Misdeed::WrongDatatype => answer::of_fp64(),

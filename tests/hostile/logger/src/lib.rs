@@ -1,14 +1,23 @@
 //! Logs without end. Alone in its crate, so that no other hostile component imports logging.
 
-use bulkhead_guest::{NoConfig, log, prelude::*};
+use bulkhead_guest::{log, prelude::*};
+use serde::Deserialize;
 
-pub struct Logger;
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    message: String,
+}
+
+pub struct Logger {
+    message: String,
+}
 
 impl Plugin for Logger {
-    type Config = NoConfig;
+    type Config = Config;
 
-    fn init(_: NoConfig) -> Result<Self, InitError> {
-        Ok(Logger)
+    fn init(config: Config) -> Result<Self, InitError> {
+        Ok(Logger { message: config.message })
     }
 
     fn signature(&self) -> Signature {
@@ -17,7 +26,7 @@ impl Plugin for Logger {
 
     fn process(&self, _: Inputs, _: &Parameters) -> Result<Outputs, Failure> {
         loop {
-            log::info("all work and no play makes jack a dull boy");
+            log::info(&self.message);
         }
     }
 }
