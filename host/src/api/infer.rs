@@ -1,6 +1,7 @@
 //! An inference request over HTTP, as one recipe.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Request, Response, header};
@@ -120,21 +121,21 @@ impl App {
         Ok(())
     }
 
-    /// Reads a body that nobody wants: a client that still sends when the connection closes never sees the answer.
+    /// Reads a body that nobody wants, for as long as it comes without a pause: a client that still sends when the
+    /// connection closes never sees the answer, and one that waits for the answer should not have to.
     pub(super) async fn drain(&self, mut body: Body) {
-        let discard = async {
-            let mut read = 0;
-            while let Some(Ok(frame)) = body.frame().await {
-                read += frame.data_ref().map_or(0, Bytes::len) as u64;
-                if read > self.http.request_bytes {
-                    break;
-                }
+        let mut read = 0;
+        while read <= self.http.request_bytes {
+            match tokio::time::timeout(DRAIN_PAUSE, body.frame()).await {
+                Ok(Some(Ok(frame))) => read += frame.data_ref().map_or(0, Bytes::len) as u64,
+                _ => return,
             }
-        };
-        // Too slow or too long, and the client has itself to blame.
-        let _ = tokio::time::timeout(self.http.body_time, discard).await;
+        }
     }
 }
+
+/// A sender that says nothing for so long waits for an answer.
+const DRAIN_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a body takes of `http.buffered-bytes`, given back when it was decoded.
 type Buffered = Option<OwnedSemaphorePermit>;
