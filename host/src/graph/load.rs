@@ -10,7 +10,7 @@ use tract_onnx::tract_hir::internal::{GenericFactoid, TDim};
 
 use super::convert;
 use super::price::PriceList;
-use super::{Graph, InputShapes, LoadError};
+use super::{Graph, InputShapes, LoadError, planning};
 use crate::tensor::{Signature, TensorSpec};
 
 /// tract's analysis recurses over expressions of dimensions.
@@ -81,10 +81,6 @@ fn dimension_names(value: &ValueInfoProto) -> impl Iterator<Item = &str> {
         Some(tensor_shape_proto::dimension::Value::DimParam(name)) => Some(name.as_str()),
         _ => None,
     })
-}
-
-pub(super) fn planning(error: TractError) -> LoadError {
-    LoadError::Plan(format!("{error:#}"))
 }
 
 /// The names that clients know, in the order of the graph's inputs and outputs.

@@ -8,7 +8,7 @@ mod run;
 
 use std::collections::BTreeMap;
 
-use tract_onnx::prelude::Symbol;
+use tract_onnx::prelude::{Symbol, TractError};
 use tract_onnx::tract_core::internal::{TypedFact, TypedOp};
 use tract_onnx::tract_core::plan::SimplePlan;
 
@@ -72,4 +72,8 @@ impl Graph {
     pub fn signature(&self) -> &Signature {
         &self.signature
     }
+}
+
+fn planning(error: TractError) -> LoadError {
+    LoadError::Plan(format!("{error:#}"))
 }

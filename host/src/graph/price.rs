@@ -11,8 +11,7 @@ use tract_onnx::tract_core::model::memory::eval_tmp_memory_usage;
 use tract_onnx::tract_core::model::order::eval_order;
 use tract_onnx::tract_core::ops::konst::Const;
 
-use super::load::planning;
-use super::{LoadError, Plan};
+use super::{LoadError, Plan, planning};
 
 /// Sizes that are remembered. More than that come only from a client that varies them on purpose.
 const REMEMBERED: usize = 256;
