@@ -171,7 +171,7 @@ impl Plugin {
         let timeout = store.data().budget.exceeded(Limit::Time);
         // Guests are stopped at epochs; the timeout stops what waits in the host.
         let result = tokio::time::timeout_at(deadline, self.run(&mut store, inputs, parameters)).await;
-        let result = result.unwrap_or(Err(timeout.into()));
+        let result = result.unwrap_or_else(|_| Err(timeout.into()));
         instance::take_back(store, budget);
         let outputs = match result.map_err(|error| CallError::from_wasmtime(error, &bounds))? {
             Ok(outputs) => outputs,
