@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use system_tests::{Host, Shared, Start, component, identity, prepared, repository};
+use system_tests::{Host, Shared, Start, component, identity, prepared, repository, wait_until};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -158,18 +158,17 @@ fn bodies_of_all_connections_together_are_bounded() -> Result<()> {
     let mut first = TcpStream::connect(host.address())?;
     write!(first, "{POST}content-length: 1000000\r\n\r\n")?;
     first.write_all(&[b' '; 900_000])?;
-    let body = [b' '; 400_000];
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let refused = loop {
-        let reply = host.post("/v2/models/vector/infer", "application/json", &body)?;
-        // The first body is still on its way in until it is seen to count.
-        if reply.status == 503 || Instant::now() > deadline {
-            break reply;
-        }
-    };
+    wait_until(|| Ok(buffered(&host.metrics()?) >= 800_000))?;
+    let refused = host.post("/v2/models/vector/infer", "application/json", &[b' '; 400_000])?;
     assert_eq!(refused.json()["code"], "overloaded", "{refused:?}");
     drop(first);
-    Ok(())
+    wait_until(|| Ok(buffered(&host.metrics()?) == 0))?;
+    alive(&host)
+}
+
+fn buffered(metrics: &str) -> u64 {
+    let value = metrics.lines().find_map(|line| line.strip_prefix("bulkhead_buffered_bytes "));
+    value.and_then(|value| value.parse().ok()).unwrap_or_default()
 }
 
 #[test]

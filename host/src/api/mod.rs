@@ -33,7 +33,16 @@ pub struct App {
 
 impl App {
     pub fn new(catalog: Arc<Catalog>, compute: Compute, metrics: Arc<Metrics>, http: Http) -> App {
-        let units = (http.buffered_bytes as usize / infer::BUFFER_UNIT).min(Semaphore::MAX_PERMITS);
-        App { catalog, compute, metrics, http, buffers: Arc::new(Semaphore::new(units)) }
+        let buffers = Arc::new(Semaphore::new(buffer_units(&http)));
+        App { catalog, compute, metrics, http, buffers }
     }
+
+    /// Of `http.buffered-bytes`, what is taken now.
+    fn buffered_bytes(&self) -> usize {
+        (buffer_units(&self.http) - self.buffers.available_permits()) * infer::BUFFER_UNIT
+    }
+}
+
+fn buffer_units(http: &Http) -> usize {
+    (http.buffered_bytes as usize / infer::BUFFER_UNIT).min(Semaphore::MAX_PERMITS)
 }

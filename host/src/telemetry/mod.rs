@@ -25,6 +25,7 @@ pub struct Metrics {
     pub waiting: Gauge,
     pub connections: Gauge,
     pub admin_connections: Gauge,
+    pub buffered_bytes: Gauge,
 }
 
 /// The counters of one version of a model.
@@ -64,6 +65,7 @@ impl Metrics {
             in_flight: Gauge::new("bulkhead_calls_in_flight", "Calls that run now")?,
             waiting: Gauge::new("bulkhead_calls_waiting", "Calls that wait for a place")?,
             connections: Gauge::new("bulkhead_connections", "Open client connections")?,
+            buffered_bytes: Gauge::new("bulkhead_buffered_bytes", "Bodies that have arrived and wait, in KiB steps")?,
             admin_connections: Gauge::new("bulkhead_admin_connections", "Open connections of the operator")?,
             registry,
         };
@@ -85,6 +87,7 @@ impl Metrics {
         self.registry.register(Box::new(self.in_flight.clone()))?;
         self.registry.register(Box::new(self.waiting.clone()))?;
         self.registry.register(Box::new(self.admin_connections.clone()))?;
+        self.registry.register(Box::new(self.buffered_bytes.clone()))?;
         self.registry.register(Box::new(self.connections.clone()))
     }
 
