@@ -258,3 +258,22 @@ fn optional_fields_may_be_null() -> Result<()> {
     assert_eq!(host.infer("identity-fp32", &request)?.status, 200);
     Ok(())
 }
+
+/// Graphs that are refused when they are loaded, with what a publisher needs to know.
+#[test]
+fn graphs_that_cannot_be_priced_or_planned_are_refused_by_name() -> Result<()> {
+    for (graph, wanted) in [
+        ("range-to-input", "makes a tensor whose size depends on the values of others"),
+        ("unknown-operator", "operators that this host does not have: Frobnicate"),
+    ] {
+        let manifest = format!(
+            "[bundle]\nname = \"test/{graph}\"\nversion = \"1.0.0\"\n[[graph]]\nname = \"g\"\nfile = \"{graph}.onnx\"\n[pipeline]\nstages = [\"g\"]\n"
+        );
+        let file = repository().join("tests/graphs").join(graph).with_extension("onnx");
+        let host = Start::default().bundle(&manifest, &[file]).start()?;
+        let reply = host.get(&format!("/v2/models/{graph}"))?;
+        assert_eq!(reply.status, 503, "{reply:?}");
+        assert!(reply.body.contains(wanted), "{reply:?}");
+    }
+    Ok(())
+}

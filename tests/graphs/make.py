@@ -1,0 +1,31 @@
+"""Makes the graphs beside this file: `pip install onnx==1.23.2 && python make.py`."""
+
+from pathlib import Path
+
+from onnx import TensorProto, helper, save
+
+HERE = Path(__file__).parent
+
+
+def make(name, nodes, inputs, outputs, initializers=()):
+    graph = helper.make_graph(nodes, name, inputs, outputs, list(initializers))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    save(model, HERE / f"{name}.onnx")
+
+
+# One number of a request decides how many there are in the answer.
+make(
+    "range-to-input",
+    [helper.make_node("Range", ["zero", "end", "one"], ["numbers"])],
+    [helper.make_tensor_value_info("end", TensorProto.INT64, [])],
+    [helper.make_tensor_value_info("numbers", TensorProto.INT64, ["n"])],
+    [helper.make_tensor("zero", TensorProto.INT64, [], [0]), helper.make_tensor("one", TensorProto.INT64, [], [1])],
+)
+
+# An operator that no host has.
+make(
+    "unknown-operator",
+    [helper.make_node("Frobnicate", ["x"], ["y"])],
+    [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])],
+    [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])],
+)
