@@ -106,7 +106,7 @@ fn an_endless_chunked_body_is_refused_at_its_bound() -> Result<()> {
     let chunk = [b"100000\r\n", &vec![b' '; 1 << 20][..], b"\r\n"].concat();
     let body: Vec<u8> = chunk.repeat(80);
     let reply = raw(&host, &format!("{POST}transfer-encoding: chunked\r\n\r\n"), &body)?;
-    assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 413"), "{reply}");
+    assert!(reply.starts_with("HTTP/1.1 413"), "{reply}");
     alive(&host)
 }
 

@@ -70,7 +70,7 @@ impl App {
     }
 
     /// The whole body, within its bounds of size and time, and within what all bodies together may take.
-    async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<(Bytes, Buffered), Problem> {
+    async fn read_body(&self, headers: &HeaderMap, mut body: Body) -> Result<(Bytes, Buffered), Problem> {
         if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
             let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
             return Err(Problem::Encoding { encoding });
@@ -83,11 +83,15 @@ impl App {
             return Err(Problem::BodyTooLarge { bound });
         }
         let waited = self.http.body_time;
-        let collected = tokio::time::timeout(waited, self.collect(body)).await;
-        collected.unwrap_or(Err(Problem::BodyTooSlow { waited }))
+        let collected = tokio::time::timeout(waited, self.collect(&mut body)).await;
+        let collected = collected.unwrap_or(Err(Problem::BodyTooSlow { waited }));
+        if matches!(collected, Err(Problem::BodyTooLarge { .. } | Problem::TooMuchBuffered { .. })) {
+            self.drain(body).await;
+        }
+        collected
     }
 
-    async fn collect(&self, mut body: Body) -> Result<(Bytes, Buffered), Problem> {
+    async fn collect(&self, body: &mut Body) -> Result<(Bytes, Buffered), Problem> {
         let bound = self.http.request_bytes;
         let mut whole = Bytes::new();
         let mut parts = BytesMut::new();
