@@ -40,6 +40,7 @@ impl Demo {
             bail!("the answer is wrong");
         }
         if self.exit {
+            println!("\nThe host was on http://{} and stops now; without --exit it goes on.", host.address);
             return Ok(());
         }
         println!("\nServing on http://{}; metrics on http://{}/metrics. Ctrl-C stops it.", host.address, host.admin);
