@@ -10,63 +10,49 @@ use http_body_util::BodyExt;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
+use super::call::Answer;
 use super::path::ModelPath;
-use super::refusal::{Problem, Refusal};
+use super::refusal::Problem;
 use super::wire::{self, DecodeError, InferRequest};
 use crate::pipeline::Pipeline;
-use crate::tensor::{self, Misfit, NamedTensors};
 
 impl App {
-    /// Answers an inference request; a refusal is logged and counted here, once.
+    /// Answers an inference request over HTTP.
     pub(super) async fn infer(
         &self,
         path: &ModelPath,
         request_id: &Arc<str>,
         request: Request<Body>,
     ) -> Response<Body> {
-        let pipeline = self.catalog.find(&path.model, path.version.as_deref());
-        let model = pipeline.as_ref().ok().map(|pipeline| pipeline.model.clone());
-        let mut abandoned = CountAbandoned { app: self, model: model.clone() };
-        let answer = match pipeline {
-            Ok(pipeline) => self.answer(pipeline, request_id, request).await,
-            Err(not_served) => {
+        let call = match self.begin(request_id, &path.model, path.version.as_deref()) {
+            Ok(call) => call,
+            Err(refusal) => {
                 self.drain(request.into_body()).await;
-                Err(not_served.into())
+                return refusal.into_response();
             }
         };
-        abandoned.model = None;
-        match answer {
+        let answer = async {
+            let (head, body) = request.into_parts();
+            let (body, buffered) = self.read_body(&head.headers, body).await?;
+            let format = BodyFormat::of(&head.headers, &body);
+            let query = head.uri.query().unwrap_or_default().to_owned();
+            let reply_bytes = self.http.reply_bytes;
+            let decode = move |pipeline: &Pipeline| {
+                let request = format.decode(&body, &query, pipeline);
+                drop((body, buffered));
+                request
+            };
+            let encode = move |pipeline: &Pipeline, answer: Answer| {
+                let (model, version) = (&pipeline.model, &pipeline.version);
+                Ok(wire::encode_json(model, version, answer.id.as_deref(), &answer.outputs, reply_bytes)?)
+            };
+            self.compute(&call, decode, encode).await
+        };
+        let answer = answer.await;
+        match self.end(call, answer) {
             Ok(body) => json_response(body),
-            Err(problem) => {
-                let refusal = Refusal { request: request_id.clone(), model, problem };
-                let code = refusal.problem.row().1;
-                self.metrics.refused(refusal.model.as_deref().unwrap_or_default(), code);
-                refusal.log();
-                refusal.into_response()
-            }
+            Err(refusal) => refusal.into_response(),
         }
-    }
-
-    async fn answer(&self, pipeline: Arc<Pipeline>, id: &Arc<str>, request: Request<Body>) -> Result<Vec<u8>, Problem> {
-        let (head, body) = request.into_parts();
-        let (body, buffered) = self.read_body(&head.headers, body).await?;
-        let format = BodyFormat::of(&head.headers, &body);
-        let query = head.uri.query().unwrap_or_default().to_owned();
-        let permit = self.compute.admit().await?;
-        let (id, reply_bytes) = (id.clone(), self.http.reply_bytes);
-        let work = async move {
-            let request = format.decode(&body, &query, &pipeline)?;
-            drop((body, buffered));
-            let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
-            check_outputs(&pipeline, request.outputs.as_deref())?;
-            let outputs = pipeline.run(&permit, &id, inputs, &request.parameters).await?;
-            let outputs = select(outputs, request.outputs.as_deref());
-            let (model, version) = (&pipeline.model, &pipeline.version);
-            let body = wire::encode_json(model, version, request.id.as_deref(), &outputs, reply_bytes)?;
-            pipeline.metrics.ok.inc();
-            Ok(body)
-        };
-        self.compute.run(work).await?
     }
 
     /// The whole body, within its bounds of size and time, and within what all bodies together may take.
@@ -147,21 +133,6 @@ type Buffered = Option<OwnedSemaphorePermit>;
 /// Bodies are counted in units of this many bytes.
 pub(super) const BUFFER_UNIT: usize = 1024;
 
-/// Counts a request whose client went away before it was answered.
-struct CountAbandoned<'a> {
-    app: &'a App,
-    /// `None` once there is an answer.
-    model: Option<Arc<str>>,
-}
-
-impl Drop for CountAbandoned<'_> {
-    fn drop(&mut self) {
-        if let Some(model) = &self.model {
-            self.app.metrics.refused(model, "abandoned");
-        }
-    }
-}
-
 /// Marks a request of the protocol's binary extension.
 const BINARY_HEADER: &str = "inference-header-content-length";
 
@@ -199,29 +170,6 @@ impl BodyFormat {
             BodyFormat::Raw => wire::decode_raw(body, query, &pipeline.signature)?,
         })
     }
-}
-
-fn check_outputs(pipeline: &Pipeline, wanted: Option<&[String]>) -> Result<(), Problem> {
-    let given = &pipeline.signature.outputs;
-    let twice = wanted.into_iter().flatten().take(given.len() + 1).enumerate().find_map(|(at, name)| {
-        let earlier = wanted.into_iter().flatten().take(at).any(|earlier| earlier == name);
-        earlier.then(|| Misfit::Twice { name: name.as_str().into() })
-    });
-    if let Some(twice) = twice {
-        return Err(twice.into());
-    }
-    let unknown = wanted.into_iter().flatten().find(|name| !given.iter().any(|spec| *spec.name == ***name));
-    match unknown {
-        None => Ok(()),
-        Some(output) => Err(Problem::UnknownOutput { output: output.clone(), known: tensor::names(given) }),
-    }
-}
-
-/// The outputs that the client wants, in its order.
-fn select(outputs: NamedTensors, wanted: Option<&[String]>) -> NamedTensors {
-    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else { return outputs };
-    let find = |name: &String| outputs.iter().find(|(given, _)| **given == **name).cloned();
-    wanted.iter().filter_map(find).collect()
 }
 
 pub(super) fn json_response(body: Vec<u8>) -> Response<Body> {

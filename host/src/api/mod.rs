@@ -2,6 +2,7 @@
 //! tensors.
 
 mod admin;
+mod call;
 mod infer;
 mod models;
 mod path;

@@ -1,6 +1,7 @@
 //! The configuration: one struct with a default for every key. A file and then flags override it; unknown keys and every
 //! mistake are reported together.
 
+mod limits;
 mod reader;
 mod units;
 
@@ -8,14 +9,19 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use limits::{CallLimits, TenantLimits};
 pub use reader::Mistakes;
 use reader::Section;
 pub use units::{clip, format_bytes, format_count, parse_bytes, parse_count, parse_duration};
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// A folder of bundle folders to serve.
+    /// Where the state is kept: bundles, publishers, tenants, the audit log.
+    pub data: PathBuf,
+    /// A folder of bundle folders to serve, signed or not, when `dev` allows it.
     pub models: Option<PathBuf>,
+    /// Serves what nobody signed, on loopback only. A flag, and no key: it should not be left on by a file.
+    pub dev: bool,
     pub listen: Listen,
     pub http: Http,
     /// What one call may use, from its first stage to its last.
@@ -23,6 +29,10 @@ pub struct Config {
     /// What activating one plugin may use: its `init`, and each trial of it.
     pub init: CallLimits,
     pub compute: Compute,
+    /// What a tenant may use, unless the operator gave it limits of its own.
+    pub tenant: TenantLimits,
+    pub anonymous: Anonymous,
+    pub bundles: Bundles,
     /// How long calls that run may go on after a shutdown was asked for.
     pub grace: Duration,
     pub log: Log,
@@ -49,19 +59,6 @@ pub struct Http {
     pub buffered_bytes: u64,
 }
 
-/// What a call may use. Reaching a bound ends the call with an error that names it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CallLimits {
-    /// One unit is about one instruction of a plugin, or one multiply-add of a graph.
-    pub fuel: u64,
-    /// Bytes in all linear memories and tables of the call's instances, its tensors, and what its graphs plan to use.
-    pub memory: u64,
-    /// From the start of the first stage.
-    pub time: Duration,
-    /// Bytes that a plugin may log in one call, standard output and error included.
-    pub log: u64,
-}
-
 #[derive(Clone, Debug)]
 pub struct Compute {
     pub threads: usize,
@@ -75,6 +72,30 @@ pub struct Compute {
     pub stack: u64,
     /// The largest component that is compiled.
     pub component_bytes: u64,
+}
+
+/// Who may call without a key, as the tenant `default`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anonymous {
+    Nobody,
+    /// Connections from this machine.
+    Loopback,
+    Everybody,
+}
+
+/// What uploads may cost.
+#[derive(Clone, Debug)]
+pub struct Bundles {
+    /// The largest archive.
+    pub upload_bytes: u64,
+    /// The most that it may unpack to.
+    pub unpacked_bytes: u64,
+    /// The most files in it.
+    pub files: usize,
+    /// Uploads that are unpacked and activated at once; each may hold `unpacked-bytes` of memory. Others wait.
+    pub uploads: usize,
+    /// From the request's header to the last byte of the archive.
+    pub upload_time: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -92,22 +113,47 @@ pub enum LogFormat {
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
 
 impl Default for Config {
     fn default() -> Self {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let http = Http {
+            request_bytes: 64 * MIB,
+            reply_bytes: 64 * MIB,
+            header_time: Duration::from_secs(30),
+            body_time: Duration::from_secs(60),
+            connections: 16_384,
+            buffered_bytes: GIB,
+        };
+        let call = CallLimits { fuel: 10_000_000_000, memory: 256 * MIB, time: Duration::from_secs(10), log: 64 * KIB };
         Config {
+            data: "bulkhead-data".into(),
             models: None,
+            dev: false,
             listen: Listen { http: loopback(8000), admin: loopback(8002) },
-            http: Http {
-                request_bytes: 64 * MIB,
-                reply_bytes: 64 * MIB,
-                header_time: Duration::from_secs(30),
-                body_time: Duration::from_secs(60),
-                connections: 16_384,
-                buffered_bytes: 1 << 30,
+            tenant: TenantLimits {
+                fuel_per_second: None,
+                fuel_burst: u64::MAX >> 1,
+                memory: 2 * GIB,
+                concurrency: 16,
+                queue: 256,
+                request_bytes: http.request_bytes,
+                reply_bytes: http.reply_bytes,
+                models: 100,
+                stored_bytes: 10 * GIB,
+                call: call.clone(),
             },
-            call: CallLimits { fuel: 10_000_000_000, memory: 256 * MIB, time: Duration::from_secs(10), log: 64 * KIB },
+            anonymous: Anonymous::Loopback,
+            bundles: Bundles {
+                upload_bytes: 512 * MIB,
+                unpacked_bytes: GIB,
+                files: 10_000,
+                uploads: 2,
+                upload_time: Duration::from_secs(600),
+            },
+            http,
+            call,
             init: CallLimits { fuel: 100_000_000_000, memory: 256 * MIB, time: Duration::from_secs(60), log: 64 * KIB },
             compute: Compute {
                 threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
@@ -129,8 +175,9 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Mistakes::one(format!("cannot be read: {error}")).named(path))?;
         let mut config = Config::from_toml(&text).map_err(|mistakes| mistakes.named(path))?;
-        if let (Some(models), Some(folder)) = (&config.models, path.parent()) {
-            config.models = Some(folder.join(models));
+        if let Some(folder) = path.parent() {
+            config.models = config.models.map(|models| folder.join(models));
+            config.data = folder.join(config.data);
         }
         Ok(config)
     }
@@ -138,7 +185,8 @@ impl Config {
     pub fn from_toml(text: &str) -> Result<Config, Mistakes> {
         let mut config = Config::default();
         let mut file = Section::parse(text)?;
-        file.path("models", &mut config.models);
+        file.path("data", &mut config.data);
+        file.optional_path("models", &mut config.models);
         file.section("listen", |s| {
             s.address("http", &mut config.listen.http);
             s.address("admin", &mut config.listen.admin);
@@ -161,22 +209,30 @@ impl Config {
             s.bytes("stack", 64 * KIB..=64 * MIB, &mut config.compute.stack);
             s.bytes("component-bytes", KIB..=1 << 30, &mut config.compute.component_bytes);
         });
+        file.section("tenant", |s| config.tenant.read(s));
+        file.section("auth", |s| {
+            let choices =
+                [("nobody", Anonymous::Nobody), ("loopback", Anonymous::Loopback), ("everybody", Anonymous::Everybody)];
+            s.choice("anonymous", &choices, &mut config.anonymous);
+        });
+        file.section("bundles", |s| {
+            s.bytes("upload-bytes", KIB..=64 * GIB, &mut config.bundles.upload_bytes);
+            s.bytes("unpacked-bytes", KIB..=64 * GIB, &mut config.bundles.unpacked_bytes);
+            s.number("files", 1..=1_000_000, &mut config.bundles.files);
+            s.number("uploads", 1..=64, &mut config.bundles.uploads);
+            s.duration("upload-time", &mut config.bundles.upload_time);
+        });
         file.section("shutdown", |s| s.duration("grace", &mut config.grace));
         file.section("log", |s| {
             s.text("level", &mut config.log.level);
             s.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)], &mut config.log.format);
         });
         file.finish()?;
+        // What holds for every call of the host is what a tenant's calls begin from.
+        config.tenant.call = config.call.clone();
+        config.tenant.request_bytes = config.http.request_bytes;
+        config.tenant.reply_bytes = config.http.reply_bytes;
         Ok(config)
-    }
-}
-
-impl CallLimits {
-    fn read(&mut self, section: &mut Section) {
-        section.count("fuel", 1..=u64::MAX >> 1, &mut self.fuel);
-        section.bytes("memory", 64 * KIB..=4 << 30, &mut self.memory);
-        section.duration("time", &mut self.time);
-        section.bytes("log", 0..=64 * MIB, &mut self.log);
     }
 }
 

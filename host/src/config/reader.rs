@@ -46,6 +46,16 @@ impl Section {
         Ok(Section::new(String::new(), table))
     }
 
+    /// An object of JSON, in which the same words and units stand as in a file.
+    pub fn from_json(object: &serde_json::Map<String, serde_json::Value>) -> Result<Section, Mistakes> {
+        let mut table = Table::new();
+        for (key, value) in object {
+            let value = Value::try_from(value).map_err(|_| Mistakes::one(format!("{key} must not be {value}")))?;
+            table.insert(key.clone(), value);
+        }
+        Ok(Section::new(String::new(), table))
+    }
+
     fn new(name: String, table: Table) -> Section {
         Section { name, table, known: Vec::new(), mistakes: Vec::new() }
     }
@@ -71,10 +81,16 @@ impl Section {
         self.read(key, place, |value| value.as_str().map(str::to_owned).ok_or_else(|| "a text".into()));
     }
 
-    pub fn path(&mut self, key: &'static str, place: &mut Option<PathBuf>) {
-        self.read(key, place, |value| {
-            value.as_str().map(|text| Some(PathBuf::from(text))).ok_or_else(|| "a folder".into())
-        });
+    pub fn path(&mut self, key: &'static str, place: &mut PathBuf) {
+        self.read(key, place, |value| value.as_str().map(PathBuf::from).ok_or_else(|| "a path".into()));
+    }
+
+    pub fn optional_path(&mut self, key: &'static str, place: &mut Option<PathBuf>) {
+        let mut path = PathBuf::new();
+        self.path(key, &mut path);
+        if !path.as_os_str().is_empty() {
+            *place = Some(path);
+        }
     }
 
     pub fn address(&mut self, key: &'static str, place: &mut SocketAddr) {
@@ -102,7 +118,11 @@ impl Section {
     pub fn count(&mut self, key: &'static str, range: RangeInclusive<u64>, place: &mut u64) {
         self.read(key, place, |value| {
             let count = whole(value, units::parse_count)?;
-            if range.contains(&count) { Ok(count) } else { Err("a count of at least 1".into()) }
+            if range.contains(&count) {
+                return Ok(count);
+            }
+            let (low, high) = (units::format_count(*range.start()), units::format_count(*range.end()));
+            Err(format!("a count from {low} to {high}"))
         });
     }
 

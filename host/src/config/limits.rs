@@ -1,0 +1,119 @@
+//! What one call and one tenant may use. A tenant has the host's figures unless an operator set its own, which are read
+//! from the same words and units as the configuration file.
+
+use std::time::Duration;
+
+use super::reader::{Mistakes, Section};
+use super::{GIB, KIB, MIB};
+
+/// What a call may use. Reaching a bound ends the call with an error that names it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallLimits {
+    /// One unit is about one instruction of a plugin, or one multiply-add of a graph.
+    pub fuel: u64,
+    /// Bytes in all linear memories and tables of the call's instances, its tensors, and what its graphs plan to use.
+    pub memory: u64,
+    /// From the start of the first stage.
+    pub time: Duration,
+    /// Bytes that a plugin may log in one call, standard output and error included.
+    pub log: u64,
+}
+
+/// What a tenant may use, in one call and in all of them together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TenantLimits {
+    pub call: CallLimits,
+    /// Fuel of all calls together, on average; `None` is as much as there is.
+    pub fuel_per_second: Option<u64>,
+    /// How much of it can be saved up and burnt at once.
+    pub fuel_burst: u64,
+    /// Bytes that all calls under way may hold together.
+    pub memory: u64,
+    /// Calls under way at once.
+    pub concurrency: usize,
+    /// Calls that may wait for that.
+    pub queue: usize,
+    pub request_bytes: u64,
+    pub reply_bytes: u64,
+    /// Versions of models that may be active.
+    pub models: usize,
+    /// Bytes of all bundles that it stores.
+    pub stored_bytes: u64,
+}
+
+impl CallLimits {
+    pub(super) fn read(&mut self, section: &mut Section) {
+        section.count("fuel", 1..=MOST_FUEL, &mut self.fuel);
+        section.bytes("memory", 64 * KIB..=4 * GIB, &mut self.memory);
+        section.duration("time", &mut self.time);
+        section.bytes("log", 0..=64 * MIB, &mut self.log);
+    }
+}
+
+const MOST_FUEL: u64 = u64::MAX >> 1;
+
+/// Seconds of fuel that can be saved up where nobody said how much.
+const BURST_SECONDS: u64 = 10;
+
+impl TenantLimits {
+    /// The keys of the `[tenant]` section, and of a tenant's own limits.
+    pub(super) fn read(&mut self, section: &mut Section) {
+        let mut fuel_per_second = 0;
+        section.count("fuel-per-second", 1..=MOST_FUEL, &mut fuel_per_second);
+        if fuel_per_second > 0 {
+            self.fuel_per_second = Some(fuel_per_second);
+            self.fuel_burst = fuel_per_second.saturating_mul(BURST_SECONDS);
+        }
+        section.count("fuel-burst", 1..=MOST_FUEL, &mut self.fuel_burst);
+        section.bytes("memory", MIB..=1 << 40, &mut self.memory);
+        section.number("concurrency", 1..=1024, &mut self.concurrency);
+        section.number("queue", 0..=1_000_000, &mut self.queue);
+        section.number("models", 0..=1_000_000, &mut self.models);
+        section.bytes("stored-bytes", 0..=1 << 50, &mut self.stored_bytes);
+    }
+
+    /// These limits with a tenant's own in place of some. A call may never have more than the host gives to any.
+    pub fn with(&self, own: &serde_json::Map<String, serde_json::Value>) -> Result<TenantLimits, Mistakes> {
+        let mut limits = self.clone();
+        let mut section = Section::from_json(own)?;
+        limits.read(&mut section);
+        let host = &self.call;
+        section.count("call-fuel", 1..=host.fuel, &mut limits.call.fuel);
+        section.bytes("call-memory", 64 * KIB..=host.memory, &mut limits.call.memory);
+        section.duration("call-time", &mut limits.call.time);
+        section.bytes("call-log", 0..=host.log, &mut limits.call.log);
+        section.bytes("request-bytes", 1..=self.request_bytes, &mut limits.request_bytes);
+        section.bytes("reply-bytes", 1..=self.reply_bytes, &mut limits.reply_bytes);
+        section.finish()?;
+        limits.call.time = limits.call.time.min(host.time);
+        Ok(limits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    fn own(text: &str) -> serde_json::Map<String, serde_json::Value> {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_tenant_has_the_hosts_limits_but_for_its_own() {
+        let host = Config::default().tenant;
+        let limits = host.with(&own(r#"{"call-fuel": "2 M", "fuel-per-second": 1000, "concurrency": 3}"#)).unwrap();
+        assert_eq!(limits.call.fuel, 2_000_000);
+        assert_eq!((limits.fuel_per_second, limits.fuel_burst), (Some(1000), 10_000));
+        assert_eq!((limits.concurrency, limits.queue), (3, host.queue));
+    }
+
+    #[test]
+    fn no_call_gets_more_than_the_host_gives() {
+        let host = Config::default().tenant;
+        let wrong = host.with(&own(r#"{"call-fuel": "99 T", "call-memory": "3 GiB", "fule": 1}"#));
+        let wrong = wrong.unwrap_err().to_string();
+        for part in ["call-fuel must be", "call-memory must be", "\"fule\" is not a key here"] {
+            assert!(wrong.contains(part), "{part} not in:\n{wrong}");
+        }
+    }
+}
