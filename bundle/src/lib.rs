@@ -1,1 +1,33 @@
 //! What a bundle is as bytes: a folder, an archive, a signature over all of its files.
+//!
+//! Everything here reads what strangers made. So each step is bounded before it begins (bytes, files, depth, lengths of
+//! names), memory grows only with bytes that really came, and nothing of a bundle is interpreted before its signature
+//! holds. The steps are types: [`Files`] are bytes under names that are safe to use, [`Verified`] are such files of
+//! which a trusted key signed every byte, and only [`verify`] makes one.
+//!
+//! Signatures are in the OpenSSF Model Signing format (v1.0): what PyPI's `model_signing sign key` signs is accepted,
+//! and `model_signing verify key` accepts what [`sign`] signs.
+
+mod archive;
+mod bounds;
+mod digest;
+mod files;
+mod folder;
+mod gather;
+mod key;
+mod path;
+mod signature;
+
+pub use archive::Compression;
+pub use bounds::Bounds;
+pub use digest::{Digest, KeyHint, ParseDigestError};
+pub use files::{Files, FilesError};
+pub use key::{Curve, KeyError, PublicKey, SigningKey};
+pub use path::PathError;
+pub use signature::{Paths, Refused, SignError, Verified, claimed_key, sign, verify};
+
+/// The file that makes a folder a bundle.
+pub const MANIFEST: &str = "bundle.toml";
+
+/// The signature over all the other files.
+pub const SIGNATURE: &str = "bundle.sig";

@@ -1,0 +1,88 @@
+//! A bundle as one file: a tar archive, plain or compressed.
+
+mod entries;
+mod limited;
+mod pack;
+mod pax;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use flate2::bufread::GzDecoder;
+
+use crate::gather::Gather;
+use crate::path::shown;
+use crate::{Bounds, Files, FilesError};
+use limited::Limited;
+
+/// What the standard of zstd asks of every decoder, and what `zstd -19` needs: 8 MiB.
+const ZSTD_WINDOW_LOG: u32 = 23;
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// How an archive is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// By the name of an archive: .tar, .tar.gz, .tgz or .tar.zst.
+    pub fn of_name(name: &str) -> Option<Compression> {
+        let endings = [
+            (".tar", Compression::None),
+            (".tar.gz", Compression::Gzip),
+            (".tgz", Compression::Gzip),
+            (".tar.zst", Compression::Zstd),
+        ];
+        endings.into_iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, compression)| compression)
+    }
+
+    fn of_content(start: &[u8]) -> Compression {
+        match start {
+            _ if start.starts_with(&GZIP_MAGIC) => Compression::Gzip,
+            _ if start.starts_with(&ZSTD_MAGIC) => Compression::Zstd,
+            _ => Compression::None,
+        }
+    }
+}
+
+impl Files {
+    /// Reads a tar archive; how it is compressed is seen from its first bytes. Ends early, and with little memory
+    /// used, when the archive is not a plain one of plain files.
+    pub fn unpack(source: impl Read, bounds: &Bounds) -> Result<Files, FilesError> {
+        let bound = bounds.archive_bytes;
+        let mut source = Limited::new(source, bound, FilesError::ArchiveTooLarge { bound });
+        let mut start = Vec::new();
+        source.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut start)?;
+        let compression = Compression::of_content(&start);
+        let mut packed = BufReader::new(io::Cursor::new(start).chain(source));
+        let mut gather = Gather::new(bounds);
+        match compression {
+            Compression::None => entries::read(&mut packed, &mut gather)?,
+            Compression::Gzip => entries::read(GzDecoder::new(&mut packed), &mut gather)?,
+            Compression::Zstd => entries::read(zstd_decoder(&mut packed)?, &mut gather)?,
+        }
+        if packed.fill_buf()?.is_empty() { Ok(gather.finish()) } else { Err(FilesError::Trailing) }
+    }
+}
+
+fn zstd_decoder<R: BufRead>(packed: R) -> io::Result<zstd::Decoder<'static, R>> {
+    let mut decoder = zstd::Decoder::with_buffer(packed)?.single_frame();
+    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+    Ok(decoder)
+}
+
+/// A bound that a reader met travels as the inside of its error.
+impl From<io::Error> for FilesError {
+    fn from(error: io::Error) -> FilesError {
+        match error.downcast::<FilesError>() {
+            Ok(ours) => ours,
+            Err(error) => FilesError::Archive(shown(error.to_string().as_bytes())),
+        }
+    }
+}
