@@ -1,1 +1,26 @@
-//! Where the state of the host lives.
+//! Where the state of the host lives, and the only place that knows: documents, blobs, the audit log and usage.
+//!
+//! What is acknowledged is durable: a call that returns `Ok` survives the death of the process and of the machine, and
+//! one that returns `Err` leaves nothing behind. What is read is what was written: every document, blob, audit entry and
+//! row of usage carries a hash, and what does not fit its hash is reported by name and never handed out.
+//!
+//! Two narrow traits, [`Metadata`] and [`Blobs`], are all that the host sees. Here they are one data folder with an
+//! SQLite database and a folder of files. All calls block: call them on threads that may wait.
+
+mod audit;
+mod blobs;
+mod digest;
+mod durable;
+mod error;
+mod folder;
+mod metadata;
+mod secret;
+mod sqlite;
+
+pub use audit::{AuditBroken, AuditEntry, AuditHead, AuditSummary};
+pub use blobs::Blobs;
+pub use digest::{Digest, NotADigest};
+pub use error::StoreError;
+pub use folder::DataFolder;
+pub use metadata::{Act, Change, Damaged, Document, Loaded, Metadata, Usage, UsageRow, Write};
+pub use secret::{Secret, Token};

@@ -1,0 +1,194 @@
+//! The audit log: a chain in which each entry's hash covers the one before, so that nothing can be changed, removed or
+//! moved without breaking it. The head (count and last hash) is kept apart, so that cutting off the end shows as well.
+//!
+//! Who can write to the database can also rewrite the whole chain with its head. Only a head that was noted elsewhere
+//! shows that.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::digest::seal;
+use crate::{Act, Digest, StoreError};
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AuditEntry {
+    /// 1 for the first, then without gaps.
+    pub id: u64,
+    /// Milliseconds since 1970 by the clock of the host.
+    pub at: u64,
+    pub who: String,
+    pub what: String,
+    pub subject: String,
+    pub before: Value,
+    pub after: Value,
+    /// Zeros in the first entry.
+    pub previous: Digest,
+    pub hash: Digest,
+    /// Whether the entry fits its own hash; the chain as a whole is for `verify_audit`.
+    pub intact: bool,
+}
+
+/// How far the log went at some time; written as `count:hash`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditHead {
+    pub count: u64,
+    /// Of the last entry; zeros when there is none.
+    pub hash: Digest,
+}
+
+/// The log is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditSummary {
+    pub head: AuditHead,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AuditBroken {
+    #[error("audit entry {id} was changed after it was written, or moved there: it does not fit its hash")]
+    Changed { id: u64 },
+    #[error("audit entries {first} to {last} were removed")]
+    Removed { first: u64, last: u64 },
+    #[error("audit entry {id} does not follow the one before it: one of the two was replaced or moved")]
+    Unlinked { id: u64 },
+    #[error("the audit log ends with entry {found}, but {written} were written: its end was cut off")]
+    CutOff { found: u64, written: u64 },
+    #[error("the audit log has {found} entries, but the host wrote {written}: something else added to it")]
+    Added { found: u64, written: u64 },
+    #[error("the last audit entry ({id}) is not the one that the head of the log names: it was replaced")]
+    Replaced { id: u64 },
+    #[error("audit entry {id} is not the one that was noted: the log was rewritten, or is another one")]
+    NotAsNoted { id: u64 },
+    #[error(transparent)]
+    Unreadable(#[from] StoreError),
+}
+
+/// An entry as it is stored: the hash is over these very bytes.
+#[derive(Clone, Default)]
+pub(crate) struct Record {
+    pub(crate) id: i64,
+    pub(crate) at: i64,
+    pub(crate) who: Vec<u8>,
+    pub(crate) what: Vec<u8>,
+    pub(crate) subject: Vec<u8>,
+    pub(crate) before: Vec<u8>,
+    pub(crate) after: Vec<u8>,
+    pub(crate) previous: Vec<u8>,
+    pub(crate) hash: Vec<u8>,
+}
+
+impl Record {
+    /// The next entry after `head`. `before` and `after` are the JSON texts of the act's values.
+    pub(crate) fn next(head: &AuditHead, at: i64, act: &Act, before: String, after: String) -> Record {
+        let mut record = Record {
+            id: head.count as i64 + 1,
+            at,
+            who: act.who.clone().into_bytes(),
+            what: act.what.clone().into_bytes(),
+            subject: act.subject.clone().into_bytes(),
+            before: before.into_bytes(),
+            after: after.into_bytes(),
+            previous: head.hash.0.to_vec(),
+            hash: Vec::new(),
+        };
+        record.hash = record.seal().0.to_vec();
+        record
+    }
+
+    fn seal(&self) -> Digest {
+        let (id, at) = (self.id.to_be_bytes(), self.at.to_be_bytes());
+        let texts = [&self.who, &self.what, &self.subject, &self.before, &self.after, &self.previous];
+        let fields: Vec<&[u8]> = [&id[..], &at[..]].into_iter().chain(texts.map(Vec::as_slice)).collect();
+        seal("bulkhead audit entry 1", &fields)
+    }
+
+    fn is_intact(&self) -> bool {
+        self.seal().0[..] == self.hash[..]
+    }
+
+    /// For reading by people: what is damaged is shown as well as it can be, and marked.
+    pub(crate) fn entry(&self) -> AuditEntry {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let digest = |bytes: &[u8]| Digest::try_from(bytes).unwrap_or_default();
+        AuditEntry {
+            id: self.id as u64,
+            at: self.at as u64,
+            who: text(&self.who),
+            what: text(&self.what),
+            subject: text(&self.subject),
+            before: serde_json::from_slice(&self.before).unwrap_or_default(),
+            after: serde_json::from_slice(&self.after).unwrap_or_default(),
+            previous: digest(&self.previous),
+            hash: digest(&self.hash),
+            intact: self.is_intact(),
+        }
+    }
+}
+
+/// The walk along the log: what has been seen, and what must come.
+pub(crate) struct Walk<'n> {
+    seen: AuditHead,
+    noted: Option<&'n AuditHead>,
+}
+
+impl<'n> Walk<'n> {
+    pub(crate) fn new(noted: Option<&'n AuditHead>) -> Self {
+        Walk { seen: AuditHead::default(), noted }
+    }
+
+    pub(crate) fn step(&mut self, record: &Record) -> Result<(), AuditBroken> {
+        let id = self.seen.count + 1;
+        if record.id > id as i64 {
+            return Err(AuditBroken::Removed { first: id, last: record.id as u64 - 1 });
+        }
+        if record.id < id as i64 || !record.is_intact() {
+            return Err(AuditBroken::Changed { id });
+        }
+        if record.previous != self.seen.hash.0 {
+            return Err(AuditBroken::Unlinked { id });
+        }
+        self.seen = AuditHead { count: id, hash: record.seal() };
+        match self.noted {
+            Some(noted) if noted.count == id && noted.hash != self.seen.hash => Err(AuditBroken::NotAsNoted { id }),
+            _ => Ok(()),
+        }
+    }
+
+    /// After the last entry: `head` is what the host wrote down beside the log.
+    pub(crate) fn end(self, head: &AuditHead) -> Result<AuditSummary, AuditBroken> {
+        let found = self.seen.count;
+        let written = self.noted.map_or(0, |noted| noted.count).max(head.count);
+        if found < written {
+            return Err(AuditBroken::CutOff { found, written });
+        }
+        if found > head.count {
+            return Err(AuditBroken::Added { found, written: head.count });
+        }
+        if self.seen.hash != head.hash {
+            return Err(AuditBroken::Replaced { id: found });
+        }
+        Ok(AuditSummary { head: *head })
+    }
+}
+
+impl fmt::Display for AuditHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.count, self.hash)
+    }
+}
+
+impl FromStr for AuditHead {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<AuditHead, String> {
+        let parsed = text.split_once(':').and_then(|(count, hash)| {
+            let count = count.parse().ok().filter(|count| *count <= i64::MAX as u64)?;
+            Some(AuditHead { count, hash: hash.parse().ok()? })
+        });
+        parsed.ok_or_else(|| {
+            "the head of an audit log is written as `count:hash`, the hash as 64 hexadecimal digits".into()
+        })
+    }
+}

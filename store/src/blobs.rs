@@ -1,0 +1,107 @@
+//! Blobs: bytes named by their SHA-256. What is handed out was hashed again.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::folder::Lock;
+use crate::{Digest, StoreError, durable};
+
+pub trait Blobs: Send + Sync {
+    /// Durable when it returns `Ok`. Writing what is there already is fine, also at the same time, and heals a damaged
+    /// file. Who removes blobs sees to it that nobody else is putting the same one.
+    fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError>;
+
+    /// Exactly the bytes of that digest, or an error.
+    fn get(&self, digest: &Digest) -> Result<Bytes, StoreError>;
+
+    /// Digests and sizes, by name only: nothing is hashed.
+    fn list(&self) -> Result<Vec<(Digest, u64)>, StoreError>;
+
+    /// That it is not there is fine.
+    fn remove(&self, digest: &Digest) -> Result<(), StoreError>;
+}
+
+/// One file for each blob in one folder, named by its digest.
+pub(crate) struct FolderBlobs {
+    folder: PathBuf,
+    staging: PathBuf,
+    _lock: Arc<Lock>,
+}
+
+impl FolderBlobs {
+    pub(crate) fn new(folder: PathBuf, staging: PathBuf, lock: Arc<Lock>) -> FolderBlobs {
+        FolderBlobs { folder, staging, _lock: lock }
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.folder.join(digest.to_string())
+    }
+
+    fn write(&self, digest: &Digest, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), StoreError> {
+        durable::replace(&self.staging, &self.path(digest), fill).map_err(|e| failed("storing a blob", digest, e))
+    }
+}
+
+impl Blobs for FolderBlobs {
+    fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let digest = Digest::of(bytes);
+        match self.get(&digest) {
+            // Another writer may have renamed it a moment ago, and not yet have synchronised the folder.
+            Ok(_) => durable::sync_folder(&self.folder).map_err(|e| failed("storing a blob", &digest, e))?,
+            Err(_) => self.write(&digest, |file| file.write_all(bytes))?,
+        }
+        Ok(digest)
+    }
+
+    fn get(&self, digest: &Digest) -> Result<Bytes, StoreError> {
+        let bytes = read(&self.path(digest)).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => StoreError::BlobMissing(*digest),
+            _ => failed("reading a blob", digest, e),
+        })?;
+        if Digest::of(&bytes) != *digest {
+            return Err(StoreError::BlobDamaged { digest: *digest, bytes: bytes.len() as u64 });
+        }
+        Ok(bytes.into())
+    }
+
+    fn list(&self) -> Result<Vec<(Digest, u64)>, StoreError> {
+        let failed = |e| StoreError::io("listing the blobs", "blobs", e);
+        let mut blobs = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let Some(digest) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            match entry.metadata() {
+                Ok(metadata) => blobs.push((digest, metadata.len())),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(failed(e)),
+            }
+        }
+        blobs.sort_unstable();
+        Ok(blobs)
+    }
+
+    fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
+        match fs::remove_file(self.path(digest)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("removing a blob", digest, e)),
+            _ => durable::sync_folder(&self.folder).map_err(|e| failed("removing a blob", digest, e)),
+        }
+    }
+}
+
+/// A file that damage made huge is an error, and not the end of the process.
+fn read(path: &std::path::Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX))?;
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn failed(doing: &'static str, digest: &Digest, source: io::Error) -> StoreError {
+    StoreError::io(doing, format!("blobs/{digest}"), source)
+}

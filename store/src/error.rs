@@ -1,0 +1,144 @@
+//! What can go wrong with state, and what to do about it. Only the errors of opening name the folder: they are read by
+//! the operator who starts the host. The others may reach a publisher, and name files relative to the data folder.
+
+use std::io;
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_SHORT_READ};
+
+use crate::Digest;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(
+        "the data folder {path:?} cannot be used: {source}. Give the user of the host a folder there that it may write \
+         to, or choose another one"
+    )]
+    Unwritable { path: PathBuf, source: io::Error },
+
+    #[error(
+        "the data folder {path:?} is in use: its file `lock` is held by {holder}. Stop that host, or choose another"
+    )]
+    InUse { path: PathBuf, holder: String },
+
+    #[error(
+        "others may write to the data folder {path:?} (its mode is {mode:03o}). Take that from them with `chmod go-w`, \
+         or name a new folder inside it, which is then made with mode 700"
+    )]
+    Exposed { path: PathBuf, mode: u32 },
+
+    #[error(
+        "{path:?} holds `{found}` and is no data folder of a host. Name an empty folder, or one that does not exist"
+    )]
+    NotOurs { path: PathBuf, found: String },
+
+    #[error("the disk of the data folder is full: {doing} was not done. Free some space and try again")]
+    DiskFull { doing: &'static str },
+
+    #[error(
+        "the disk did not confirm {doing}: whether it is kept shows after a restart, and nothing more is written until \
+         then. Look at the disk, then restart the host"
+    )]
+    Unconfirmed { doing: &'static str },
+
+    #[error("another program holds the database `bulkhead.db` for writing: {doing} was not done. End it and try again")]
+    Busy { doing: &'static str },
+
+    #[error(
+        "the database `bulkhead.db` of the data folder is damaged ({why}). Stop the host, and restore a backup as \
+         docs/state.md tells"
+    )]
+    DatabaseDamaged { why: String },
+
+    #[error(
+        "the database `bulkhead.db` has version {found} and this host knows versions up to {known}: a newer host wrote \
+         it. Start that one, or restore a backup from before"
+    )]
+    NewerVersion { found: i64, known: i64 },
+
+    #[error(
+        "the database `bulkhead.db` is not the one that was last written: `audit.head` notes {noted} administrative acts, \
+         and {found}. Restore the right database with its `bulkhead.db-wal`; or, when an older state is wanted, remove \
+         `audit.head` and do the later acts again, revocations first"
+    )]
+    Behind { noted: u64, found: String },
+
+    #[error(
+        "the audit log does not end with the entry that its head names, so nothing is added to it: {doing} was not done. \
+         Run `bulkhead audit verify`, and restore a backup"
+    )]
+    AuditEnd { doing: &'static str },
+
+    #[error("{what} has {bytes} bytes; the store takes at most {limit}")]
+    TooLarge { what: String, bytes: u64, limit: u64 },
+
+    #[error("{what} could not be read again once it is written: {why}. JSON may be nested 127 deep")]
+    Unstorable { what: String, why: String },
+
+    #[error("the blob {0} is not there. Upload its bundle again, or restore a backup of the folder `blobs`")]
+    BlobMissing(Digest),
+
+    #[error(
+        "the blob {digest} is damaged: the {bytes} bytes that are there have another digest. Upload its bundle again, or \
+         restore the file of that name in `blobs`"
+    )]
+    BlobDamaged { digest: Digest, bytes: u64 },
+
+    #[error(
+        "the file `{file}` of the data folder is unusable: {why}. Restore it, or remove it and restart: a new one is made"
+    )]
+    SecretUnusable { file: String, why: String },
+
+    #[error("`{file}` of the data folder: {doing} failed: {source}")]
+    Io { doing: &'static str, file: String, source: io::Error },
+
+    #[error("the database `bulkhead.db`: {doing} failed: {source}")]
+    Database { doing: &'static str, source: rusqlite::Error },
+
+    #[error("the operating system gave no random bytes: {0}")]
+    Random(getrandom::Error),
+}
+
+impl StoreError {
+    pub(crate) fn io(doing: &'static str, file: impl Into<String>, source: io::Error) -> StoreError {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                StoreError::DiskFull { doing }
+            }
+            _ => StoreError::Io { doing, file: file.into(), source },
+        }
+    }
+
+    pub(crate) fn database(doing: &'static str, source: rusqlite::Error) -> StoreError {
+        if let rusqlite::Error::SqliteFailure(failure, text) = &source {
+            let why = || text.clone().unwrap_or_else(|| failure.to_string());
+            return match (failure.code, failure.extended_code) {
+                (ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE) => StoreError::DiskFull { doing },
+                (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => StoreError::Busy { doing },
+                (_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC) => StoreError::Unconfirmed { doing },
+                (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) | (_, SQLITE_IOERR_SHORT_READ) => {
+                    StoreError::DatabaseDamaged { why: why() }
+                }
+                _ => StoreError::Database { doing, source },
+            };
+        }
+        if is_about_contents(&source) {
+            return StoreError::DatabaseDamaged { why: source.to_string() };
+        }
+        StoreError::Database { doing, source }
+    }
+}
+
+/// A value of another type than the one that this crate writes: the file changed by itself.
+fn is_about_contents(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::*;
+    matches!(
+        error,
+        FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | Utf8Error(..)
+            | QueryReturnedNoRows
+            | InvalidColumnType(..)
+    )
+}

@@ -1,0 +1,104 @@
+//! The audit log as rows. What its chain means is in [`crate::audit`].
+
+use std::time::SystemTime;
+
+use rusqlite::{Connection, Row, Transaction, params};
+
+use super::documents::{bytes, text};
+use super::state::{self, State};
+use crate::audit::{Record, Walk};
+use crate::{Act, AuditBroken, AuditEntry, AuditHead, AuditSummary, StoreError};
+
+const READING: &str = "reading the audit log";
+const MOST_ENTRIES: u64 = 1000;
+const COLUMNS: &str = "id, at, who, what, subject, before, after, previous, hash";
+
+pub(super) struct Prepared<'a> {
+    act: &'a Act,
+    before: String,
+    after: String,
+}
+
+pub(super) fn prepare(act: &Act) -> Result<Prepared<'_>, StoreError> {
+    let what = |side| move || format!("`{side}` of the audit entry about `{}`", act.subject);
+    Ok(Prepared { act, before: text(&act.before, what("before"))?, after: text(&act.after, what("after"))? })
+}
+
+pub(super) fn append(
+    transaction: &Transaction<'_>,
+    doing: &'static str,
+    Prepared { act, before, after }: Prepared<'_>,
+    state: &mut State,
+) -> Result<Record, StoreError> {
+    let failed = |e| StoreError::database(doing, e);
+    if last(transaction).map_err(failed)? != state.head {
+        return Err(StoreError::AuditEnd { doing });
+    }
+    let record = Record::next(&state.head, now(), act, before, after);
+    insert(transaction, &record).map_err(failed)?;
+    state.head.count += 1;
+    state.head.hash.0.copy_from_slice(&record.hash);
+    Ok(record)
+}
+
+fn insert(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<usize> {
+    let Record { id, at, who, what, subject, before, after, previous, hash } = record;
+    let values = params![id, at, who, what, subject, before, after, previous, hash];
+    // Text arrives as bytes, because that is what was hashed.
+    let texts = "CAST(?3 AS TEXT), CAST(?4 AS TEXT), CAST(?5 AS TEXT), CAST(?6 AS TEXT), CAST(?7 AS TEXT)";
+    transaction.execute(&format!("INSERT INTO audit ({COLUMNS}) VALUES (?1, ?2, {texts}, ?8, ?9)"), values)
+}
+
+pub(super) fn list(connection: &Connection, after: u64, limit: u64) -> Result<Vec<AuditEntry>, StoreError> {
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let list = || {
+        let sql = format!("SELECT {COLUMNS} FROM audit WHERE id > ? ORDER BY id LIMIT ?");
+        let mut statement = connection.prepare(&sql)?;
+        let entries = statement.query_map([after, limit.min(MOST_ENTRIES) as i64], |row| Ok(record(row)?.entry()))?;
+        entries.collect::<rusqlite::Result<_>>()
+    };
+    list().map_err(|e| StoreError::database(READING, e))
+}
+
+pub(super) fn verify(connection: &Connection, noted: Option<&AuditHead>) -> Result<AuditSummary, AuditBroken> {
+    let failed = |e| StoreError::database(READING, e);
+    let mut walk = Walk::new(noted);
+    let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY id")).map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        walk.step(&record(row).map_err(failed)?)?;
+    }
+    walk.end(&state::read(connection)?.head)
+}
+
+/// The hash of one entry, as it is stored.
+pub(super) fn hash_of(connection: &Connection, id: u64) -> rusqlite::Result<Option<Vec<u8>>> {
+    use rusqlite::OptionalExtension as _;
+    connection.query_row("SELECT hash FROM audit WHERE id = ?", [id as i64], |row| row.get(0)).optional()
+}
+
+fn last(connection: &Connection) -> rusqlite::Result<AuditHead> {
+    let id: i64 = connection.query_row("SELECT coalesce(max(id), 0) FROM audit", [], |row| row.get(0))?;
+    let hash = hash_of(connection, id as u64)?.unwrap_or_default();
+    Ok(AuditHead { count: id as u64, hash: hash[..].try_into().unwrap_or_default() })
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let field = |column| bytes(row, column).map(<[u8]>::to_vec);
+    Ok(Record {
+        id: row.get(0)?,
+        at: row.get_ref(1)?.as_i64().unwrap_or_default(),
+        who: field(2)?,
+        what: field(3)?,
+        subject: field(4)?,
+        before: field(5)?,
+        after: field(6)?,
+        previous: field(7)?,
+        hash: field(8)?,
+    })
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,142 @@
+//! [`Metadata`] in an SQLite database: one connection that writes, one that reads. The rest of the folder is a table each.
+
+mod audit;
+mod connect;
+mod documents;
+mod noted;
+mod state;
+mod usage;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::ffi::SQLITE_IOERR_WRITE;
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+
+use crate::folder::Lock;
+use crate::{AuditBroken, AuditEntry, AuditHead, AuditSummary, Change, Loaded, Metadata, StoreError, Usage, UsageRow};
+use noted::NotedHead;
+
+pub(crate) const DATABASE: &str = "bulkhead.db";
+
+/// Dropped in this order: the last connection to close still writes, and only then another host may come.
+pub(crate) struct Sqlite {
+    reader: Mutex<Connection>,
+    writer: Mutex<Writer>,
+    _lock: Arc<Lock>,
+}
+
+struct Writer {
+    connection: Connection,
+    noted: NotedHead,
+    /// A transaction may or may not be in the file. Only reading it anew shows, so until then nothing follows it.
+    unconfirmed: bool,
+}
+
+impl Sqlite {
+    pub(crate) fn open(folder: &Path, lock: Arc<Lock>) -> Result<Sqlite, StoreError> {
+        let path = folder.join(DATABASE);
+        let connection = connect::writer(&path)?;
+        let head = state::read(&connection)?.head;
+        let noted = NotedHead::open(folder, &connection, &head)?;
+        let reader = connect::reader(&path)?;
+        let writer = Mutex::new(Writer { connection, noted, unconfirmed: false });
+        Ok(Sqlite { reader: Mutex::new(reader), writer, _lock: lock })
+    }
+
+    /// What is read belongs together, whatever is written meanwhile.
+    fn read<T, E: From<StoreError>>(
+        &self,
+        doing: &'static str,
+        look: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut reader = locked(&self.reader);
+        let snapshot = reader.transaction().map_err(|e| StoreError::database(doing, e))?;
+        look(&snapshot)
+    }
+}
+
+impl Writer {
+    fn write<T>(
+        &mut self,
+        doing: &'static str,
+        act: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if self.unconfirmed {
+            return Err(StoreError::Unconfirmed { doing });
+        }
+        let done = transact(&mut self.connection, doing, act);
+        self.unconfirmed = matches!(done, Err(StoreError::Unconfirmed { .. }));
+        done
+    }
+}
+
+impl Metadata for Sqlite {
+    fn load(&self) -> Result<Loaded, StoreError> {
+        documents::load(&locked(&self.writer).connection)
+    }
+
+    fn commit(&self, change: &Change) -> Result<AuditEntry, StoreError> {
+        const DOING: &str = "writing a change";
+        let writes = documents::prepare(&change.writes)?;
+        let act = audit::prepare(&change.act)?;
+        let mut writer = locked(&self.writer);
+        let record = writer.write(DOING, |transaction| {
+            let mut state = state::read(transaction)?;
+            documents::write(transaction, DOING, &writes, &mut state)?;
+            let record = audit::append(transaction, DOING, act, &mut state)?;
+            state::write(transaction, DOING, &state)?;
+            Ok(record)
+        })?;
+        let entry = record.entry();
+        writer.noted.note(&AuditHead { count: entry.id, hash: entry.hash });
+        Ok(entry)
+    }
+
+    fn audit(&self, after: u64, limit: u64) -> Result<Vec<AuditEntry>, StoreError> {
+        self.read("reading the audit log", |snapshot| audit::list(snapshot, after, limit))
+    }
+
+    fn verify_audit(&self, noted: Option<&AuditHead>) -> Result<AuditSummary, AuditBroken> {
+        self.read("reading the audit log", |snapshot| audit::verify(snapshot, noted))
+    }
+
+    fn add_usage(&self, rows: &[UsageRow]) -> Result<(), StoreError> {
+        const DOING: &str = "writing usage";
+        locked(&self.writer).write(DOING, |transaction| usage::add(transaction, DOING, rows))
+    }
+
+    fn usage(&self, tenant: Option<&str>) -> Result<Usage, StoreError> {
+        self.read("reading usage", |snapshot| usage::read(snapshot, tenant))
+    }
+}
+
+/// A thread that panicked left no half transaction: dropping it rolled it back.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn transact<T>(
+    connection: &mut Connection,
+    doing: &'static str,
+    act: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+    let transaction = begun.map_err(|e| StoreError::database(doing, e))?;
+    let done = act(&transaction)?;
+    transaction.commit().map_err(|e| match is_surely_undone(&e) {
+        true => StoreError::database(doing, e),
+        false => StoreError::Unconfirmed { doing },
+    })?;
+    Ok(done)
+}
+
+/// The mark that makes a transaction count is written last, so a write that failed left none. After any other failure of
+/// a commit, one that the disk keeps may be found at the next start.
+fn is_surely_undone(error: &rusqlite::Error) -> bool {
+    let rusqlite::Error::SqliteFailure(failure, _) = error else { return false };
+    matches!(failure.code, ErrorCode::DiskFull | ErrorCode::DatabaseBusy) || failure.extended_code == SQLITE_IOERR_WRITE
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! The data folder as the host uses it, and what damage, a full disk and a kill do to it.
+
+#![expect(clippy::unwrap_used, reason = "a test says what it misses by failing")]
+
+mod damage;
+mod disk;
+mod kill;
+mod life;
+
+use std::path::Path;
+
+use bulkhead_store::{Act, Change, DataFolder, Loaded, StoreError, Write};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn folder() -> TempDir {
+    TempDir::new().unwrap()
+}
+
+fn open(path: &Path) -> DataFolder {
+    DataFolder::open(path).unwrap()
+}
+
+fn refusal(path: &Path) -> StoreError {
+    DataFolder::open(path).err().expect("the folder is refused")
+}
+
+fn act(subject: &str) -> Act {
+    Act { who: "admin".into(), what: "test".into(), subject: subject.into(), before: Value::Null, after: json!([1]) }
+}
+
+fn put(key: &str, value: Value) -> Change {
+    Change { writes: vec![write(key, Some(value))], act: act(key) }
+}
+
+fn write(key: &str, value: Option<Value>) -> Write {
+    Write { kind: "thing", key: key.into(), value }
+}
+
+/// The documents as `key=value`, in the order in which they were first written.
+fn listed(loaded: &Loaded) -> Vec<String> {
+    loaded.documents.iter().map(|document| format!("{}={}", document.key, document.value)).collect()
+}
+
+fn load(data: &DataFolder) -> Loaded {
+    data.metadata().load().unwrap()
+}
