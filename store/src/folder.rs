@@ -21,7 +21,7 @@ pub struct DataFolder {
 }
 
 /// Held for as long as anything of the folder is in use, and given back by the kernel when the process dies.
-pub(crate) struct Lock(#[expect(dead_code, reason = "held, not read")] File);
+pub(crate) struct Lock(#[expect(dead_code, reason = "held, not read")] pub(crate) File);
 
 const LOCK: &str = "lock";
 const BLOBS: &str = "blobs";
