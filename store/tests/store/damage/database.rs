@@ -87,7 +87,7 @@ fn a_database_of_another_history_is_refused_and_a_damaged_note_is_not_believed()
     open(other.path()).metadata().commit(&put("more", json!(1))).unwrap();
     let own = fs::read(database(&path)).unwrap();
     fs::copy(database(&other), database(&path)).unwrap();
-    assert!(refusal(path.path()).to_string().contains("number 60 in the database is another one"));
+    assert!(refusal(path.path()).to_string().contains("number 60 of the database is another one"));
     fs::write(database(&path), own).unwrap();
     for note in ["", "00", "00000000000000000099:0 0\n"] {
         fs::write(path.path().join("audit.head"), note).unwrap();
