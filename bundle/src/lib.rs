@@ -23,6 +23,7 @@ pub use bounds::Bounds;
 pub use digest::{Digest, KeyHint, ParseDigestError};
 pub use files::{Files, FilesError};
 pub use key::{Curve, KeyError, PublicKey, SigningKey};
+pub use p256::elliptic_curve::zeroize::Zeroizing;
 pub use path::PathError;
 pub use signature::{Paths, Refused, SignError, Verified, claimed_key, sign, verify};
 

@@ -1,6 +1,8 @@
 //! Archives that would fill a machine are refused early and within little memory. One test, because it looks at the
 //! memory of the whole process.
 
+#![expect(clippy::unwrap_used, reason = "a test says what it misses by failing")]
+
 use std::io::{self, Read};
 
 use bulkhead_bundle::{Bounds, Files, FilesError};

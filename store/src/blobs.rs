@@ -105,3 +105,32 @@ fn read(path: &std::path::Path) -> io::Result<Vec<u8>> {
 fn failed(doing: &'static str, digest: &Digest, source: io::Error) -> StoreError {
     StoreError::io(doing, format!("blobs/{digest}"), source)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DataFolder;
+
+    fn blobs(folder: &std::path::Path) -> FolderBlobs {
+        drop(DataFolder::open(folder).unwrap());
+        let lock = Arc::new(Lock(File::open(folder.join("lock")).unwrap()));
+        FolderBlobs::new(folder.join("blobs"), folder.join("staging"), lock)
+    }
+
+    #[test]
+    fn a_write_that_fails_half_way_leaves_nothing_and_the_old_file() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let blobs = blobs(folder.path());
+        let digest = Digest::of(b"whole");
+        let half = |file: &mut File| {
+            file.write_all(b"who")?;
+            Err(io::ErrorKind::StorageFull.into())
+        };
+        assert!(matches!(blobs.write(&digest, half), Err(StoreError::DiskFull { .. })));
+        assert_eq!(blobs.list().unwrap(), []);
+        assert_eq!(fs::read_dir(&blobs.staging).unwrap().count(), 0);
+        blobs.put(b"whole").unwrap();
+        assert!(matches!(blobs.write(&digest, half), Err(StoreError::DiskFull { .. })));
+        assert_eq!(blobs.get(&digest).unwrap(), b"whole"[..]);
+    }
+}

@@ -5,7 +5,9 @@ use std::io;
 use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
-use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_SHORT_READ};
+use rusqlite::ffi::{
+    SQLITE_ERROR, SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_SHORT_READ,
+};
 
 use crate::Digest;
 
@@ -117,9 +119,8 @@ impl StoreError {
                 (ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE) => StoreError::DiskFull { doing },
                 (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => StoreError::Busy { doing },
                 (_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC) => StoreError::Unconfirmed { doing },
-                (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) | (_, SQLITE_IOERR_SHORT_READ) => {
-                    StoreError::DatabaseDamaged { why: why() }
-                }
+                (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)
+                | (_, SQLITE_IOERR_SHORT_READ | SQLITE_ERROR) => StoreError::DatabaseDamaged { why: why() },
                 _ => StoreError::Database { doing, source },
             };
         }
@@ -130,7 +131,7 @@ impl StoreError {
     }
 }
 
-/// A value of another type than the one that this crate writes: the file changed by itself.
+/// A value of another type, or a table with other columns, than this crate writes: the file changed by itself.
 fn is_about_contents(error: &rusqlite::Error) -> bool {
     use rusqlite::Error::*;
     matches!(
@@ -140,5 +141,6 @@ fn is_about_contents(error: &rusqlite::Error) -> bool {
             | Utf8Error(..)
             | QueryReturnedNoRows
             | InvalidColumnType(..)
+            | SqlInputError { .. }
     )
 }

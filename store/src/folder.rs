@@ -5,6 +5,7 @@ use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tempfile::{NamedTempFile, TempDir};
 
@@ -21,12 +22,21 @@ pub struct DataFolder {
 }
 
 /// Held for as long as anything of the folder is in use, and given back by the kernel when the process dies.
-pub(crate) struct Lock(#[expect(dead_code, reason = "held, not read")] File);
+pub(crate) struct Lock(pub(crate) File);
+
+/// A child that the host is just starting shares the lock for a moment. Nobody else needs to wait for it to move on.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
 
 const LOCK: &str = "lock";
 const BLOBS: &str = "blobs";
 const STAGING: &str = "staging";
 const CACHE: &str = "cache";
+/// How long a host that was just killed may take to be gone, with a child that it was starting.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 impl DataFolder {
     /// Makes the folder with mode 0700 if it is not there, and refuses one that another host uses. What a process that
@@ -120,7 +130,7 @@ fn lock(path: &Path) -> Result<Lock, StoreError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = options.open(path.join(LOCK)).map_err(unwritable)?;
-    match file.try_lock() {
+    match lock_soon(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             return Err(StoreError::InUse { path: path.to_owned(), holder: holder(&mut file) });
@@ -130,6 +140,16 @@ fn lock(path: &Path) -> Result<Lock, StoreError> {
     // Only for the text of the refusal: on a full disk the lock holds without it.
     let _ = file.set_len(0).and_then(|()| file.write_all(std::process::id().to_string().as_bytes()));
     Ok(Lock(file))
+}
+
+fn lock_soon(file: &File) -> Result<(), TryLockError> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
+            done => return done,
+        }
+    }
 }
 
 fn holder(file: &mut File) -> String {

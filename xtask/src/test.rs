@@ -28,6 +28,7 @@ impl Test {
         let hostile = workspace.target.join("hostile-models");
         bundles::hostile(&workspace, &hostile)?;
         let python = workspace.python("file-type", &workspace.root.join("examples/file-type/requirements.txt"))?;
+        let signing = workspace.python("signing", &workspace.root.join("bundle/tests/requirements.txt"))?;
         step("lints");
         run(cargo().current_dir(&workspace.root).args([
             "clippy",
@@ -44,6 +45,7 @@ impl Test {
         tests.env("BULKHEAD_BINARY", workspace.host_binary()).env("BULKHEAD_MODELS", models);
         tests.env("BULKHEAD_HOSTILE", hostile).env("BULKHEAD_PYTHON", python);
         tests.env("BULKHEAD_COMPONENTS", workspace.components());
+        tests.env("BULKHEAD_MODEL_SIGNING", signing.with_file_name("model_signing"));
         run(&mut tests)
     }
 

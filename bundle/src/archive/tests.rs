@@ -74,6 +74,13 @@ fn what_was_packed_unpacks_and_packs_to_the_same_bytes() {
 }
 
 #[test]
+fn whoever_packs_can_watch_it() {
+    let packed = std::cell::Cell::new(0);
+    some_files().pack_watched(io::sink(), Compression::Zstd, &|bytes| packed.set(packed.get() + bytes)).unwrap();
+    assert_eq!(packed.get(), some_files().total_bytes());
+}
+
+#[test]
 fn the_name_of_an_archive_says_how_it_is_compressed() {
     assert_eq!(Compression::of_name("a/digits-1.2.0.tar"), Some(Compression::None));
     assert_eq!(Compression::of_name("x.tar.gz"), Some(Compression::Gzip));

@@ -11,6 +11,8 @@ use super::envelope::signed_bytes;
 use super::*;
 use crate::{Bounds, Curve, Files, PublicKey, SIGNATURE, SigningKey};
 
+type Change = fn(&mut Value);
+
 fn data(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sample").join(path)
 }
@@ -179,7 +181,7 @@ fn payloads_that_were_not_signed() {
 fn envelopes_that_say_something_else() {
     let long = "x".repeat(100_000);
     let deep = "[".repeat(100_000);
-    let changes: [(fn(&mut Value), &str); 19] = [
+    let changes: [(Change, &str); 19] = [
         (|it| it["dsseEnvelope"]["signatures"] = json!([]), "0 signatures; exactly one"),
         (
             |it| {
@@ -225,7 +227,7 @@ fn envelopes_that_say_something_else() {
 
 #[test]
 fn statements_that_say_something_else() {
-    let changes: [(fn(&mut Value), &str); 23] = [
+    let changes: [(Change, &str); 23] = [
         (|it| it["_type"] = "https://in-toto.io/Statement/v0.1".into(), "type \"https://in-toto.io/Statement/v0.1\""),
         (|it| it["predicateType"] = "https://model_signing/Digests/v0.1".into(), "predicate has the type"),
         (

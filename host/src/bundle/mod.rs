@@ -6,4 +6,4 @@ mod manifest;
 
 pub use activate::{ActivateError, Activator};
 pub use folder::{Bundle, FolderError, find_bundles};
-pub use manifest::{Manifest, ManifestError};
+pub use manifest::{Manifest, ManifestError, PluginEntry};

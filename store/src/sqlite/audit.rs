@@ -77,7 +77,8 @@ pub(super) fn hash_of(connection: &Connection, id: u64) -> rusqlite::Result<Opti
     connection.query_row("SELECT hash FROM audit WHERE id = ?", [id as i64], |row| row.get(0)).optional()
 }
 
-fn last(connection: &Connection) -> rusqlite::Result<AuditHead> {
+/// The last entry that is there, whatever the head says.
+pub(super) fn last(connection: &Connection) -> rusqlite::Result<AuditHead> {
     let id: i64 = connection.query_row("SELECT coalesce(max(id), 0) FROM audit", [], |row| row.get(0))?;
     let hash = hash_of(connection, id as u64)?.unwrap_or_default();
     Ok(AuditHead { count: id as u64, hash: hash[..].try_into().unwrap_or_default() })

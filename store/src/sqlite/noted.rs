@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::audit::hash_of;
+use super::audit::{hash_of, last};
 use crate::digest::seal;
 use crate::{AuditHead, StoreError, durable};
 
@@ -23,11 +23,15 @@ impl NotedHead {
     pub(super) fn open(folder: &Path, database: &Connection, head: &AuditHead) -> Result<NotedHead, StoreError> {
         let failed = |e| StoreError::io("noting the head of the audit log", FILE, e);
         let path = folder.join(FILE);
+        let last = last(database).map_err(unreadable)?;
         if let Some(noted) = read(&path).map_err(failed)? {
-            compare(&noted, database, head)?;
+            compare(&noted, database, &last)?;
         }
         let noted = NotedHead::create(&path).map_err(failed)?;
-        noted.note(head);
+        // A head that is damaged itself must not be what the sound database is measured by later.
+        if last == *head {
+            noted.note(head);
+        }
         noted.file.sync_all().map_err(failed)?;
         Ok(noted)
     }
@@ -61,14 +65,16 @@ fn read(path: &Path) -> io::Result<Option<AuditHead>> {
     Ok(head.filter(|head| line(head).as_bytes() == text))
 }
 
-fn compare(noted: &AuditHead, database: &Connection, head: &AuditHead) -> Result<(), StoreError> {
+fn compare(noted: &AuditHead, database: &Connection, last: &AuditHead) -> Result<(), StoreError> {
     let behind = |found| Err(StoreError::Behind { noted: noted.count, found });
-    if head.count < noted.count {
-        return behind(format!("{} are in the database", head.count));
+    match hash_of(database, noted.count).map_err(unreadable)? {
+        _ if noted.count == 0 => Ok(()),
+        None => behind(format!("the database does not have number {} (its last is {})", noted.count, last.count)),
+        Some(hash) if hash != noted.hash.0 => behind(format!("number {} of the database is another one", noted.count)),
+        Some(_) => Ok(()),
     }
-    let hash = hash_of(database, noted.count).map_err(|e| StoreError::database("reading the audit log", e))?;
-    if noted.count > 0 && hash.is_none_or(|hash| hash != noted.hash.0) {
-        return behind(format!("number {} in the database is another one", noted.count));
-    }
-    Ok(())
+}
+
+fn unreadable(source: rusqlite::Error) -> StoreError {
+    StoreError::database("reading the audit log", source)
 }

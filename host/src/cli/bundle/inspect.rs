@@ -1,0 +1,161 @@
+//! `bulkhead bundle inspect`.
+
+use std::fmt::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use bulkhead_bundle::{Bounds, Digest, Files, KeyHint, claimed_key};
+use clap::Args;
+use serde::Serialize;
+
+use crate::bundle::{Manifest, PluginEntry};
+
+/// Show what is in a bundle and what it asks for
+///
+/// Shows what the bundle says of itself. Nothing of it is checked against a key: that is what verify does.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  bulkhead bundle inspect digits-1.2.0.tar.zst
+  bulkhead bundle inspect digits --json | jq '.plugins[].imports'")]
+pub struct Inspect {
+    /// The folder or the archive of a bundle
+    #[arg(value_name = "DIR|FILE")]
+    bundle: PathBuf,
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Contents {
+    name: String,
+    version: String,
+    description: String,
+    license: String,
+    digest: Digest,
+    /// Who is said to have signed it.
+    signed_by_unverified: Option<KeyHint>,
+    /// Why there is no such key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature_problem: Option<String>,
+    model: Option<String>,
+    stages: Vec<String>,
+    plugins: Vec<Plugin>,
+    graphs: Vec<Graph>,
+    files: Vec<FileEntry>,
+}
+
+#[derive(Serialize)]
+struct Plugin {
+    name: String,
+    component: String,
+    imports: Vec<String>,
+    assets: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Graph {
+    name: String,
+    file: String,
+}
+
+#[derive(Serialize)]
+struct FileEntry {
+    path: String,
+    bytes: usize,
+    digest: Digest,
+}
+
+impl Inspect {
+    pub fn run(self) -> Result<()> {
+        let files = super::open(&self.bundle)?;
+        let manifest = super::manifest(&files).with_context(|| self.bundle.display().to_string())?;
+        let contents = Contents::of(&files, manifest);
+        let text = if self.json { serde_json::to_string_pretty(&contents)? } else { contents.to_string() };
+        crate::cli::print(text.trim_end())
+    }
+}
+
+impl Contents {
+    fn of(files: &Files, manifest: Manifest) -> Contents {
+        let signature = claimed_key(files, &Bounds::default());
+        let model = manifest.pipeline.is_some().then(|| manifest.model_name().to_owned());
+        let stages = manifest.pipeline.iter().flat_map(|pipeline| &pipeline.stages);
+        Contents {
+            stages: stages.map(|stage| stage.name().to_owned()).collect(),
+            model,
+            digest: files.digest(),
+            signed_by_unverified: signature.as_ref().ok().copied(),
+            signature_problem: signature.err().map(|problem| problem.to_string()),
+            plugins: manifest.plugins.into_iter().map(Plugin::from).collect(),
+            graphs: manifest.graphs.into_iter().map(|graph| Graph { name: graph.name, file: graph.file }).collect(),
+            files: files.iter().map(|(path, content)| FileEntry::of(path, content)).collect(),
+            name: manifest.bundle.name,
+            version: manifest.bundle.version.to_string(),
+            description: manifest.bundle.description,
+            license: manifest.bundle.license,
+        }
+    }
+}
+
+impl From<PluginEntry> for Plugin {
+    fn from(plugin: PluginEntry) -> Plugin {
+        let PluginEntry { name, component, imports, assets, .. } = plugin;
+        Plugin { name, component, imports, assets }
+    }
+}
+
+impl FileEntry {
+    fn of(path: &str, content: &[u8]) -> FileEntry {
+        FileEntry { path: path.to_owned(), bytes: content.len(), digest: Digest::of(content) }
+    }
+}
+
+/// For people. Texts of the bundle's are escaped: they must not steer the terminal.
+impl fmt::Display for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} {}", self.name, self.version)?;
+        for (what, text) in [("description", &self.description), ("license", &self.license)] {
+            if !text.is_empty() {
+                line(f, what, text)?;
+            }
+        }
+        line(f, "digest", &self.digest.to_string())?;
+        match (&self.signed_by_unverified, &self.signature_problem) {
+            (Some(key), _) => line(f, "signed by", &format!("{key} (not verified)"))?,
+            (None, problem) => line(f, "signed by", problem.as_deref().unwrap_or("nobody"))?,
+        }
+        if let Some(model) = &self.model {
+            line(f, "model", &format!("{model}: {}", self.stages.join(", ")))?;
+        }
+        for plugin in &self.plugins {
+            line(f, "plugin", &plugin.to_string())?;
+        }
+        for graph in &self.graphs {
+            line(f, "graph", &format!("{} ({})", graph.name, graph.file))?;
+        }
+        let width = self.files.iter().map(|file| file.bytes.to_string().len()).max().unwrap_or_default();
+        for file in &self.files {
+            line(f, "file", &format!("{}  {:>width$}  {}", file.digest, file.bytes, file.path))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let asks = if self.imports.is_empty() { "nothing".to_owned() } else { self.imports.join(", ") };
+        write!(f, "{} ({}) asks for {asks}", self.name, self.component)?;
+        if self.assets.is_empty() { Ok(()) } else { write!(f, "; reads {}", self.assets.join(", ")) }
+    }
+}
+
+fn line(f: &mut impl Write, what: &str, text: &str) -> fmt::Result {
+    let text: String = text.chars().flat_map(shown).collect();
+    writeln!(f, "  {what:12} {text}")
+}
+
+fn shown(character: char) -> impl Iterator<Item = char> {
+    let plain = character.is_alphanumeric() || character.is_ascii_graphic() || character == ' ';
+    let escaped = (!plain).then(|| character.escape_default());
+    escaped.into_iter().flatten().chain(plain.then_some(character))
+}

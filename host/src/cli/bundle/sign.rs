@@ -1,0 +1,43 @@
+//! `bulkhead bundle sign`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use bulkhead_bundle::{Bounds, SIGNATURE, sign, verify};
+use clap::Args;
+
+use crate::cli::key;
+
+/// Sign a bundle's folder with your key
+///
+/// Writes bundle.sig, in the OpenSSF Model Signing format, over all other files of the folder. Whoever has your public
+/// key can check it, with this program or with model_signing.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  bulkhead bundle sign digits --key acme.pem
+  model_signing verify key digits --public_key acme.pub --signature digits/bundle.sig")]
+pub struct Sign {
+    /// The folder with bundle.toml in it
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Your private key, made by `bulkhead key new`
+    #[arg(long, value_name = "KEY.pem")]
+    key: PathBuf,
+}
+
+impl Sign {
+    pub fn run(self) -> Result<()> {
+        ensure!(self.folder.is_dir(), "{} is no folder; sign first, then pack", self.folder.display());
+        let key = key::read_private(&self.key)?;
+        let (files, manifest) = super::complete(&self.folder)?;
+        let (name, version) = (&manifest.bundle.name, &manifest.bundle.version);
+        let signature = sign(&files, name, &key)?;
+        let signed = files.with_signature(signature.clone());
+        let verified = verify(signed, &Bounds::default(), |_| Some(key.public_key().clone()))
+            .context("the new signature does not hold")?;
+        super::write_whole(&self.folder.join(SIGNATURE), |file| file.write_all(&signature))?;
+        let files = verified.files().iter().len() - 1;
+        let (digest, key) = (verified.digest(), verified.key());
+        crate::cli::print(&format!("signed {name} {version} with the key {key}: {files} files, {digest}"))
+    }
+}

@@ -1,0 +1,110 @@
+//! `bulkhead key`: the keys that publishers sign with.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use bulkhead_bundle::{Curve, PublicKey, SigningKey, Zeroizing};
+use clap::{Args, Subcommand, ValueEnum};
+
+const MAX_KEY_BYTES: u64 = 16 << 10;
+
+/// Make keys that sign bundles
+#[derive(Args)]
+pub struct Key {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    New(New),
+}
+
+/// Make a new key: NAME.pem, which signs and stays with you, and NAME.pub, which you give to operators
+#[derive(Args)]
+#[command(after_help = "Examples:
+  bulkhead key new acme
+  bulkhead key new ~/keys/acme-2027 --curve p384")]
+struct New {
+    /// Of the two files, without their endings; files that are there are not overwritten
+    name: PathBuf,
+    /// ECDSA over P-256 with SHA-256, or over P-384 with SHA-384
+    #[arg(long, value_enum, default_value_t = CurveName::P256)]
+    curve: CurveName,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum CurveName {
+    P256,
+    P384,
+}
+
+impl Key {
+    pub fn run(self) -> ExitCode {
+        super::finish(match self.command {
+            Command::New(new) => new.run(),
+        })
+    }
+}
+
+impl New {
+    fn run(self) -> Result<()> {
+        let (private, public) = (with_ending(&self.name, ".pem"), with_ending(&self.name, ".pub"));
+        if let Some(taken) = [&private, &public].into_iter().find(|path| path.symlink_metadata().is_ok()) {
+            bail!("{} is there already, and a lost key cannot be made again: choose another name", taken.display());
+        }
+        let key = SigningKey::generate(match self.curve {
+            CurveName::P256 => Curve::P256,
+            CurveName::P384 => Curve::P384,
+        })?;
+        create(&private, 0o600, &key.to_pem()?)?;
+        if let Err(error) = create(&public, 0o644, key.public_key().to_pem()) {
+            // Half a pair is of no use to anyone.
+            let _ = fs::remove_file(&private);
+            return Err(error);
+        }
+        let (private, public, hint) = (private.display(), public.display(), key.public_key().hint());
+        super::print(&format!(
+            "key {hint}\n  {private} signs: keep it secret\n  {public} verifies: give it to operators"
+        ))
+    }
+}
+
+pub(super) fn read_private(path: &Path) -> Result<SigningKey> {
+    SigningKey::from_pem(&read(path)?).with_context(|| path.display().to_string())
+}
+
+pub(super) fn read_public(path: &Path) -> Result<PublicKey> {
+    PublicKey::from_pem(&read(path)?).with_context(|| path.display().to_string())
+}
+
+/// Wiped when dropped; nothing longer than a key is read.
+fn read(path: &Path) -> Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_BYTES as usize + 1));
+    let read = File::open(path).and_then(|file| file.take(MAX_KEY_BYTES + 1).read_to_string(&mut text));
+    read.with_context(|| path.display().to_string())?;
+    Ok(text)
+}
+
+fn create(path: &Path, mode: u32, content: &str) -> Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .with_context(|| format!("{} cannot be made", path.display()))?;
+    let written = file.write_all(content.as_bytes()).and_then(|()| file.sync_all());
+    written.with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// The name may have dots of its own.
+fn with_ending(name: &Path, ending: &str) -> PathBuf {
+    let mut path = OsString::from(name);
+    path.push(ending);
+    path.into()
+}

@@ -1,0 +1,101 @@
+//! A publisher's commands: make a key, sign, pack, verify, inspect. They need no host that runs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+
+use anyhow::Result;
+use serde_json::Value;
+use system_tests::{identity, prepared};
+use tempfile::TempDir;
+
+/// A folder with a bundle in `digits`, and a key that signed it.
+fn signed() -> Result<TempDir> {
+    let folder = tempfile::tempdir()?;
+    fs::create_dir(folder.path().join("digits"))?;
+    fs::write(folder.path().join("digits/bundle.toml"), identity("digits", "FP32", &[-1]))?;
+    fs::write(folder.path().join("digits/identity.wasm"), "none of these commands looks into it")?;
+    succeeds(&folder, "key new acme")?;
+    succeeds(&folder, "bundle sign digits --key acme.pem")?;
+    Ok(folder)
+}
+
+fn run(folder: &TempDir, command: &str) -> Result<Output> {
+    let mut program = Command::new(prepared("BULKHEAD_BINARY"));
+    Ok(program.args(command.split(' ')).current_dir(folder.path()).output()?)
+}
+
+#[track_caller]
+fn succeeds(folder: &TempDir, command: &str) -> Result<String> {
+    let output = run(folder, command)?;
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[track_caller]
+fn fails(folder: &TempDir, command: &str, code: i32, wanted: &str) -> Result<()> {
+    let output = run(folder, command)?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{command}: {error}");
+    assert!(error.contains(wanted), "{command}: {error}");
+    Ok(())
+}
+
+#[test]
+fn what_was_signed_is_verified_in_its_folder_and_in_every_archive() -> Result<()> {
+    let folder = signed()?;
+    succeeds(&folder, "bundle verify digits --key acme.pub")?;
+    for archive in ["x.tar", "x.tar.gz", "x.tgz", "x.tar.zst"] {
+        succeeds(&folder, &format!("bundle pack digits -o {archive}"))?;
+        let outcome = succeeds(&folder, &format!("bundle verify {archive} --key acme.pub --json"))?;
+        let outcome: Value = serde_json::from_str(&outcome)?;
+        assert_eq!((&outcome["verified"], &outcome["files"]), (&true.into(), &2.into()), "{outcome}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_in_a_bundle_is_shown_without_trusting_it() -> Result<()> {
+    let folder = signed()?;
+    succeeds(&folder, "bundle pack digits -o x.tar.zst")?;
+    let shown: Value = serde_json::from_str(&succeeds(&folder, "bundle inspect x.tar.zst --json")?)?;
+    let verified = succeeds(&folder, "bundle verify x.tar.zst --key acme.pub --json")?;
+    let verified: Value = serde_json::from_str(&verified)?;
+    assert_eq!(shown["name"], "test/digits");
+    assert_eq!(shown["digest"], verified["digest"]);
+    assert_eq!(shown["signed_by_unverified"], verified["key"]);
+    assert_eq!(shown["stages"][0], "identity");
+    assert_eq!(shown["plugins"][0]["component"], "identity.wasm");
+    assert_eq!(shown["files"].as_array().map(Vec::len), Some(3));
+    fs::remove_file(folder.path().join("digits/bundle.sig"))?;
+    let text = succeeds(&folder, "bundle inspect digits")?;
+    assert!(text.contains("signed by    the bundle is not signed") && text.contains("asks for nothing"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_with_the_reason() -> Result<()> {
+    let folder = signed()?;
+    let mode = fs::metadata(folder.path().join("acme.pem"))?.permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    for (command, code, wanted) in [
+        ("key new acme", 1, "acme.pem is there already"),
+        ("bundle pack digits -o x.zip", 2, "its name must end with .tar"),
+        ("bundle pack digits -o digits/x.tar", 1, "write the archive outside of the bundle"),
+        ("bundle pack missing -o x.tar", 1, "missing is no folder"),
+        ("bundle sign digits --key acme.pub", 1, "the private key is needed here"),
+        ("bundle verify digits --key acme.pem", 1, "never give a private key away"),
+        ("bundle verify digits", 2, "--key"),
+        ("bundle verify acme.pub --key acme.pub", 1, "cannot be read as an archive"),
+        ("bundle verify missing --key acme.pub", 1, "missing: No such file"),
+    ] {
+        fails(&folder, command, code, wanted)?;
+    }
+    succeeds(&folder, "key new stranger --curve p384")?;
+    fails(&folder, "bundle verify digits --key stranger.pub", 1, "which is not trusted here")?;
+    fs::write(folder.path().join("digits/identity.wasm"), "other")?;
+    fails(&folder, "bundle verify digits --key acme.pub", 1, "changed after the bundle was signed: \"identity.wasm\"")?;
+    fs::remove_file(folder.path().join("digits/identity.wasm"))?;
+    fails(&folder, "bundle pack digits -o x.tar", 1, "names the file \"identity.wasm\", which is not there")?;
+    Ok(())
+}
