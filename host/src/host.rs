@@ -1,25 +1,33 @@
 //! The whole system, wired in one place.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bulkhead_bundle::{Bounds, Files};
+use bulkhead_store::DataFolder;
+use tempfile::TempDir;
+
 use crate::api::{self, App, Server, Shutdown};
-use crate::bundle::{self, Activator, Bundle};
-use crate::catalog::Catalog;
+use crate::bundle::{self, Activator, Bundle, ContentsError, Others};
+use crate::catalog::{Catalog, Entry};
 use crate::config::Config;
+use crate::control::{Control, ControlError, Parts};
 use crate::sandbox::Sandbox;
 use crate::schedule::Compute;
 use crate::telemetry::{Gauge, Metrics, MetricsError};
+use crate::tenant::{DEFAULT_TENANT, Directory};
 
 /// A host that answers requests until it is told to stop.
 pub struct Host {
     app: Arc<App>,
-    activator: Arc<Activator>,
+    control: Arc<Control>,
     http: Server,
     admin: Server,
     grace: Duration,
+    /// Of a host under `--dev` that was given none; it goes with the host.
+    _data: Option<TempDir>,
 }
 
 /// The host cannot start.
@@ -31,27 +39,53 @@ pub enum StartError {
     Metrics(#[from] MetricsError),
     #[error("the compute threads cannot start: {0}")]
     Compute(std::io::Error),
+    #[error("{0}")]
+    Store(#[from] bulkhead_store::StoreError),
+    #[error("{0}")]
+    Control(#[from] ControlError),
+    #[error("no folder for what is kept while the host runs: {0}")]
+    Temporary(std::io::Error),
     #[error("cannot listen on {address} ({key}): {error}")]
     Listen { address: SocketAddr, key: &'static str, error: std::io::Error },
     #[error("the models folder {folder} cannot be read: {error}")]
     Models { folder: String, error: std::io::Error },
 }
 
+/// Where the state is kept unless something else was said.
+const DATA: &str = "bulkhead-data";
+
 impl Host {
     /// Everything but the models; nothing is accepted yet.
     pub async fn start(config: &Config) -> Result<Host, StartError> {
         let metrics = Arc::new(Metrics::new()?);
         let sandbox = Sandbox::new(config)?;
-        let compute = Compute::new(&config.compute, metrics.clone()).map_err(StartError::Compute)?;
-        let app = App::new(Arc::new(Catalog::default()), compute, metrics.clone(), config.http.clone());
-        let activator = Arc::new(Activator { sandbox, metrics: metrics.clone(), call: config.call.clone() });
+        let compute = Arc::new(Compute::new(&config.compute, metrics.clone()).map_err(StartError::Compute)?);
+        let (catalog, directory) = (Arc::<Catalog>::default(), Arc::<Directory>::default());
+        let (place, temporary) = data_folder(config)?;
+        let folder = DataFolder::open(&place)?;
+        let token = folder.token("admin")?;
+        let (catalog, directory, compute, activator) =
+            (catalog, directory, compute, Activator { sandbox, metrics: metrics.clone() });
+        let parts = Parts {
+            folder,
+            directory: directory.clone(),
+            catalog: catalog.clone(),
+            compute: compute.clone(),
+            activator,
+        };
+        let (control, damaged) = Control::open(config, parts)?;
+        for damaged in damaged {
+            tracing::error!(%damaged, "a part of the state is damaged and left out");
+        }
+        let app = App::new(config, catalog, directory, compute, metrics.clone(), control.clone(), token.text);
         let listen = async |key, address, open: &Gauge| {
             let server = Server::bind(address, &config.http, open.clone()).await;
             server.map_err(|error| StartError::Listen { address, key, error })
         };
         let http = listen("listen.http", config.listen.http, &metrics.connections).await?;
         let admin = listen("listen.admin", config.listen.admin, &metrics.admin_connections).await?;
-        Ok(Host { app: Arc::new(app), activator, http, admin, grace: config.grace })
+        tracing::info!(data = %place.display(), token = %token.path.display(), "the admin token is in its file");
+        Ok(Host { app: Arc::new(app), control, http, admin, grace: config.grace, _data: temporary })
     }
 
     /// Where clients and the operator reach it.
@@ -59,7 +93,7 @@ impl Host {
         Ok((self.http.address()?, self.admin.address()?))
     }
 
-    /// Activates every bundle in a folder. One that fails is known by its reason and hurts no other.
+    /// Activates every bundle in a folder, signed or not. One that fails is known by its reason and hurts no other.
     pub async fn load_models(&self, folder: &Path) -> Result<(), StartError> {
         let unreadable = |error| StartError::Models { folder: folder.display().to_string(), error };
         for path in bundle::find_bundles(folder).map_err(unreadable)? {
@@ -70,49 +104,66 @@ impl Host {
 
     async fn load_model(&self, path: &Path) {
         let folder = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let manifest = match Bundle::read_manifest(path) {
-            Ok(manifest) => manifest,
-            Err(error) => {
+        let bundle = match read_folder(path) {
+            Ok(bundle) => Arc::new(bundle),
+            Err(reason) => {
                 self.app.catalog.note_unreadable();
-                return tracing::error!(folder, %error, "not a usable bundle");
+                return tracing::error!(folder, reason, "not a usable bundle");
             }
         };
-        let (name, version) = (manifest.bundle.name.clone(), manifest.bundle.version.clone());
-        let model: Arc<str> = manifest.model_name().into();
+        let manifest = &bundle.manifest;
+        let (name, version, model) = (&manifest.bundle.name, &manifest.bundle.version, manifest.model_name());
         let started = Instant::now();
-        let (activator, path) = (self.activator.clone(), path.to_owned());
-        let activation = async move {
-            let bundle = Bundle::open(manifest, &path).map_err(|error| error.to_string())?;
-            activator.activate(&bundle).await.map_err(|error| error.to_string())
-        };
-        let outcome = match self.app.compute.run(activation).await {
-            Ok(Ok(pipeline)) => self.app.catalog.add_ready(version.clone(), pipeline),
-            Ok(Err(reason)) => self.note_failure(&model, &version, reason),
-            Err(panicked) => self.note_failure(&model, &version, panicked.to_string()),
-        };
-        match outcome {
-            Ok(()) => {
+        // Whoever serves a folder of bundles grants what they ask for.
+        let grants = manifest.imports().into_iter().collect();
+        let others = Arc::<Others>::default();
+        let activated = self.control.activate(DEFAULT_TENANT, bundle.clone(), grants, others, Arc::new(|_: &str| ()));
+        let entry = match activated.await {
+            Ok(pipeline) => {
                 let took = humantime::format_duration(Duration::from_millis(started.elapsed().as_millis() as u64));
-                tracing::info!(bundle = name, %version, %model, %took, "activated");
+                tracing::info!(bundle = name, %version, model, %took, "activated");
+                Entry::Ready(Arc::new(pipeline))
             }
-            Err(error) => tracing::error!(bundle = name, %version, %error, "not served"),
+            Err(error) => {
+                tracing::error!(bundle = name, %version, model, %error, "activation failed");
+                Entry::Failed(error.to_string().into())
+            }
+        };
+        if let Err(error) = self.app.catalog.add(DEFAULT_TENANT, model, version, entry) {
+            tracing::error!(bundle = name, %version, %error, "not served");
         }
     }
 
-    fn note_failure(
-        &self,
-        model: &Arc<str>,
-        version: &semver::Version,
-        reason: String,
-    ) -> Result<(), crate::catalog::AlreadyThere> {
-        tracing::error!(%model, %version, reason, "activation failed");
-        self.app.catalog.add_failed(model.clone(), version.clone(), reason)
+    /// What was served before is served again, one after the other while clients are answered already.
+    pub fn restore(&self) {
+        self.control.restore();
     }
 
     /// Serves until shutdown begins, then lets what runs finish within the grace period.
     pub async fn serve(self, shutdown: Shutdown) {
+        let usage = tokio::spawn(self.control.clone().keep_usage());
         let clients = self.http.serve(api::client_router(self.app.clone()), shutdown.clone(), self.grace);
         let operator = self.admin.serve(api::admin_router(self.app), shutdown, self.grace);
         tokio::join!(clients, operator);
+        usage.abort();
+        if let Err(error) = self.control.aside(|control| control.store_usage()).await {
+            tracing::error!(%error, "the last usage could not be stored");
+        }
     }
+}
+
+fn data_folder(config: &Config) -> Result<(PathBuf, Option<TempDir>), StartError> {
+    match &config.data {
+        Some(place) => Ok((place.clone(), None)),
+        None if config.dev => {
+            let folder = tempfile::Builder::new().prefix("bulkhead-dev-").tempdir().map_err(StartError::Temporary)?;
+            Ok((folder.path().join("data"), Some(folder)))
+        }
+        None => Ok((DATA.into(), None)),
+    }
+}
+
+fn read_folder(path: &Path) -> Result<Bundle, String> {
+    let files = Files::read_folder(path, &Bounds::default()).map_err(|error| error.to_string())?;
+    Bundle::read(files).map_err(|error: ContentsError| error.to_string())
 }

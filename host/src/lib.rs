@@ -13,6 +13,7 @@ pub mod schedule;
 pub mod pipeline;
 pub mod catalog;
 pub mod bundle;
+pub mod control;
 pub mod api;
 pub mod host;
 pub mod cli;

@@ -2,18 +2,33 @@
 //! thread: decode, run, encode. What a protocol looks like is the business of its `decode` and `encode`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::http::HeaderMap;
 
 use super::App;
 use super::refusal::{Problem, Refusal};
+use super::shadow::Copied;
 use super::wire::InferRequest;
+use crate::catalog::Traits;
 use crate::pipeline::Pipeline;
+use crate::tenant::{Caller, ModelUsage};
 use crate::tensor::{self, Misfit, NamedTensors};
+
+/// Who sent a request, and what it is called in replies and in the log.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub request_id: Arc<str>,
+    pub caller: Caller,
+}
 
 /// A request that found its model. It is counted once, however it ends.
 pub(super) struct Call<'a> {
     app: &'a App,
-    pub request_id: Arc<str>,
+    pub client: Client,
     pub pipeline: Arc<Pipeline>,
+    pub usage: Arc<ModelUsage>,
+    shadow: Option<Arc<Pipeline>>,
     ended: bool,
 }
 
@@ -26,12 +41,23 @@ pub(super) struct Answer {
 }
 
 impl App {
-    /// Finds the model. A refusal is logged and counted where it is made, once.
-    pub(super) fn begin(&self, request_id: &Arc<str>, model: &str, version: Option<&str>) -> Result<Call<'_>, Refusal> {
-        match self.catalog.find(model, version) {
-            Ok(pipeline) => Ok(Call { app: self, request_id: request_id.clone(), pipeline, ended: false }),
-            Err(not_served) => Err(self.refuse(request_id, None, not_served.into())),
-        }
+    /// Finds the model, and the version of it that is the caller's. A refusal is logged and counted where it is made, once.
+    pub(super) fn begin(
+        &self,
+        client: &Client,
+        headers: &HeaderMap,
+        model: &str,
+        version: Option<&str>,
+    ) -> Result<Call<'_>, Refusal> {
+        let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
+        let traits = Traits { tenant: &client.caller.tenant.name, header: &header };
+        let found = match self.catalog.find(model, version, &traits) {
+            Ok(found) => found,
+            Err(not_served) => return Err(self.refuse(&client.request_id, None, not_served.into())),
+        };
+        let usage = client.caller.tenant.usage.of(&found.pipeline.model);
+        let (client, pipeline, shadow) = (client.clone(), found.pipeline, found.shadow);
+        Ok(Call { app: self, client, pipeline, usage, shadow, ended: false })
     }
 
     /// Waits for a place, then decodes, runs and encodes on a compute thread. When the caller goes away, the work is
@@ -42,17 +68,26 @@ impl App {
         decode: impl FnOnce(&Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
         encode: impl FnOnce(&Pipeline, Answer) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let permit = self.compute.admit().await?;
-        let (pipeline, id) = (call.pipeline.clone(), call.request_id.clone());
+        let permit = Arc::new(self.compute.admit(&call.client.caller.tenant, call.usage.clone()).await?);
+        let (pipeline, id, shadow) = (call.pipeline.clone(), call.client.request_id.clone(), call.shadow.clone());
+        let held = permit.clone();
         let work = async move {
             let request = decode(&pipeline)?;
             let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
             check_outputs(&pipeline, request.outputs.as_deref())?;
-            let outputs = pipeline.run(&permit, &id, inputs, &request.parameters).await?;
+            let copied = shadow.map(|shadow| Copied::new(shadow, &inputs, &request.parameters));
+            let outputs = pipeline.run(&held, &id, inputs, &request.parameters).await?;
+            drop(held);
+            let copied = copied.map(|copied| copied.answered(&outputs));
             let answer = Answer { id: request.id, outputs: select(outputs, request.outputs.as_deref()) };
-            encode(&pipeline, answer)
+            Ok::<_, Problem>((encode(&pipeline, answer)?, copied))
         };
-        self.compute.run(work).await?
+        let (answer, copied) = self.compute.run(&permit, work).await??;
+        drop(permit);
+        if let Some(copied) = copied {
+            self.shadow.start(copied, &call.client.request_id);
+        }
+        Ok(answer)
     }
 
     /// Counts the call, and makes what went wrong tellable.
@@ -60,15 +95,20 @@ impl App {
         call.ended = true;
         match answer {
             Ok(answer) => {
+                call.usage.requests.fetch_add(1, Ordering::Relaxed);
                 call.pipeline.metrics.ok.inc();
                 Ok(answer)
             }
-            Err(problem) => Err(self.refuse(&call.request_id, Some(call.pipeline.model.clone()), problem)),
+            Err(problem) => {
+                call.usage.refused.fetch_add(1, Ordering::Relaxed);
+                Err(self.refuse(&call.client.request_id, Some(call.pipeline.model.clone()), problem))
+            }
         }
     }
 
-    fn refuse(&self, request_id: &Arc<str>, model: Option<Arc<str>>, problem: Problem) -> Refusal {
-        let refusal = Refusal { request: request_id.clone(), model, problem };
+    /// Logs and counts a refusal, once.
+    pub(super) fn refuse(&self, request_id: &Arc<str>, model: Option<Arc<str>>, problem: Problem) -> Refusal {
+        let refusal = Refusal { request: request_id.clone(), model, problem: Arc::new(problem) };
         self.metrics.refused(refusal.model.as_deref().unwrap_or_default(), refusal.problem.row().1);
         refusal.log();
         refusal
@@ -79,6 +119,7 @@ impl Drop for Call<'_> {
     /// The client went away before it was answered.
     fn drop(&mut self) {
         if !self.ended {
+            self.usage.refused.fetch_add(1, Ordering::Relaxed);
             self.app.metrics.refused(&self.pipeline.model, "abandoned");
         }
     }

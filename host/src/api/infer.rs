@@ -1,6 +1,6 @@
 //! An inference request over HTTP, as one recipe.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,7 +10,8 @@ use http_body_util::BodyExt;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
-use super::call::Answer;
+use super::auth;
+use super::call::{Answer, Client};
 use super::path::ModelPath;
 use super::refusal::Problem;
 use super::wire::{self, DecodeError, InferRequest};
@@ -21,10 +22,10 @@ impl App {
     pub(super) async fn infer(
         &self,
         path: &ModelPath,
-        request_id: &Arc<str>,
+        client: &Client,
         request: Request<Body>,
     ) -> Response<Body> {
-        let call = match self.begin(request_id, &path.model, path.version.as_deref()) {
+        let call = match self.begin(client, request.headers(), &path.model, path.version.as_deref()) {
             Ok(call) => call,
             Err(refusal) => {
                 self.drain(request.into_body()).await;
@@ -33,10 +34,12 @@ impl App {
         };
         let answer = async {
             let (head, body) = request.into_parts();
-            let (body, buffered) = self.read_body(&head.headers, body).await?;
+            let limits = client.caller.tenant.limits();
+            let (body, buffered) = self.read_body(&head.headers, body, limits.request_bytes).await?;
+            call.usage.request_bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
             let format = BodyFormat::of(&head.headers, &body);
             let query = head.uri.query().unwrap_or_default().to_owned();
-            let reply_bytes = self.http.reply_bytes;
+            let reply_bytes = limits.reply_bytes;
             let decode = move |pipeline: &Pipeline| {
                 let request = format.decode(&body, &query, pipeline);
                 drop((body, buffered));
@@ -49,19 +52,29 @@ impl App {
             self.compute(&call, decode, encode).await
         };
         let answer = answer.await;
-        match self.end(call, answer) {
-            Ok(body) => json_response(body),
+        let usage = call.usage.clone();
+        let mut response = match self.end(call, answer) {
+            Ok(body) => {
+                usage.reply_bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
+                json_response(body)
+            }
             Err(refusal) => refusal.into_response(),
-        }
+        };
+        auth::add_rate_limit(&client.caller.tenant, response.headers_mut());
+        response
     }
 
     /// The whole body, within its bounds of size and time, and within what all bodies together may take.
-    async fn read_body(&self, headers: &HeaderMap, mut body: Body) -> Result<(Bytes, Buffered), Problem> {
+    async fn read_body(
+        &self,
+        headers: &HeaderMap,
+        mut body: Body,
+        bound: u64,
+    ) -> Result<(Bytes, Buffered), Problem> {
         if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
             let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
             return Err(Problem::Encoding { encoding });
         }
-        let bound = self.http.request_bytes;
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > bound) {
@@ -69,7 +82,7 @@ impl App {
             return Err(Problem::BodyTooLarge { bound });
         }
         let waited = self.http.body_time;
-        let collected = tokio::time::timeout(waited, self.collect(&mut body)).await;
+        let collected = tokio::time::timeout(waited, self.collect(&mut body, bound)).await;
         let collected = collected.unwrap_or(Err(Problem::BodyTooSlow { waited }));
         if matches!(collected, Err(Problem::BodyTooLarge { .. } | Problem::TooMuchBuffered { .. })) {
             self.drain(body).await;
@@ -77,8 +90,7 @@ impl App {
         collected
     }
 
-    async fn collect(&self, body: &mut Body) -> Result<(Bytes, Buffered), Problem> {
-        let bound = self.http.request_bytes;
+    async fn collect(&self, body: &mut Body, bound: u64) -> Result<(Bytes, Buffered), Problem> {
         let mut whole = Bytes::new();
         let mut parts = BytesMut::new();
         let mut buffered = None;

@@ -2,40 +2,81 @@
 //! tensors.
 
 mod admin;
+mod auth;
 mod call;
+mod extract;
 mod infer;
 mod models;
 mod path;
 mod refusal;
+mod request_id;
 mod server;
+mod shadow;
 mod wire;
 
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
 use crate::catalog::Catalog;
-use crate::config::Http;
+use crate::config::{Anonymous, Config, Http};
+use crate::control::Control;
 use crate::schedule::Compute;
 use crate::telemetry::Metrics;
+use crate::tenant::Directory;
+use shadow::ShadowRunner;
 
 pub use admin::router as admin_router;
 pub use models::router as client_router;
 pub use server::{Server, Shutdown};
 
+/// For each upload that is activated, so many may be received to the disk: a slow sender holds up few others.
+const RECEIVED_AHEAD: usize = 8;
+
 /// What requests are answered from.
 pub struct App {
     pub catalog: Arc<Catalog>,
-    pub compute: Compute,
+    pub compute: Arc<Compute>,
     pub metrics: Arc<Metrics>,
+    pub directory: Arc<Directory>,
+    pub control: Arc<Control>,
     pub http: Http,
+    /// The operator's.
+    admin_token: Zeroizing<String>,
+    /// Archives that may be on their way to the disk at once.
+    receiving: Semaphore,
+    anonymous: Anonymous,
+    shadow: Arc<ShadowRunner>,
     buffers: Arc<Semaphore>,
 }
 
 impl App {
-    pub fn new(catalog: Arc<Catalog>, compute: Compute, metrics: Arc<Metrics>, http: Http) -> App {
+    pub fn new(
+        config: &Config,
+        catalog: Arc<Catalog>,
+        directory: Arc<Directory>,
+        compute: Arc<Compute>,
+        metrics: Arc<Metrics>,
+        control: Arc<Control>,
+        admin_token: Zeroizing<String>,
+    ) -> App {
+        let http = config.http.clone();
         let buffers = Arc::new(Semaphore::new(buffer_units(&http)));
-        App { catalog, compute, metrics, http, buffers }
+        let shadow = ShadowRunner::new(compute.clone(), metrics.clone(), &config.tenant);
+        App {
+            catalog,
+            compute,
+            metrics,
+            directory,
+            control,
+            http,
+            admin_token,
+            receiving: Semaphore::new(config.bundles.uploads * RECEIVED_AHEAD),
+            anonymous: config.anonymous,
+            shadow,
+            buffers,
+        }
     }
 
     /// Of `http.buffered-bytes`, what is taken now.

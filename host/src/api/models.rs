@@ -1,25 +1,26 @@
 //! The addresses that clients know: server and model metadata, health, inference.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, State};
-use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
-use axum::middleware::{self, Next};
+use axum::http::{Method, Request, Response, StatusCode};
+use axum::middleware;
 use axum::routing::{any, get};
 use serde_json::{Value, json};
 
 use super::App;
+use super::auth::Peer;
+use super::call::Client;
 use super::infer::json_response;
 use super::path::{Action, ModelPath};
-use super::refusal::{Problem, Refusal};
+use super::refusal::Problem;
+use super::request_id::{RequestId, with_request_id};
+use crate::catalog::Traits;
 use crate::pipeline::Pipeline;
+use crate::tenant::Caller;
 use crate::tensor::TensorSpec;
-
-/// Given back on every reply, and taken from the client where it sent one.
-const REQUEST_ID: &str = "x-request-id";
 
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -32,20 +33,6 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(only_get)
         .layer(middleware::from_fn(with_request_id))
         .with_state(app)
-}
-
-/// What a request is called in replies and in the log.
-#[derive(Clone)]
-struct RequestId(Arc<str>);
-
-async fn with_request_id(mut request: Request<Body>, next: Next) -> Response<Body> {
-    let id = request_id(&request);
-    request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = next.run(request).await;
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
-    response
 }
 
 async fn server_metadata() -> Response<Body> {
@@ -66,44 +53,50 @@ async fn server_ready(State(app): State<Arc<App>>) -> Response<Body> {
     response
 }
 
-async fn no_such_address(
-    State(app): State<Arc<App>>,
-    Extension(id): Extension<RequestId>,
-    request: Request<Body>,
-) -> Response<Body> {
+async fn no_such_address(State(app): State<Arc<App>>, request: Request<Body>) -> Problem {
     app.drain(request.into_body()).await;
-    refuse(&id, Problem::NoSuchAddress)
+    Problem::NoSuchAddress
 }
 
-async fn only_get(Extension(id): Extension<RequestId>) -> Response<Body> {
-    refuse(&id, Problem::Method { allowed: "GET" })
+async fn only_get() -> Problem {
+    Problem::Method { allowed: "GET" }
 }
 
 async fn model(
     State(app): State<Arc<App>>,
-    Extension(id): Extension<RequestId>,
+    request_id: RequestId,
+    Extension(peer): Extension<Peer>,
     request: Request<Body>,
-) -> Response<Body> {
+) -> Result<Response<Body>, Problem> {
     // The undecoded path: an encoded slash in a name is part of the name.
     let path = request.uri().path().strip_prefix("/v2/models/").and_then(ModelPath::parse);
+    let client = match app.caller(request.headers(), peer) {
+        Ok(caller) => Client { request_id: request_id.0, caller },
+        Err(problem) => {
+            app.drain(request.into_body()).await;
+            return Err(problem);
+        }
+    };
     match (path, request.method()) {
-        (None, _) => refuse(&id, Problem::NoSuchAddress),
-        (Some(path), &Method::POST) if path.action == Action::Infer => app.infer(&path, &id.0, request).await,
+        (None, _) => Err(Problem::NoSuchAddress),
+        (Some(path), &Method::POST) if path.action == Action::Infer => Ok(app.infer(&path, &client, request).await),
         (Some(path), &Method::GET | &Method::HEAD) if path.action != Action::Infer => {
-            describe(&app, &path).unwrap_or_else(|problem| refuse(&id, problem))
+            describe(&app, &client.caller, &path)
         }
         (Some(path), _) => {
             app.drain(request.into_body()).await;
-            refuse(&id, Problem::Method { allowed: if path.action == Action::Infer { "POST" } else { "GET" } })
+            Err(Problem::Method { allowed: if path.action == Action::Infer { "POST" } else { "GET" } })
         }
     }
 }
 
-fn describe(app: &App, path: &ModelPath) -> Result<Response<Body>, Problem> {
-    let pipeline = app.catalog.find(&path.model, path.version.as_deref())?;
+fn describe(app: &App, caller: &Caller, path: &ModelPath) -> Result<Response<Body>, Problem> {
+    let tenant = &*caller.tenant.name;
+    let traits = Traits { tenant, header: &|_| None };
+    let pipeline = app.catalog.find(&path.model, path.version.as_deref(), &traits)?.pipeline;
     let body = match path.action {
         Action::Ready => json!({ "name": *pipeline.model, "ready": true }),
-        _ => model_metadata(&pipeline, app.catalog.ready_versions(&pipeline.model)),
+        _ => model_metadata(&pipeline, app.catalog.ready_versions(&pipeline.model, tenant)),
     };
     Ok(json_response(body.to_string().into_bytes()))
 }
@@ -123,23 +116,4 @@ fn model_metadata(pipeline: &Pipeline, versions: Vec<String>) -> Value {
         "outputs": tensors(&pipeline.signature.outputs),
         "stages": stages,
     })
-}
-
-fn refuse(id: &RequestId, problem: Problem) -> Response<Body> {
-    let refusal = Refusal { request: id.0.clone(), model: None, problem };
-    refusal.log();
-    refusal.into_response()
-}
-
-/// The client's own, if it is short and plain; else one that is unique in this process.
-fn request_id(request: &Request<Body>) -> Arc<str> {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let plain = |id: &&str| {
-        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-    };
-    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
-    match given {
-        Some(id) => id.into(),
-        None => format!("{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)).into(),
-    }
 }

@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use bulkhead_store::StoreError;
 use serde_json::{Map, Value, json};
 
 use super::wire::{DecodeError, EncodeError};
 use crate::catalog::NotServed;
 use crate::config::{clip, format_bytes};
+use crate::control::ControlError;
 use crate::graph::GraphError;
 use crate::pipeline::{RunError, StageError};
 use crate::sandbox::CallError;
 use crate::schedule::{NoPlace, Panicked};
-use crate::tenant::{Exceeded, Limit};
+use crate::tenant::{Exceeded, Limit, NotAllowedIn};
 use crate::tensor::Misfit;
 
 /// Why a request was not answered.
@@ -37,6 +40,22 @@ pub enum Problem {
     #[error(transparent)]
     Decode(#[from] DecodeError),
     #[error(transparent)]
+    NotAllowedIn(#[from] NotAllowedIn),
+    #[error("the operator's port wants the admin token of the host's data folder, or a key with the role deploy or admin: send it as the header authorization: Bearer …")]
+    NoToken,
+    #[error("this needs a key with the role {needed}, and yours has the role {has}")]
+    Role { needed: &'static str, has: &'static str },
+    #[error("{0}")]
+    Malformed(String),
+    #[error("the archive has more than {} (bundles.upload-bytes)", format_bytes(*.bound))]
+    UploadTooLarge { bound: u64 },
+    #[error("the archive did not arrive within {} (bundles.upload-time)", humantime::format_duration(*.waited))]
+    UploadTooSlow { waited: std::time::Duration },
+    #[error("the archive cannot be written to the data folder: {0}")]
+    Staging(std::io::Error),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error(transparent)]
     NotServed(#[from] NotServed),
     #[error("{0}")]
     Inputs(#[from] Misfit),
@@ -52,12 +71,24 @@ pub enum Problem {
     Encode(#[from] EncodeError),
 }
 
+/// A problem that a handler gave, on its way to where the request's name is known.
+#[derive(Clone)]
+pub(super) struct Failed(pub Arc<Problem>);
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(Failed(Arc::new(self)));
+        response
+    }
+}
+
 /// A problem, and the request that had it.
 pub struct Refusal {
     pub request: Arc<str>,
     /// Only a model that exists: what a stranger typed goes into no metric.
     pub model: Option<Arc<str>>,
-    pub problem: Problem,
+    pub problem: Arc<Problem>,
 }
 
 /// A row of the table: status, code, and after how many seconds another try makes sense.
@@ -79,6 +110,21 @@ impl Problem {
             Problem::NotServed(NotServed::UnknownModel { .. }) => (S::NOT_FOUND, "unknown_model", None),
             Problem::NotServed(NotServed::UnknownVersion { .. }) => (S::NOT_FOUND, "unknown_version", None),
             Problem::NotServed(NotServed::NotActive { .. }) => (S::SERVICE_UNAVAILABLE, "model_unavailable", None),
+            Problem::NotServed(NotServed::Loading { .. }) => (S::SERVICE_UNAVAILABLE, "model_loading", Some(1)),
+            Problem::NotAllowedIn(NotAllowedIn::Disabled(_)) => (S::FORBIDDEN, "tenant_disabled", None),
+            Problem::NoToken => (S::UNAUTHORIZED, "unauthenticated", None),
+            Problem::Role { .. } => (S::FORBIDDEN, "role", None),
+            Problem::Malformed(_) => (S::BAD_REQUEST, "malformed_request", None),
+            Problem::UploadTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "request_too_large", None),
+            Problem::UploadTooSlow { .. } => (S::REQUEST_TIMEOUT, "request_too_slow", None),
+            Problem::Staging(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                (S::INSUFFICIENT_STORAGE, "storage_full", None)
+            }
+            Problem::Staging(_) => (S::INTERNAL_SERVER_ERROR, "storage_failed", None),
+            Problem::Control(error) => control_row(error),
+            Problem::NotAllowedIn(_) => (S::UNAUTHORIZED, "unauthenticated", None),
+            Problem::NoPlace(NoPlace::OutOfFuel(out)) => (S::TOO_MANY_REQUESTS, "limit_tenant_fuel", Some(seconds(out.wait))),
+            Problem::NoPlace(NoPlace::TenantQueueFull { .. } | NoPlace::TenantTooLong { .. }) => (S::TOO_MANY_REQUESTS, "limit_tenant_calls", Some(1)),
             Problem::NoPlace(_) => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
             Problem::Run(RunError { error, .. }) => stage_row(error),
             Problem::Panicked(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),
@@ -86,6 +132,10 @@ impl Problem {
             Problem::Encode(EncodeError::NotText { .. }) => (S::NOT_ACCEPTABLE, "not_text", None),
             Problem::Encode(EncodeError::Json(_)) => (S::INTERNAL_SERVER_ERROR, "internal", None),
         }
+    }
+
+    pub fn refuse(self, request: &Arc<str>) -> Refusal {
+        Refusal { request: request.clone(), model: None, problem: Arc::new(self) }
     }
 
     /// For the client: what the publisher of a plugin wrote for the log stays in the log.
@@ -110,6 +160,44 @@ impl Problem {
     }
 }
 
+fn control_row(error: &ControlError) -> Row {
+    use StatusCode as S;
+    match error {
+        ControlError::NoSuch { .. } => (S::NOT_FOUND, "not_found", None),
+        ControlError::Exists { .. } => (S::CONFLICT, "already_there", None),
+        ControlError::Invalid(_) | ControlError::Limits(_) | ControlError::Key(_) => {
+            (S::BAD_REQUEST, "invalid_value", None)
+        }
+        ControlError::Files(_) => (S::BAD_REQUEST, "malformed_archive", None),
+        ControlError::Refused(_) => (S::FORBIDDEN, "untrusted", None),
+        ControlError::Contents(_) | ControlError::Manifest(_) => (S::BAD_REQUEST, "malformed_bundle", None),
+        ControlError::NotItsName { .. } | ControlError::NotValidNow { .. } | ControlError::NotGranted { .. } => {
+            (S::FORBIDDEN, "not_permitted", None)
+        }
+        ControlError::Revoked { .. } => (S::FORBIDDEN, "revoked", None),
+        ControlError::VersionTaken { .. } | ControlError::ModelTaken { .. } => (S::CONFLICT, "version_taken", None),
+        ControlError::TooManyModels { .. } => (S::CONFLICT, "limit_models", None),
+        ControlError::TooManyBytes { .. } => (S::INSUFFICIENT_STORAGE, "limit_stored_bytes", None),
+        ControlError::Activate(_) | ControlError::NoSuchStage { .. } => {
+            (S::UNPROCESSABLE_ENTITY, "activation_failed", None)
+        }
+        ControlError::Trial(_) => (S::UNPROCESSABLE_ENTITY, "trial_failed", None),
+        ControlError::NoPlace(_) => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
+        ControlError::NotActive { .. } | ControlError::NothingToReturnTo { .. } | ControlError::InUse { .. } => {
+            (S::CONFLICT, "conflict", None)
+        }
+        ControlError::Store(StoreError::DiskFull { .. }) => (S::INSUFFICIENT_STORAGE, "storage_full", None),
+        ControlError::Store(_) => (S::INTERNAL_SERVER_ERROR, "storage_failed", None),
+        ControlError::Audit(_) => (S::CONFLICT, "audit_broken", None),
+        ControlError::Panicked => (S::INTERNAL_SERVER_ERROR, "internal", None),
+    }
+}
+
+/// Whole seconds, and never none: a client that tries again at once only comes too early.
+fn seconds(wait: std::time::Duration) -> u32 {
+    u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)
+}
+
 fn stage_row(error: &StageError) -> Row {
     use StatusCode as S;
     if let Some(exceeded) = error.exceeded() {
@@ -119,6 +207,7 @@ fn stage_row(error: &StageError) -> Row {
             Limit::Time => (S::GATEWAY_TIMEOUT, "limit_time", None),
             Limit::Stack => (S::INTERNAL_SERVER_ERROR, "limit_stack", None),
             Limit::Log => (S::INTERNAL_SERVER_ERROR, "limit_log", None),
+            Limit::TenantMemory => (S::TOO_MANY_REQUESTS, "limit_tenant_memory", Some(1)),
         };
     }
     match error {
@@ -138,10 +227,11 @@ fn stage_row(error: &StageError) -> Row {
 }
 
 impl Refusal {
-    pub fn into_response(self) -> Response<Body> {
-        let (status, code, retry_after) = self.problem.row();
+    /// What the client is told.
+    pub fn told(&self) -> Value {
+        let (_, code, _) = self.problem.row();
         let mut text = self.problem.told();
-        if let (Some(model), Problem::Run(_)) = (&self.model, &self.problem) {
+        if let (Some(model), Problem::Run(_)) = (&self.model, &*self.problem) {
             text = format!("model \"{model}\": {text}");
         }
         if let Some(exceeded) = self.problem.exceeded() {
@@ -153,21 +243,29 @@ impl Refusal {
             ("code".into(), json!(code)),
             ("request_id".into(), json!(*self.request)),
         ]);
-        if let Problem::Run(RunError { stage, .. }) = &self.problem {
+        if let Problem::Run(RunError { stage, .. }) = &*self.problem {
             body.insert("model".into(), json!(self.model.as_deref()));
             body.insert("stage".into(), json!(**stage));
         }
         if let Some(exceeded) = self.problem.exceeded() {
             body.insert("limit".into(), json!({ "name": exceeded.limit.name(), "value": exceeded.bound }));
         }
-        let mut response = Response::new(Body::from(Value::Object(body).to_string()));
+        Value::Object(body)
+    }
+
+    pub fn into_response(self) -> Response<Body> {
+        let (status, _, retry_after) = self.problem.row();
+        let mut response = Response::new(Body::from(self.told().to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
-        if let Problem::Method { allowed } = self.problem {
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Problem::Method { allowed } = *self.problem {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
         response
@@ -177,7 +275,7 @@ impl Refusal {
     pub fn log(&self) {
         let (status, code, _) = self.problem.row();
         let (request, model) = (&*self.request, self.model.as_deref().unwrap_or_default());
-        let stage = match &self.problem {
+        let stage = match &*self.problem {
             Problem::Run(RunError { stage, .. }) => stage,
             _ => "",
         };

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -13,6 +13,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use super::auth::Peer;
 use crate::config::Http;
 use crate::telemetry::Gauge;
 
@@ -64,8 +65,9 @@ impl Server {
                 stream = self.accept() => stream,
                 () = shutdown.begun() => break,
             };
-            let Some((stream, place)) = stream else { continue };
-            let connection = serve_connection(stream, router.clone(), self.http.header_time, graceful.watcher());
+            let Some((stream, peer, place)) = stream else { continue };
+            let router = router.clone().layer(Extension(peer));
+            let connection = serve_connection(stream, router, self.http.header_time, graceful.watcher());
             let open = self.open.clone();
             open.inc();
             tokio::spawn(async move {
@@ -79,12 +81,12 @@ impl Server {
     }
 
     /// Waits for a place before it accepts, so that clients beyond the bound wait in the kernel's queue.
-    async fn accept(&self) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    async fn accept(&self) -> Option<(TcpStream, Peer, tokio::sync::OwnedSemaphorePermit)> {
         let place = self.connections.clone().acquire_owned().await.ok()?;
         match self.listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
-                Some((stream, place))
+                Some((stream, Peer(peer), place))
             }
             Err(error) => {
                 // Out of file descriptors, or a client that was gone before it was accepted.

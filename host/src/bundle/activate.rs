@@ -3,11 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::Bundle;
+use super::{Bundle, ContentsError};
 use super::manifest::{GraphEntry, PluginEntry, StageEntry};
-use crate::config::CallLimits;
 use crate::graph::{Graph, LoadError};
 use crate::pipeline::{BuildError, Pipeline, Runner, StageSource};
 use crate::sandbox::{ActivationError, Initialisation, Plugin, PluginSource, Sandbox};
@@ -18,53 +15,79 @@ use crate::tenant::{Capability, Grants};
 pub struct Activator {
     pub sandbox: Sandbox,
     pub metrics: Arc<Metrics>,
-    pub call: CallLimits,
 }
+
+/// What is activated, and for whom.
+pub struct Activation<'a> {
+    pub bundle: &'a Bundle,
+    /// What its publisher may be granted: what a plugin asks for beyond it is refused.
+    pub grants: &'a Grants,
+    /// The bundles that its stages take plugins from.
+    pub others: &'a Others,
+    /// Told of each part that is done.
+    pub report: &'a (dyn Fn(&str) + Sync),
+}
+
+/// Bundles of other stages, by the stage's text in the manifest, with what their publishers may be granted.
+pub type Others = BTreeMap<String, (Arc<Bundle>, Grants)>;
 
 /// A bundle cannot be served. The texts name the part, and are fit for clients to read.
 #[derive(Debug, thiserror::Error)]
 pub enum ActivateError {
     #[error("the bundle has no [pipeline], and so nothing that clients could call")]
     NoPipeline,
+    #[error("plugin \"{plugin}\" asks for \"{import}\", which its publisher is not granted; granted are: {granted}")]
+    NotGranted { plugin: String, import: Capability, granted: String },
     #[error("plugin \"{plugin}\": {error}")]
     Plugin { plugin: String, error: ActivationError },
     #[error("graph \"{graph}\": {error}")]
     Graph { graph: String, error: LoadError },
     #[error(transparent)]
     Pipeline(#[from] BuildError),
-    #[error("bundle.toml: the file {0} is named and not there")]
-    MissingFile(String),
+    #[error(transparent)]
+    Contents(#[from] ContentsError),
+    #[error("stage \"{stage}\": bundle {bundle} has no plugin of that name; it has: {known}")]
+    UnknownForeign { stage: String, bundle: String, known: String },
 }
 
 impl Activator {
-    pub async fn activate(&self, bundle: &Bundle) -> Result<Pipeline, ActivateError> {
-        let manifest = &bundle.manifest;
+    pub async fn activate(&self, activation: &Activation<'_>) -> Result<Pipeline, ActivateError> {
+        let manifest = &activation.bundle.manifest;
         let pipeline = manifest.pipeline.as_ref().ok_or(ActivateError::NoPipeline)?;
         let model: Arc<str> = manifest.model_name().into();
-        let graphs = load_graphs(bundle)?;
+        let graphs = load_graphs(activation)?;
         let mut sources = Vec::with_capacity(pipeline.stages.len());
         for entry in &pipeline.stages {
-            let runner = self.runner(&model, entry.name(), bundle, &graphs).await?;
+            let runner = self.runner(&model, entry.name(), activation, &graphs).await?;
+            (activation.report)(entry.name());
             sources.push(stage_source(entry, runner));
         }
         let version = manifest.bundle.version.to_string().into();
-        Ok(Pipeline::build(model, version, sources, &self.call, &self.metrics)?)
+        Ok(Pipeline::build(model, version, sources, &self.metrics)?)
     }
 
     async fn runner(
         &self,
         model: &Arc<str>,
-        name: &str,
-        bundle: &Bundle,
+        stage: &str,
+        activation: &Activation<'_>,
         graphs: &BTreeMap<String, Arc<Graph>>,
     ) -> Result<Runner, ActivateError> {
-        if let Some(graph) = graphs.get(name) {
+        if let Some(graph) = graphs.get(stage) {
             return Ok(Runner::Graph(graph.clone()));
         }
-        // The manifest was checked: a stage that is no graph is a plugin.
-        let entry = bundle.manifest.plugins.iter().find(|plugin| plugin.name == name);
-        let entry = entry.ok_or_else(|| ActivateError::MissingFile(name.into()))?;
-        self.plugin(model, entry, bundle, graphs).await.map(Runner::Plugin)
+        let (name, bundle, grants) = match activation.others.get(stage) {
+            Some((bundle, grants)) => (foreign_plugin(stage), &**bundle, grants),
+            None => (stage, activation.bundle, activation.grants),
+        };
+        let Some(entry) = bundle.manifest.plugins.iter().find(|plugin| plugin.name == name) else {
+            let known = bundle.manifest.plugins.iter().map(|plugin| plugin.name.as_str()).collect::<Vec<_>>().join(", ");
+            let bundle = bundle.manifest.bundle.name.clone();
+            return Err(ActivateError::UnknownForeign { stage: stage.into(), bundle, known });
+        };
+        // A plugin of another bundle brings its own graphs.
+        let own = if std::ptr::eq(bundle, activation.bundle) { graphs.clone() } else { load_all(bundle)? };
+        self.plugin(model, entry, bundle, grants, own).await.map(Runner::Plugin)
     }
 
     async fn plugin(
@@ -72,22 +95,23 @@ impl Activator {
         model: &Arc<str>,
         entry: &PluginEntry,
         bundle: &Bundle,
-        graphs: &BTreeMap<String, Arc<Graph>>,
+        granted: &Grants,
+        graphs: BTreeMap<String, Arc<Graph>>,
     ) -> Result<Plugin, ActivateError> {
         let failed = |error| ActivateError::Plugin { plugin: entry.name.clone(), error };
-        // Who serves a folder of bundles grants what they ask for.
+        check_grants(entry, granted)?;
         let grants: Grants = entry.capabilities().collect();
         let mut assets = BTreeMap::new();
         for asset in &entry.assets {
-            assets.insert(asset.clone(), file(bundle, asset)?);
+            assets.insert(asset.clone(), bundle.file(asset)?);
         }
         let source = PluginSource {
             model: model.clone(),
             stage: entry.name.as_str().into(),
-            component: file(bundle, &entry.component)?,
+            component: bundle.file(&entry.component)?,
             config: json(&entry.config),
             initialisation: if entry.snapshot { Initialisation::Snapshot } else { Initialisation::EveryCall },
-            graphs: if grants.has(Capability::Graphs) { graphs.clone() } else { BTreeMap::new() },
+            graphs: if grants.has(Capability::Graphs) { graphs } else { BTreeMap::new() },
             assets,
             grants,
         };
@@ -99,17 +123,35 @@ impl Activator {
     }
 }
 
-fn load_graphs(bundle: &Bundle) -> Result<BTreeMap<String, Arc<Graph>>, ActivateError> {
+/// Two keys: the bundle asks, and whoever trusted its publisher has granted.
+fn check_grants(entry: &PluginEntry, granted: &Grants) -> Result<(), ActivateError> {
+    match entry.capabilities().find(|import| !granted.has(*import)) {
+        None => Ok(()),
+        Some(import) => {
+            let (plugin, granted) = (entry.name.clone(), granted.to_string());
+            Err(ActivateError::NotGranted { plugin, import, granted })
+        }
+    }
+}
+
+fn foreign_plugin(stage: &str) -> &str {
+    let (_, rest) = stage.split_once(':').unwrap_or_default();
+    rest.split_once('@').unwrap_or((rest, "")).0
+}
+
+fn load_graphs(activation: &Activation) -> Result<BTreeMap<String, Arc<Graph>>, ActivateError> {
+    let graphs = load_all(activation.bundle)?;
+    graphs.keys().for_each(|graph| (activation.report)(graph));
+    Ok(graphs)
+}
+
+fn load_all(bundle: &Bundle) -> Result<BTreeMap<String, Arc<Graph>>, ActivateError> {
     let load = |entry: &GraphEntry| {
         let failed = |error| ActivateError::Graph { graph: entry.name.clone(), error };
-        let graph = Graph::load_onnx(&file(bundle, &entry.file)?, &entry.inputs).map_err(failed)?;
+        let graph = Graph::load_onnx(&bundle.file(&entry.file)?, &entry.inputs).map_err(failed)?;
         Ok((entry.name.clone(), Arc::new(graph)))
     };
     bundle.manifest.graphs.iter().map(load).collect()
-}
-
-fn file(bundle: &Bundle, name: &str) -> Result<Bytes, ActivateError> {
-    bundle.files.get(name).cloned().ok_or_else(|| ActivateError::MissingFile(name.into()))
 }
 
 fn stage_source(entry: &StageEntry, runner: Runner) -> StageSource {

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
-use semver::Version;
+use semver::{Version, VersionReq};
 use serde::Deserialize;
 
+use super::trial::TrialEntry;
 use crate::graph::InputShapes;
 use crate::tenant::Capability;
 
@@ -20,6 +21,9 @@ pub struct Manifest {
     pub graphs: Vec<GraphEntry>,
     /// Makes the bundle a model that clients can call.
     pub pipeline: Option<PipelineEntry>,
+    /// Requests that it must answer as told before it is served.
+    #[serde(default, rename = "trial")]
+    pub trials: Vec<TrialEntry>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -73,7 +77,7 @@ pub struct PipelineEntry {
     pub stages: Vec<StageEntry>,
 }
 
-/// The name of a plugin or graph of the bundle, alone or with other names for its tensors.
+/// The name of a plugin or graph of the bundle, or of another bundle's plugin as in `acme/labels:top-k@^1`; alone or with other names for its tensors.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum StageEntry {
@@ -91,6 +95,16 @@ pub struct RenamedStage {
     pub outputs: BTreeMap<String, String>,
 }
 
+/// A plugin of another bundle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ForeignStage {
+    /// As it stands in the manifest.
+    pub text: String,
+    pub bundle: String,
+    pub plugin: String,
+    pub versions: VersionReq,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     #[error("bundle.toml: {0}")]
@@ -105,6 +119,10 @@ pub enum ManifestError {
     UnknownStage { stage: String, known: String },
     #[error("bundle.toml: plugin \"{plugin}\" asks for \"{import}\"; there are: {known}")]
     UnknownImport { plugin: String, import: String, known: String },
+    #[error("bundle.toml: stage \"{0}\" must be bundle:plugin@version, as in acme/labels:top-k@^1")]
+    ForeignStage(String),
+    #[error("bundle.toml: trials need a [pipeline] that they could try")]
+    TrialsOfNothing,
     #[error("bundle.toml: the path \"{0}\" must be relative, and stay in the bundle's folder")]
     Path(String),
 }
@@ -127,11 +145,28 @@ impl Manifest {
         given.unwrap_or_else(|| self.bundle.name.rsplit('/').next().unwrap_or_default())
     }
 
+    /// What its stages are called, in order.
+    pub fn stages(&self) -> impl Iterator<Item = &str> {
+        self.pipeline.iter().flat_map(|pipeline| &pipeline.stages).map(StageEntry::name)
+    }
+
+    /// Stages that are plugins of other bundles.
+    pub fn foreign_stages(&self) -> impl Iterator<Item = ForeignStage> + '_ {
+        self.stages().filter_map(|stage| ForeignStage::parse(stage).ok())
+    }
+
+    /// Everything that some plugin of it asks for.
+    pub fn imports(&self) -> BTreeSet<Capability> {
+        self.plugins.iter().flat_map(PluginEntry::capabilities).collect()
+    }
+
     /// Every file that the manifest names.
     pub fn files(&self) -> BTreeSet<&str> {
         let components = self.plugins.iter().map(|plugin| plugin.component.as_str());
         let assets = self.plugins.iter().flat_map(|plugin| plugin.assets.iter().map(String::as_str));
-        components.chain(assets).chain(self.graphs.iter().map(|graph| graph.file.as_str())).collect()
+        let graphs = self.graphs.iter().map(|graph| graph.file.as_str());
+        let tensors = self.trials.iter().flat_map(|trial| trial.inputs.values().chain(trial.outputs.values()));
+        components.chain(assets).chain(graphs).chain(tensors.filter_map(|tensor| tensor.file.as_deref())).collect()
     }
 
     fn check(&self) -> Result<(), ManifestError> {
@@ -150,12 +185,31 @@ impl Manifest {
         self.files().into_iter().try_for_each(check_path)?;
         self.plugins.iter().try_for_each(PluginEntry::check_imports)?;
         let known = || names.iter().copied().collect::<Vec<_>>().join(", ");
-        for stage in self.pipeline.iter().flat_map(|pipeline| &pipeline.stages) {
-            if !names.contains(stage.name()) {
-                return Err(ManifestError::UnknownStage { stage: stage.name().into(), known: known() });
+        for stage in self.stages() {
+            if stage.contains(':') {
+                ForeignStage::parse(stage)?;
+            } else if !names.contains(stage) {
+                return Err(ManifestError::UnknownStage { stage: stage.into(), known: known() });
             }
         }
+        if self.pipeline.is_none() && !self.trials.is_empty() {
+            return Err(ManifestError::TrialsOfNothing);
+        }
         Ok(())
+    }
+}
+
+impl ForeignStage {
+    pub fn parse(text: &str) -> Result<ForeignStage, ManifestError> {
+        let parse = || {
+            let (bundle, rest) = text.split_once(':')?;
+            let (plugin, versions) = rest.split_once('@')?;
+            check_bundle_name(bundle).ok()?;
+            check_part_name(plugin, "plugin").ok()?;
+            let versions = VersionReq::parse(versions).ok()?;
+            Some(ForeignStage { text: text.into(), bundle: bundle.into(), plugin: plugin.into(), versions })
+        };
+        parse().ok_or_else(|| ManifestError::ForeignStage(text.into()))
     }
 }
 

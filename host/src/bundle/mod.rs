@@ -1,9 +1,11 @@
-//! Bundles: from a folder of files to a live pipeline.
+//! Bundles: from files to a live pipeline.
 
 mod activate;
-mod folder;
+mod contents;
 mod manifest;
+mod trial;
 
-pub use activate::{ActivateError, Activator};
-pub use folder::{Bundle, FolderError, find_bundles};
-pub use manifest::{Manifest, ManifestError, PluginEntry};
+pub use activate::{ActivateError, Activation, Activator, Others};
+pub use contents::{Bundle, ContentsError, find_bundles};
+pub use manifest::{ForeignStage, Manifest, ManifestError, PluginEntry};
+pub use trial::{TrialError, run_trials};

@@ -1,13 +1,18 @@
-//! What is live: from a model's name and version to its pipeline. Readers take no lock; a change swaps the whole table.
+//! What is live: from a tenant's model and its version or label to a pipeline. Readers take no lock; a change swaps the
+//! whole table, and requests in flight finish on the pipeline that they began with.
 
-use std::collections::BTreeMap;
+mod routing;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use semver::Version;
+use serde::{Deserialize, Serialize};
 
 use crate::pipeline::Pipeline;
+pub use routing::{Routing, STABLE, Shadow, Split, Sticky, Traits};
 
 #[derive(Default)]
 pub struct Catalog {
@@ -16,14 +21,44 @@ pub struct Catalog {
     unreadable: AtomicBool,
 }
 
-type Models = BTreeMap<Arc<str>, BTreeMap<Version, Entry>>;
+/// By name, then by the tenant that owns it: two tenants may call different models the same.
+type Models = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Model>>;
+
+/// All versions of a tenant's model.
+#[derive(Clone, Default)]
+struct Model {
+    versions: Versions,
+    routing: Arc<Routing>,
+    sharing: Arc<Sharing>,
+}
+
+type Versions = BTreeMap<Version, Entry>;
+
+/// Who may call a model beside its owner.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sharing {
+    #[default]
+    Nobody,
+    Tenants(BTreeSet<String>),
+    Everybody,
+}
 
 /// A version of a model, as far as it came.
 #[derive(Clone)]
-enum Entry {
+pub enum Entry {
     Ready(Arc<Pipeline>),
+    /// It was served before the host started, and will be again in a moment.
+    Loading,
     /// Why it could not be activated. Clients get to read it.
     Failed(Arc<str>),
+}
+
+/// What answers a request.
+pub struct Found {
+    pub pipeline: Arc<Pipeline>,
+    /// Gets a copy of the request, if this one is to be copied.
+    pub shadow: Option<Arc<Pipeline>>,
 }
 
 /// There is nothing that could answer.
@@ -31,8 +66,10 @@ enum Entry {
 pub enum NotServed {
     #[error("there is no model \"{model}\"")]
     UnknownModel { model: String },
-    #[error("model \"{model}\" has no version \"{version}\"; it has: {known}")]
+    #[error("model \"{model}\" has no version or label \"{version}\"; it has: {known}")]
     UnknownVersion { model: Arc<str>, version: String, known: String },
+    #[error("model \"{model}\" version {version} is being loaded; try again in a moment")]
+    Loading { model: Arc<str>, version: String },
     #[error("model \"{model}\" version {version} could not be activated: {reason}")]
     NotActive { model: Arc<str>, version: String, reason: Arc<str> },
 }
@@ -45,50 +82,102 @@ pub struct AlreadyThere {
     pub version: Version,
 }
 
+/// A version of a model, for lists.
+pub struct Listed {
+    pub model: Arc<str>,
+    pub version: Version,
+    pub entry: Entry,
+}
+
 impl Catalog {
-    pub fn add_ready(&self, version: Version, pipeline: Pipeline) -> Result<(), AlreadyThere> {
-        let model = pipeline.model.clone();
-        self.add(model, version, Entry::Ready(Arc::new(pipeline)))
-    }
-
-    pub fn add_failed(&self, model: Arc<str>, version: Version, reason: String) -> Result<(), AlreadyThere> {
-        self.add(model, version, Entry::Failed(reason.into()))
-    }
-
-    fn add(&self, model: Arc<str>, version: Version, entry: Entry) -> Result<(), AlreadyThere> {
-        if self.models.load().get(&model).is_some_and(|versions| versions.contains_key(&version)) {
-            return Err(AlreadyThere { model, version });
-        }
-        self.models.rcu(|models| {
-            let mut models = Models::clone(models);
-            models.entry(model.clone()).or_default().insert(version.clone(), entry.clone());
-            models
+    /// Puts a version in its place, or in that of an earlier try at it.
+    pub fn set(&self, owner: &str, model: &str, version: &Version, entry: Entry) {
+        self.change(owner, model, |model| {
+            model.versions.insert(version.clone(), entry.clone());
         });
+    }
+
+    /// As [`Catalog::set`], for a version that must not be there yet.
+    pub fn add(&self, owner: &str, model: &str, version: &Version, entry: Entry) -> Result<(), AlreadyThere> {
+        let models = self.models.load();
+        if models.get(model).and_then(|owners| owners.get(owner)).is_some_and(|m| m.versions.contains_key(version)) {
+            return Err(AlreadyThere { model: model.into(), version: version.clone() });
+        }
+        self.set(owner, model, version, entry);
         Ok(())
     }
 
-    /// A version, or the newest one that is ready.
-    pub fn find(&self, model: &str, version: Option<&str>) -> Result<Arc<Pipeline>, NotServed> {
-        let models = self.models.load();
-        let unknown = || NotServed::UnknownModel { model: model.to_owned() };
-        let (name, versions) = models.get_key_value(model).ok_or_else(unknown)?;
-        let (version, entry) = match version {
-            Some(version) => find_version(name, versions, version)?,
-            None => newest(versions).ok_or_else(unknown)?,
-        };
-        match entry {
-            Entry::Ready(pipeline) => Ok(pipeline.clone()),
-            Entry::Failed(reason) => {
-                Err(NotServed::NotActive { model: name.clone(), version: version.to_string(), reason: reason.clone() })
-            }
-        }
+    /// From now on no request begins on it; those that have begun finish.
+    pub fn remove(&self, owner: &str, model: &str, version: &Version) {
+        self.change(owner, model, |model| {
+            model.versions.remove(version);
+        });
     }
 
-    /// The versions of a model that are ready, oldest first.
-    pub fn ready_versions(&self, model: &str) -> Vec<String> {
+    pub fn route(&self, owner: &str, model: &str, routing: &Arc<Routing>, sharing: &Arc<Sharing>) {
+        self.change(owner, model, |model| {
+            model.routing.clone_from(routing);
+            model.sharing.clone_from(sharing);
+        });
+    }
+
+    fn change(&self, owner: &str, name: &str, change: impl Fn(&mut Model)) {
+        self.models.rcu(|models| {
+            let mut models = Models::clone(models);
+            let owners = models.entry(name.into()).or_default();
+            let model = owners.entry(owner.into()).or_default();
+            change(model);
+            if model.versions.is_empty() {
+                owners.remove(owner);
+            }
+            models
+        });
+    }
+
+    /// What answers a request of a tenant for a model, and for a version or a label of it where it names one.
+    pub fn find(&self, model: &str, version: Option<&str>, traits: &Traits) -> Result<Found, NotServed> {
         let models = self.models.load();
-        let versions = models.get(model).into_iter().flatten();
-        versions.filter(|(_, entry)| entry.is_ready()).map(|(version, _)| version.to_string()).collect()
+        let (name, model) = visible(&models, model, traits.tenant)?;
+        let (version, entry) = match version {
+            Some(version) => model.named(name, version)?,
+            None => model.default(traits).ok_or_else(|| NotServed::UnknownModel { model: name.to_string() })?,
+        };
+        let shadow = model.routing.shadow.as_ref().filter(|shadow| shadow.version != *version && shadow.wants());
+        let shadow = shadow.and_then(|shadow| model.versions.get(&shadow.version)).and_then(Entry::ready);
+        Ok(Found { pipeline: entry.to_ready(name, version)?, shadow: shadow.cloned() })
+    }
+
+    /// The versions of a model that are ready, oldest first, as a tenant sees them.
+    pub fn ready_versions(&self, model: &str, tenant: &str) -> Vec<String> {
+        let models = self.models.load();
+        let Ok((_, model)) = visible(&models, model, tenant) else { return Vec::new() };
+        let ready = model.versions.iter().filter(|(_, entry)| entry.ready().is_some());
+        ready.map(|(version, _)| version.to_string()).collect()
+    }
+
+    /// Every version of every model that a tenant may call.
+    pub fn list(&self, tenant: &str) -> Vec<Listed> {
+        let models = self.models.load();
+        let visible = models.keys().filter_map(|name| visible(&models, name, tenant).ok());
+        let list = |(name, model): (&Arc<str>, &Model)| {
+            let entry = |(version, entry): (&Version, &Entry)| Listed {
+                model: name.clone(),
+                version: version.clone(),
+                entry: entry.clone(),
+            };
+            model.versions.iter().map(entry).collect::<Vec<_>>()
+        };
+        visible.flat_map(list).collect()
+    }
+
+    /// A version as its owner's, whatever its state.
+    pub fn entry(&self, owner: &str, model: &str, version: &Version) -> Option<Entry> {
+        self.models.load().get(model)?.get(owner)?.versions.get(version).cloned()
+    }
+
+    /// The version that a request of the owner without one goes to, splits aside.
+    pub fn served(&self, owner: &str, model: &str) -> Option<Version> {
+        self.models.load().get(model)?.get(owner)?.unsplit().map(|(version, _)| version.clone())
     }
 
     /// There was a bundle without a readable manifest.
@@ -98,32 +187,85 @@ impl Catalog {
 
     /// Whether everything that should be served is.
     pub fn all_ready(&self) -> bool {
-        !self.unreadable.load(Ordering::Relaxed)
-            && self.models.load().values().flat_map(BTreeMap::values).all(Entry::is_ready)
+        let models = self.models.load();
+        let mut entries = models.values().flat_map(BTreeMap::values).flat_map(|model| model.versions.values());
+        !self.unreadable.load(Ordering::Relaxed) && entries.all(|entry| entry.ready().is_some())
     }
 }
 
 impl Entry {
-    fn is_ready(&self) -> bool {
-        matches!(self, Entry::Ready(_))
+    pub fn ready(&self) -> Option<&Arc<Pipeline>> {
+        if let Entry::Ready(pipeline) = self { Some(pipeline) } else { None }
+    }
+
+    fn to_ready(&self, model: &Arc<str>, version: &Version) -> Result<Arc<Pipeline>, NotServed> {
+        let (model, version) = (model.clone(), version.to_string());
+        match self {
+            Entry::Ready(pipeline) => Ok(pipeline.clone()),
+            Entry::Loading => Err(NotServed::Loading { model, version }),
+            Entry::Failed(reason) => Err(NotServed::NotActive { model, version, reason: reason.clone() }),
+        }
     }
 }
 
-type Versions = BTreeMap<Version, Entry>;
-
-fn find_version<'a>(
-    model: &Arc<str>,
-    versions: &'a Versions,
-    version: &str,
-) -> Result<(&'a Version, &'a Entry), NotServed> {
-    let parsed = Version::parse(version).ok();
-    parsed.and_then(|parsed| versions.get_key_value(&parsed)).ok_or_else(|| NotServed::UnknownVersion {
-        model: model.clone(),
-        version: version.to_owned(),
-        known: versions.keys().map(Version::to_string).collect::<Vec<_>>().join(", "),
-    })
+impl Sharing {
+    fn includes(&self, tenant: &str) -> bool {
+        match self {
+            Sharing::Nobody => false,
+            Sharing::Tenants(tenants) => tenants.contains(tenant),
+            Sharing::Everybody => true,
+        }
+    }
 }
 
-fn newest(versions: &Versions) -> Option<(&Version, &Entry)> {
-    versions.iter().rev().find(|(_, entry)| entry.is_ready()).or_else(|| versions.iter().next_back())
+/// A tenant's own model, or else one that another shares with it. Of what it may not see, it hears as of what is not there.
+fn visible<'a>(models: &'a Models, model: &str, tenant: &str) -> Result<(&'a Arc<str>, &'a Model), NotServed> {
+    let found = models.get_key_value(model).and_then(|(name, owners)| {
+        let shared = || owners.values().find(|model| model.sharing.includes(tenant));
+        Some((name, owners.get(tenant).or_else(shared)?))
+    });
+    found.ok_or_else(|| NotServed::UnknownModel { model: model.to_owned() })
+}
+
+impl Model {
+    /// An exact version; a label; or the first numbers of a version, which mean the newest with them that is ready.
+    fn named(&self, name: &Arc<str>, version: &str) -> Result<(&Version, &Entry), NotServed> {
+        let exact = Version::parse(version).ok();
+        let wanted = exact.as_ref().or_else(|| self.routing.labels.get(version));
+        let found = wanted.and_then(|wanted| self.versions.get_key_value(wanted));
+        let found = found.or_else(|| self.newest(|candidate| begins_with(candidate, version)));
+        found.ok_or_else(|| NotServed::UnknownVersion {
+            model: name.clone(),
+            version: version.to_owned(),
+            known: self.known(),
+        })
+    }
+
+    fn known(&self) -> String {
+        let versions = self.versions.keys().map(Version::to_string);
+        versions.chain(self.routing.labels.keys().cloned()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn default(&self, traits: &Traits) -> Option<(&Version, &Entry)> {
+        let chosen = self.routing.split.as_ref().and_then(|split| split.choose(traits));
+        chosen.and_then(|version| self.versions.get_key_value(version)).or_else(|| self.unsplit())
+    }
+
+    fn unsplit(&self) -> Option<(&Version, &Entry)> {
+        let stable = self.routing.labels.get(STABLE);
+        stable.and_then(|version| self.versions.get_key_value(version)).or_else(|| self.newest(|_| true))
+    }
+
+    /// The newest of some versions that is ready, or else the newest of them.
+    fn newest(&self, among: impl Fn(&Version) -> bool) -> Option<(&Version, &Entry)> {
+        let mut some = self.versions.iter().rev().filter(|(version, _)| among(version));
+        some.clone().find(|(_, entry)| entry.ready().is_some()).or_else(|| some.next())
+    }
+}
+
+/// Whether `text` is the major number of a version, or major and minor: clients of other servers know only numbers.
+fn begins_with(version: &Version, text: &str) -> bool {
+    let (major, minor) = text.split_once('.').map_or((text, None), |(major, minor)| (major, Some(minor)));
+    let same = |text: &str, number: u64| text.parse() == Ok(number);
+    same(major, version.major) && minor.is_none_or(|minor| same(minor, version.minor)) && version.pre.is_empty()
 }

@@ -17,16 +17,23 @@ const BAD_CONFIGURATION: u8 = 2;
 
 /// Serve models until told to stop
 ///
-/// Works without any argument, on loopback: HTTP on port 8000, the operator's port (metrics) on 8002. The addresses
+/// Works without any argument, on loopback: HTTP on port 8000, the operator's port on 8002, everything that is kept in
+/// the folder bulkhead-data, where the operator's token is, too. The addresses
 /// are printed to standard output as one line of JSON once requests can come. SIGTERM or Ctrl-C shuts down: running
 /// requests finish, new ones are not accepted.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  bulkhead serve --models ./models
+  bulkhead serve
   bulkhead serve --config /etc/bulkhead.toml --log-format json
-  bulkhead serve --models ./models --http 127.0.0.1:0     (any free port)")]
+  bulkhead serve --dev --models ./models --http 127.0.0.1:0     (unsigned bundles, any free port)")]
 pub struct Serve {
-    /// A folder of bundle folders to serve
+    /// Where everything is kept that an operator does: bundles, publishers, tenants, the audit log [default: bulkhead-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Serve what nobody signed, to try things out: on loopback only, and every line of the log says so
+    #[arg(long)]
+    dev: bool,
+    /// A folder of bundle folders to serve, signed or not; only with --dev
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     /// A TOML file; flags override it
@@ -52,7 +59,7 @@ impl Serve {
             Ok(config) => config,
             Err(mistakes) => return fail(BAD_CONFIGURATION, &mistakes),
         };
-        if let Err(mistakes) = start_logging(&config.log) {
+        if let Err(mistakes) = start_logging(&config.log, config.dev) {
             return fail(BAD_CONFIGURATION, &mistakes);
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("io").build();
@@ -71,6 +78,8 @@ impl Serve {
             Some(file) => Config::from_file(file)?,
             None => Config::default(),
         };
+        config.data = self.data.or(config.data);
+        config.dev = self.dev;
         config.models = self.models.or(config.models);
         config.listen.http = self.http.unwrap_or(config.listen.http);
         config.listen.admin = self.admin.unwrap_or(config.listen.admin);
@@ -80,6 +89,7 @@ impl Serve {
             Some(_) => config.log.format = LogFormat::Text,
             None => {}
         }
+        config.check_dev()?;
         Ok(config)
     }
 }
@@ -89,20 +99,44 @@ fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn start_logging(log: &Log) -> Result<(), Mistakes> {
+fn start_logging(log: &Log, dev: bool) -> Result<(), Mistakes> {
+    let format = log.format;
     let filter = EnvFilter::try_new(&log.level).map_err(|error| {
         Mistakes::one(format!("log.level must be a level or directives, not \"{}\": {error}", log.level))
     })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match log.format {
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || LogLines { dev, format });
+    match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).init(),
     }
     Ok(())
 }
 
+/// Standard error; under `--dev` each line says so. The subscriber writes a line at a time.
+struct LogLines {
+    dev: bool,
+    format: LogFormat,
+}
+
+impl Write for LogLines {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let mut out = std::io::stderr().lock();
+        match (self.dev, self.format) {
+            (false, _) => out.write_all(line)?,
+            (true, LogFormat::Text) => out.write_all(&[b"[dev: unsigned bundles are served] ", line].concat())?,
+            (true, LogFormat::Json) => out.write_all(&[b"{\"dev\":true,", line.get(1..).unwrap_or_default()].concat())?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
+
 async fn serve(config: &Config) -> Result<(), StartError> {
     let host = Host::start(config).await?;
+    host.restore();
     if let Some(folder) = &config.models {
         host.load_models(folder).await?;
     }

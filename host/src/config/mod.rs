@@ -16,8 +16,9 @@ pub use units::{clip, format_bytes, format_count, parse_bytes, parse_count, pars
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the state is kept: bundles, publishers, tenants, the audit log.
-    pub data: PathBuf,
+    /// Where the state is kept: bundles, publishers, tenants, the audit log. `bulkhead-data` where nothing is said, and
+    /// with `dev` a folder that goes when the host does.
+    pub data: Option<PathBuf>,
     /// A folder of bundle folders to serve, signed or not, when `dev` allows it.
     pub models: Option<PathBuf>,
     /// Serves what nobody signed, on loopback only. A flag, and no key: it should not be left on by a file.
@@ -43,6 +44,13 @@ pub struct Config {
 pub struct Listen {
     pub http: SocketAddr,
     pub admin: SocketAddr,
+}
+
+impl Listen {
+    /// Every address, and the key that sets it.
+    pub fn all(&self) -> [(&'static str, SocketAddr); 2] {
+        [("listen.http", self.http), ("listen.admin", self.admin)]
+    }
 }
 
 /// What a client's connection may cost.
@@ -128,7 +136,7 @@ impl Default for Config {
         };
         let call = CallLimits { fuel: 10_000_000_000, memory: 256 * MIB, time: Duration::from_secs(10), log: 64 * KIB };
         Config {
-            data: "bulkhead-data".into(),
+            data: None,
             models: None,
             dev: false,
             listen: Listen { http: loopback(8000), admin: loopback(8002) },
@@ -177,16 +185,34 @@ impl Config {
         let mut config = Config::from_toml(&text).map_err(|mistakes| mistakes.named(path))?;
         if let Some(folder) = path.parent() {
             config.models = config.models.map(|models| folder.join(models));
-            config.data = folder.join(config.data);
+            config.data = config.data.map(|data| folder.join(data));
         }
         Ok(config)
+    }
+
+    /// Serving what nobody signed is for whoever sits at this machine.
+    pub fn check_dev(&self) -> Result<(), Mistakes> {
+        if !self.dev {
+            return match &self.models {
+                None => Ok(()),
+                Some(_) => Err(Mistakes::one(
+                    "models: a folder may hold bundles that nobody signed, and is served with --dev only; without it, upload bundles with bulkhead bundle push".into(),
+                )),
+            };
+        }
+        match self.listen.all().into_iter().find(|(_, address)| !address.ip().is_loopback()) {
+            None => Ok(()),
+            Some((key, address)) => Err(Mistakes::one(format!(
+                "{key}: with --dev, which serves what nobody signed, the host listens on loopback only, and not on {address}"
+            ))),
+        }
     }
 
     pub fn from_toml(text: &str) -> Result<Config, Mistakes> {
         let mut config = Config::default();
         let mut file = Section::parse(text)?;
         file.path("data", &mut config.data);
-        file.optional_path("models", &mut config.models);
+        file.path("models", &mut config.models);
         file.section("listen", |s| {
             s.address("http", &mut config.listen.http);
             s.address("admin", &mut config.listen.admin);

@@ -81,16 +81,10 @@ impl Section {
         self.read(key, place, |value| value.as_str().map(str::to_owned).ok_or_else(|| "a text".into()));
     }
 
-    pub fn path(&mut self, key: &'static str, place: &mut PathBuf) {
-        self.read(key, place, |value| value.as_str().map(PathBuf::from).ok_or_else(|| "a path".into()));
-    }
-
-    pub fn optional_path(&mut self, key: &'static str, place: &mut Option<PathBuf>) {
-        let mut path = PathBuf::new();
-        self.path(key, &mut path);
-        if !path.as_os_str().is_empty() {
-            *place = Some(path);
-        }
+    pub fn path(&mut self, key: &'static str, place: &mut Option<PathBuf>) {
+        self.read(key, place, |value| {
+            value.as_str().map(|text| Some(PathBuf::from(text))).ok_or_else(|| "a path".into())
+        });
     }
 
     pub fn address(&mut self, key: &'static str, place: &mut SocketAddr) {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Pipeline, Runner, Source, Stage};
-use crate::config::CallLimits;
 use crate::telemetry::Metrics;
 use crate::tensor::{Misfit, Signature, TensorSpec};
 
@@ -45,7 +44,6 @@ impl Pipeline {
         model: Arc<str>,
         version: Arc<str>,
         sources: Vec<StageSource>,
-        limits: &CallLimits,
         metrics: &Metrics,
     ) -> Result<Pipeline, BuildError> {
         let mut builder = Builder::default();
@@ -60,7 +58,7 @@ impl Pipeline {
         let names: Vec<&str> = stages.iter().map(|stage| &*stage.name).collect();
         let metrics = metrics.model(&model, &version, &names);
         let signature = Signature { inputs: builder.model_inputs, outputs: builder.last_outputs };
-        Ok(Pipeline { model, version, signature, metrics, limits: limits.clone(), stages, slots: builder.slots })
+        Ok(Pipeline { model, version, signature, metrics, stages, slots: builder.slots })
     }
 }
 

@@ -9,7 +9,6 @@ use std::sync::Arc;
 pub use build::{BuildError, StageSource};
 pub use run::{RunError, StageError};
 
-use crate::config::CallLimits;
 use crate::graph::Graph;
 use crate::sandbox::Plugin;
 use crate::telemetry::ModelMetrics;
@@ -20,7 +19,6 @@ pub struct Pipeline {
     pub version: Arc<str>,
     pub signature: Signature,
     pub metrics: ModelMetrics,
-    limits: CallLimits,
     stages: Vec<Stage>,
     /// Tensors that are alive at some time in a run.
     slots: usize,

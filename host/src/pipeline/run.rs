@@ -1,12 +1,14 @@
 //! Runs a pipeline: stages in order, one budget for all of them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{Pipeline, Runner, Stage};
 use crate::graph::GraphError;
 use crate::sandbox::{CallError, Parameters};
 use crate::schedule::Permit;
+use crate::telemetry::ModelMetrics;
 use crate::tenant::{Budget, Exceeded};
 use crate::tensor::{self, Misfit, NamedTensors, Tensor};
 
@@ -42,19 +44,36 @@ impl StageError {
     }
 }
 
+/// A call's budget. What was used of it is charged to the tenant however the call ends, also when its client went away.
+struct Spending<'a> {
+    budget: Budget,
+    permit: &'a Permit,
+    metrics: &'a ModelMetrics,
+}
+
+impl Drop for Spending<'_> {
+    fn drop(&mut self) {
+        let used = self.budget.usage();
+        self.permit.tenant.burn(used.fuel);
+        self.permit.usage.fuel.fetch_add(used.fuel, Ordering::Relaxed);
+        self.metrics.call_used(used);
+    }
+}
+
 impl Pipeline {
-    /// `inputs` are in the order of the signature, and so are the outputs. Holding a permit is the permission to compute.
+    /// `inputs` are in the order of the signature, and so are the outputs. Holding a permit is the permission to compute,
+    /// within the limits of its tenant.
     pub async fn run(
         &self,
-        _permit: &Permit,
+        permit: &Permit,
         request: &Arc<str>,
         inputs: NamedTensors,
         parameters: &Parameters,
     ) -> Result<NamedTensors, RunError> {
-        let mut budget = Budget::new(&self.limits);
+        let budget = Budget::of(&permit.tenant, &permit.tenant.limits());
+        let mut spending = Spending { budget, permit, metrics: &self.metrics };
         let mut current = self.stages[0].name.clone();
-        let result = self.run_stages(request, inputs, parameters, &mut budget, &mut current).await;
-        self.metrics.call_used(budget.usage());
+        let result = self.run_stages(request, inputs, parameters, &mut spending.budget, &mut current).await;
         result.map_err(|error| RunError { stage: current, error })
     }
 

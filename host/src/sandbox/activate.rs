@@ -101,12 +101,13 @@ impl Sandbox {
     ) -> Result<(Signature, Option<Vec<u8>>), ActivationError> {
         let limits = &self.limits.init;
         let mut budget = Budget::new(limits);
-        let mut store = instance::lend(&self.engine, shared, &"init".into(), &mut budget);
+        let mut lent = instance::lend(&self.engine, shared, &"init".into(), &mut budget);
+        let store = &mut lent.store;
         let failed = |error| ActivationError::from(CallError::from_wasmtime(error, &self.bounds(limits)));
         let started = async {
-            let instance = pre.instance_pre().instantiate_async(&mut store).await.map_err(failed)?;
-            let stage = Stage::new(&mut store, &instance).map_err(failed)?;
-            let signature = contract::init(&stage, &mut store, config).await.map_err(failed)??;
+            let instance = pre.instance_pre().instantiate_async(&mut *store).await.map_err(failed)?;
+            let stage = Stage::new(&mut *store, &instance).map_err(failed)?;
+            let signature = contract::init(&stage, &mut *store, config).await.map_err(failed)??;
             Ok((signature, instance))
         };
         let (signature, instance) = within_time(limits, started).await?;
@@ -116,11 +117,10 @@ impl Sandbox {
         // A plugin that printed in init holds its standard output: a stream of this instance, which no snapshot can carry.
         let holds_stream = !store.data().wasi_handles.is_empty();
         let Some((wizer, context)) = wizer.filter(|_| !holds_stream) else { return Ok((signature, None)) };
-        instance::lift_limits(&mut store);
-        let mut accessors = Accessors { store: &mut store, instance };
+        instance::lift_limits(store);
+        let mut accessors = Accessors { store, instance };
         let snapshot = wizer.snapshot_component(&context, &mut accessors).await;
         let snapshot = snapshot.map_err(|error| ActivationError::Snapshot(format!("{error:#}")))?;
-        instance::take_back(store, &mut budget);
         Ok((signature, Some(snapshot)))
     }
 
@@ -166,13 +166,13 @@ impl Plugin {
         budget: &mut Budget,
     ) -> Result<NamedTensors, CallError> {
         let bounds = Bounds { fuel: budget.fuel_limit(), stack: self.stack };
-        let mut store = instance::lend(&self.engine, &self.shared, request, budget);
-        let deadline = store.data().budget.deadline().into();
-        let timeout = store.data().budget.exceeded(Limit::Time);
+        let deadline = budget.deadline().into();
+        let timeout = budget.exceeded(Limit::Time);
+        let mut lent = instance::lend(&self.engine, &self.shared, request, budget);
         // Guests are stopped at epochs; the timeout stops what waits in the host.
-        let result = tokio::time::timeout_at(deadline, self.run(&mut store, inputs, parameters)).await;
+        let result = tokio::time::timeout_at(deadline, self.run(&mut lent.store, inputs, parameters)).await;
         let result = result.unwrap_or_else(|_| Err(timeout.into()));
-        instance::take_back(store, budget);
+        drop(lent);
         let outputs = match result.map_err(|error| CallError::from_wasmtime(error, &bounds))? {
             Ok(outputs) => outputs,
             Err(Failure::InvalidInput(text)) => return Err(CallError::InvalidInput(clip(text))),

@@ -29,7 +29,7 @@ const STACK_KEEP_RESIDENT: usize = 64 << 10;
 const HOST_STACK: u64 = 512 << 10;
 
 /// Slots beside those of calls, for plugins that are being activated.
-const ACTIVATION_SLOTS: u32 = 4;
+pub const ACTIVATION_SLOTS: u32 = 4;
 
 /// Compiles plugins and runs them. One for the whole host.
 pub struct Sandbox {

@@ -51,9 +51,20 @@ impl State {
     }
 }
 
-/// A store for one instance, which holds the budget until [`take_back`].
-pub(super) fn lend(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>, budget: &mut Budget) -> Store<State> {
-    let budget = std::mem::replace(budget, Budget::empty());
+/// A store for one instance. It holds the budget of its call, and gives it back, less what was used, however it ends:
+/// a client that goes away pays for what was done until then.
+pub(super) struct Lent<'a> {
+    pub store: Store<State>,
+    lender: &'a mut Budget,
+}
+
+pub(super) fn lend<'a>(
+    engine: &Engine,
+    shared: &Arc<Shared>,
+    request: &Arc<str>,
+    lender: &'a mut Budget,
+) -> Lent<'a> {
+    let budget = std::mem::replace(lender, Budget::empty());
     let (fuel, memory) = (budget.fuel_left(), budget.memory_limit());
     let (mut handles, mut wasi_handles) = (ResourceTable::new(), ResourceTable::new());
     handles.set_max_capacity(MAX_HANDLES);
@@ -69,7 +80,7 @@ pub(super) fn lend(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>, bu
         context.data().budget.check_time()?;
         Ok(UpdateDeadline::Yield(1))
     });
-    store
+    Lent { store, lender }
 }
 
 /// Sets what the instance may burn.
@@ -85,14 +96,15 @@ pub(super) fn lift_limits(store: &mut Store<State>) {
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
 }
 
-/// Ends the instance and gives its budget back, less what it used.
-pub(super) fn take_back(mut store: Store<State>, budget: &mut Budget) {
-    let fuel = store.get_fuel().unwrap_or(0);
-    let state = store.data_mut();
-    *budget = std::mem::replace(&mut state.budget, Budget::empty());
-    budget.set_fuel_left(fuel);
-    if let Some(log) = &state.log {
-        budget.set_log_left(log.finish());
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let fuel = self.store.get_fuel().unwrap_or(0);
+        let state = self.store.data_mut();
+        *self.lender = std::mem::replace(&mut state.budget, Budget::empty());
+        self.lender.set_fuel_left(fuel);
+        if let Some(log) = &state.log {
+            self.lender.set_log_left(log.finish());
+        }
     }
 }
 

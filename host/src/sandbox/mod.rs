@@ -18,7 +18,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use activate::{Initialisation, Plugin};
-pub use engine::Sandbox;
+pub use engine::{ACTIVATION_SLOTS, Sandbox};
 pub use error::{ActivationError, CallError, EngineError};
 
 use crate::graph::Graph;

@@ -1,36 +1,49 @@
-//! Who computes when: a bounded number of calls at once, a bounded queue before them, and threads that do nothing else,
-//! so that a long computation never holds up a connection.
+//! Who computes when: a bounded number of calls at once, a bounded queue before them that is fair between tenants, and
+//! threads that do nothing else, so that a long computation never holds up a connection. The cores are shared fairly,
+//! too: a guest that yields at the end of its time slice lets the tenant go on that has used the least.
+
+mod fair;
+mod slices;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinError};
 
 use crate::config::Compute as ComputeConfig;
 use crate::telemetry::Metrics;
+use crate::tenant::{ModelUsage, OutOfFuel, Tenant};
+use fair::{FairQueue, Place, Share, Turn};
+use slices::Sliced;
 
 /// The compute threads and the queue before them.
 pub struct Compute {
     runtime: Option<Runtime>,
-    places: Arc<Semaphore>,
+    places: Arc<FairQueue>,
+    cores: Arc<FairQueue>,
     concurrency: usize,
-    waiting: AtomicUsize,
     queue: usize,
     queue_time: Duration,
     metrics: Arc<Metrics>,
 }
 
-/// A place among the calls that run. Whoever holds one may compute; dropping it lets the next one in.
+/// A tenant's place among the calls that run. Whoever holds one may compute; dropping it lets the next one in, and counts
+/// what was used.
 pub struct Permit {
-    _place: OwnedSemaphorePermit,
+    pub tenant: Arc<Tenant>,
+    /// What the call uses is counted here.
+    pub usage: Arc<ModelUsage>,
+    /// How long it waited for its place.
+    pub waited: Duration,
+    place: Place,
+    admitted: Instant,
     metrics: Arc<Metrics>,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        self.place.use_up(nanoseconds(self.admitted.elapsed()));
         self.metrics.in_flight.dec();
     }
 }
@@ -42,6 +55,14 @@ pub enum NoPlace {
     QueueFull { concurrency: usize, queue: usize },
     #[error("no place among {concurrency} running calls came free within {} (compute.queue-time)", humantime::format_duration(*.waited))]
     TooLong { concurrency: usize, waited: Duration },
+    #[error(
+        "{queue} calls of the tenant are waiting (queue), and {concurrency} may run at once (concurrency); send fewer at once"
+    )]
+    TenantQueueFull { concurrency: usize, queue: usize },
+    #[error("no place among the tenant's {concurrency} running calls (concurrency) came free within {} (compute.queue-time)", humantime::format_duration(*.waited))]
+    TenantTooLong { concurrency: usize, waited: Duration },
+    #[error(transparent)]
+    OutOfFuel(#[from] OutOfFuel),
 }
 
 /// Work on the compute threads panicked. It is logged where it happened; nothing else was touched.
@@ -54,43 +75,73 @@ impl Compute {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads)
             .thread_name("compute")
-            .enable_time()
+            .enable_all()
             .build()?;
         Ok(Compute {
             runtime: Some(runtime),
-            places: Arc::new(Semaphore::new(config.concurrency)),
+            places: FairQueue::new(config.concurrency),
+            cores: FairQueue::new(config.threads),
             concurrency: config.concurrency,
-            waiting: AtomicUsize::new(0),
             queue: config.queue,
             queue_time: config.queue_time,
             metrics,
         })
     }
 
-    /// Waits for a place, first come first served; refuses where the queue is full or the wait too long.
-    pub async fn admit(&self) -> Result<Permit, NoPlace> {
-        let place = match self.places.clone().try_acquire_owned() {
-            Ok(place) => place,
-            Err(_) => self.wait().await?,
+    /// Waits for a place; refuses where the tenant has burnt its fuel, the queue is full or the wait too long.
+    pub async fn admit(&self, tenant: &Arc<Tenant>, usage: Arc<ModelUsage>) -> Result<Permit, NoPlace> {
+        let began = Instant::now();
+        tenant.check_fuel()?;
+        let limits = tenant.limits();
+        let share = Share { places: limits.concurrency, queue: limits.queue };
+        let place = match self.places.turn(&tenant.name, share, self.queue) {
+            Turn::Now(place) => place,
+            Turn::Later(wait) => self.wait(wait, share).await?,
+            Turn::TenantQueueFull => {
+                return Err(NoPlace::TenantQueueFull { concurrency: share.places, queue: share.queue });
+            }
+            Turn::QueueFull => return Err(NoPlace::QueueFull { concurrency: self.concurrency, queue: self.queue }),
         };
         self.metrics.in_flight.inc();
-        Ok(Permit { _place: place, metrics: self.metrics.clone() })
+        let (tenant, metrics, admitted) = (tenant.clone(), self.metrics.clone(), Instant::now());
+        Ok(Permit { tenant, usage, waited: admitted - began, place, admitted, metrics })
     }
 
-    async fn wait(&self) -> Result<OwnedSemaphorePermit, NoPlace> {
-        let concurrency = self.concurrency;
-        let _waiting = Waiting::begin(self).ok_or(NoPlace::QueueFull { concurrency, queue: self.queue })?;
-        match tokio::time::timeout(self.queue_time, self.places.clone().acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
-            // The semaphore is never closed: it was the time.
-            Ok(Err(_)) | Err(_) => Err(NoPlace::TooLong { concurrency, waited: self.queue_time }),
-        }
+    async fn wait(&self, wait: fair::Wait, share: Share) -> Result<Place, NoPlace> {
+        let _waiting = Waiting::begin(&self.metrics);
+        let (concurrency, waited) = (self.concurrency, self.queue_time);
+        tokio::time::timeout(waited, wait).await.map_err(|_| match share.places < concurrency {
+            true => NoPlace::TenantTooLong { concurrency: share.places, waited },
+            false => NoPlace::TooLong { concurrency, waited },
+        })
     }
 
-    /// Runs `work` on a compute thread. When the caller goes away, the work is dropped at its next yield.
-    pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, Panicked> {
+    /// Runs the work of a call on a compute thread. When the caller goes away, the work is dropped at its next yield.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        permit: &Permit,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Panicked> {
+        self.spawn(&permit.tenant.name, permit.usage.clone(), work).await
+    }
+
+    /// Runs work that is no call, such as an activation, in a tenant's turns.
+    pub async fn run_aside<T: Send + 'static>(
+        &self,
+        tenant: &Arc<str>,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Panicked> {
+        self.spawn(tenant, Arc::default(), work).await
+    }
+
+    async fn spawn<T: Send + 'static>(
+        &self,
+        tenant: &Arc<str>,
+        usage: Arc<ModelUsage>,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Panicked> {
         let Some(runtime) = &self.runtime else { return Err(Panicked) };
-        let task = runtime.spawn(work);
+        let task = runtime.spawn(Sliced::new(self.cores.clone(), tenant.clone(), usage, work));
         let _abort = AbortOnDrop(task.abort_handle());
         task.await.map_err(|_: JoinError| Panicked)
     }
@@ -105,6 +156,10 @@ impl Drop for Compute {
     }
 }
 
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 struct AbortOnDrop(AbortHandle);
 
 impl Drop for AbortOnDrop {
@@ -113,21 +168,18 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// A place in the queue, given back however the wait ends.
-struct Waiting<'a>(&'a Compute);
+/// Counts a call that waits, however the wait ends.
+struct Waiting<'a>(&'a Metrics);
 
 impl<'a> Waiting<'a> {
-    fn begin(compute: &'a Compute) -> Option<Waiting<'a>> {
-        let before = compute.waiting.fetch_add(1, Ordering::Relaxed);
-        compute.metrics.waiting.inc();
-        let waiting = Waiting(compute);
-        (before < compute.queue).then_some(waiting)
+    fn begin(metrics: &'a Metrics) -> Waiting<'a> {
+        metrics.waiting.inc();
+        Waiting(metrics)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.0.metrics.waiting.dec();
+        self.0.waiting.dec();
     }
 }

@@ -21,6 +21,7 @@ pub struct Metrics {
     stage_seconds: HistogramVec,
     fuel: HistogramVec,
     peak_memory: HistogramVec,
+    shadows: IntCounterVec,
     pub in_flight: Gauge,
     pub waiting: Gauge,
     pub connections: Gauge,
@@ -34,6 +35,16 @@ pub struct ModelMetrics {
     stages: Vec<Histogram>,
     fuel: Histogram,
     peak_memory: Histogram,
+}
+
+/// How a shadow's answer compared with what the client was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShadowOutcome {
+    Same,
+    Different,
+    Failed,
+    /// Too many waited already.
+    Skipped,
 }
 
 impl Metrics {
@@ -62,6 +73,13 @@ impl Metrics {
                 &["model", "version"],
                 exponential_buckets(65_536.0, 2.0, 14)?,
             )?,
+            shadows: IntCounterVec::new(
+                Opts::new(
+                    "bulkhead_shadow_requests_total",
+                    "Copied requests by the version that got them and how its answer compared: same, different, failed, or skipped because too many waited",
+                ),
+                &["model", "version", "outcome"],
+            )?,
             in_flight: Gauge::new("bulkhead_calls_in_flight", "Calls that run now")?,
             waiting: Gauge::new("bulkhead_calls_waiting", "Calls that wait for a place")?,
             connections: Gauge::new("bulkhead_connections", "Open client connections")?,
@@ -84,6 +102,7 @@ impl Metrics {
         self.registry.register(Box::new(self.stage_seconds.clone()))?;
         self.registry.register(Box::new(self.fuel.clone()))?;
         self.registry.register(Box::new(self.peak_memory.clone()))?;
+        self.registry.register(Box::new(self.shadows.clone()))?;
         self.registry.register(Box::new(self.in_flight.clone()))?;
         self.registry.register(Box::new(self.waiting.clone()))?;
         self.registry.register(Box::new(self.admin_connections.clone()))?;
@@ -105,6 +124,16 @@ impl Metrics {
     /// be able to make label values.
     pub fn refused(&self, model: &str, code: &str) {
         self.requests.with_label_values(&[model, code]).inc();
+    }
+
+    pub fn shadowed(&self, model: &str, version: &str, outcome: ShadowOutcome) {
+        let outcome = match outcome {
+            ShadowOutcome::Same => "same",
+            ShadowOutcome::Different => "different",
+            ShadowOutcome::Failed => "failed",
+            ShadowOutcome::Skipped => "skipped",
+        };
+        self.shadows.with_label_values(&[model, version, outcome]).inc();
     }
 
     /// Everything, as Prometheus reads it.

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::config::{CallLimits, format_bytes, format_count};
+use super::Tenant;
+use crate::config::{CallLimits, TenantLimits, format_bytes, format_count};
 
 /// What a call can run out of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum Limit {
     Time,
     Stack,
     Log,
+    /// The memory of all calls of the tenant together.
+    TenantMemory,
 }
 
 impl Limit {
@@ -27,6 +30,7 @@ impl Limit {
             Limit::Time => "time",
             Limit::Stack => "stack",
             Limit::Log => "log",
+            Limit::TenantMemory => "tenant-memory",
         }
     }
 
@@ -38,6 +42,7 @@ impl Limit {
             Limit::Time => "call.time",
             Limit::Stack => "compute.stack",
             Limit::Log => "call.log",
+            Limit::TenantMemory => "tenant.memory",
         }
     }
 
@@ -49,6 +54,7 @@ impl Limit {
             Limit::Time => "init.time",
             Limit::Stack => "compute.stack",
             Limit::Log => "init.log",
+            Limit::TenantMemory => "tenant.memory",
         }
     }
 }
@@ -66,7 +72,7 @@ impl Exceeded {
         match self.limit {
             Limit::Fuel => format_count(self.bound),
             Limit::Time => humantime::format_duration(Duration::from_millis(self.bound)).to_string(),
-            Limit::Memory | Limit::Stack | Limit::Log => format_bytes(self.bound),
+            Limit::Memory | Limit::Stack | Limit::Log | Limit::TenantMemory => format_bytes(self.bound),
         }
     }
 }
@@ -83,15 +89,35 @@ pub struct Budget {
     limits: CallLimits,
     fuel: u64,
     memory: Arc<Meter>,
+    tenant_memory: u64,
     log: u64,
     deadline: Instant,
 }
 
-/// Counts the bytes of a call. Shared with its tensors, each of which gives back its own when the last of its clones goes.
+/// Counts the bytes of a call, or of all calls of a tenant. Shared with the call's tensors, each of which gives back its
+/// own when the last of its clones goes.
 #[derive(Debug, Default)]
-struct Meter {
+pub(super) struct Meter {
     used: AtomicU64,
     peak: AtomicU64,
+    /// Counts the same bytes, with those of other calls.
+    whole: Option<Arc<Meter>>,
+}
+
+impl Meter {
+    /// Counts bytes if they and what is held already stay within the bound.
+    fn add(&self, bytes: u64, bound: u64) -> bool {
+        let within = |used: u64| used.checked_add(bytes).filter(|used| *used <= bound);
+        let before = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within);
+        if let Ok(before) = before {
+            self.peak.fetch_max(before + bytes, Ordering::Relaxed);
+        }
+        before.is_ok()
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 /// Memory that a call was charged for; dropping it gives it back.
@@ -103,7 +129,10 @@ pub struct Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.meter.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.meter.give_back(self.bytes);
+        if let Some(whole) = &self.meter.whole {
+            whole.give_back(self.bytes);
+        }
     }
 }
 
@@ -132,22 +161,27 @@ impl<B: AsRef<[u8]>> AsRef<[u8]> for Held<B> {
 }
 
 impl Budget {
-    /// Time starts now.
+    /// Of nobody in particular, as for activation. Time starts now.
     pub fn new(limits: &CallLimits) -> Budget {
         Budget {
             fuel: limits.fuel,
             memory: Arc::default(),
+            tenant_memory: u64::MAX,
             log: limits.log,
             deadline: Instant::now() + limits.time,
             limits: limits.clone(),
         }
     }
 
+    /// For a call of a tenant, whose calls share a bound on their memory. Time starts now.
+    pub fn of(tenant: &Tenant, limits: &TenantLimits) -> Budget {
+        let memory = Meter { whole: Some(tenant.memory.clone()), ..Meter::default() };
+        Budget { memory: Arc::new(memory), tenant_memory: limits.memory, ..Budget::new(&limits.call) }
+    }
+
     /// A budget with nothing left, to stand in while the real one is lent to an instance.
     pub fn empty() -> Budget {
-        let deadline = Instant::now();
-        let limits = CallLimits { fuel: 0, memory: 0, time: Duration::ZERO, log: 0 };
-        Budget { limits, fuel: 0, memory: Arc::default(), log: 0, deadline }
+        Budget::new(&CallLimits { fuel: 0, memory: 0, time: Duration::ZERO, log: 0 })
     }
 
     pub fn fuel_left(&self) -> u64 {
@@ -169,13 +203,15 @@ impl Budget {
 
     /// Counts bytes for as long as the charge lives.
     pub fn charge_memory(&self, bytes: u64) -> Result<Charge, Exceeded> {
-        // A call runs on one thread at a time: nobody charges between the look and the store.
-        let used = self.memory.used.load(Ordering::Relaxed).saturating_add(bytes);
-        if used > self.limits.memory {
+        if !self.memory.add(bytes, self.limits.memory) {
             return Err(self.exceeded(Limit::Memory));
         }
-        self.memory.used.fetch_add(bytes, Ordering::Relaxed);
-        self.memory.peak.fetch_max(used, Ordering::Relaxed);
+        if let Some(whole) = &self.memory.whole
+            && !whole.add(bytes, self.tenant_memory)
+        {
+            self.memory.give_back(bytes);
+            return Err(self.exceeded(Limit::TenantMemory));
+        }
         Ok(Charge { bytes, meter: self.memory.clone() })
     }
 
@@ -207,6 +243,7 @@ impl Budget {
             Limit::Memory => self.limits.memory,
             Limit::Time => self.limits.time.as_millis() as u64,
             Limit::Log => self.limits.log,
+            Limit::TenantMemory => self.tenant_memory,
             // The stack's size belongs to the engine, which reports it.
             Limit::Stack => 0,
         };
@@ -257,6 +294,20 @@ mod tests {
         drop(slice);
         let _all = budget.charge_memory(1000).unwrap();
         assert_eq!(budget.usage().peak_memory, 1000);
+    }
+
+    #[test]
+    fn calls_of_a_tenant_share_a_bound_on_memory() {
+        let limits = TenantLimits { memory: 1500, ..crate::config::Config::default().tenant };
+        let tenant = Tenant::new("a", limits.clone());
+        let limits = TenantLimits { call: CallLimits { memory: 1000, ..limits.call.clone() }, ..limits };
+        let (first, second) = (Budget::of(&tenant, &limits), Budget::of(&tenant, &limits));
+        let held = first.charge_memory(900).unwrap();
+        assert_eq!(second.charge_memory(700).unwrap_err(), Exceeded { limit: Limit::TenantMemory, bound: 1500 });
+        let _small = second.charge_memory(600).unwrap();
+        drop(held);
+        let _more = second.charge_memory(400).unwrap();
+        assert_eq!(second.charge_memory(1).unwrap_err().limit, Limit::Memory);
     }
 
     #[test]

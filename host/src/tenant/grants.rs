@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Capability {
     /// Files of the plugin's own bundle.
     Assets,
@@ -50,6 +51,13 @@ pub struct Grants(BTreeSet<Capability>);
 impl Grants {
     pub fn has(&self, capability: Capability) -> bool {
         self.0.contains(&capability)
+    }
+}
+
+impl fmt::Display for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.0.iter().map(|capability| capability.name()).collect();
+        f.write_str(if names.is_empty() { "none".into() } else { names.join(", ") }.as_str())
     }
 }
 

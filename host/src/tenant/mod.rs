@@ -1,7 +1,16 @@
-//! Who calls, and what a call may use: grants say what a plugin may import, a budget is what is left of a call's limits.
+//! Who calls, and what a call may use: keys and roles let a caller in, limits bound a tenant, grants say what a plugin may
+//! import, a budget is what is left of a call's limits.
 
 mod budget;
 mod grants;
+mod identity;
+mod keys;
+mod rate;
+mod usage;
 
 pub use budget::{Budget, Charge, Exceeded, Limit, Usage};
 pub use grants::{Capability, Grants};
+pub use identity::{Caller, DEFAULT_TENANT, Directory, KnownKey, Member, Members, NotAllowedIn, Tenant};
+pub use keys::{ApiKey, KeyHash, Role};
+pub use rate::{FuelLeft, OutOfFuel};
+pub use usage::{ModelUsage, UsageCounts};

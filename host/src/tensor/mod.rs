@@ -2,6 +2,7 @@
 //! made; whoever holds one can rely on it. Clones share the bytes.
 
 mod builder;
+mod compare;
 mod datatype;
 mod spec;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use builder::TensorBuilder;
+pub use compare::{Difference, Tolerance};
 pub use datatype::Datatype;
 pub use spec::{Misfit, Signature, TensorSpec, arrange, names};
 

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bulkhead_bundle::{Bounds, Digest, Files, KeyHint, claimed_key};
 use clap::Args;
 use serde::Serialize;
@@ -67,8 +67,7 @@ struct FileEntry {
 
 impl Inspect {
     pub fn run(self) -> Result<()> {
-        let files = super::open(&self.bundle)?;
-        let manifest = super::manifest(&files).with_context(|| self.bundle.display().to_string())?;
+        let (manifest, files) = super::read(&self.bundle)?.into_parts();
         let contents = Contents::of(&files, manifest);
         let text = if self.json { serde_json::to_string_pretty(&contents)? } else { contents.to_string() };
         crate::cli::print(text.trim_end())

@@ -12,13 +12,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
-use bulkhead_bundle::{Bounds, Files, MANIFEST};
+use anyhow::{Context, Result};
+use bulkhead_bundle::{Bounds, Files};
 use clap::{Args, Subcommand};
 
-use crate::bundle::Manifest;
-
-const MAX_MANIFEST_BYTES: usize = 1 << 20;
+use crate::bundle::Bundle as Contents;
 
 /// Pack, sign, verify and inspect bundles
 #[derive(Args)]
@@ -57,23 +55,9 @@ fn open(place: &Path) -> Result<Files> {
     files.with_context(|| place.display().to_string())
 }
 
-/// What a publisher's folder says of itself, with every file there that it names.
-fn complete(place: &Path) -> Result<(Files, Manifest)> {
-    let files = open(place)?;
-    let manifest = manifest(&files).with_context(|| place.display().to_string())?;
-    let missing = manifest.files().into_iter().find(|path| files.get(path).is_none());
-    if let Some(path) = missing {
-        bail!("{}: {MANIFEST} names the file \"{path}\", which is not there", place.display());
-    }
-    Ok((files, manifest))
-}
-
-fn manifest(files: &Files) -> Result<Manifest> {
-    let content = files.get(MANIFEST).with_context(|| format!("it has no {MANIFEST}, so it is no bundle"))?;
-    let (bytes, bound) = (content.len(), MAX_MANIFEST_BYTES);
-    ensure!(bytes <= bound, "{MANIFEST} has {bytes} bytes, and the bound is {bound}");
-    let text = std::str::from_utf8(content).with_context(|| format!("{MANIFEST} is not UTF-8"))?;
-    Ok(Manifest::parse(text)?)
+/// What a bundle says of itself, with every file there that it names.
+fn read(place: &Path) -> Result<Contents> {
+    Contents::read(open(place)?).with_context(|| place.display().to_string())
 }
 
 /// A file that is there whole or not at all.

@@ -36,7 +36,7 @@ impl Pack {
         let output = &self.output.path;
         ensure!(self.folder.is_dir(), "{} is no folder", self.folder.display());
         ensure!(!lies_in(output, &self.folder), "{}: write the archive outside of the bundle", output.display());
-        let (files, manifest) = super::complete(&self.folder)?;
+        let (manifest, files) = super::read(&self.folder)?.into_parts();
         let bar = progress_bar(&files);
         super::write_whole(output, |file| {
             files.pack_watched(BufWriter::new(file), self.output.compression, &|bytes| bar.inc(bytes))

@@ -29,7 +29,7 @@ impl Sign {
     pub fn run(self) -> Result<()> {
         ensure!(self.folder.is_dir(), "{} is no folder; sign first, then pack", self.folder.display());
         let key = key::read_private(&self.key)?;
-        let (files, manifest) = super::complete(&self.folder)?;
+        let (manifest, files) = super::read(&self.folder)?.into_parts();
         let (name, version) = (&manifest.bundle.name, &manifest.bundle.version);
         let signature = sign(&files, name, &key)?;
         let signed = files.with_signature(signature.clone());

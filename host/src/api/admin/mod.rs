@@ -1,0 +1,82 @@
+//! The operator's port: what is served, who may call, whom to trust. The command line is a client of it, and of nothing
+//! else. A tenant's own key with the role `deploy` may use it, too, for what is the tenant's.
+
+mod audit;
+mod bundles;
+mod metrics;
+mod models;
+mod operator;
+mod publishers;
+mod tenants;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware;
+use axum::routing::{delete, get, post, put};
+
+use super::App;
+use super::refusal::Problem;
+use super::request_id::with_request_id;
+
+/// The largest body that is no archive: a key, limits, names.
+const MAX_BODY: usize = 1 << 20;
+
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics::metrics))
+        .route("/v2/health/live", get(|| async { StatusCode::OK }))
+        .merge(publishers())
+        .merge(bundles())
+        .merge(tenants())
+        .merge(models())
+        .route("/v1/audit", get(audit::list))
+        .route("/v1/audit/verify", get(audit::verify))
+        .fallback(|| async { Problem::NoSuchAddress })
+        .method_not_allowed_fallback(|| async { Problem::NoSuchAddress })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(with_request_id))
+        .with_state(app)
+}
+
+fn publishers() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/publishers", get(publishers::list))
+        .route("/v1/publishers/{name}", put(publishers::trust).delete(publishers::remove))
+        .route("/v1/publishers/{name}/keys/{hint}/revoke", post(publishers::revoke_key))
+}
+
+fn bundles() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/bundles", get(bundles::list).post(bundles::upload).layer(DefaultBodyLimit::disable()))
+        .route("/v1/bundles/{digest}", delete(bundles::remove))
+        .route("/v1/bundles/{digest}/revoke", post(bundles::revoke))
+}
+
+fn tenants() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/tenants", get(tenants::list).post(tenants::create))
+        .route("/v1/tenants/{tenant}", get(tenants::show).delete(tenants::remove))
+        .route("/v1/tenants/{tenant}/limits", axum::routing::patch(tenants::limits))
+        .route("/v1/tenants/{tenant}/disable", post(tenants::disable))
+        .route("/v1/tenants/{tenant}/enable", post(tenants::enable))
+        .route("/v1/tenants/{tenant}/keys", get(tenants::keys).post(tenants::create_key))
+        .route("/v1/tenants/{tenant}/keys/{id}", delete(tenants::revoke_key))
+        .route("/v1/usage", get(tenants::usage))
+}
+
+fn models() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{model}", get(models::show))
+        .route("/v1/models/{model}/labels/{label}", put(models::label).delete(models::unlabel))
+        .route("/v1/models/{model}/split", put(models::split).delete(models::unsplit))
+        .route("/v1/models/{model}/shadow", put(models::shadow).delete(models::unshadow))
+        .route("/v1/models/{model}/policy", put(models::policy))
+        .route("/v1/models/{model}/sharing", put(models::share))
+        .route("/v1/models/{model}/rollback", post(models::rollback))
+        .route("/v1/models/{model}/versions/{version}/retire", post(models::retire))
+        .route("/v1/models/{model}/versions/{version}/activate", post(models::activate))
+}

@@ -1,0 +1,57 @@
+//! What a request is called in replies and in the log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Request, Response};
+use axum::middleware::Next;
+
+use super::refusal::{Failed, Problem, Refusal};
+
+/// Given back on every reply, and taken from the client where it sent one.
+const REQUEST_ID: &str = "x-request-id";
+
+#[derive(Clone)]
+pub(super) struct RequestId(pub Arc<str>);
+
+impl<S: Sync> FromRequestParts<S> for RequestId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<RequestId, Problem> {
+        Ok(parts.extensions.get().cloned().unwrap_or_else(fresh))
+    }
+}
+
+/// Names the request, and tells problems that handlers gave under its name.
+pub(super) async fn with_request_id(mut request: Request<Body>, next: Next) -> Response<Body> {
+    let id = given(&request).unwrap_or_else(fresh);
+    request.extensions_mut().insert(id.clone());
+    let mut response = next.run(request).await;
+    if let Some(Failed(problem)) = response.extensions_mut().remove::<Failed>() {
+        let refusal = Refusal { request: id.0.clone(), model: None, problem };
+        refusal.log();
+        response = refusal.into_response();
+    }
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// The client's own, if it is short and plain.
+fn given(request: &Request<Body>) -> Option<RequestId> {
+    let plain = |id: &&str| {
+        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    let given = request.headers().get(REQUEST_ID)?.to_str().ok().filter(plain)?;
+    Some(RequestId(given.into()))
+}
+
+/// Unique in this process.
+fn fresh() -> RequestId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    RequestId(format!("{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)).into())
+}

@@ -1,0 +1,72 @@
+//! What a bundle says it is, beside the bytes of its files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bulkhead_bundle::{Files, MANIFEST};
+use bytes::Bytes;
+
+use super::{Manifest, ManifestError};
+
+/// Well above any manifest, and far below what parsing one would cost.
+const MAX_MANIFEST_BYTES: usize = 1 << 20;
+
+/// A manifest, and files among which are all that it names.
+pub struct Bundle {
+    pub manifest: Manifest,
+    files: Files,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ContentsError {
+    #[error("it has no {MANIFEST}")]
+    NoManifest,
+    #[error("{MANIFEST} has {bytes} bytes, and {MAX_MANIFEST_BYTES} are the most")]
+    LongManifest { bytes: usize },
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("{MANIFEST}: the file {0} is named and not there")]
+    MissingFile(String),
+}
+
+impl Bundle {
+    /// Reads the manifest. Whoever calls has verified the files, or was told that they need not be.
+    pub fn read(files: Files) -> Result<Bundle, ContentsError> {
+        let text = files.get(MANIFEST).ok_or(ContentsError::NoManifest)?;
+        if text.len() > MAX_MANIFEST_BYTES {
+            return Err(ContentsError::LongManifest { bytes: text.len() });
+        }
+        let text = std::str::from_utf8(text).map_err(|_| ManifestError::Syntax("it is not UTF-8".into()))?;
+        let manifest = Manifest::parse(text)?;
+        match manifest.files().into_iter().find(|file| files.get(file).is_none()) {
+            Some(missing) => Err(ContentsError::MissingFile(missing.into())),
+            None => Ok(Bundle { manifest, files }),
+        }
+    }
+
+    pub fn into_parts(self) -> (Manifest, Files) {
+        (self.manifest, self.files)
+    }
+
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// A file that the manifest names.
+    pub fn file(&self, name: &str) -> Result<Bytes, ContentsError> {
+        self.files.get(name).cloned().ok_or_else(|| ContentsError::MissingFile(name.into()))
+    }
+}
+
+/// The bundle folders directly in a folder, by name.
+pub fn find_bundles(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut bundles = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.join(MANIFEST).is_file() {
+            bundles.push(path);
+        }
+    }
+    bundles.sort();
+    Ok(bundles)
+}

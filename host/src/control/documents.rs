@@ -1,0 +1,235 @@
+//! What the host keeps, as it is written down. Field names are a format: they change only with a migration.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime};
+
+use bulkhead_bundle::{Digest, KeyHint};
+use semver::Version;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use crate::catalog::{Routing, Sharing};
+use crate::tenant::{Capability, KeyHash, Role};
+
+/// A moment, written as in RFC 3339, to the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub SystemTime);
+
+impl Timestamp {
+    pub fn now() -> Timestamp {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs()))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_rfc3339_seconds(self.0).fmt(f)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Timestamp, String> {
+        let whole_day = format!("{text}T00:00:00Z");
+        let parsed = humantime::parse_rfc3339_weak(text).or_else(|_| humantime::parse_rfc3339_weak(&whole_day));
+        parsed.map(Timestamp).map_err(|_| format!("\"{text}\" is no time such as 2027-01-31 or 2027-01-31T12:00:00Z"))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Who may sign, under which names, and what their plugins may be granted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Publisher {
+    pub keys: Vec<TrustedKey>,
+    /// Names of bundles: `acme/*`, or one in full.
+    pub names: BTreeSet<String>,
+    pub imports: BTreeSet<Capability>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrustedKey {
+    pub hint: KeyHint,
+    pub pem: String,
+    pub added: Timestamp,
+    /// Bundles that are uploaded outside of the window are refused; what was uploaded inside it stays good.
+    pub not_before: Option<Timestamp>,
+    pub not_after: Option<Timestamp>,
+    pub revoked: Option<Timestamp>,
+}
+
+/// A version of a bundle in a tenant's namespace. Its digest never changes, not even when it was deleted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredBundle {
+    pub tenant: String,
+    pub name: String,
+    pub version: Version,
+    pub digest: Digest,
+    /// What clients call it; a bundle without a pipeline is no model, and lends its plugins to others.
+    pub model: Option<String>,
+    /// `None` was accepted unsigned, under `serve --dev`.
+    pub key: Option<KeyHint>,
+    pub files: BTreeMap<String, StoredFile>,
+    pub bytes: u64,
+    pub uploaded: Timestamp,
+    pub by: String,
+    pub state: BundleState,
+    /// Plugins of other bundles that its pipeline has, as they were chosen when it was uploaded.
+    #[serde(default)]
+    pub uses: BTreeMap<String, Used>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredFile {
+    pub digest: Digest,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BundleState {
+    Active,
+    /// Kept, and not served.
+    Retired,
+    /// Its files are gone; what its version was is remembered.
+    Deleted,
+}
+
+/// A version of another bundle of the tenant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Used {
+    pub name: String,
+    pub version: Version,
+}
+
+/// Contents that may never be served again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Revocation {
+    pub at: Timestamp,
+    pub by: String,
+    pub reason: String,
+}
+
+/// How a tenant's model is served.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelSettings {
+    #[serde(default)]
+    pub routing: Routing,
+    #[serde(default)]
+    pub sharing: Sharing,
+    #[serde(default)]
+    pub policy: Policy,
+    /// The versions that requests without one went to, the latest last. For rollback.
+    #[serde(default)]
+    pub served: Vec<Version>,
+}
+
+/// Which of a model's versions are active.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    #[default]
+    All,
+    /// The newest so many.
+    Latest(usize),
+    Specific(BTreeSet<Version>),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TenantRecord {
+    pub created: Timestamp,
+    #[serde(default)]
+    pub disabled: bool,
+    /// What is its own of the limits, in the words and units of the configuration.
+    #[serde(default)]
+    pub limits: serde_json::Map<String, Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    pub tenant: String,
+    pub role: Role,
+    pub hash: KeyHash,
+    #[serde(default)]
+    pub note: String,
+    pub created: Timestamp,
+    pub expires: Option<Timestamp>,
+    pub revoked: Option<Timestamp>,
+}
+
+impl Publisher {
+    /// Whether it may publish under a name.
+    pub fn owns(&self, name: &str) -> bool {
+        self.names.iter().any(|pattern| match pattern.strip_suffix("/*") {
+            Some(publisher) => name.split_once('/').is_some_and(|(of, _)| of == publisher),
+            None => pattern == name,
+        })
+    }
+}
+
+impl TrustedKey {
+    pub fn valid_at(&self, moment: Timestamp) -> bool {
+        self.not_before.is_none_or(|from| from <= moment) && self.not_after.is_none_or(|until| moment <= until)
+    }
+}
+
+impl Policy {
+    /// Which of these versions are active.
+    pub fn choose<'a>(&self, versions: impl Iterator<Item = &'a Version>) -> BTreeSet<&'a Version> {
+        let all: BTreeSet<&Version> = versions.collect();
+        match self {
+            Policy::All => all,
+            Policy::Latest(number) => all.into_iter().rev().take(*number).collect(),
+            Policy::Specific(chosen) => all.into_iter().filter(|version| chosen.contains(version)).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_publisher_owns_what_is_under_its_names() {
+        let publisher = |names: &[&str]| Publisher {
+            names: names.iter().map(|name| name.to_string()).collect(),
+            ..Publisher::default()
+        };
+        assert!(publisher(&["acme/*"]).owns("acme/digits"));
+        assert!(!publisher(&["acme/*"]).owns("acmes/digits"));
+        assert!(!publisher(&["acme/*"]).owns("acme"));
+        assert!(publisher(&["other/x"]).owns("other/x"));
+        assert!(!publisher(&["other/x"]).owns("other/xy"));
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        let time: Timestamp = "2027-01-31".parse().unwrap();
+        assert_eq!(time.to_string(), "2027-01-31T00:00:00Z");
+        assert_eq!("2027-01-31T00:00:00Z".parse(), Ok(time));
+        assert!("tomorrow".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn policies_choose() {
+        let versions = [Version::new(1, 0, 0), Version::new(2, 0, 0), Version::new(10, 0, 0)];
+        let chosen = |policy: Policy| policy.choose(versions.iter()).len();
+        assert_eq!(chosen(Policy::All), 3);
+        assert_eq!(Policy::Latest(1).choose(versions.iter()).first(), Some(&&versions[2]));
+        assert_eq!(chosen(Policy::Specific([versions[0].clone(), Version::new(3, 0, 0)].into())), 1);
+    }
+}

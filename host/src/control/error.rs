@@ -1,0 +1,97 @@
+//! Why an administrative act was not done. Nothing of it stays.
+
+use bulkhead_bundle::{Digest, FilesError, KeyError, KeyHint, Refused};
+use bulkhead_store::{AuditBroken, StoreError};
+use semver::Version;
+
+use crate::bundle::{ActivateError, ContentsError, ManifestError, TrialError};
+use crate::config::{Mistakes, format_bytes};
+use crate::schedule::NoPlace;
+use crate::tenant::Capability;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    #[error("there is no {what} \"{name}\"")]
+    NoSuch { what: &'static str, name: String },
+    #[error("there is a {what} \"{name}\" already")]
+    Exists { what: &'static str, name: String },
+    #[error("{0}")]
+    Invalid(String),
+    #[error("limits: {0}")]
+    Limits(#[from] Mistakes),
+    #[error("key: {0}")]
+    Key(#[from] KeyError),
+
+    #[error("unpack: {0}")]
+    Files(#[from] FilesError),
+    #[error("verify: {}", untrusted(.0))]
+    Refused(#[from] Refused),
+    #[error("read: {0}")]
+    Contents(#[from] ContentsError),
+    #[error("read: {0}")]
+    Manifest(#[from] ManifestError),
+    #[error("verify: publisher \"{publisher}\" may publish {names}, and the bundle is called \"{bundle}\"")]
+    NotItsName { publisher: String, bundle: String, names: String },
+    #[error("verify: key {hint} of publisher \"{publisher}\" is valid {window}; sign with a key that is valid now")]
+    NotValidNow { publisher: String, hint: KeyHint, window: String },
+    #[error(
+        "verify: the bundle asks for the import \"{import}\", and publisher \"{publisher}\" is granted: {granted}. Grant it with bulkhead publisher trust {publisher} --imports …"
+    )]
+    NotGranted { publisher: String, import: Capability, granted: String },
+    #[error("verify: {digest} was revoked ({reason}) and cannot return; publish a new version with other contents")]
+    Revoked { digest: Digest, reason: String },
+    #[error(
+        "store: {name} {version} is there already with other contents ({present}); what a version is never changes: give it a new number"
+    )]
+    VersionTaken { name: String, version: Version, present: Digest },
+    #[error("store: model \"{model}\" is made by bundle {present} already; give one of the two another [pipeline] model")]
+    ModelTaken { model: String, present: String },
+    #[error(
+        "store: the tenant has {used} active versions of models, and its limit (models) is {bound}; retire some, or ask the operator for more"
+    )]
+    TooManyModels { used: usize, bound: usize },
+    #[error(
+        "store: the tenant stores {}, this bundle has {}, and its limit (stored-bytes) is {}; delete bundles, or ask the operator for more",
+        format_bytes(*.used), format_bytes(*.wanted), format_bytes(*.bound)
+    )]
+    TooManyBytes { used: u64, wanted: u64, bound: u64 },
+    #[error("activate: {0}")]
+    Activate(#[from] ActivateError),
+    #[error("trial: {0}")]
+    Trial(#[from] TrialError),
+    #[error("trial: {0}")]
+    NoPlace(#[from] NoPlace),
+    #[error(
+        "activate: stage \"{stage}\": the tenant has no active version of bundle {bundle} that fits {versions}; upload one first"
+    )]
+    NoSuchStage { stage: String, bundle: String, versions: String },
+    #[error("version {version} of model \"{model}\" is not active; active are: {active}")]
+    NotActive { model: String, version: Version, active: String },
+    #[error("model \"{model}\" has served no other active version than {present} that it could go back to")]
+    NothingToReturnTo { model: String, present: String },
+    #[error("bundle {name} {version} is used by {by}; retire that first")]
+    InUse { name: String, version: Version, by: String },
+
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Audit(#[from] AuditBroken),
+    #[error("the host failed at this; its log has the cause")]
+    Panicked,
+}
+
+/// What is wrong with a signature, and what whoever reads it can do.
+fn untrusted(refused: &Refused) -> String {
+    match refused {
+        Refused::UnknownKey(hint) => format!(
+            "{refused}. An operator trusts its publisher with: bulkhead publisher trust NAME --key KEY.pub (hint {hint})"
+        ),
+        _ => refused.to_string(),
+    }
+}
+
+impl ControlError {
+    pub fn no_such(what: &'static str, name: impl Into<String>) -> ControlError {
+        ControlError::NoSuch { what, name: name.into() }
+    }
+}

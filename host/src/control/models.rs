@@ -1,0 +1,338 @@
+//! What of a tenant's models is served, and to whom: labels, splits, shadows, policies, rollback.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bulkhead_bundle::Digest;
+use semver::Version;
+use serde::Serialize;
+
+use super::documents::{BundleState, ModelSettings, Policy, StoredBundle};
+use super::state::{Draft, State, bundle_key, model_key};
+use super::{Control, ControlError, Who};
+use crate::catalog::{Entry, Routing, STABLE, Shadow, Sharing, Split};
+
+/// A tenant's model.
+#[derive(Debug, Serialize)]
+pub struct ModelView {
+    pub tenant: String,
+    pub model: String,
+    /// Where requests without a version go, splits aside.
+    pub serves: Option<Version>,
+    pub versions: Vec<VersionView>,
+    #[serde(flatten)]
+    pub settings: ModelSettings,
+}
+
+#[derive(Debug, Serialize)]
+pub struct VersionView {
+    pub version: Version,
+    pub bundle: String,
+    pub digest: Digest,
+    /// `ready`, `loading`, `failed`, `retired`, `inactive` (by the policy), `revoked` or `deleted`.
+    pub state: &'static str,
+    pub reason: Option<String>,
+}
+
+/// The most versions that are remembered for rollback.
+const REMEMBERED: usize = 20;
+
+impl ModelSettings {
+    pub(super) fn remember(&mut self, version: Version) {
+        if self.served.last() != Some(&version) {
+            self.served.push(version);
+        }
+        let too_many = self.served.len().saturating_sub(REMEMBERED);
+        self.served.drain(..too_many);
+    }
+}
+
+impl Control {
+    pub fn set_label(
+        self: &Arc<Self>,
+        who: &Who,
+        tenant: &str,
+        model: &str,
+        label: &str,
+        version: Option<Version>,
+    ) -> Result<ModelView, ControlError> {
+        check_label(label)?;
+        self.change_model(who, "model label", tenant, model, |settings, served| {
+            if label == STABLE {
+                settings.served.extend(served);
+            }
+            match version {
+                Some(version) => drop(settings.routing.labels.insert(label.into(), version)),
+                None => {
+                    let gone = settings.routing.labels.remove(label);
+                    gone.ok_or_else(|| ControlError::no_such("label", label))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub fn set_split(
+        self: &Arc<Self>,
+        who: &Who,
+        tenant: &str,
+        model: &str,
+        split: Option<Split>,
+    ) -> Result<ModelView, ControlError> {
+        if let Some(split) = &split {
+            check_split(split)?;
+        }
+        self.change_model(who, "model split", tenant, model, |settings, _| {
+            settings.routing.split = split;
+            Ok(())
+        })
+    }
+
+    pub fn set_shadow(
+        self: &Arc<Self>,
+        who: &Who,
+        tenant: &str,
+        model: &str,
+        shadow: Option<Shadow>,
+    ) -> Result<ModelView, ControlError> {
+        if shadow.as_ref().is_some_and(|shadow| !(1..=100).contains(&shadow.percent)) {
+            return Err(ControlError::Invalid("percent must be from 1 to 100".into()));
+        }
+        self.change_model(who, "model shadow", tenant, model, |settings, _| {
+            settings.routing.shadow = shadow;
+            Ok(())
+        })
+    }
+
+    pub fn set_policy(
+        self: &Arc<Self>,
+        who: &Who,
+        tenant: &str,
+        model: &str,
+        policy: Policy,
+    ) -> Result<ModelView, ControlError> {
+        if policy == Policy::Latest(0) || policy == Policy::Specific(BTreeSet::new()) {
+            return Err(ControlError::Invalid("the policy keeps no version at all; use retire for that".into()));
+        }
+        self.change_model(who, "model policy", tenant, model, |settings, _| {
+            settings.policy = policy;
+            Ok(())
+        })
+    }
+
+    pub fn share(
+        self: &Arc<Self>,
+        who: &Who,
+        tenant: &str,
+        model: &str,
+        sharing: Sharing,
+    ) -> Result<ModelView, ControlError> {
+        self.change_model(who, "model share", tenant, model, |settings, _| {
+            settings.sharing = sharing;
+            Ok(())
+        })
+    }
+
+    /// Goes back to the version that served before, with one swap. Nothing in flight is taken down.
+    pub fn rollback(self: &Arc<Self>, who: &Who, tenant: &str, model: &str) -> Result<ModelView, ControlError> {
+        let active = self.active(tenant, model);
+        self.change_model(who, "model rollback", tenant, model, |settings, served| {
+            let nothing = || ControlError::NothingToReturnTo {
+                model: model.into(),
+                present: served.as_ref().map_or("none".into(), Version::to_string),
+            };
+            let fits = |version: &Version| Some(version) != served.as_ref() && active.contains(version);
+            let at = settings.served.iter().rposition(fits).ok_or_else(nothing)?;
+            let version = settings.served.swap_remove(at);
+            settings.served.truncate(at);
+            settings.routing.split = None;
+            settings.routing.labels.insert(STABLE.into(), version);
+            Ok(())
+        })
+    }
+
+    /// Takes a version out of service, or back into it. Its files stay.
+    pub fn retire(
+        self: &Arc<Self>,
+        who: &Who,
+        tenant: &str,
+        model: &str,
+        version: &Version,
+        retired: bool,
+    ) -> Result<ModelView, ControlError> {
+        let what = if retired { "model retire" } else { "model activate" };
+        self.act(who, what, &format!("{model} {version} of tenant {tenant}"), |state, draft| {
+            let bundle = versions(state, tenant, model).find(|bundle| bundle.version == *version);
+            let bundle = bundle.filter(|bundle| bundle.state != BundleState::Deleted);
+            let bundle = bundle.ok_or_else(|| ControlError::no_such("version", version.to_string()))?;
+            let now = if retired { BundleState::Retired } else { BundleState::Active };
+            draft.note(&bundle.state, &now);
+            let key = bundle_key(tenant, &bundle.name, version);
+            draft.put(&key, StoredBundle { state: now, ..bundle.clone() });
+            if retired {
+                forget_routes(state, draft, tenant, model, version);
+            }
+            // What failed once is tried again.
+            let (catalog, tenant, model, version) =
+                (self.catalog.clone(), tenant.to_owned(), model.to_owned(), version.clone());
+            draft.then(move |_| {
+                if matches!(catalog.entry(&tenant, &model, &version), Some(Entry::Failed(_))) {
+                    catalog.remove(&tenant, &model, &version);
+                }
+            });
+            Ok(())
+        })?;
+        self.model(tenant, model)
+    }
+
+    pub fn models(&self, tenant: Option<&str>) -> Vec<ModelView> {
+        self.look(|state| {
+            let some = state.bundles.values().filter(|bundle| tenant.is_none_or(|tenant| bundle.tenant == tenant));
+            let names: BTreeSet<(&str, &str)> =
+                some.filter_map(|bundle| Some((&*bundle.tenant, bundle.model.as_deref()?))).collect();
+            names.into_iter().map(|(tenant, model)| self.view_model(state, tenant, model)).collect()
+        })
+    }
+
+    pub fn model(&self, tenant: &str, model: &str) -> Result<ModelView, ControlError> {
+        self.look(|state| {
+            find_model(state, tenant, model)?;
+            Ok(self.view_model(state, tenant, model))
+        })
+    }
+
+    fn change_model(
+        self: &Arc<Self>,
+        who: &Who,
+        what: &str,
+        tenant: &str,
+        model: &str,
+        change: impl FnOnce(&mut ModelSettings, Option<Version>) -> Result<(), ControlError>,
+    ) -> Result<ModelView, ControlError> {
+        let active = self.active(tenant, model);
+        let served = self.catalog.served(tenant, model);
+        self.act(who, what, &format!("{model} of tenant {tenant}"), |state, draft| {
+            find_model(state, tenant, model)?;
+            let key = model_key(tenant, model);
+            let before = state.models.get(&key).cloned().unwrap_or_default();
+            let mut settings = before.clone();
+            change(&mut settings, served)?;
+            settings.check(model, &active)?;
+            draft.note(&before, &settings);
+            draft.put(&key, settings);
+            Ok(())
+        })?;
+        self.model(tenant, model)
+    }
+
+    fn active(&self, tenant: &str, model: &str) -> BTreeSet<Version> {
+        self.look(|state| {
+            let ready = |bundle: &&StoredBundle| {
+                matches!(self.catalog.entry(tenant, model, &bundle.version), Some(Entry::Ready(_)))
+            };
+            versions(state, tenant, model).filter(ready).map(|bundle| bundle.version.clone()).collect()
+        })
+    }
+
+    fn view_model(&self, state: &State, tenant: &str, model: &str) -> ModelView {
+        let view = |bundle: &StoredBundle| {
+            let (state, reason) = self.state_of(state, bundle, model);
+            let (version, digest) = (bundle.version.clone(), bundle.digest);
+            VersionView { version, bundle: bundle.name.clone(), digest, state, reason }
+        };
+        ModelView {
+            tenant: tenant.into(),
+            model: model.into(),
+            serves: self.catalog.served(tenant, model),
+            versions: versions(state, tenant, model).map(view).collect(),
+            settings: state.models.get(&model_key(tenant, model)).cloned().unwrap_or_default(),
+        }
+    }
+
+    fn state_of(&self, state: &State, bundle: &StoredBundle, model: &str) -> (&'static str, Option<String>) {
+        match bundle.state {
+            BundleState::Deleted => return ("deleted", None),
+            BundleState::Retired => return ("retired", None),
+            BundleState::Active => {}
+        }
+        match self.catalog.entry(&bundle.tenant, model, &bundle.version) {
+            Some(Entry::Ready(_)) => ("ready", None),
+            Some(Entry::Loading) => ("loading", None),
+            Some(Entry::Failed(reason)) => ("failed", Some(reason.to_string())),
+            None => match self.why_not(state, bundle) {
+                Some(reason) => ("revoked", Some(reason)),
+                None => ("inactive", None),
+            },
+        }
+    }
+}
+
+impl ModelSettings {
+    /// Requests are only sent where something answers.
+    fn check(&self, model: &str, active: &BTreeSet<Version>) -> Result<(), ControlError> {
+        let Routing { labels, split, shadow } = &self.routing;
+        let split = split.iter().flat_map(|split| split.weights.keys());
+        let mut named = labels.values().chain(split).chain(shadow.iter().map(|shadow| &shadow.version));
+        match named.find(|version| !active.contains(version)) {
+            None => Ok(()),
+            Some(version) => Err(ControlError::NotActive {
+                model: model.into(),
+                version: version.clone(),
+                active: active.iter().map(Version::to_string).collect::<Vec<_>>().join(", "),
+            }),
+        }
+    }
+}
+
+/// Labels and splits do not go to a version that is gone.
+fn forget_routes(state: &State, draft: &mut Draft, tenant: &str, model: &str, version: &Version) {
+    let key = model_key(tenant, model);
+    let Some(mut settings) = state.models.get(&key).cloned() else { return };
+    let Routing { labels, split, shadow } = &mut settings.routing;
+    labels.retain(|_, labelled| labelled != version);
+    if split.as_ref().is_some_and(|split| split.weights.contains_key(version)) {
+        *split = None;
+    }
+    if shadow.as_ref().is_some_and(|shadow| shadow.version == *version) {
+        *shadow = None;
+    }
+    draft.put(&key, settings);
+}
+
+fn versions<'a>(state: &'a State, tenant: &str, model: &str) -> impl Iterator<Item = &'a StoredBundle> {
+    let of_model = move |bundle: &&StoredBundle| bundle.tenant == tenant && bundle.model.as_deref() == Some(model);
+    let mut found: BTreeMap<&Version, &StoredBundle> = BTreeMap::new();
+    for bundle in state.bundles.values().filter(of_model) {
+        // One that was deleted does not hide its successor under another bundle's name.
+        let place = found.entry(&bundle.version).or_insert(bundle);
+        if place.state == BundleState::Deleted {
+            *place = bundle;
+        }
+    }
+    found.into_values()
+}
+
+fn find_model(state: &State, tenant: &str, model: &str) -> Result<(), ControlError> {
+    match versions(state, tenant, model).next() {
+        Some(_) => Ok(()),
+        None => Err(ControlError::no_such("model", model)),
+    }
+}
+
+/// A label never looks like a version, and stands in addresses.
+fn check_label(label: &str) -> Result<(), ControlError> {
+    super::publishers::check_name("label", label)?;
+    if label.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(ControlError::Invalid(format!("the label \"{label}\" begins with a digit, as only versions do")));
+    }
+    Ok(())
+}
+
+fn check_split(split: &Split) -> Result<(), ControlError> {
+    let total: u64 = split.weights.values().map(|weight| u64::from(*weight)).sum();
+    if split.weights.len() < 2 || total == 0 || total > 1_000_000 {
+        let text = "a split needs two versions or more, with weights that sum up to something from 1 to 1,000,000";
+        return Err(ControlError::Invalid(text.into()));
+    }
+    Ok(())
+}

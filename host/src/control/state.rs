@@ -1,0 +1,191 @@
+//! All documents, in memory. A change is first written to the store, and only then seen here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bulkhead_bundle::Digest;
+use bulkhead_store::{Damaged, Loaded, Write};
+use semver::Version;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::documents::{
+    BundleState, KeyRecord, ModelSettings, Publisher, Revocation, StoredBundle, TenantRecord, TrustedKey,
+};
+
+/// A kind of documents.
+pub trait Kept: Serialize + DeserializeOwned + Clone {
+    const KIND: &'static str;
+    fn shelf(state: &mut State) -> &mut BTreeMap<String, Self>;
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub publishers: BTreeMap<String, Publisher>,
+    pub bundles: BTreeMap<String, StoredBundle>,
+    pub revoked: BTreeMap<String, Revocation>,
+    pub models: BTreeMap<String, ModelSettings>,
+    pub tenants: BTreeMap<String, TenantRecord>,
+    pub keys: BTreeMap<String, KeyRecord>,
+}
+
+macro_rules! kept {
+    ($($document:ty, $kind:literal, $shelf:ident;)*) => { $(
+        impl Kept for $document {
+            const KIND: &'static str = $kind;
+            fn shelf(state: &mut State) -> &mut BTreeMap<String, Self> {
+                &mut state.$shelf
+            }
+        }
+    )* };
+}
+
+kept! {
+    Publisher, "publisher", publishers;
+    StoredBundle, "bundle", bundles;
+    Revocation, "revoked", revoked;
+    ModelSettings, "model", models;
+    TenantRecord, "tenant", tenants;
+    KeyRecord, "key", keys;
+}
+
+/// Changes of one act: what is written, and how the state looks after it.
+#[derive(Default)]
+pub struct Draft {
+    writes: Vec<Write>,
+    steps: Vec<Box<dyn FnOnce(&mut State) + Send>>,
+    pub before: Value,
+    pub after: Value,
+}
+
+impl Draft {
+    pub fn put<T: Kept + Send + 'static>(&mut self, key: &str, document: T) {
+        let value = Some(to_value(&document));
+        self.writes.push(Write { kind: T::KIND, key: key.to_owned(), value });
+        let key = key.to_owned();
+        self.steps.push(Box::new(move |state| drop(T::shelf(state).insert(key, document))));
+    }
+
+    pub fn remove<T: Kept>(&mut self, key: &str) {
+        self.writes.push(Write { kind: T::KIND, key: key.to_owned(), value: None });
+        let key = key.to_owned();
+        self.steps.push(Box::new(move |state| drop(T::shelf(state).remove(&key))));
+    }
+
+    /// Done once the change is durable.
+    pub fn then(&mut self, step: impl FnOnce(&mut State) + Send + 'static) {
+        self.steps.push(Box::new(step));
+    }
+
+    /// What the audit log says was changed.
+    pub fn note(&mut self, before: &impl Serialize, after: &impl Serialize) {
+        (self.before, self.after) = (to_value(before), to_value(after));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    pub fn take_writes(&mut self) -> Vec<Write> {
+        std::mem::take(&mut self.writes)
+    }
+
+    pub fn apply(self, state: &mut State) {
+        self.steps.into_iter().for_each(|step| step(state));
+    }
+}
+
+/// Documents are plain data, which always has a form in JSON.
+fn to_value(document: &impl Serialize) -> Value {
+    serde_json::to_value(document).unwrap_or_default()
+}
+
+/// The key of a version of a bundle.
+pub fn bundle_key(tenant: &str, name: &str, version: &Version) -> String {
+    format!("{tenant} {name} {version}")
+}
+
+/// The key of a model's settings.
+pub fn model_key(tenant: &str, model: &str) -> String {
+    format!("{tenant} {model}")
+}
+
+impl State {
+    /// Reads what was stored. What cannot be read is named, and the rest is there.
+    pub fn load(loaded: Loaded) -> (State, Vec<Damaged>) {
+        let (mut state, mut damaged) = (State::default(), loaded.damaged);
+        for document in loaded.documents {
+            let (kind, key) = (document.kind, document.key);
+            let read = match &*kind {
+                Publisher::KIND => read::<Publisher>(&mut state, &key, document.value),
+                StoredBundle::KIND => read::<StoredBundle>(&mut state, &key, document.value),
+                Revocation::KIND => read::<Revocation>(&mut state, &key, document.value),
+                ModelSettings::KIND => read::<ModelSettings>(&mut state, &key, document.value),
+                TenantRecord::KIND => read::<TenantRecord>(&mut state, &key, document.value),
+                KeyRecord::KIND => read::<KeyRecord>(&mut state, &key, document.value),
+                _ => Err("this host knows no such kind".into()),
+            };
+            if let Err(why) = read {
+                damaged.push(Damaged { kind, key, why });
+            }
+        }
+        (state, damaged)
+    }
+
+    /// The key by which a bundle was accepted, and its publisher, as long as both are trusted.
+    pub fn signer(&self, bundle: &StoredBundle) -> Option<(&String, &Publisher, &TrustedKey)> {
+        let hint = bundle.key.as_ref()?;
+        self.publishers.iter().find_map(|(name, publisher)| {
+            let key = publisher.keys.iter().find(|key| key.hint == *hint && key.revoked.is_none())?;
+            publisher.owns(&bundle.name).then_some((name, publisher, key))
+        })
+    }
+
+    /// Whether a bundle may be served: nothing that it rests on was taken back. Unsigned ones only where that is allowed.
+    pub fn trusted(&self, bundle: &StoredBundle, unsigned: bool) -> bool {
+        let signed = if bundle.key.is_none() { unsigned } else { self.signer(bundle).is_some() };
+        let uses = bundle.uses.values().all(|used| {
+            let used = self.bundles.get(&bundle_key(&bundle.tenant, &used.name, &used.version));
+            used.is_some_and(|used| used.state != BundleState::Deleted && self.trusted(used, unsigned))
+        });
+        signed && uses && !self.revoked.contains_key(&bundle.digest.to_string())
+    }
+
+    /// The keys of all bundles that should be served now, as models.
+    pub fn wanted(&self, unsigned: bool) -> BTreeSet<String> {
+        let mut by_model: BTreeMap<(&str, &str), Vec<&StoredBundle>> = BTreeMap::new();
+        for bundle in self.bundles.values() {
+            let Some(model) = &bundle.model else { continue };
+            if bundle.state == BundleState::Active && self.trusted(bundle, unsigned) {
+                by_model.entry((&bundle.tenant, model)).or_default().push(bundle);
+            }
+        }
+        let mut wanted = BTreeSet::new();
+        for ((tenant, model), bundles) in by_model {
+            let policy = self.models.get(&model_key(tenant, model)).map(|model| &model.policy);
+            let versions = bundles.iter().map(|bundle| &bundle.version);
+            let chosen = policy.cloned().unwrap_or_default().choose(versions);
+            let chosen = bundles.iter().filter(|bundle| chosen.contains(&bundle.version));
+            wanted.extend(chosen.map(|bundle| bundle_key(tenant, &bundle.name, &bundle.version)));
+        }
+        wanted
+    }
+
+    /// The digests of all files that some bundle still needs.
+    pub fn needed_files(&self) -> BTreeSet<Digest> {
+        let kept = self.bundles.values().filter(|bundle| bundle.state != BundleState::Deleted);
+        kept.flat_map(|bundle| bundle.files.values().map(|file| file.digest)).collect()
+    }
+
+    /// Bytes of all bundles that a tenant stores.
+    pub fn stored_bytes(&self, tenant: &str) -> u64 {
+        let kept = self.bundles.values().filter(|bundle| bundle.tenant == tenant);
+        kept.filter(|bundle| bundle.state != BundleState::Deleted).map(|bundle| bundle.bytes).sum()
+    }
+}
+
+fn read<T: Kept>(state: &mut State, key: &str, value: Value) -> Result<(), String> {
+    let document = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    T::shelf(state).insert(key.to_owned(), document);
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! Tenants, their limits and their keys.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::documents::{BundleState, KeyRecord, ModelSettings, StoredBundle, TenantRecord, Timestamp};
+use super::publishers::check_name;
+use super::state::State;
+use super::{Control, ControlError, Who};
+use crate::config::TenantLimits;
+use crate::tenant::{ApiKey, DEFAULT_TENANT, Role};
+
+/// A tenant with what it may use.
+#[derive(Debug, Serialize)]
+pub struct TenantView {
+    pub name: String,
+    pub created: Timestamp,
+    pub disabled: bool,
+    /// What it was given of its own; the rest is as the host's configuration says.
+    pub own_limits: Map<String, Value>,
+    pub limits: TenantLimits,
+    pub stored_bytes: u64,
+}
+
+/// What a new key is for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewKey {
+    pub role: Role,
+    /// For people to tell keys apart.
+    #[serde(default)]
+    pub note: String,
+    pub expires: Option<Timestamp>,
+}
+
+impl Control {
+    /// Callers without a key, and models of the operator's own, are this tenant's.
+    pub(super) fn ensure_default_tenant(self: &Arc<Self>) -> Result<(), ControlError> {
+        if self.look(|state| state.tenants.contains_key(DEFAULT_TENANT)) {
+            return Ok(());
+        }
+        self.create_tenant(&"host".into(), DEFAULT_TENANT, Map::new()).map(drop)
+    }
+
+    pub fn create_tenant(
+        self: &Arc<Self>,
+        who: &Who,
+        name: &str,
+        limits: Map<String, Value>,
+    ) -> Result<TenantView, ControlError> {
+        check_name("tenant", name)?;
+        self.act(who, "tenant create", name, |state, draft| {
+            if state.tenants.contains_key(name) {
+                return Err(ControlError::Exists { what: "tenant", name: name.into() });
+            }
+            let record = TenantRecord { created: Timestamp::now(), disabled: false, limits };
+            let view = self.view(state, name, &record)?;
+            draft.note(&(), &record);
+            draft.put(name, record);
+            Ok(view)
+        })
+    }
+
+    /// Sets some limits; `null` takes one back to what the host's configuration says.
+    pub fn set_limits(
+        self: &Arc<Self>,
+        who: &Who,
+        name: &str,
+        limits: Map<String, Value>,
+    ) -> Result<TenantView, ControlError> {
+        self.change_tenant(who, "tenant limits", name, |record| {
+            for (key, value) in limits {
+                match value {
+                    Value::Null => drop(record.limits.remove(&key)),
+                    value => drop(record.limits.insert(key, value)),
+                }
+            }
+        })
+    }
+
+    pub fn set_disabled(self: &Arc<Self>, who: &Who, name: &str, disabled: bool) -> Result<TenantView, ControlError> {
+        let what = if disabled { "tenant disable" } else { "tenant enable" };
+        self.change_tenant(who, what, name, |record| record.disabled = disabled)
+    }
+
+    fn change_tenant(
+        self: &Arc<Self>,
+        who: &Who,
+        what: &str,
+        name: &str,
+        change: impl FnOnce(&mut TenantRecord),
+    ) -> Result<TenantView, ControlError> {
+        self.act(who, what, name, |state, draft| {
+            let before = find_tenant(state, name)?;
+            let mut record = before.clone();
+            change(&mut record);
+            let view = self.view(state, name, &record)?;
+            draft.note(before, &record);
+            draft.put(name, record);
+            Ok(view)
+        })
+    }
+
+    /// Removes a tenant with its keys, models and bundles. Its usage stays, to be billed.
+    pub fn delete_tenant(self: &Arc<Self>, who: &Who, name: &str) -> Result<(), ControlError> {
+        if name == DEFAULT_TENANT {
+            return Err(ControlError::Invalid(
+                "the tenant \"default\" is who calls without a key; disable it instead".into(),
+            ));
+        }
+        self.act(who, "tenant delete", name, |state, draft| {
+            draft.note(find_tenant(state, name)?, &());
+            draft.remove::<TenantRecord>(name);
+            let (catalog, owner) = (self.catalog.clone(), name.to_owned());
+            for (key, bundle) in state.bundles.iter().filter(|(_, bundle)| bundle.tenant == name) {
+                draft.remove::<StoredBundle>(key);
+                let (catalog, owner, gone) = (catalog.clone(), owner.clone(), bundle.clone());
+                draft.then(move |_| {
+                    if let Some(model) = &gone.model {
+                        catalog.remove(&owner, model, &gone.version);
+                    }
+                });
+            }
+            let prefix = format!("{name} ");
+            let models = state.models.keys().filter(|key| key.starts_with(&prefix));
+            models.for_each(|key| draft.remove::<ModelSettings>(key));
+            let keys = state.keys.iter().filter(|(_, key)| key.tenant == name);
+            keys.for_each(|(id, _)| draft.remove::<KeyRecord>(id));
+            Ok(())
+        })?;
+        let kept = self.kept();
+        self.remove_unneeded_files(&kept)
+    }
+
+    pub fn tenants(&self) -> Result<Vec<TenantView>, ControlError> {
+        self.look(|state| state.tenants.iter().map(|(name, record)| self.view(state, name, record)).collect())
+    }
+
+    pub fn tenant(&self, name: &str) -> Result<TenantView, ControlError> {
+        self.look(|state| self.view(state, name, find_tenant(state, name)?))
+    }
+
+    /// The key itself is here, and nowhere else, ever again.
+    pub fn create_key(
+        self: &Arc<Self>,
+        who: &Who,
+        tenant: &str,
+        new: NewKey,
+    ) -> Result<(ApiKey, KeyRecord), ControlError> {
+        let key = ApiKey::new().map_err(|error| ControlError::Invalid(format!("no randomness: {error}")))?;
+        self.act(who, "tenant key create", &format!("{} of tenant {tenant}", key.id), |state, draft| {
+            find_tenant(state, tenant)?;
+            let (created, note) = (Timestamp::now(), crate::config::clip(new.note));
+            if new.expires.is_some_and(|expires| expires <= created) {
+                return Err(ControlError::Invalid("the key would have expired already; give a later time".into()));
+            }
+            let (tenant, hash) = (tenant.to_owned(), key.hash());
+            let record =
+                KeyRecord { tenant, role: new.role, hash, note, created, expires: new.expires, revoked: None };
+            draft.note(&(), &record);
+            draft.put(&key.id, record.clone());
+            Ok(record)
+        })
+        .map(|record| (key, record))
+    }
+
+    /// The next request with it is refused.
+    pub fn revoke_api_key(self: &Arc<Self>, who: &Who, tenant: &str, id: &str) -> Result<KeyRecord, ControlError> {
+        self.act(who, "tenant key revoke", &format!("{id} of tenant {tenant}"), |state, draft| {
+            let before = state.keys.get(id).filter(|key| key.tenant == tenant);
+            let before = before.ok_or_else(|| ControlError::no_such("key", id))?;
+            let mut record = before.clone();
+            if record.revoked.is_none() {
+                record.revoked = Some(Timestamp::now());
+                draft.note(before, &record);
+                draft.put(id, record.clone());
+            }
+            Ok(record)
+        })
+    }
+
+    pub fn keys(&self, tenant: &str) -> Result<BTreeMap<String, KeyRecord>, ControlError> {
+        self.look(|state| {
+            find_tenant(state, tenant)?;
+            let keys = state.keys.iter().filter(|(_, key)| key.tenant == tenant);
+            Ok(keys.map(|(id, key)| (id.clone(), key.clone())).collect())
+        })
+    }
+
+    /// What a tenant may use. Limits that no longer fit the host's are as if they had not been given.
+    pub(super) fn limits_of(&self, record: &TenantRecord) -> TenantLimits {
+        self.defaults.with(&record.limits).unwrap_or_else(|mistakes| {
+            tracing::warn!(%mistakes, "a tenant's own limits do not fit this host's configuration, and are left out");
+            self.defaults.clone()
+        })
+    }
+
+    fn view(&self, state: &State, name: &str, record: &TenantRecord) -> Result<TenantView, ControlError> {
+        Ok(TenantView {
+            name: name.into(),
+            created: record.created,
+            disabled: record.disabled,
+            own_limits: record.limits.clone(),
+            limits: self.defaults.with(&record.limits)?,
+            stored_bytes: state.stored_bytes(name),
+        })
+    }
+
+    /// How many versions of models a tenant has active.
+    pub fn active_models(&self, tenant: &str) -> usize {
+        let active = |bundle: &&StoredBundle| bundle.state == BundleState::Active && bundle.model.is_some();
+        self.look(|state| state.bundles.values().filter(active).filter(|bundle| bundle.tenant == tenant).count())
+    }
+}
+
+fn find_tenant<'a>(state: &'a State, name: &str) -> Result<&'a TenantRecord, ControlError> {
+    state.tenants.get(name).ok_or_else(|| ControlError::no_such("tenant", name))
+}

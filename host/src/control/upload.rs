@@ -1,0 +1,377 @@
+//! An upload, from a stranger's bytes to a live version. Each state is its own type, so that no step can be skipped, and
+//! a failure at any of them leaves what served before as it was.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::sync::Arc;
+
+use bulkhead_bundle::{Digest, Files, KeyHint, PublicKey, SIGNATURE, verify};
+use bulkhead_store::Digest as BlobDigest;
+use semver::Version;
+use serde::Serialize;
+
+use super::documents::{BundleState, ModelSettings, StoredBundle, StoredFile, Timestamp, Used};
+use super::state::{Draft, State, bundle_key, model_key};
+use super::{Control, ControlError, Who};
+use crate::bundle::{Bundle, ForeignStage, Others};
+use crate::catalog::Entry;
+use crate::pipeline::Pipeline;
+use crate::tenant::Grants;
+
+/// A step that is done, for whoever uploads to see.
+#[derive(Clone, Debug, Serialize)]
+pub struct Progress {
+    pub step: &'static str,
+    pub detail: String,
+}
+
+/// What became of an upload.
+#[derive(Clone, Debug, Serialize)]
+pub struct Uploaded {
+    pub name: String,
+    pub version: Version,
+    pub digest: Digest,
+    /// What clients call it; none where the bundle only lends plugins to others.
+    pub model: Option<String>,
+    pub tenant: String,
+    /// It was there already, with the same contents.
+    pub already: bool,
+}
+
+/// Files whose signature holds, or that may be unsigned.
+struct Trusted {
+    bundle: Bundle,
+    digest: Digest,
+    key: Option<KeyHint>,
+    grants: Grants,
+}
+
+/// An upload whose files are on the disk, and stay until it is decided.
+struct Staged {
+    stored: StoredBundle,
+    others: Others,
+    trusted: Trusted,
+    _claim: Claim,
+}
+
+/// Keeps files from being removed as nobody's; lets go of them when the upload has ended.
+struct Claim {
+    control: Arc<Control>,
+    digests: Vec<Digest>,
+}
+
+type Report = Arc<dyn Fn(Progress) + Send + Sync>;
+
+impl Control {
+    /// The archive is a file of the data folder. The upload goes on when who sent it goes away.
+    pub async fn upload(
+        self: &Arc<Self>,
+        who: Who,
+        tenant: String,
+        archive: File,
+        report: impl Fn(Progress) + Send + Sync + 'static,
+    ) -> Result<Uploaded, ControlError> {
+        let control = self.clone();
+        let report: Report = Arc::new(report);
+        let uploading = tokio::spawn(async move { control.upload_steps(who, tenant, archive, report).await });
+        uploading.await.unwrap_or(Err(ControlError::Panicked))
+    }
+
+    async fn upload_steps(
+        self: Arc<Self>,
+        who: Who,
+        tenant: String,
+        archive: File,
+        report: Report,
+    ) -> Result<Uploaded, ControlError> {
+        let _place = self.upload_places.acquire().await;
+        let told = report.clone();
+        let (by, owner) = (who.clone(), tenant.clone());
+        let staged = self
+            .aside(move |control| {
+                let trusted = control.trust(Files::unpack(archive, &control.bounds)?)?;
+                told(Progress { step: "verified", detail: trusted.describe() });
+                let staged = control.stage(trusted, &owner, &by)?;
+                told(Progress { step: "stored", detail: format!("{} bytes", staged.stored.bytes) });
+                Ok(staged)
+            })
+            .await?;
+        if self.is_served(&staged.stored) {
+            return Ok(Uploaded::of(&staged.stored, true));
+        }
+        let Staged { stored, others, trusted, _claim } = staged;
+        let pipeline = match &stored.model {
+            Some(_) => {
+                let _turn = self.activations.acquire().await;
+                let told = move |part: &str| report(Progress { step: "activated", detail: part.to_owned() });
+                let (bundle, others) = (Arc::new(trusted.bundle), Arc::new(others));
+                Some(self.activate(&tenant, bundle, trusted.grants, others, Arc::new(told)).await?)
+            }
+            None => None,
+        };
+        self.aside(move |control| control.publish(&who, stored, pipeline)).await
+    }
+
+    /// Verifies; reads nothing of the contents before that.
+    fn trust(&self, files: Files) -> Result<Trusted, ControlError> {
+        if self.dev && files.get(SIGNATURE).is_none() {
+            let digest = files.digest();
+            let bundle = Bundle::read(files)?;
+            let grants = bundle.manifest.imports().into_iter().collect();
+            return Ok(Trusted { bundle, digest, key: None, grants });
+        }
+        let verified = verify(files, &self.bounds, |hint| self.look(|state| state.key(hint)))?;
+        let (digest, hint) = (verified.digest(), verified.key());
+        let bundle = Bundle::read(verified.into_files())?;
+        let grants = self.look(|state| state.may_publish(&bundle, &hint))?;
+        Ok(Trusted { bundle, digest, key: Some(hint), grants })
+    }
+
+    /// Checks what only the state can tell, and puts the files on the disk.
+    fn stage(self: &Arc<Self>, trusted: Trusted, tenant: &str, by: &str) -> Result<Staged, ControlError> {
+        let mut stored = trusted.describe_stored(tenant, by);
+        stored.uses = self.look(|state| {
+            self.check_room(state, &stored)?;
+            state.choose_stages(&trusted.bundle, tenant, self.dev)
+        })?;
+        let digests: Vec<Digest> = stored.files.values().map(|file| file.digest).collect();
+        let claim = Claim::new(self, digests);
+        for (_, content) in trusted.bundle.files().iter() {
+            self.blobs.put(content)?;
+        }
+        let others = self.open_used(&stored)?;
+        Ok(Staged { stored, others, trusted, _claim: claim })
+    }
+
+    fn is_served(&self, stored: &StoredBundle) -> bool {
+        let key = bundle_key(&stored.tenant, &stored.name, &stored.version);
+        self.look(|state| {
+            let known = state.bundles.get(&key).is_some_and(|known| known.state == BundleState::Active);
+            let live = stored.model.as_ref().is_none_or(|model| {
+                let entry = self.catalog.entry(&stored.tenant, model, &stored.version);
+                matches!(entry, Some(Entry::Ready(_) | Entry::Loading))
+            });
+            known && live
+        })
+    }
+
+    /// The last look at the state, the commit, and the swap, as one act.
+    fn publish(
+        self: &Arc<Self>,
+        who: &str,
+        stored: StoredBundle,
+        pipeline: Option<Pipeline>,
+    ) -> Result<Uploaded, ControlError> {
+        let key = bundle_key(&stored.tenant, &stored.name, &stored.version);
+        let uploaded = Uploaded::of(&stored, false);
+        let subject = format!("{} of tenant {}", stored.name, stored.tenant);
+        self.act(who, "bundle upload", &subject, |state, draft| {
+            self.check_room(state, &stored)?;
+            if !state.trusted(&stored, self.dev) {
+                return Err(ControlError::Invalid("store: what the bundle rests on was revoked meanwhile".into()));
+            }
+            let note = |stored: &StoredBundle| serde_json::json!({ "version": stored.version, "digest": stored.digest });
+            draft.note(&state.bundles.get(&key).map(note), &note(&stored));
+            if let (Some(model), Some(pipeline)) = (&stored.model, pipeline) {
+                self.note_served(state, draft, &stored, model);
+                let (catalog, entry) = (self.catalog.clone(), Entry::Ready(Arc::new(pipeline)));
+                let (tenant, model, version) = (stored.tenant.clone(), model.clone(), stored.version.clone());
+                draft.then(move |_| catalog.set(&tenant, &model, &version, entry));
+            }
+            draft.put(&key, stored);
+            Ok(uploaded)
+        })
+    }
+
+    /// Remembers which version served before a newer one takes over.
+    fn note_served(&self, state: &State, draft: &mut Draft, stored: &StoredBundle, model: &str) {
+        let key = model_key(&stored.tenant, model);
+        let mut settings = state.models.get(&key).cloned().unwrap_or_default();
+        let Some(before) = self.catalog.served(&stored.tenant, model) else { return };
+        if settings.routing.labels.contains_key(crate::catalog::STABLE) || before >= stored.version {
+            return;
+        }
+        settings.remember(before);
+        draft.put::<ModelSettings>(&key, settings);
+    }
+
+    fn check_room(&self, state: &State, stored: &StoredBundle) -> Result<(), ControlError> {
+        let record = state.tenants.get(&stored.tenant);
+        let record = record.ok_or_else(|| ControlError::no_such("tenant", &stored.tenant))?;
+        state.check_identity(stored)?;
+        let limits = self.limits_of(record);
+        let used = state.stored_bytes(&stored.tenant) - state.present(stored).map_or(0, |present| present.bytes);
+        if used.saturating_add(stored.bytes) > limits.stored_bytes {
+            return Err(ControlError::TooManyBytes { used, wanted: stored.bytes, bound: limits.stored_bytes });
+        }
+        let active = |bundle: &&StoredBundle| {
+            bundle.tenant == stored.tenant && bundle.model.is_some() && bundle.state == BundleState::Active
+        };
+        let used = state.bundles.values().filter(active).count();
+        let comes_anew = stored.model.is_some() && !state.present(stored).is_some_and(|present| active(&present));
+        if comes_anew && used >= limits.models {
+            return Err(ControlError::TooManyModels { used, bound: limits.models });
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn key(&self, hint: &KeyHint) -> Option<PublicKey> {
+        let mut keys = self.publishers.values().flat_map(|publisher| &publisher.keys);
+        let key = keys.find(|key| key.hint == *hint && key.revoked.is_none())?;
+        PublicKey::from_pem(&key.pem).ok()
+    }
+
+    /// Whether the key's publisher may use this name now, and these imports; what its plugins may be granted.
+    fn may_publish(&self, bundle: &Bundle, hint: &KeyHint) -> Result<Grants, ControlError> {
+        let name = &bundle.manifest.bundle.name;
+        let with_key = self.publishers.iter().filter_map(|(publisher, record)| {
+            let key = record.keys.iter().find(|key| key.hint == *hint && key.revoked.is_none())?;
+            Some((publisher, record, key))
+        });
+        let (publisher, record, key) = with_key
+            .max_by_key(|(_, record, _)| record.owns(name))
+            .ok_or(bulkhead_bundle::Refused::UnknownKey(*hint))?;
+        if !record.owns(name) {
+            let names = record.names.iter().cloned().collect::<Vec<_>>().join(", ");
+            return Err(ControlError::NotItsName { publisher: publisher.clone(), bundle: name.clone(), names });
+        }
+        if !key.valid_at(Timestamp::now()) {
+            let from = key.not_before.map_or("always".into(), |from| format!("from {from}"));
+            let until = key.not_after.map_or(String::new(), |until| format!(" until {until}"));
+            return Err(ControlError::NotValidNow {
+                publisher: publisher.clone(),
+                hint: *hint,
+                window: format!("{from}{until}"),
+            });
+        }
+        let granted: Grants = record.imports.iter().copied().collect();
+        match bundle.manifest.imports().into_iter().find(|import| !granted.has(*import)) {
+            None => Ok(granted),
+            Some(import) => {
+                let (publisher, granted) = (publisher.clone(), granted.to_string());
+                Err(ControlError::NotGranted { publisher, import, granted })
+            }
+        }
+    }
+
+    fn present(&self, stored: &StoredBundle) -> Option<&StoredBundle> {
+        let present = self.bundles.get(&bundle_key(&stored.tenant, &stored.name, &stored.version))?;
+        (present.state != BundleState::Deleted).then_some(present)
+    }
+
+    /// A version means one thing for ever, a model is one bundle's, and what was revoked does not return.
+    fn check_identity(&self, stored: &StoredBundle) -> Result<(), ControlError> {
+        let (name, version) = (&stored.name, &stored.version);
+        if let Some(revocation) = self.revoked.get(&stored.digest.to_string()) {
+            return Err(ControlError::Revoked { digest: stored.digest, reason: revocation.reason.clone() });
+        }
+        let present = self.bundles.get(&bundle_key(&stored.tenant, name, version));
+        if let Some(present) = present.filter(|present| present.digest != stored.digest) {
+            let present = present.digest;
+            return Err(ControlError::VersionTaken { name: name.clone(), version: version.clone(), present });
+        }
+        let other = self.bundles.values().find(|other| {
+            let same_model = other.tenant == stored.tenant && other.model.is_some() && other.model == stored.model;
+            same_model && other.name != *name && other.state != BundleState::Deleted
+        });
+        match (other, &stored.model) {
+            (Some(other), Some(model)) => {
+                Err(ControlError::ModelTaken { model: model.clone(), present: other.name.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// For each stage of another bundle, the newest version that fits. It stays chosen for as long as this version lives.
+    fn choose_stages(&self, bundle: &Bundle, tenant: &str, dev: bool) -> Result<BTreeMap<String, Used>, ControlError> {
+        let choose = |stage: ForeignStage| {
+            let fits = |other: &&StoredBundle| {
+                let active = other.tenant == tenant && other.name == stage.bundle && other.state == BundleState::Active;
+                active && stage.versions.matches(&other.version) && self.trusted(other, dev)
+            };
+            let newest = self.bundles.values().filter(fits).max_by_key(|other| &other.version);
+            let newest = newest.ok_or_else(|| ControlError::NoSuchStage {
+                stage: stage.text.clone(),
+                bundle: stage.bundle.clone(),
+                versions: stage.versions.to_string(),
+            })?;
+            Ok((stage.text, Used { name: newest.name.clone(), version: newest.version.clone() }))
+        };
+        bundle.manifest.foreign_stages().map(choose).collect()
+    }
+}
+
+impl Trusted {
+    fn describe(&self) -> String {
+        let bundle = &self.bundle.manifest.bundle;
+        let signed = self.key.map_or("unsigned".into(), |key| format!("signed by {key}"));
+        format!("{} {} {}, {signed}", bundle.name, bundle.version, self.digest)
+    }
+
+    fn describe_stored(&self, tenant: &str, by: &str) -> StoredBundle {
+        let manifest = &self.bundle.manifest;
+        let file = |(path, content): (&str, &bytes::Bytes)| {
+            (path.to_owned(), StoredFile { digest: Digest::of(content), bytes: content.len() as u64 })
+        };
+        StoredBundle {
+            tenant: tenant.into(),
+            name: manifest.bundle.name.clone(),
+            version: manifest.bundle.version.clone(),
+            digest: self.digest,
+            model: manifest.pipeline.is_some().then(|| manifest.model_name().to_owned()),
+            key: self.key,
+            files: self.bundle.files().iter().map(file).collect(),
+            bytes: self.bundle.files().total_bytes(),
+            uploaded: Timestamp::now(),
+            by: by.into(),
+            state: BundleState::Active,
+            uses: BTreeMap::new(),
+        }
+    }
+}
+
+impl Uploaded {
+    fn of(stored: &StoredBundle, already: bool) -> Uploaded {
+        Uploaded {
+            name: stored.name.clone(),
+            version: stored.version.clone(),
+            digest: stored.digest,
+            model: stored.model.clone(),
+            tenant: stored.tenant.clone(),
+            already,
+        }
+    }
+}
+
+impl Claim {
+    fn new(control: &Arc<Control>, digests: Vec<Digest>) -> Claim {
+        let mut kept = control.kept();
+        for digest in &digests {
+            *kept.claimed.entry(*digest).or_default() += 1;
+        }
+        Claim { control: control.clone(), digests }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut kept = self.control.kept();
+        let needed = kept.state.needed_files();
+        for digest in &self.digests {
+            let claims = kept.claimed.entry(*digest).or_default();
+            *claims = claims.saturating_sub(1);
+            if *claims > 0 {
+                continue;
+            }
+            kept.claimed.remove(digest);
+            if !needed.contains(digest)
+                && let Err(error) = self.control.blobs.remove(&BlobDigest(*digest.as_bytes()))
+            {
+                // It stays until the next start, which looks for files that are nobody's.
+                tracing::warn!(%error, "a file of a refused upload could not be removed");
+            }
+        }
+    }
+}

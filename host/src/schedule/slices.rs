@@ -1,0 +1,58 @@
+//! Fair cores: work runs only while it holds one, and gives it up whenever it yields. Guests yield at the end of each time
+//! slice, so a tenant with many long calls holds up another one's short call by one slice at most.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use super::fair::{FairQueue, Place, Share, Turn, Wait};
+use super::nanoseconds;
+use crate::tenant::ModelUsage;
+
+pub struct Sliced<F> {
+    cores: Arc<FairQueue>,
+    tenant: Arc<str>,
+    /// Where time on a core is counted.
+    usage: Arc<ModelUsage>,
+    wait: Option<Wait>,
+    work: Pin<Box<F>>,
+}
+
+impl<F: Future> Sliced<F> {
+    pub fn new(cores: Arc<FairQueue>, tenant: Arc<str>, usage: Arc<ModelUsage>, work: F) -> Sliced<F> {
+        Sliced { cores, tenant, usage, wait: None, work: Box::pin(work) }
+    }
+
+    fn poll_core(&mut self, context: &mut Context<'_>) -> Poll<Place> {
+        let mut wait = match self.wait.take() {
+            Some(wait) => wait,
+            None => match self.cores.turn(&self.tenant, Share::WITHOUT_BOUND, usize::MAX) {
+                Turn::Now(core) => return Poll::Ready(core),
+                Turn::Later(wait) => wait,
+                // The share has no bound that could be reached.
+                Turn::TenantQueueFull | Turn::QueueFull => return Poll::Pending,
+            },
+        };
+        let polled = Pin::new(&mut wait).poll(context);
+        if polled.is_pending() {
+            self.wait = Some(wait);
+        }
+        polled
+    }
+}
+
+impl<F: Future> Future for Sliced<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let mut core = ready!(self.poll_core(context));
+        let began = Instant::now();
+        let polled = self.work.as_mut().poll(context);
+        let took = nanoseconds(began.elapsed());
+        core.use_up(took);
+        self.usage.cpu_nanoseconds.fetch_add(took, Ordering::Relaxed);
+        polled
+    }
+}

@@ -1,0 +1,120 @@
+//! API keys: random, shown once, kept as a hash. A key has so much randomness that a plain SHA-256 of it is as good as a
+//! slow hash, and costs a request nothing.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// What a key may do in its tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Call models.
+    Infer,
+    /// Also upload bundles, and change what of the tenant's own models is served.
+    Deploy,
+    /// Everything, in every tenant.
+    Admin,
+}
+
+impl Role {
+    pub const ALL: [Role; 3] = [Role::Infer, Role::Deploy, Role::Admin];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Infer => "infer",
+            Role::Deploy => "deploy",
+            Role::Admin => "admin",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Role, String> {
+        let found = Role::ALL.into_iter().find(|role| role.name() == name);
+        found.ok_or_else(|| format!("\"{name}\" is no role; there are infer, deploy and admin"))
+    }
+}
+
+/// A key as its owner has it: `bh_<id>_<secret>`. It is made once and never kept.
+pub struct ApiKey {
+    pub id: String,
+    text: String,
+}
+
+/// What is kept of a key.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct KeyHash(String);
+
+const PREFIX: &str = "bh_";
+
+/// Letters of a key's id, which is no secret and stands in listings and in the audit log.
+const ID_LETTERS: usize = 12;
+
+impl ApiKey {
+    /// From the operating system's randomness, which fails only where there is none.
+    pub fn new() -> Result<ApiKey, getrandom::Error> {
+        let mut bytes = [0; ID_LETTERS / 2 + 32];
+        getrandom::fill(&mut bytes)?;
+        let (id, secret) = bytes.split_at(ID_LETTERS / 2);
+        let id = hex(id);
+        Ok(ApiKey { text: format!("{PREFIX}{id}_{}", hex(secret)), id })
+    }
+
+    /// To be shown to its owner, once.
+    pub fn reveal(&self) -> &str {
+        &self.text
+    }
+
+    pub fn hash(&self) -> KeyHash {
+        KeyHash::of(&self.text)
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiKey({})", self.id)
+    }
+}
+
+impl KeyHash {
+    pub fn of(text: &str) -> KeyHash {
+        KeyHash(hex(&Sha256::digest(text.as_bytes())))
+    }
+
+    /// In a time that does not tell how much of it was right.
+    pub fn fits(&self, text: &str) -> bool {
+        self.0.as_bytes().ct_eq(KeyHash::of(text).0.as_bytes()).into()
+    }
+}
+
+/// The id in a key's text, to look it up by.
+pub fn key_id(text: &str) -> Option<&str> {
+    let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
+    (id.len() == ID_LETTERS && secret.len() == 64).then_some(id)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_known_by_its_id_and_proved_by_its_whole() {
+        let (key, other) = (ApiKey::new().unwrap(), ApiKey::new().unwrap());
+        assert_eq!(key_id(key.reveal()), Some(&*key.id));
+        assert!(key.hash().fits(key.reveal()));
+        assert!(!key.hash().fits(other.reveal()));
+        assert!(!format!("{key:?}").contains(key.reveal()));
+        for wrong in ["", "bh_", "bh_0123456789ab_", "bh_0123456789ab_short", "Bearer x"] {
+            assert_eq!(key_id(wrong), None, "{wrong}");
+        }
+    }
+}

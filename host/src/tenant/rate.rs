@@ -1,0 +1,95 @@
+//! Fuel per second, with a burst. What a call burns is known when it is over, so it is charged then: a tenant that went
+//! below zero waits until it is above again.
+
+use std::time::{Duration, Instant};
+
+use crate::config::format_count;
+
+/// What is saved up of a tenant's fuel per second.
+#[derive(Debug)]
+pub struct Bucket {
+    level: f64,
+    filled: Instant,
+    /// Rate and burst that `level` was counted under; a change starts with a full bucket.
+    terms: (u64, u64),
+}
+
+/// A tenant has burnt what it may for now.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error(
+    "the tenant has burnt more than its {} fuel per second (fuel-per-second, with a burst of {}); there is more in {}",
+    format_count(*.per_second), format_count(*.burst), humantime::format_duration(round_up(*.wait))
+)]
+pub struct OutOfFuel {
+    pub per_second: u64,
+    pub burst: u64,
+    /// Until a call can begin.
+    pub wait: Duration,
+}
+
+/// To whole seconds, as clients are told.
+fn round_up(wait: Duration) -> Duration {
+    Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+}
+
+/// What may still be burnt now, and how long until all of the burst is there again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FuelLeft {
+    pub per_second: u64,
+    pub burst: u64,
+    pub left: u64,
+    pub full_in: Duration,
+}
+
+impl Bucket {
+    pub fn new(now: Instant) -> Bucket {
+        Bucket { level: 0.0, filled: now, terms: (0, 0) }
+    }
+
+    fn fill(&mut self, per_second: u64, burst: u64, now: Instant) {
+        if self.terms != (per_second, burst) {
+            (self.terms, self.level) = ((per_second, burst), burst as f64);
+        } else {
+            let earned = now.saturating_duration_since(self.filled).as_secs_f64() * per_second as f64;
+            self.level = (self.level + earned).min(burst as f64);
+        }
+        self.filled = now;
+    }
+
+    /// Whether a call may begin.
+    pub fn check(&mut self, per_second: u64, burst: u64, now: Instant) -> Result<FuelLeft, OutOfFuel> {
+        self.fill(per_second, burst, now);
+        let seconds = |fuel: f64| Duration::from_secs_f64((fuel / per_second.max(1) as f64).clamp(0.0, 1e9));
+        if self.level <= 0.0 {
+            return Err(OutOfFuel { per_second, burst, wait: seconds(1.0 - self.level) });
+        }
+        let full_in = seconds(burst as f64 - self.level);
+        Ok(FuelLeft { per_second, burst, left: self.level as u64, full_in })
+    }
+
+    pub fn burn(&mut self, fuel: u64) {
+        self.level -= fuel as f64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_burnt_too_much_is_waited_for() {
+        let start = Instant::now();
+        let later = |seconds| start + Duration::from_secs(seconds);
+        let mut bucket = Bucket::new(start);
+        assert_eq!(bucket.check(100, 300, start).unwrap().left, 300);
+        bucket.burn(1300);
+        let refused = bucket.check(100, 300, start).unwrap_err();
+        assert_eq!(refused.wait.as_secs(), 10);
+        assert!(bucket.check(100, 300, later(9)).is_err());
+        let left = bucket.check(100, 300, later(12)).unwrap();
+        assert_eq!((left.left, left.full_in.as_secs()), (200, 1));
+        assert_eq!(bucket.check(100, 300, later(1000)).unwrap().left, 300);
+        // Other terms hold at once.
+        assert_eq!(bucket.check(5, 5, later(1000)).unwrap().left, 5);
+    }
+}
