@@ -7,14 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use bulkhead::bundle::{Activator, Bundle};
+use bulkhead::bundle::{Activation, Activator, Bundle, Others};
 use bulkhead::config::Config;
 use bulkhead::graph::Graph;
 use bulkhead::sandbox::{Initialisation, Plugin, PluginSource, Sandbox};
 use bulkhead::schedule::Compute;
 use bulkhead::telemetry::Metrics;
-use bulkhead::tenant::{Budget, Capability};
+use bulkhead::tenant::{Budget, Capability, Tenant};
 use bulkhead::tensor::{Datatype, NamedTensors, Tensor};
+use bulkhead_bundle::{Bounds, Files};
 use bytes::Bytes;
 use image_to_tensor::kernel;
 use serde_json::json;
@@ -143,10 +144,13 @@ impl Bench<'_> {
     async fn whole_model(&self, folder: &Path) -> Result<Comparison> {
         let metrics = Arc::new(Metrics::new()?);
         let compute = Compute::new(&self.config.compute, metrics.clone())?;
-        let bundle = Bundle::open(Bundle::read_manifest(folder)?, folder)?;
-        let activator = Activator { sandbox: Sandbox::new(&self.config)?, metrics, call: self.config.call.clone() };
-        let pipeline = activator.activate(&bundle).await?;
-        let permit = compute.admit().await?;
+        let bundle = Bundle::read(Files::read_folder(folder, &Bounds::default())?)?;
+        let activator = Activator { sandbox: Sandbox::new(&self.config)?, metrics };
+        let (grants, others) = (bundle.manifest.imports().into_iter().collect(), Others::new());
+        let activation = Activation { bundle: &bundle, grants: &grants, others: &others, report: &|_| () };
+        let pipeline = activator.activate(&activation).await?;
+        let tenant = Arc::new(Tenant::new("bench", self.config.tenant.clone()));
+        let permit = compute.admit(&tenant, Arc::default()).await?;
         let inputs: NamedTensors = vec![("image".into(), Tensor::byte_string(&a_picture()?))];
         let graph = Graph::load_onnx(bundle.files.get("digits.onnx").context("no digits.onnx")?, &BTreeMap::new())?;
         let picture = Tensor::new(Datatype::Fp32, vec![1, 1, 8, 8], vec![0; 256].into())?;

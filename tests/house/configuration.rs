@@ -16,7 +16,7 @@ fn the_documented_file_is_accepted() -> Result<()> {
     // A mistake in the last key shows that everything before it was read without one.
     fs::write(&file, toml.replace("format = \"text\" ", "format = \"tixt\" "))?;
     let host = Command::new(prepared("BULKHEAD_BINARY"))
-        .args(["serve", "--config"])
+        .args(["serve", "--dev", "--config"])
         .arg(&file)
         .stdin(Stdio::null())
         .output()?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use system_tests::repository;
 
 /// Lowest first: a module may use those before it.
-const LAYERS: [&str; 13] = [
+const LAYERS: [&str; 14] = [
     "tensor",
     "config",
     "tenant",
@@ -18,6 +18,7 @@ const LAYERS: [&str; 13] = [
     "pipeline",
     "catalog",
     "bundle",
+    "control",
     "api",
     "host",
     "cli",

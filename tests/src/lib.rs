@@ -28,6 +28,11 @@ pub struct Host {
     process: Child,
     pub url: String,
     pub admin_url: String,
+    /// What the operator's port wants.
+    pub token: String,
+    data: PathBuf,
+    /// Of a host that nobody gave a folder; goes with the last host that uses it.
+    folder: Option<Arc<tempfile::TempDir>>,
     log: Arc<Mutex<String>>,
     log_reader: Option<JoinHandle<()>>,
 }
@@ -39,6 +44,9 @@ pub struct Start {
     /// Manifests of bundles that are made for this host alone, with the files that they name.
     bundles: Vec<(String, Vec<PathBuf>)>,
     config: String,
+    /// Where a host before it kept its state.
+    data: Option<(PathBuf, Option<Arc<tempfile::TempDir>>)>,
+    arguments: Vec<String>,
 }
 
 impl Start {
@@ -59,20 +67,41 @@ impl Start {
         self
     }
 
+    /// A folder that the host keeps its state in.
+    pub fn data(mut self, folder: impl Into<PathBuf>) -> Start {
+        self.data = Some((folder.into(), None));
+        self
+    }
+
+    /// The state of a host that was there before.
+    pub fn data_of(mut self, host: &Host) -> Start {
+        self.data = Some((host.data.clone(), host.folder.clone()));
+        self
+    }
+
+    /// One more argument of the command line.
+    pub fn argument(mut self, argument: &str) -> Start {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
     pub fn start(self) -> Result<Host> {
-        let folder = tempfile::tempdir()?;
+        let folder = Arc::new(tempfile::tempdir()?);
         let config = folder.path().join("bulkhead.toml");
         std::fs::write(&config, &self.config)?;
         let mut command = Command::new(prepared("BULKHEAD_BINARY"));
         command.args(["serve", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"]);
         command.arg("--config").arg(&config);
-        if let Some(models) = &self.models {
-            command.arg("--models").arg(models);
-        } else if !self.bundles.is_empty() {
-            command.arg("--models").arg(folder.path());
+        command.args(&self.arguments);
+        // Bundles in a folder are served unsigned, which is for --dev alone.
+        if self.models.is_some() || !self.bundles.is_empty() {
+            let models = self.models.as_deref().unwrap_or(folder.path());
+            command.arg("--dev").arg("--models").arg(models);
         }
         self.make_bundles(folder.path())?;
-        Host::spawn(command)
+        let (data, folder) = self.data.unwrap_or_else(|| (folder.path().join("data"), Some(folder)));
+        command.arg("--data").arg(&data);
+        Host::spawn(command, data, folder)
     }
 
     fn make_bundles(&self, folder: &Path) -> Result<()> {
@@ -116,7 +145,7 @@ impl Host {
         Start::default().models(folder).start()
     }
 
-    fn spawn(mut command: Command) -> Result<Host> {
+    fn spawn(mut command: Command, data: PathBuf, folder: Option<Arc<tempfile::TempDir>>) -> Result<Host> {
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let errors = process.stderr.take().context("no standard error")?;
         let log = Arc::new(Mutex::new(String::new()));
@@ -133,7 +162,8 @@ impl Host {
         let addresses: Value = serde_json::from_str(&line).with_context(|| log.lock().unwrap().clone())?;
         let url = |key: &str| format!("http://{}", addresses[key].as_str().unwrap_or_default());
         let (url, admin_url) = (url("http"), url("admin"));
-        Ok(Host { process, url, admin_url, log, log_reader: Some(log_reader) })
+        let token = std::fs::read_to_string(data.join("admin.token"))?.trim().to_owned();
+        Ok(Host { process, url, admin_url, token, data, folder, log, log_reader: Some(log_reader) })
     }
 
     pub fn get(&self, path: &str) -> Result<Reply> {
@@ -151,7 +181,52 @@ impl Host {
     }
 
     pub fn metrics(&self) -> Result<String> {
-        Ok(agent().get(format!("{}/metrics", self.admin_url)).call()?.body_mut().read_to_string()?)
+        let reply = self.admin("GET", "/metrics", &Value::Null)?;
+        anyhow::ensure!(reply.status == 200, "{reply:?}");
+        Ok(reply.body)
+    }
+
+    /// Asks the operator's port, as the operator.
+    pub fn admin(&self, method: &str, path: &str, body: &Value) -> Result<Reply> {
+        self.admin_as(&self.token, method, path, body)
+    }
+
+    /// Asks the operator's port with some key. A body of `null` is none.
+    pub fn admin_as(&self, key: &str, method: &str, path: &str, body: &Value) -> Result<Reply> {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.send(method, &format!("{}{path}", self.admin_url), key, "application/json", body.as_bytes())
+    }
+
+    /// Asks the clients' port with a key.
+    pub fn ask_as(&self, key: &str, method: &str, path: &str, body: &Value) -> Result<Reply> {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.send(method, &format!("{}{path}", self.url), key, "application/json", body.as_bytes())
+    }
+
+    /// Uploads an archive; the reply is the outcome alone.
+    pub fn upload(&self, key: &str, tenant: &str, archive: &[u8]) -> Result<Reply> {
+        let tenant = if tenant.is_empty() { String::new() } else { format!("?tenant={tenant}") };
+        self.send("POST", &format!("{}/v1/bundles{tenant}", self.admin_url), key, "application/x-tar", archive)
+    }
+
+    fn send(&self, method: &str, url: &str, key: &str, content_type: &str, body: &[u8]) -> Result<Reply> {
+        let mut request = ureq::http::Request::builder().method(method).uri(url).header("content-type", content_type);
+        if !key.is_empty() {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        Reply::from(agent().run(request.body(body)?)?)
+    }
+
+    /// The folder that it keeps its state in.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
     }
 
     /// What the host has logged so far.

@@ -58,7 +58,12 @@ struct Host {
 impl Host {
     fn start(workspace: &Workspace, models: &Path, any_port: bool) -> Result<Host> {
         let mut command = Command::new(workspace.host_binary());
-        command.arg("serve").arg("--models").arg(models).args(["--log-level", "warn"]).stdout(Stdio::piped());
+        command
+            .args(["serve", "--dev"])
+            .arg("--models")
+            .arg(models)
+            .args(["--log-level", "warn"])
+            .stdout(Stdio::piped());
         if any_port {
             command.args(["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         }

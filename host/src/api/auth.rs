@@ -52,8 +52,10 @@ pub(super) fn add_rate_limit(tenant: &Tenant, headers: &mut HeaderMap) {
         Err(out) => (0, out.wait.as_secs() + 1),
     };
     let window = burst.div_ceil(per_second.max(1));
-    let fields =
-        [("ratelimit-policy", format!("\"fuel\";q={burst};w={window}")), ("ratelimit", format!("\"fuel\";r={left};t={seconds}"))];
+    let fields = [
+        ("ratelimit-policy", format!("\"fuel\";q={burst};w={window}")),
+        ("ratelimit", format!("\"fuel\";r={left};t={seconds}")),
+    ];
     for (name, text) in fields {
         if let Ok(value) = HeaderValue::from_str(&text) {
             headers.insert(name, value);

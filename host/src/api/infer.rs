@@ -19,12 +19,7 @@ use crate::pipeline::Pipeline;
 
 impl App {
     /// Answers an inference request over HTTP.
-    pub(super) async fn infer(
-        &self,
-        path: &ModelPath,
-        client: &Client,
-        request: Request<Body>,
-    ) -> Response<Body> {
+    pub(super) async fn infer(&self, path: &ModelPath, client: &Client, request: Request<Body>) -> Response<Body> {
         let call = match self.begin(client, request.headers(), &path.model, path.version.as_deref()) {
             Ok(call) => call,
             Err(refusal) => {
@@ -65,12 +60,7 @@ impl App {
     }
 
     /// The whole body, within its bounds of size and time, and within what all bodies together may take.
-    async fn read_body(
-        &self,
-        headers: &HeaderMap,
-        mut body: Body,
-        bound: u64,
-    ) -> Result<(Bytes, Buffered), Problem> {
+    async fn read_body(&self, headers: &HeaderMap, mut body: Body, bound: u64) -> Result<(Bytes, Buffered), Problem> {
         if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
             let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
             return Err(Problem::Encoding { encoding });

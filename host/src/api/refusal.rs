@@ -41,7 +41,9 @@ pub enum Problem {
     Decode(#[from] DecodeError),
     #[error(transparent)]
     NotAllowedIn(#[from] NotAllowedIn),
-    #[error("the operator's port wants the admin token of the host's data folder, or a key with the role deploy or admin: send it as the header authorization: Bearer …")]
+    #[error(
+        "the operator's port wants the admin token of the host's data folder, or a key with the role deploy or admin: send it as the header authorization: Bearer …"
+    )]
     NoToken,
     #[error("this needs a key with the role {needed}, and yours has the role {has}")]
     Role { needed: &'static str, has: &'static str },
@@ -123,8 +125,12 @@ impl Problem {
             Problem::Staging(_) => (S::INTERNAL_SERVER_ERROR, "storage_failed", None),
             Problem::Control(error) => control_row(error),
             Problem::NotAllowedIn(_) => (S::UNAUTHORIZED, "unauthenticated", None),
-            Problem::NoPlace(NoPlace::OutOfFuel(out)) => (S::TOO_MANY_REQUESTS, "limit_tenant_fuel", Some(seconds(out.wait))),
-            Problem::NoPlace(NoPlace::TenantQueueFull { .. } | NoPlace::TenantTooLong { .. }) => (S::TOO_MANY_REQUESTS, "limit_tenant_calls", Some(1)),
+            Problem::NoPlace(NoPlace::OutOfFuel(out)) => {
+                (S::TOO_MANY_REQUESTS, "limit_tenant_fuel", Some(seconds(out.wait)))
+            }
+            Problem::NoPlace(NoPlace::TenantQueueFull { .. } | NoPlace::TenantTooLong { .. }) => {
+                (S::TOO_MANY_REQUESTS, "limit_tenant_calls", Some(1))
+            }
             Problem::NoPlace(_) => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
             Problem::Run(RunError { error, .. }) => stage_row(error),
             Problem::Panicked(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Bundle, ContentsError};
 use super::manifest::{GraphEntry, PluginEntry, StageEntry};
+use super::{Bundle, ContentsError};
 use crate::graph::{Graph, LoadError};
 use crate::pipeline::{BuildError, Pipeline, Runner, StageSource};
 use crate::sandbox::{ActivationError, Initialisation, Plugin, PluginSource, Sandbox};
@@ -81,7 +81,8 @@ impl Activator {
             None => (stage, activation.bundle, activation.grants),
         };
         let Some(entry) = bundle.manifest.plugins.iter().find(|plugin| plugin.name == name) else {
-            let known = bundle.manifest.plugins.iter().map(|plugin| plugin.name.as_str()).collect::<Vec<_>>().join(", ");
+            let known =
+                bundle.manifest.plugins.iter().map(|plugin| plugin.name.as_str()).collect::<Vec<_>>().join(", ");
             let bundle = bundle.manifest.bundle.name.clone();
             return Err(ActivateError::UnknownForeign { stage: stage.into(), bundle, known });
         };

@@ -38,8 +38,9 @@ impl Bundle {
         }
         let text = std::str::from_utf8(text).map_err(|_| ManifestError::Syntax("it is not UTF-8".into()))?;
         let manifest = Manifest::parse(text)?;
-        match manifest.files().into_iter().find(|file| files.get(file).is_none()) {
-            Some(missing) => Err(ContentsError::MissingFile(missing.into())),
+        let missing = manifest.files().into_iter().find(|file| files.get(file).is_none()).map(str::to_owned);
+        match missing {
+            Some(missing) => Err(ContentsError::MissingFile(missing)),
             None => Ok(Bundle { manifest, files }),
         }
     }

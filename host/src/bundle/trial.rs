@@ -10,9 +10,11 @@ use toml::Value;
 
 use super::Bundle;
 use crate::pipeline::{Pipeline, RunError};
-use crate::schedule::Permit;
 use crate::sandbox::{ParameterValue, Parameters};
-use crate::tensor::{self, Datatype, Difference, Misfit, NamedTensors, Tensor, TensorError, Tolerance, push_byte_string};
+use crate::schedule::Permit;
+use crate::tensor::{
+    self, Datatype, Difference, Misfit, NamedTensors, Tensor, TensorError, Tolerance, push_byte_string,
+};
 
 /// `[[trial]]` of a manifest.
 #[derive(Debug, Deserialize)]
@@ -57,7 +59,9 @@ pub enum TrialError {
     Run { trial: String, error: RunError },
     #[error("trial \"{trial}\": the model has no output \"{output}\"; it gives: {known}")]
     UnknownOutput { trial: String, output: String, known: String },
-    #[error("trial \"{trial}\": output \"{output}\" {difference}. The model does not compute here what its publisher saw")]
+    #[error(
+        "trial \"{trial}\": output \"{output}\" {difference}. The model does not compute here what its publisher saw"
+    )]
     Different { trial: String, output: String, difference: Difference },
 }
 

@@ -124,7 +124,9 @@ impl Write for LogLines {
         match (self.dev, self.format) {
             (false, _) => out.write_all(line)?,
             (true, LogFormat::Text) => out.write_all(&[b"[dev: unsigned bundles are served] ", line].concat())?,
-            (true, LogFormat::Json) => out.write_all(&[b"{\"dev\":true,", line.get(1..).unwrap_or_default()].concat())?,
+            (true, LogFormat::Json) => {
+                out.write_all(&[b"{\"dev\":true,", line.get(1..).unwrap_or_default()].concat())?
+            }
         }
         Ok(line.len())
     }

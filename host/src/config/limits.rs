@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
 use super::reader::{Mistakes, Section};
 use super::{GIB, KIB, MIB};
 
@@ -87,6 +89,29 @@ impl TenantLimits {
         section.finish()?;
         limits.call.time = limits.call.time.min(host.time);
         Ok(limits)
+    }
+}
+
+/// Under the keys that an operator sets them by.
+impl Serialize for TenantLimits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut limits = serializer.serialize_map(None)?;
+        limits.serialize_entry("call-fuel", &self.call.fuel)?;
+        limits.serialize_entry("call-memory", &self.call.memory)?;
+        limits.serialize_entry("call-time", &humantime::format_duration(self.call.time).to_string())?;
+        limits.serialize_entry("call-log", &self.call.log)?;
+        if let Some(per_second) = self.fuel_per_second {
+            limits.serialize_entry("fuel-per-second", &per_second)?;
+            limits.serialize_entry("fuel-burst", &self.fuel_burst)?;
+        }
+        limits.serialize_entry("memory", &self.memory)?;
+        limits.serialize_entry("concurrency", &self.concurrency)?;
+        limits.serialize_entry("queue", &self.queue)?;
+        limits.serialize_entry("request-bytes", &self.request_bytes)?;
+        limits.serialize_entry("reply-bytes", &self.reply_bytes)?;
+        limits.serialize_entry("models", &self.models)?;
+        limits.serialize_entry("stored-bytes", &self.stored_bytes)?;
+        limits.end()
     }
 }
 

@@ -44,7 +44,9 @@ pub enum ControlError {
         "store: {name} {version} is there already with other contents ({present}); what a version is never changes: give it a new number"
     )]
     VersionTaken { name: String, version: Version, present: Digest },
-    #[error("store: model \"{model}\" is made by bundle {present} already; give one of the two another [pipeline] model")]
+    #[error(
+        "store: model \"{model}\" is made by bundle {present} already; give one of the two another [pipeline] model"
+    )]
     ModelTaken { model: String, present: String },
     #[error(
         "store: the tenant has {used} active versions of models, and its limit (models) is {bound}; retire some, or ask the operator for more"

@@ -180,7 +180,7 @@ impl Control {
         let mut needed = kept.state.needed_files();
         needed.extend(kept.claimed.keys());
         let needed: BTreeSet<&[u8; 32]> = needed.iter().map(|digest| digest.as_bytes()).collect();
-        let unneeded = self.blobs.list()?.into_iter().filter(|(digest, _)| !needed.contains(&digest.0));
-        unneeded.map(|(digest, _)| Ok(self.blobs.remove(&digest)?)).collect()
+        let mut unneeded = self.blobs.list()?.into_iter().filter(|(digest, _)| !needed.contains(&digest.0));
+        unneeded.try_for_each(|(digest, _)| Ok(self.blobs.remove(&digest)?))
     }
 }

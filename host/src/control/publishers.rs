@@ -7,7 +7,7 @@ use bulkhead_bundle::{Digest, KeyHint, PublicKey};
 use serde::Deserialize;
 
 use super::documents::{BundleState, Publisher, Revocation, StoredBundle, Timestamp, TrustedKey};
-use super::state::{Draft, State, bundle_key};
+use super::state::{State, bundle_key};
 use super::{Control, ControlError, Who};
 use crate::tenant::Capability;
 
@@ -116,7 +116,7 @@ impl Control {
         })
     }
 
-    fn why_not(&self, state: &State, bundle: &StoredBundle) -> Option<String> {
+    pub(super) fn why_not(&self, state: &State, bundle: &StoredBundle) -> Option<String> {
         if let Some(revocation) = state.revoked.get(&bundle.digest.to_string()) {
             return Some(format!("revoked: {}", revocation.reason));
         }
@@ -163,8 +163,7 @@ fn find_bundles<'a>(
     digest: &Digest,
 ) -> Result<Vec<(&'a String, &'a StoredBundle)>, ControlError> {
     let kept = |bundle: &StoredBundle| bundle.digest == *digest && bundle.state != BundleState::Deleted;
-    let found: Vec<_> =
-        state.bundles.iter().filter(|(_, bundle)| bundle.tenant == tenant && kept(bundle)).collect();
+    let found: Vec<_> = state.bundles.iter().filter(|(_, bundle)| bundle.tenant == tenant && kept(bundle)).collect();
     if found.is_empty() { Err(ControlError::no_such("bundle", digest.to_string())) } else { Ok(found) }
 }
 

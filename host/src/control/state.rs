@@ -49,11 +49,13 @@ kept! {
     KeyRecord, "key", keys;
 }
 
+type Step = Box<dyn FnOnce(&mut State) + Send>;
+
 /// Changes of one act: what is written, and how the state looks after it.
 #[derive(Default)]
 pub struct Draft {
     writes: Vec<Write>,
-    steps: Vec<Box<dyn FnOnce(&mut State) + Send>>,
+    steps: Vec<Step>,
     pub before: Value,
     pub after: Value,
 }

@@ -158,8 +158,7 @@ impl Control {
                 return Err(ControlError::Invalid("the key would have expired already; give a later time".into()));
             }
             let (tenant, hash) = (tenant.to_owned(), key.hash());
-            let record =
-                KeyRecord { tenant, role: new.role, hash, note, created, expires: new.expires, revoked: None };
+            let record = KeyRecord { tenant, role: new.role, hash, note, created, expires: new.expires, revoked: None };
             draft.note(&(), &record);
             draft.put(&key.id, record.clone());
             Ok(record)

@@ -89,7 +89,7 @@ impl Control {
         let (by, owner) = (who.clone(), tenant.clone());
         let staged = self
             .aside(move |control| {
-                let trusted = control.trust(Files::unpack(archive, &control.bounds)?)?;
+                let trusted = control.examine(Files::unpack(archive, &control.bounds)?)?;
                 told(Progress { step: "verified", detail: trusted.describe() });
                 let staged = control.stage(trusted, &owner, &by)?;
                 told(Progress { step: "stored", detail: format!("{} bytes", staged.stored.bytes) });
@@ -113,7 +113,7 @@ impl Control {
     }
 
     /// Verifies; reads nothing of the contents before that.
-    fn trust(&self, files: Files) -> Result<Trusted, ControlError> {
+    fn examine(&self, files: Files) -> Result<Trusted, ControlError> {
         if self.dev && files.get(SIGNATURE).is_none() {
             let digest = files.digest();
             let bundle = Bundle::read(files)?;
@@ -170,7 +170,8 @@ impl Control {
             if !state.trusted(&stored, self.dev) {
                 return Err(ControlError::Invalid("store: what the bundle rests on was revoked meanwhile".into()));
             }
-            let note = |stored: &StoredBundle| serde_json::json!({ "version": stored.version, "digest": stored.digest });
+            let note =
+                |stored: &StoredBundle| serde_json::json!({ "version": stored.version, "digest": stored.digest });
             draft.note(&state.bundles.get(&key).map(note), &note(&stored));
             if let (Some(model), Some(pipeline)) = (&stored.model, pipeline) {
                 self.note_served(state, draft, &stored, model);

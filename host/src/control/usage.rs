@@ -40,7 +40,8 @@ impl Control {
             request_bytes: counts.request_bytes,
             reply_bytes: counts.reply_bytes,
         };
-        let rows = taken.iter().flat_map(|(tenant, counts)| counts.iter().map(|(model, counts)| row(tenant, model, counts)));
+        let rows =
+            taken.iter().flat_map(|(tenant, counts)| counts.iter().map(|(model, counts)| row(tenant, model, counts)));
         let rows: Vec<UsageRow> = rows.collect();
         if rows.is_empty() {
             return Ok(());

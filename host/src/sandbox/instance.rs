@@ -58,12 +58,7 @@ pub(super) struct Lent<'a> {
     lender: &'a mut Budget,
 }
 
-pub(super) fn lend<'a>(
-    engine: &Engine,
-    shared: &Arc<Shared>,
-    request: &Arc<str>,
-    lender: &'a mut Budget,
-) -> Lent<'a> {
+pub(super) fn lend<'a>(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>, lender: &'a mut Budget) -> Lent<'a> {
     let budget = std::mem::replace(lender, Budget::empty());
     let (fuel, memory) = (budget.fuel_left(), budget.memory_limit());
     let (mut handles, mut wasi_handles) = (ResourceTable::new(), ResourceTable::new());

@@ -138,7 +138,11 @@ impl Directory {
 impl Members {
     fn enabled(&self, name: &str) -> Result<Arc<Tenant>, NotAllowedIn> {
         let member = self.tenants.get(name).ok_or(NotAllowedIn::UnknownKey)?;
-        if member.disabled { Err(NotAllowedIn::Disabled(member.tenant.name.clone())) } else { Ok(member.tenant.clone()) }
+        if member.disabled {
+            Err(NotAllowedIn::Disabled(member.tenant.name.clone()))
+        } else {
+            Ok(member.tenant.clone())
+        }
     }
 }
 

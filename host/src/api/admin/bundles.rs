@@ -92,8 +92,7 @@ pub async fn upload(
     app.control.tenant(&tenant)?;
     let archive = app.receive(&headers, body).await?;
     let file = archive.reopen().map_err(Problem::Staging)?;
-    let wants_steps =
-        headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/x-ndjson");
+    let wants_steps = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/x-ndjson");
     if !wants_steps {
         let uploaded = app.control.upload(operator.who, tenant, file, |_| ()).await?;
         return Ok(Json(uploaded).into_response());

@@ -12,7 +12,6 @@ mod tenants;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{delete, get, post, put};
@@ -20,9 +19,6 @@ use axum::routing::{delete, get, post, put};
 use super::App;
 use super::refusal::Problem;
 use super::request_id::with_request_id;
-
-/// The largest body that is no archive: a key, limits, names.
-const MAX_BODY: usize = 1 << 20;
 
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -36,7 +32,6 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/audit/verify", get(audit::verify))
         .fallback(|| async { Problem::NoSuchAddress })
         .method_not_allowed_fallback(|| async { Problem::NoSuchAddress })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(with_request_id))
         .with_state(app)
 }
@@ -50,7 +45,7 @@ fn publishers() -> Router<Arc<App>> {
 
 fn bundles() -> Router<Arc<App>> {
     Router::new()
-        .route("/v1/bundles", get(bundles::list).post(bundles::upload).layer(DefaultBodyLimit::disable()))
+        .route("/v1/bundles", get(bundles::list).post(bundles::upload))
         .route("/v1/bundles/{digest}", delete(bundles::remove))
         .route("/v1/bundles/{digest}/revoke", post(bundles::revoke))
 }
