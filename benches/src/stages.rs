@@ -15,6 +15,7 @@ use bulkhead::schedule::Compute;
 use bulkhead::telemetry::Metrics;
 use bulkhead::tenant::{Budget, Capability};
 use bulkhead::tensor::{Datatype, NamedTensors, Tensor};
+use bulkhead::worker::Workers;
 use bytes::Bytes;
 use image_to_tensor::kernel;
 use serde_json::json;
@@ -60,7 +61,7 @@ struct Bench<'a> {
 impl Bench<'_> {
     fn new(options: &Options) -> Result<Bench<'_>> {
         let config = Config::default();
-        let sandbox = Sandbox::new(&config)?;
+        let sandbox = Sandbox::new(&config, Workers::in_process())?;
         Ok(Bench { options, config, sandbox, request: "bench".into() })
     }
 
@@ -144,7 +145,9 @@ impl Bench<'_> {
         let metrics = Arc::new(Metrics::new()?);
         let compute = Compute::new(&self.config.compute, metrics.clone())?;
         let bundle = Bundle::open(Bundle::read_manifest(folder)?, folder)?;
-        let activator = Activator { sandbox: Sandbox::new(&self.config)?, metrics, call: self.config.call.clone() };
+        let workers = Workers::in_process();
+        let sandbox = Sandbox::new(&self.config, workers.clone())?;
+        let activator = Activator { sandbox, workers, metrics, call: self.config.call.clone() };
         let pipeline = activator.activate(&bundle).await?;
         let permit = compute.admit().await?;
         let inputs: NamedTensors = vec![("image".into(), Tensor::byte_string(&a_picture()?))];

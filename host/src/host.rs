@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::sandbox::Sandbox;
 use crate::schedule::Compute;
 use crate::telemetry::{Gauge, Metrics, MetricsError};
+use crate::worker::Workers;
 
 /// A host that answers requests until it is told to stop.
 pub struct Host {
@@ -41,10 +42,11 @@ impl Host {
     /// Everything but the models; nothing is accepted yet.
     pub async fn start(config: &Config) -> Result<Host, StartError> {
         let metrics = Arc::new(Metrics::new()?);
-        let sandbox = Sandbox::new(config)?;
+        let workers = Workers::children(&config.compile, tokio::runtime::Handle::current());
+        let sandbox = Sandbox::new(config, workers.clone())?;
         let compute = Compute::new(&config.compute, metrics.clone()).map_err(StartError::Compute)?;
         let app = App::new(Arc::new(Catalog::default()), compute, metrics.clone(), config.http.clone());
-        let activator = Arc::new(Activator { sandbox, metrics: metrics.clone(), call: config.call.clone() });
+        let activator = Arc::new(Activator { sandbox, workers, metrics: metrics.clone(), call: config.call.clone() });
         let listen = async |key, address, open: &Gauge| {
             let server = Server::bind(address, &config.http, open.clone()).await;
             server.map_err(|error| StartError::Listen { address, key, error })

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Bundle;
-use super::manifest::{GraphEntry, PluginEntry, StageEntry};
+use super::manifest::{PluginEntry, StageEntry};
 use crate::config::CallLimits;
 use crate::graph::{Graph, LoadError};
 use crate::pipeline::{BuildError, Pipeline, Runner, StageSource};
 use crate::sandbox::{ActivationError, Initialisation, Plugin, PluginSource, Sandbox};
 use crate::telemetry::Metrics;
 use crate::tenant::{Capability, Grants};
+use crate::worker::Workers;
 
 /// What activation needs of the host.
 pub struct Activator {
     pub sandbox: Sandbox,
+    pub workers: Workers,
     pub metrics: Arc<Metrics>,
     pub call: CallLimits,
 }
@@ -41,7 +43,7 @@ impl Activator {
         let manifest = &bundle.manifest;
         let pipeline = manifest.pipeline.as_ref().ok_or(ActivateError::NoPipeline)?;
         let model: Arc<str> = manifest.model_name().into();
-        let graphs = load_graphs(bundle)?;
+        let graphs = load_graphs(bundle, &self.workers).await?;
         let mut sources = Vec::with_capacity(pipeline.stages.len());
         for entry in &pipeline.stages {
             let runner = self.runner(&model, entry.name(), bundle, &graphs).await?;
@@ -99,13 +101,14 @@ impl Activator {
     }
 }
 
-fn load_graphs(bundle: &Bundle) -> Result<BTreeMap<String, Arc<Graph>>, ActivateError> {
-    let load = |entry: &GraphEntry| {
+async fn load_graphs(bundle: &Bundle, workers: &Workers) -> Result<BTreeMap<String, Arc<Graph>>, ActivateError> {
+    let mut graphs = BTreeMap::new();
+    for entry in &bundle.manifest.graphs {
         let failed = |error| ActivateError::Graph { graph: entry.name.clone(), error };
-        let graph = Graph::load_onnx(&file(bundle, &entry.file)?, &entry.inputs).map_err(failed)?;
-        Ok((entry.name.clone(), Arc::new(graph)))
-    };
-    bundle.manifest.graphs.iter().map(load).collect()
+        let graph = Graph::load_untrusted(&file(bundle, &entry.file)?, &entry.inputs, workers).await;
+        graphs.insert(entry.name.clone(), Arc::new(graph.map_err(failed)?));
+    }
+    Ok(graphs)
 }
 
 fn file(bundle: &Bundle, name: &str) -> Result<Bytes, ActivateError> {

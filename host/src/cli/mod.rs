@@ -1,6 +1,7 @@
 //! The command line.
 
 mod serve;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -24,11 +25,14 @@ enum Command {
     Completions {
         shell: clap_complete::Shell,
     },
+    #[command(hide = true)]
+    Worker(worker::Worker),
 }
 
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Worker(worker) => worker.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bulkhead", &mut std::io::stdout());
             ExitCode::SUCCESS
