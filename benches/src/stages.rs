@@ -15,6 +15,7 @@ use bulkhead::schedule::Compute;
 use bulkhead::telemetry::Metrics;
 use bulkhead::tenant::{Budget, Capability, Tenant};
 use bulkhead::tensor::{Datatype, NamedTensors, Tensor};
+use bulkhead::worker::Workers;
 use bulkhead_bundle::{Bounds, Files};
 use bytes::Bytes;
 use image_to_tensor::kernel;
@@ -61,7 +62,7 @@ struct Bench<'a> {
 impl Bench<'_> {
     fn new(options: &Options) -> Result<Bench<'_>> {
         let config = Config::default();
-        let sandbox = Sandbox::new(&config)?;
+        let sandbox = Sandbox::new(&config, Workers::in_process())?;
         Ok(Bench { options, config, sandbox, request: "bench".into() })
     }
 
@@ -145,7 +146,10 @@ impl Bench<'_> {
         let metrics = Arc::new(Metrics::new()?);
         let compute = Compute::new(&self.config.compute, metrics.clone())?;
         let bundle = Bundle::read(Files::read_folder(folder, &Bounds::default())?)?;
-        let activator = Activator { sandbox: Sandbox::new(&self.config)?, metrics };
+        let activator = {
+            let workers = Workers::in_process();
+            Activator { sandbox: Sandbox::new(&self.config, workers.clone())?, workers, metrics }
+        };
         let (grants, others) = (bundle.manifest.imports().into_iter().collect(), Others::new());
         let activation = Activation { bundle: &bundle, grants: &grants, others: &others, report: &|_| () };
         let pipeline = activator.activate(&activation).await?;

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::api::{self, App, Server, Shutdown};
 use crate::bundle::{self, Activator, Bundle, ContentsError, Others};
+use crate::cache::Cache;
 use crate::catalog::{Catalog, Entry};
 use crate::config::Config;
 use crate::control::{Control, ControlError, Parts};
@@ -18,6 +19,7 @@ use crate::sandbox::Sandbox;
 use crate::schedule::Compute;
 use crate::telemetry::{Gauge, Metrics, MetricsError};
 use crate::tenant::{DEFAULT_TENANT, Directory};
+use crate::worker::Workers;
 
 /// A host that answers requests until it is told to stop.
 pub struct Host {
@@ -58,20 +60,20 @@ impl Host {
     /// Everything but the models; nothing is accepted yet.
     pub async fn start(config: &Config) -> Result<Host, StartError> {
         let metrics = Arc::new(Metrics::new()?);
-        let sandbox = Sandbox::new(config)?;
         let compute = Arc::new(Compute::new(&config.compute, metrics.clone()).map_err(StartError::Compute)?);
         let (catalog, directory) = (Arc::<Catalog>::default(), Arc::<Directory>::default());
         let (place, temporary) = data_folder(config)?;
         let folder = DataFolder::open(&place)?;
         let token = folder.token("admin")?;
-        let (catalog, directory, compute, activator) =
-            (catalog, directory, compute, Activator { sandbox, metrics: metrics.clone() });
+        let cache = Cache::open(folder.cache(), *folder.secret("cache")?, config.compile.cache_bytes);
+        let workers = Workers::children(&config.compile, tokio::runtime::Handle::current()).with_cache(cache);
+        let sandbox = Sandbox::new(config, workers.clone())?;
         let parts = Parts {
             folder,
             directory: directory.clone(),
             catalog: catalog.clone(),
             compute: compute.clone(),
-            activator,
+            activator: Activator { sandbox, workers, metrics: metrics.clone() },
         };
         let (control, damaged) = Control::open(config, parts)?;
         for damaged in damaged {

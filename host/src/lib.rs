@@ -7,6 +7,8 @@ pub mod tensor;
 pub mod config;
 pub mod tenant;
 pub mod telemetry;
+pub mod cache;
+pub mod worker;
 pub mod graph;
 pub mod sandbox;
 pub mod schedule;

@@ -7,11 +7,13 @@ use anyhow::{Context, Result};
 use system_tests::repository;
 
 /// Lowest first: a module may use those before it.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 16] = [
     "tensor",
     "config",
     "tenant",
     "telemetry",
+    "cache",
+    "worker",
     "graph",
     "sandbox",
     "schedule",

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::manifest::{GraphEntry, PluginEntry, StageEntry};
+use super::manifest::{PluginEntry, StageEntry};
 use super::{Bundle, ContentsError};
 use crate::graph::{Graph, LoadError};
 use crate::pipeline::{BuildError, Pipeline, Runner, StageSource};
 use crate::sandbox::{ActivationError, Initialisation, Plugin, PluginSource, Sandbox};
 use crate::telemetry::Metrics;
 use crate::tenant::{Capability, Grants};
+use crate::worker::Workers;
 
 /// What activation needs of the host.
 pub struct Activator {
     pub sandbox: Sandbox,
+    pub workers: Workers,
     pub metrics: Arc<Metrics>,
 }
 
@@ -55,7 +57,8 @@ impl Activator {
         let manifest = &activation.bundle.manifest;
         let pipeline = manifest.pipeline.as_ref().ok_or(ActivateError::NoPipeline)?;
         let model: Arc<str> = manifest.model_name().into();
-        let graphs = load_graphs(activation)?;
+        let graphs = self.load_graphs(activation.bundle).await?;
+        graphs.keys().for_each(|graph| (activation.report)(graph));
         let mut sources = Vec::with_capacity(pipeline.stages.len());
         for entry in &pipeline.stages {
             let runner = self.runner(&model, entry.name(), activation, &graphs).await?;
@@ -87,8 +90,21 @@ impl Activator {
             return Err(ActivateError::UnknownForeign { stage: stage.into(), bundle, known });
         };
         // A plugin of another bundle brings its own graphs.
-        let own = if std::ptr::eq(bundle, activation.bundle) { graphs.clone() } else { load_all(bundle)? };
+        let own = match std::ptr::eq(bundle, activation.bundle) {
+            true => graphs.clone(),
+            false => self.load_graphs(bundle).await?,
+        };
         self.plugin(model, entry, bundle, grants, own).await.map(Runner::Plugin)
+    }
+
+    async fn load_graphs(&self, bundle: &Bundle) -> Result<BTreeMap<String, Arc<Graph>>, ActivateError> {
+        let mut graphs = BTreeMap::new();
+        for entry in &bundle.manifest.graphs {
+            let failed = |error| ActivateError::Graph { graph: entry.name.clone(), error };
+            let graph = Graph::load_untrusted(&bundle.file(&entry.file)?, &entry.inputs, &self.workers).await;
+            graphs.insert(entry.name.clone(), Arc::new(graph.map_err(failed)?));
+        }
+        Ok(graphs)
     }
 
     async fn plugin(
@@ -138,21 +154,6 @@ fn check_grants(entry: &PluginEntry, granted: &Grants) -> Result<(), ActivateErr
 fn foreign_plugin(stage: &str) -> &str {
     let (_, rest) = stage.split_once(':').unwrap_or_default();
     rest.split_once('@').unwrap_or((rest, "")).0
-}
-
-fn load_graphs(activation: &Activation) -> Result<BTreeMap<String, Arc<Graph>>, ActivateError> {
-    let graphs = load_all(activation.bundle)?;
-    graphs.keys().for_each(|graph| (activation.report)(graph));
-    Ok(graphs)
-}
-
-fn load_all(bundle: &Bundle) -> Result<BTreeMap<String, Arc<Graph>>, ActivateError> {
-    let load = |entry: &GraphEntry| {
-        let failed = |error| ActivateError::Graph { graph: entry.name.clone(), error };
-        let graph = Graph::load_onnx(&bundle.file(&entry.file)?, &entry.inputs).map_err(failed)?;
-        Ok((entry.name.clone(), Arc::new(graph)))
-    };
-    bundle.manifest.graphs.iter().map(load).collect()
 }
 
 fn stage_source(entry: &StageEntry, runner: Runner) -> StageSource {

@@ -3,6 +3,7 @@
 mod bundle;
 mod key;
 mod serve;
+mod worker;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ enum Command {
     Completions {
         shell: clap_complete::Shell,
     },
+    #[command(hide = true)]
+    Worker(worker::Worker),
 }
 
 pub fn main() -> ExitCode {
@@ -36,6 +39,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Bundle(bundle) => bundle.run(),
         Command::Key(key) => key.run(),
+        Command::Worker(worker) => worker.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bulkhead", &mut std::io::stdout());
             ExitCode::SUCCESS

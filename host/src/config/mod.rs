@@ -30,6 +30,7 @@ pub struct Config {
     /// What activating one plugin may use: its `init`, and each trial of it.
     pub init: CallLimits,
     pub compute: Compute,
+    pub compile: Compile,
     /// What a tenant may use, unless the operator gave it limits of its own.
     pub tenant: TenantLimits,
     pub anonymous: Anonymous,
@@ -80,6 +81,15 @@ pub struct Compute {
     pub stack: u64,
     /// The largest component that is compiled.
     pub component_bytes: u64,
+}
+
+/// What the child process may use in which a component is compiled, or a graph tried, before the host touches it.
+#[derive(Clone, Debug)]
+pub struct Compile {
+    pub time: Duration,
+    pub memory: u64,
+    /// All compiled code that is kept for the next start.
+    pub cache_bytes: u64,
 }
 
 /// Who may call without a key, as the tenant `default`.
@@ -171,6 +181,7 @@ impl Default for Config {
                 stack: 512 * KIB,
                 component_bytes: 64 * MIB,
             },
+            compile: Compile { time: Duration::from_secs(120), memory: 2 * GIB, cache_bytes: 8 * GIB },
             grace: Duration::from_secs(20),
             log: Log { level: "info".into(), format: LogFormat::Text },
         }
@@ -234,6 +245,11 @@ impl Config {
             s.duration("queue-time", &mut config.compute.queue_time);
             s.bytes("stack", 64 * KIB..=64 * MIB, &mut config.compute.stack);
             s.bytes("component-bytes", KIB..=1 << 30, &mut config.compute.component_bytes);
+        });
+        file.section("compile", |s| {
+            s.duration("time", &mut config.compile.time);
+            s.bytes("memory", 128 * MIB..=64 * GIB, &mut config.compile.memory);
+            s.bytes("cache-bytes", 0..=1 << 40, &mut config.compile.cache_bytes);
         });
         file.section("tenant", |s| config.tenant.read(s));
         file.section("auth", |s| {

@@ -10,7 +10,7 @@ use tract_onnx::tract_hir::internal::{GenericFactoid, TDim};
 
 use super::convert;
 use super::price::PriceList;
-use super::{Graph, InputShapes, LoadError, planning};
+use super::{Graph, InputShapes, LoadError, planning, untrusted};
 use crate::tensor::{Signature, TensorSpec};
 
 /// tract's analysis recurses over expressions of dimensions.
@@ -20,7 +20,8 @@ const LOADER_STACK: usize = 64 << 20;
 const MAX_DIMENSION_NAME: usize = 200;
 
 impl Graph {
-    /// Loads an ONNX file. Takes long and needs memory for a large one: not for the request path.
+    /// Loads an ONNX file in this process, where a strange one can take more memory than there is: for files that were
+    /// tried, or are the caller's own. Takes long for a large one: not for the request path.
     pub fn load_onnx(bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
         // A strange file can make the loader panic or nest deeply. On a thread of its own, which nothing uses after it,
         // either is only an error of the file.
@@ -34,6 +35,7 @@ impl Graph {
 }
 
 fn load(mut bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
+    let digest = untrusted::digest_of(bytes, shapes);
     let proto = tract_onnx::onnx().proto_model_for_read(&mut bytes);
     let proto = proto.map_err(|error| LoadError::Unreadable(format!("{error:#}")))?;
     preflight(&proto)?;
@@ -52,7 +54,7 @@ fn load(mut bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
     let options = RunOptions { executor: Some(multithread::Executor::SingleThread), ..RunOptions::default() };
     let plan = model.into_runnable_with_options(&options).map_err(planning)?;
     let prices = PriceList::of(&plan, &symbols)?;
-    Ok(Graph { signature, plan, symbols, prices })
+    Ok(Graph { signature, plan, symbols, prices, digest })
 }
 
 /// Refuses what tract would follow out of the file, or into the ground.

@@ -5,6 +5,7 @@ mod convert;
 mod load;
 mod price;
 mod run;
+mod untrusted;
 
 use std::collections::BTreeMap;
 
@@ -12,9 +13,13 @@ use tract_onnx::prelude::{Symbol, TractError};
 use tract_onnx::tract_core::internal::{TypedFact, TypedOp};
 use tract_onnx::tract_core::plan::SimplePlan;
 
+use crate::cache::Digest;
 use crate::tenant::Exceeded;
 use crate::tensor::{Datatype, Misfit, Signature};
+use crate::worker::WorkerError;
 use price::PriceList;
+
+pub use untrusted::TryGraph;
 
 type Plan = SimplePlan<TypedFact, Box<dyn TypedOp>>;
 
@@ -25,6 +30,7 @@ pub struct Graph {
     /// For each input of the signature, the symbol behind each dimension that varies.
     symbols: Vec<Vec<Option<Symbol>>>,
     prices: PriceList,
+    digest: Digest,
 }
 
 /// Shapes that the manifest gives to inputs whose own are not enough; -1 varies.
@@ -53,6 +59,11 @@ pub enum LoadError {
     Plan(String),
     #[error("its loader failed on it, which a good file never makes it do")]
     Panicked,
+    /// What a child that tried it said: one of the texts above.
+    #[error("{0}")]
+    Refused(String),
+    #[error("loading it {0}")]
+    Worker(#[from] WorkerError),
 }
 
 /// A run gave no result. The texts complete "the graph …".
@@ -71,6 +82,11 @@ pub enum GraphError {
 impl Graph {
     pub fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    /// Of its file and the shapes that it was loaded with.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
     }
 }
 

@@ -3,18 +3,21 @@
 
 use std::sync::Arc;
 
-use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use bytes::Bytes;
+use wasmtime::component::Linker;
 use wasmtime_wizer::{ComponentContext, Wizer};
 
-use super::contract::{self, Failure, Stage, StagePre};
+use super::compile::{COMPILING, COMPILING_SNAPSHOT};
+use super::contract::{self, Stage, StagePre};
 use super::error::Bounds;
-use super::instance::{self, Shared, State};
+use super::instance::{self, Shared};
+use super::saved::Saved;
 use super::snapshot::Accessors;
-use super::{ActivationError, CallError, Parameters, PluginSource, Sandbox, wasi};
-use crate::config::{CallLimits, clip};
+use super::{ActivationError, CallError, Plugin, PluginSource, Sandbox, compile, compiled, saved, wasi};
+use crate::cache::EntryName;
+use crate::config::CallLimits;
 use crate::tenant::{Budget, Grants, Limit};
-use crate::tensor::{self, NamedTensors, Signature};
+use crate::tensor::Signature;
 
 /// How a fresh instance gets to the state that `init` leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,61 +29,92 @@ pub enum Initialisation {
     EveryCall,
 }
 
-/// An activated plugin. Calls share it without a lock.
-pub struct Plugin {
-    engine: Engine,
-    pre: StagePre,
-    shared: Arc<Shared>,
-    config: String,
-    signature: Signature,
-    initialisation: Initialisation,
-    stack: u64,
-}
-
 impl Sandbox {
-    /// Compiles and initialises a plugin. Takes seconds of a thread for a large component: not for the request path.
+    /// Compiles and initialises a plugin, or finds that this host did it before. Takes seconds for a large component: not
+    /// for the request path.
     pub async fn activate(&self, source: PluginSource) -> Result<Plugin, ActivationError> {
-        let (bytes, bound) = (source.component.len() as u64, self.limits.component_bytes);
-        if bytes > bound {
-            return Err(ActivationError::TooLarge { bytes, bound });
-        }
-        let wasm = source.component;
-        let grants = source.grants;
-        let shared =
-            Arc::new(Shared { model: source.model, stage: source.stage, assets: source.assets, graphs: source.graphs });
+        self.look_at(&source.component)?;
         let config = source.config.to_string();
-        let wizer = Wizer::new();
-        let instrumented = match source.initialisation {
-            Initialisation::Snapshot => wizer.instrument_component(&wasm).ok(),
-            Initialisation::EveryCall => None,
-        };
-        let (signature, initialisation, pre) = match instrumented {
-            Some((context, instrumented)) => {
-                let probe = self.prepare(&instrumented, &grants)?;
-                match self.initialise(&probe, &shared, &config, Some((&wizer, context))).await? {
-                    (signature, Some(snapshot)) => {
-                        (signature, Initialisation::Snapshot, self.prepare(&snapshot, &grants)?)
-                    }
-                    (signature, None) => (signature, Initialisation::EveryCall, self.prepare(&wasm, &grants)?),
-                }
-            }
+        let name = self.workers.cache().and_then(|_| saved::name(&self.engine, &self.limits, &source, &config));
+        let PluginSource { model, stage, component, initialisation, grants, assets, graphs, .. } = source;
+        let shared = Arc::new(Shared { model, stage, assets, graphs });
+        let (saved, pre) = match self.find(name.as_ref(), &grants)? {
+            Some(found) => found,
             None => {
-                let pre = self.prepare(&wasm, &grants)?;
-                let (signature, _) = self.initialise(&pre, &shared, &config, None).await?;
-                (signature, Initialisation::EveryCall, pre)
+                let made = self.make(&component, initialisation, &shared, &grants, &config).await?;
+                if let (Some(cache), Some(name)) = (self.workers.cache(), &name) {
+                    made.0.keep(cache, name);
+                }
+                made
             }
         };
+        let Saved { signature, initialisation, .. } = saved;
         let (engine, stack) = (self.engine.clone(), self.limits.stack);
         Ok(Plugin { engine, pre, shared, config, signature, initialisation, stack })
     }
 
-    /// Compiles, and links what was granted. Nothing of the component runs here.
-    fn prepare(&self, wasm: &[u8], grants: &Grants) -> Result<StagePre, ActivationError> {
-        if !is_component(wasm) {
+    /// What can be said without taking it apart.
+    fn look_at(&self, component: &Bytes) -> Result<(), ActivationError> {
+        let (bytes, bound) = (component.len() as u64, self.limits.component_bytes);
+        if bytes > bound {
+            return Err(ActivationError::TooLarge { bytes, bound });
+        }
+        if !is_component(component) {
             return Err(ActivationError::NotAComponent("it does not begin as one".into()));
         }
-        let compile = |error: wasmtime::Error| ActivationError::Compile(format!("{error:#}"));
-        let component = Component::new(&self.engine, wasm).map_err(compile)?;
+        Ok(())
+    }
+
+    /// An entry that does not load any more, as after a change of limits, is made again.
+    fn find(&self, name: Option<&EntryName>, grants: &Grants) -> Result<Option<(Saved, StagePre)>, ActivationError> {
+        let (Some(cache), Some(name)) = (self.workers.cache(), name) else { return Ok(None) };
+        let Some(saved) = Saved::find(cache, name) else { return Ok(None) };
+        match self.link(&saved.code, grants) {
+            Ok(pre) => Ok(Some((saved, pre))),
+            Err(ActivationError::Compile(reason)) => {
+                tracing::warn!(entry = %name, reason, "an entry of the cache does not load; it is deleted and made again");
+                cache.remove(name);
+                Ok(None)
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+
+    async fn make(
+        &self,
+        wasm: &Bytes,
+        wanted: Initialisation,
+        shared: &Arc<Shared>,
+        grants: &Grants,
+        config: &str,
+    ) -> Result<(Saved, StagePre), ActivationError> {
+        let code = match wanted {
+            Initialisation::Snapshot => compile::instrumented(&self.workers, wasm).await?,
+            Initialisation::EveryCall => compile::plain(&self.workers, wasm, COMPILING).await?,
+        };
+        let instrumented = code.context.is_some();
+        let pre = self.link(&code.bytes, grants)?;
+        let (signature, snapshot) = self.initialise(&pre, shared, config, code.context).await?;
+        let (initialisation, code, pre) = match snapshot {
+            None if !instrumented => (Initialisation::EveryCall, code.bytes, pre),
+            None => {
+                let code = compile::plain(&self.workers, wasm, COMPILING).await?.bytes;
+                let pre = self.link(&code, grants)?;
+                (Initialisation::EveryCall, code, pre)
+            }
+            Some(snapshot) => {
+                let code = compile::plain(&self.workers, &snapshot.into(), COMPILING_SNAPSHOT).await?.bytes;
+                let pre = self.link(&code, grants)?;
+                (Initialisation::Snapshot, code, pre)
+            }
+        };
+        Ok((Saved { signature, initialisation, code }, pre))
+    }
+
+    /// Loads compiled code, and links what was granted. Nothing of the component runs here.
+    fn link(&self, code: &[u8], grants: &Grants) -> Result<StagePre, ActivationError> {
+        let unloadable = |error: wasmtime::Error| ActivationError::Compile(format!("{error:#}"));
+        let component = compiled::load(&self.engine, code).map_err(unloadable)?;
         for (import, _) in component.component_type().imports(&self.engine) {
             wasi::check_import(import, grants)?;
         }
@@ -90,14 +124,14 @@ impl Sandbox {
         linker.instantiate_pre(&component).and_then(StagePre::new).map_err(stage)
     }
 
-    /// Runs `init` in an instance of its own, and takes a snapshot of it where a wizer is given and nothing stands in the
-    /// way.
+    /// Runs `init` in an instance of its own, and takes a snapshot of it where it was instrumented and nothing stands
+    /// in the way.
     async fn initialise(
         &self,
         pre: &StagePre,
         shared: &Arc<Shared>,
         config: &str,
-        wizer: Option<(&Wizer, ComponentContext<'_>)>,
+        instrumented: Option<ComponentContext<'_>>,
     ) -> Result<(Signature, Option<Vec<u8>>), ActivationError> {
         let limits = &self.limits.init;
         let mut budget = Budget::new(limits);
@@ -116,10 +150,10 @@ impl Sandbox {
         }
         // A plugin that printed in init holds its standard output: a stream of this instance, which no snapshot can carry.
         let holds_stream = !store.data().wasi_handles.is_empty();
-        let Some((wizer, context)) = wizer.filter(|_| !holds_stream) else { return Ok((signature, None)) };
+        let Some(context) = instrumented.filter(|_| !holds_stream) else { return Ok((signature, None)) };
         instance::lift_limits(store);
         let mut accessors = Accessors { store, instance };
-        let snapshot = wizer.snapshot_component(&context, &mut accessors).await;
+        let snapshot = Wizer::new().snapshot_component(&context, &mut accessors).await;
         let snapshot = snapshot.map_err(|error| ActivationError::Snapshot(format!("{error:#}")))?;
         Ok((signature, Some(snapshot)))
     }
@@ -146,55 +180,4 @@ async fn within_time<T>(
 /// The preamble of the binary format, version 13, layer 1: a component. (A core module has layer 0.)
 fn is_component(wasm: &[u8]) -> bool {
     wasm.starts_with(b"\0asm\x0d\x00\x01\x00")
-}
-
-impl Plugin {
-    pub fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    pub fn initialisation(&self) -> Initialisation {
-        self.initialisation
-    }
-
-    /// Runs the stage in a fresh instance. `inputs` are in the order of the signature, and so are the outputs.
-    pub async fn call(
-        &self,
-        request: &Arc<str>,
-        inputs: NamedTensors,
-        parameters: &Parameters,
-        budget: &mut Budget,
-    ) -> Result<NamedTensors, CallError> {
-        let bounds = Bounds { fuel: budget.fuel_limit(), stack: self.stack };
-        let deadline = budget.deadline().into();
-        let timeout = budget.exceeded(Limit::Time);
-        let mut lent = instance::lend(&self.engine, &self.shared, request, budget);
-        // Guests are stopped at epochs; the timeout stops what waits in the host.
-        let result = tokio::time::timeout_at(deadline, self.run(&mut lent.store, inputs, parameters)).await;
-        let result = result.unwrap_or_else(|_| Err(timeout.into()));
-        drop(lent);
-        let outputs = match result.map_err(|error| CallError::from_wasmtime(error, &bounds))? {
-            Ok(outputs) => outputs,
-            Err(Failure::InvalidInput(text)) => return Err(CallError::InvalidInput(clip(text))),
-            Err(Failure::Unavailable(text)) => return Err(CallError::Unavailable(clip(text))),
-            Err(Failure::Internal(text)) => return Err(CallError::Internal(clip(text))),
-        };
-        Ok(tensor::arrange(&self.signature.outputs, outputs)?)
-    }
-
-    async fn run(
-        &self,
-        store: &mut wasmtime::Store<State>,
-        inputs: NamedTensors,
-        parameters: &Parameters,
-    ) -> wasmtime::Result<Result<NamedTensors, Failure>> {
-        let stage = self.pre.instantiate_async(&mut *store).await?;
-        if self.initialisation == Initialisation::EveryCall {
-            let again = contract::init(&stage, store, &self.config).await?;
-            if let Err(error) = again {
-                return Ok(Err(Failure::Internal(format!("init refused what it accepted before: {error}"))));
-            }
-        }
-        contract::process(&stage, store, inputs, parameters).await
-    }
 }

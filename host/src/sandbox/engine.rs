@@ -1,4 +1,4 @@
-//! The engine: how components are compiled, where their instances live, and the clock that slices their time.
+//! The engine: where the instances of components live, and the clock that slices their time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use wasmtime::{Config as EngineConfig, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::EngineError;
+use super::{EngineError, compile};
 use crate::config::{CallLimits, Config};
+use crate::worker::Workers;
 
 /// How long a guest may hold a thread before others get a turn; also how late a deadline is noticed.
 const TIME_SLICE: Duration = Duration::from_millis(5);
@@ -35,6 +36,7 @@ pub const ACTIVATION_SLOTS: u32 = 4;
 pub struct Sandbox {
     pub(super) engine: Engine,
     pub(super) limits: Limits,
+    pub(super) workers: Workers,
     ticker: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
 }
@@ -48,16 +50,19 @@ pub(super) struct Limits {
 }
 
 impl Sandbox {
-    pub fn new(config: &Config) -> Result<Sandbox, EngineError> {
-        let engine = Engine::new(&engine_config(config)).map_err(EngineError::new)?;
+    /// Components are compiled by `workers`, and found again in their cache.
+    pub fn new(config: &Config, workers: Workers) -> Result<Sandbox, EngineError> {
+        let engine = Engine::new(&settings(config)).map_err(EngineError::new)?;
         let stop = Arc::new(AtomicBool::new(false));
         let ticker = start_ticker(engine.clone(), stop.clone())?;
-        let limits = Limits {
-            init: config.init.clone(),
-            stack: config.compute.stack,
-            component_bytes: config.compute.component_bytes,
-        };
-        Ok(Sandbox { engine, limits, ticker: Some(ticker), stop })
+        Ok(Sandbox { engine, limits: Limits::of(config), workers, ticker: Some(ticker), stop })
+    }
+}
+
+impl Limits {
+    pub fn of(config: &Config) -> Limits {
+        let (stack, component_bytes) = (config.compute.stack, config.compute.component_bytes);
+        Limits { init: config.init.clone(), stack, component_bytes }
     }
 }
 
@@ -81,19 +86,11 @@ fn start_ticker(engine: Engine, stop: Arc<AtomicBool>) -> Result<JoinHandle<()>,
     std::thread::Builder::new().name("epoch".into()).spawn(tick).map_err(|error| EngineError::new(error.into()))
 }
 
-fn engine_config(config: &Config) -> EngineConfig {
-    let mut engine = EngineConfig::new();
+pub(super) fn settings(config: &Config) -> EngineConfig {
+    let mut engine = compile::code_settings();
     engine
-        // Component-model async is not used, and switching it off makes calls three times cheaper.
-        .concurrency_support(false)
-        .consume_fuel(true)
-        .epoch_interruption(true)
         .max_wasm_stack(config.compute.stack as usize)
         .async_stack_size((config.compute.stack + HOST_STACK) as usize)
-        // Results must not depend on the processor that a plugin happens to run on.
-        .wasm_relaxed_simd(true)
-        .relaxed_simd_deterministic(true)
-        .wasm_memory64(false)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
     engine
 }

@@ -4,6 +4,7 @@ use wasmtime::Trap;
 
 use crate::tenant::{Capability, Exceeded, Limit};
 use crate::tensor::Misfit;
+use crate::worker::WorkerError;
 
 /// The sandbox itself cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,8 @@ pub enum ActivationError {
     Snapshot(String),
     #[error("it could not be compiled: {0}")]
     Compile(String),
+    #[error("{step} {error}")]
+    Worker { step: &'static str, error: WorkerError },
 }
 
 /// A call of a plugin gave no result. The texts complete "the stage …".

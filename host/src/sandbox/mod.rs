@@ -2,11 +2,15 @@
 //! instance that no other call has touched, within the call's budget.
 
 mod activate;
+mod compile;
+mod compiled;
 mod contract;
 mod engine;
 mod error;
 mod graphs;
 mod instance;
+mod plugin;
+mod saved;
 mod snapshot;
 mod stdio;
 mod tensors;
@@ -17,9 +21,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use activate::{Initialisation, Plugin};
+pub use activate::Initialisation;
+pub use compile::Compile;
 pub use engine::{ACTIVATION_SLOTS, Sandbox};
 pub use error::{ActivationError, CallError, EngineError};
+pub use plugin::Plugin;
 
 use crate::graph::Graph;
 use crate::tenant::Grants;

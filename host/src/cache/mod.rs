@@ -1,0 +1,133 @@
+//! What took long to make and can be made again, kept for the next start: one file per entry, each authenticated with a
+//! key of this host. Nothing of an entry is looked at before its tag was verified; a wrong or torn entry is deleted. That
+//! the cache cannot be written, or is gone, costs time and nothing else.
+
+mod folder;
+mod name;
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+use bytes::{Buf, Bytes};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+pub use name::{Digest, EntryName, Naming, digest};
+
+/// Entries of a host, in a folder of their own.
+pub struct Cache {
+    folder: PathBuf,
+    key: [u8; 32],
+    most_bytes: u64,
+}
+
+/// Length of the tag that stands before an entry's content.
+const TAG: usize = 32;
+
+/// What the tags of this cache are for, so that a tag of anything else under the same key is none of it.
+const PURPOSE: &[u8] = b"bulkhead cache entry 1\0";
+
+impl Cache {
+    /// Makes the folder where it is missing, and room where there is too much in it. `key` must be known to nobody else.
+    pub fn open(folder: PathBuf, key: [u8; 32], most_bytes: u64) -> Cache {
+        let cache = Cache { folder, key, most_bytes };
+        if let Err(error) = folder::prepare(&cache.folder).and_then(|()| folder::trim(&cache.folder, most_bytes)) {
+            cache.warn(&error);
+        }
+        cache
+    }
+
+    /// The content as it was put, or nothing.
+    pub fn get(&self, name: &EntryName) -> Option<Bytes> {
+        match self.read(name) {
+            Ok(Some(entry)) => match self.verify(name, entry) {
+                Some(content) => {
+                    folder::touch(&self.path(name));
+                    Some(content)
+                }
+                None => {
+                    tracing::error!(entry = %name, "an entry of the cache is torn or was changed; it is deleted and made again");
+                    self.remove(name);
+                    None
+                }
+            },
+            Ok(None) => None,
+            Err(error) => {
+                self.warn(&error);
+                None
+            }
+        }
+    }
+
+    /// Keeps the parts, one after the other, as one content.
+    pub fn put(&self, name: &EntryName, parts: &[&[u8]]) {
+        let bytes = (TAG + parts.iter().map(|part| part.len()).sum::<usize>()) as u64;
+        if bytes > self.most_bytes {
+            return;
+        }
+        let kept = folder::trim(&self.folder, self.most_bytes - bytes).and_then(|()| self.write(name, parts));
+        if let Err(error) = kept {
+            self.warn(&error);
+        }
+    }
+
+    /// For an entry that cannot be used any more.
+    pub fn remove(&self, name: &EntryName) {
+        // It may be gone already; what cannot be removed cannot be written either, and that is told.
+        let _ = fs::remove_file(self.path(name));
+    }
+
+    fn path(&self, name: &EntryName) -> PathBuf {
+        self.folder.join(name.to_string())
+    }
+
+    fn read(&self, name: &EntryName) -> io::Result<Option<Bytes>> {
+        let file = match fs::File::open(self.path(name)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let length = file.metadata()?.len().min(self.most_bytes);
+        let mut entry = Vec::with_capacity(length as usize);
+        file.take(length).read_to_end(&mut entry)?;
+        Ok(Some(entry.into()))
+    }
+
+    fn verify(&self, name: &EntryName, mut entry: Bytes) -> Option<Bytes> {
+        if entry.len() < TAG {
+            return None;
+        }
+        let tag = entry.split_to(TAG);
+        self.mac(name, &[entry.chunk()])?.verify_slice(&tag).ok()?;
+        Some(entry)
+    }
+
+    fn mac(&self, name: &EntryName, parts: &[&[u8]]) -> Option<Hmac<Sha256>> {
+        // HMAC takes keys of any length.
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
+        mac.update(PURPOSE);
+        mac.update(name.bytes());
+        parts.iter().for_each(|part| mac.update(part));
+        Some(mac)
+    }
+
+    /// Whoever reads meanwhile sees the old file or the whole new one.
+    fn write(&self, name: &EntryName, parts: &[&[u8]]) -> io::Result<()> {
+        let Some(mac) = self.mac(name, parts) else { return Ok(()) };
+        let mut file = folder::new_file(&self.folder)?;
+        file.write_all(&mac.finalize().into_bytes())?;
+        for part in parts {
+            file.write_all(part)?;
+        }
+        file.persist(self.path(name)).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    fn warn(&self, error: &io::Error) {
+        tracing::warn!(folder = %self.folder.display(), %error, "the cache of compiled code cannot be used; starts take longer without it");
+    }
+}
+
+#[cfg(test)]
+mod tests;

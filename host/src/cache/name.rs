@@ -1,0 +1,57 @@
+//! Names of entries: a digest over everything that the content depends on.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+/// SHA-256.
+pub type Digest = [u8; 32];
+
+/// The digest of everything that an entry's content depends on; also the name of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryName(Digest);
+
+/// Collects what a content depends on. Each part is counted, so that no two lists of parts are one.
+pub struct Naming(Sha256);
+
+pub fn digest(bytes: &[u8]) -> Digest {
+    Sha256::digest(bytes).into()
+}
+
+impl Naming {
+    /// `what` tells kinds of entries apart; the program's version is always a part.
+    pub fn of(what: &str) -> Naming {
+        Naming(Sha256::new()).part(env!("CARGO_PKG_VERSION")).part(what)
+    }
+
+    pub fn part(mut self, part: impl AsRef<[u8]>) -> Naming {
+        let part = part.as_ref();
+        self.0.update((part.len() as u64).to_le_bytes());
+        self.0.update(part);
+        self
+    }
+
+    pub fn number(self, number: u64) -> Naming {
+        self.part(number.to_le_bytes())
+    }
+
+    pub fn finish(self) -> EntryName {
+        EntryName(self.digest())
+    }
+
+    pub fn digest(self) -> Digest {
+        self.0.finalize().into()
+    }
+}
+
+impl EntryName {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for EntryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}

@@ -1,0 +1,34 @@
+//! `bulkhead worker`: the child process that the host starts for itself.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use crate::graph::TryGraph;
+use crate::sandbox::Compile;
+use crate::worker::{self, OwnLimits};
+
+/// Do one job for the host, read from standard input, within limits
+#[derive(Args)]
+pub struct Worker {
+    job: Job,
+    /// Bytes
+    memory: u64,
+    cpu_seconds: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Job {
+    Compile,
+    Graph,
+}
+
+impl Worker {
+    pub fn run(self) -> ExitCode {
+        let limits = OwnLimits { memory: self.memory, cpu_seconds: self.cpu_seconds };
+        match self.job {
+            Job::Compile => worker::main::<Compile>(&limits),
+            Job::Graph => worker::main::<TryGraph>(&limits),
+        }
+    }
+}

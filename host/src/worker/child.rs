@@ -1,0 +1,69 @@
+//! The child's side: lower the own limits, read one job, do it, answer.
+
+use std::io::{self, Read, Write};
+use std::process::ExitCode;
+
+use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
+
+use super::{Job, frame};
+
+/// What a child may use, as it is told on its command line.
+pub struct OwnLimits {
+    pub memory: u64,
+    pub cpu_seconds: u64,
+}
+
+/// Less than the threads of the host have: what nests too deeply for them ends here.
+const WORK_STACK: usize = 1536 << 10;
+
+/// Beside the memory that counts: the program itself, and what its allocator reserves for each thread without using it.
+const ADDRESS_SPACE: u64 = 2 << 30;
+
+/// Its three pipes, and what the standard library looks up to count the processor's cores.
+const OPEN_FILES: u64 = 16;
+
+/// Requests come first.
+const NICENESS: i32 = 10;
+
+/// Everything that a child does.
+pub fn main<J: Job>(limits: &OwnLimits) -> ExitCode {
+    match lower(limits).and_then(|()| answer::<J>(limits)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn lower(limits: &OwnLimits) -> io::Result<()> {
+    set(Resource::Core, 0, 0)?;
+    set(Resource::Fsize, 0, 0)?;
+    set(Resource::Nofile, OPEN_FILES, OPEN_FILES)?;
+    // At the first there is a signal that tells the parent which limit it was, at the second the end.
+    set(Resource::Cpu, limits.cpu_seconds, limits.cpu_seconds + 1)?;
+    set(Resource::Data, limits.memory, limits.memory)?;
+    set(Resource::As, limits.memory + ADDRESS_SPACE, limits.memory + ADDRESS_SPACE)?;
+    nice(NICENESS)?;
+    Ok(())
+}
+
+/// Lowers, and never tries to raise what this process was given.
+fn set(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
+    let given = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+    let limit = Rlimit { current: Some(soft.min(given)), maximum: Some(hard.min(given)) };
+    Ok(setrlimit(resource, limit)?)
+}
+
+fn answer<J: Job>(limits: &OwnLimits) -> io::Result<()> {
+    let mut input = Vec::new();
+    io::stdin().take(limits.memory).read_to_end(&mut input)?;
+    let (job, bytes) = frame::parse::<J>(input.into()).map_err(io::Error::other)?;
+    let work = std::thread::Builder::new().name(J::NAME.into()).stack_size(WORK_STACK);
+    let work = work.spawn(move || job.work(&bytes))?;
+    let (answer, bytes) = work.join().map_err(|_| io::Error::other("the work panicked"))?;
+    let mut output = io::stdout();
+    output.write_all(&frame::head(&answer, &bytes)?)?;
+    output.write_all(&bytes)?;
+    output.flush()
+}

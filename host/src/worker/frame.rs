@@ -1,0 +1,66 @@
+//! How a job, an answer or a saved entry is written: two lengths, a small head of JSON, and then bytes as they are.
+
+use bytes::{Buf, Bytes};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Far beyond any head that we write.
+const MAX_HEAD: usize = 1 << 20;
+
+/// What comes before `body`.
+pub fn head(head: &impl Serialize, body: &[u8]) -> serde_json::Result<Vec<u8>> {
+    let head = serde_json::to_vec(head)?;
+    let mut frame = Vec::with_capacity(LENGTHS + head.len());
+    frame.extend_from_slice(&(head.len() as u32).to_le_bytes());
+    frame.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    frame.extend_from_slice(&head);
+    Ok(frame)
+}
+
+/// Takes apart what is exactly one frame.
+pub fn parse<T: DeserializeOwned>(mut frame: Bytes) -> Result<(T, Bytes), &'static str> {
+    if frame.len() < LENGTHS {
+        return Err("it is cut off");
+    }
+    let (head, body) = (frame.get_u32_le() as usize, frame.get_u64_le());
+    if head > MAX_HEAD || head > frame.len() {
+        return Err("its head is too long");
+    }
+    let head = frame.split_to(head);
+    if body != frame.len() as u64 {
+        return Err("it is not as long as it says");
+    }
+    let head = serde_json::from_slice(&head).map_err(|_| "its head is not what it should be")?;
+    Ok((head, frame))
+}
+
+const LENGTHS: usize = size_of::<u32>() + size_of::<u64>();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        [head(&vec![1, 2], body).unwrap(), body.to_vec()].concat()
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let (numbers, body) = parse::<Vec<u8>>(frame(b"code").into()).unwrap();
+        assert_eq!((numbers, &body[..]), (vec![1, 2], &b"code"[..]));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let good = frame(b"code");
+        for length in 0..good.len() {
+            assert!(parse::<Vec<u8>>(good[..length].to_vec().into()).is_err(), "{length} bytes of {}", good.len());
+        }
+        let longer = [&good[..], b"!"].concat();
+        assert!(parse::<Vec<u8>>(longer.into()).is_err());
+        let mut lying = good.clone();
+        lying[..4].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(parse::<Vec<u8>>(lying.into()).is_err());
+        assert!(parse::<String>(good.into()).is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! The host's side: start a child, hand it a job, and take for an answer only what a child that ended well has said.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+
+use bytes::Bytes;
+use rustix::process::Signal;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+
+use super::{Job, WorkerError, frame};
+use crate::config::Compile;
+
+/// The part of its memory that a child's answer may fill, for the host must hold it, too.
+const ANSWER_SHARE: u64 = 4;
+
+/// The begin of what it says on standard error is enough to tell why it ended.
+const MAX_COMPLAINT: u64 = 4096;
+
+/// What Rust's allocator, or a thread that cannot be made, say at the limit.
+const OUT_OF_MEMORY: [&str; 3] = ["memory allocation of", "Cannot allocate memory", "out of memory"];
+
+pub(super) async fn run<J: Job>(job: J, bytes: Bytes, limits: Compile) -> Result<(J::Answer, Bytes), WorkerError> {
+    let head = frame::head(&job, &bytes).map_err(|error| WorkerError::Start(error.to_string()))?;
+    let mut child = start(J::NAME, &limits).map_err(|error| WorkerError::Start(error.to_string()))?;
+    let talk = talk(&mut child, &head, &bytes, limits.memory / ANSWER_SHARE);
+    let outcome = tokio::time::timeout(limits.time, talk).await;
+    // Whatever happened, none stays behind.
+    let _ = child.start_kill();
+    let talk = outcome.map_err(|_| WorkerError::Time(limits.time))?;
+    let Talk { answer, complaint, status } = talk.map_err(|error| WorkerError::Start(error.to_string()))?;
+    let Some(answer) = answer else { return Err(WorkerError::Answer(limits.memory / ANSWER_SHARE)) };
+    if !status.success() {
+        let said = String::from_utf8_lossy(&complaint);
+        tracing::warn!(worker = J::NAME, %status, ?said, "a child process gave no answer");
+        return Err(ended_badly(status, &said, &limits));
+    }
+    frame::parse(answer).map_err(WorkerError::Garbage)
+}
+
+/// Sees nothing of the host: no environment, no file but three pipes.
+fn start(job: &str, limits: &Compile) -> std::io::Result<Child> {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let cpu_seconds = (limits.time.as_secs() + 1).saturating_mul(cores);
+    let mut command = Command::new(this_program()?);
+    command.arg0("bulkhead").arg("worker").arg(job).arg(limits.memory.to_string()).arg(cpu_seconds.to_string());
+    command.env_clear().current_dir("/").kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+}
+
+/// The program that runs now, even where an upgrade has put another in its place.
+fn this_program() -> std::io::Result<PathBuf> {
+    if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
+}
+
+struct Talk {
+    /// `None` where there was too much of it.
+    answer: Option<Bytes>,
+    complaint: Vec<u8>,
+    status: ExitStatus,
+}
+
+async fn talk(child: &mut Child, head: &[u8], bytes: &[u8], most: u64) -> std::io::Result<Talk> {
+    let (Some(mut input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err(std::io::Error::other("it has no pipes"));
+    };
+    let send = async {
+        // A child that does not want to hear all of it says why by how it ends.
+        let _ = async {
+            input.write_all(head).await?;
+            input.write_all(bytes).await
+        }
+        .await;
+        drop(input);
+    };
+    let ((), answer, complaint) = tokio::join!(send, read(output, most), read_complaint(errors));
+    let (answer, complaint) = (answer?, complaint?);
+    if answer.is_none() {
+        child.start_kill()?;
+    }
+    Ok(Talk { answer: answer.map(Bytes::from), complaint, status: child.wait().await? })
+}
+
+/// All that comes, or `None` when it is more than `most`.
+async fn read(pipe: impl AsyncRead + Unpin, most: u64) -> std::io::Result<Option<Vec<u8>>> {
+    let mut content = Vec::new();
+    pipe.take(most + 1).read_to_end(&mut content).await?;
+    Ok((content.len() as u64 <= most).then_some(content))
+}
+
+/// The rest is thrown away, so that nobody waits to say it.
+async fn read_complaint(mut pipe: impl AsyncRead + Unpin) -> std::io::Result<Vec<u8>> {
+    let mut said = Vec::new();
+    (&mut pipe).take(MAX_COMPLAINT).read_to_end(&mut said).await?;
+    tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
+    Ok(said)
+}
+
+fn ended_badly(status: ExitStatus, said: &str, limits: &Compile) -> WorkerError {
+    if OUT_OF_MEMORY.iter().any(|words| said.contains(words)) {
+        return WorkerError::Memory(limits.memory);
+    }
+    if said.contains("overflowed its stack") {
+        return WorkerError::Crashed("it nests too deeply".into());
+    }
+    let Some(signal) = status.signal() else {
+        return WorkerError::Crashed(format!("status {}", status.code().unwrap_or_default()));
+    };
+    match Signal::from_named_raw(signal) {
+        Some(Signal::XCPU) => WorkerError::Time(limits.time),
+        Some(Signal::KILL) => WorkerError::Crashed("killed by the system, perhaps for want of memory".into()),
+        _ => WorkerError::Crashed(format!("signal {signal}")),
+    }
+}
