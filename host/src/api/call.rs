@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::App;
 use super::refusal::{Problem, Refusal};
-use super::wire::InferRequest;
+use super::wire::{InferRequest, WantedOutput};
 use crate::pipeline::Pipeline;
 use crate::tensor::{self, Misfit, NamedTensors};
 
@@ -23,6 +23,8 @@ pub(super) struct Answer {
     pub id: Option<String>,
     /// The outputs that the client wants, in its order.
     pub outputs: NamedTensors,
+    /// For each of them, whether it is wanted as bytes.
+    pub binary: Vec<bool>,
 }
 
 impl App {
@@ -49,8 +51,7 @@ impl App {
             let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
             check_outputs(&pipeline, request.outputs.as_deref())?;
             let outputs = pipeline.run(&permit, &id, inputs, &request.parameters).await?;
-            let answer = Answer { id: request.id, outputs: select(outputs, request.outputs.as_deref()) };
-            encode(&pipeline, answer)
+            encode(&pipeline, answer(outputs, request.id, request.outputs.as_deref(), request.binary_output))
         };
         self.compute.run(work).await?
     }
@@ -84,25 +85,31 @@ impl Drop for Call<'_> {
     }
 }
 
-fn check_outputs(pipeline: &Pipeline, wanted: Option<&[String]>) -> Result<(), Problem> {
+fn check_outputs(pipeline: &Pipeline, wanted: Option<&[WantedOutput]>) -> Result<(), Problem> {
     let given = &pipeline.signature.outputs;
-    let twice = wanted.into_iter().flatten().take(given.len() + 1).enumerate().find_map(|(at, name)| {
-        let earlier = wanted.into_iter().flatten().take(at).any(|earlier| earlier == name);
-        earlier.then(|| Misfit::Twice { name: name.as_str().into() })
+    let twice = wanted.into_iter().flatten().take(given.len() + 1).enumerate().find_map(|(at, output)| {
+        let earlier = wanted.into_iter().flatten().take(at).any(|earlier| earlier.name == output.name);
+        earlier.then(|| Misfit::Twice { name: output.name.as_str().into() })
     });
     if let Some(twice) = twice {
         return Err(twice.into());
     }
-    let unknown = wanted.into_iter().flatten().find(|name| !given.iter().any(|spec| *spec.name == ***name));
+    let unknown = wanted.into_iter().flatten().find(|output| !given.iter().any(|spec| *spec.name == *output.name));
     match unknown {
         None => Ok(()),
-        Some(output) => Err(Problem::UnknownOutput { output: output.clone(), known: tensor::names(given) }),
+        Some(output) => Err(Problem::UnknownOutput { output: output.name.clone(), known: tensor::names(given) }),
     }
 }
 
-/// The outputs that the client wants, in its order.
-fn select(outputs: NamedTensors, wanted: Option<&[String]>) -> NamedTensors {
-    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else { return outputs };
-    let find = |name: &String| outputs.iter().find(|(given, _)| **given == **name).cloned();
-    wanted.iter().filter_map(find).collect()
+/// The outputs that the client wants, in its order and form.
+fn answer(outputs: NamedTensors, id: Option<String>, wanted: Option<&[WantedOutput]>, binary: bool) -> Answer {
+    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
+        return Answer { id, binary: vec![binary; outputs.len()], outputs };
+    };
+    let find = |wanted: &WantedOutput| {
+        let (name, tensor) = outputs.iter().find(|(given, _)| **given == *wanted.name)?;
+        Some(((name.clone(), tensor.clone()), wanted.binary.unwrap_or(binary)))
+    };
+    let (outputs, binary) = wanted.iter().filter_map(find).unzip();
+    Answer { id, outputs, binary }
 }

@@ -15,13 +15,25 @@ use crate::sandbox::{ParameterValue, Parameters};
 use crate::tensor::{self, Datatype, NamedTensors, Signature, Tensor, TensorError};
 
 /// An inference request, whatever it came as.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct InferRequest {
     pub id: Option<String>,
     pub parameters: Parameters,
     pub inputs: NamedTensors,
     /// The outputs that the client wants, in its order; all of them where it named none.
-    pub outputs: Option<Vec<String>>,
+    pub outputs: Option<Vec<WantedOutput>>,
+    /// Whether an output that says nothing itself is wanted as bytes. Only some protocols have the choice.
+    pub binary_output: bool,
+}
+
+/// An output that the client asked for by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WantedOutput {
+    pub name: String,
+    /// As bytes or as text; what the request says for all of them where this says nothing.
+    pub binary: Option<bool>,
+    /// So many of the best classes, as text, instead of the tensor.
+    pub classification: Option<usize>,
 }
 
 /// The body is not a request. The texts tell a client where and how.
@@ -75,6 +87,12 @@ struct WireOutput {
     name: String,
 }
 
+impl WireOutput {
+    fn wanted(self) -> WantedOutput {
+        WantedOutput { name: self.name, ..WantedOutput::default() }
+    }
+}
+
 pub fn decode_json(body: &[u8]) -> Result<InferRequest, DecodeError> {
     let wire: WireRequest = serde_json::from_slice(body)?;
     let inputs = wire.inputs.into_iter().map(decode_input).collect::<Result<NamedTensors, _>>()?;
@@ -87,7 +105,8 @@ pub fn decode_json(body: &[u8]) -> Result<InferRequest, DecodeError> {
             .map(|(name, Scalar(value))| (name, value))
             .collect(),
         inputs,
-        outputs: wire.outputs.map(|outputs| outputs.into_iter().map(|output| output.name).collect()),
+        outputs: wire.outputs.map(|outputs| outputs.into_iter().map(WireOutput::wanted).collect()),
+        binary_output: false,
     })
 }
 
@@ -102,7 +121,7 @@ pub fn decode_raw(body: &[u8], query: &str, signature: &Signature) -> Result<Inf
     let tensor = Tensor::byte_string(body).reshape(ones);
     let tensor = tensor.map_err(|error| DecodeError::Tensor { input: input.name.to_string(), error })?;
     let inputs = vec![(input.name.clone(), tensor)];
-    Ok(InferRequest { id: None, parameters: query_parameters(query), inputs, outputs: None })
+    Ok(InferRequest { parameters: query_parameters(query), inputs, ..InferRequest::default() })
 }
 
 /// Each value is taken for what it looks like: a boolean, a number, else a text.
