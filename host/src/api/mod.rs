@@ -6,12 +6,15 @@ mod body;
 mod call;
 mod classification;
 mod coding;
+mod extensions;
 mod infer;
 mod models;
 mod path;
+mod power;
 mod refusal;
 mod reply;
 mod server;
+mod sse;
 mod wire;
 
 use std::sync::Arc;

@@ -26,6 +26,14 @@ enum Entry {
     Failed(Arc<str>),
 }
 
+/// A version of a model, as those who ask for all of them see it.
+pub struct Listed {
+    pub model: Arc<str>,
+    pub version: String,
+    /// Or why it could not be activated.
+    pub pipeline: Result<Arc<Pipeline>, Arc<str>>,
+}
+
 /// There is nothing that could answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NotServed {
@@ -89,6 +97,23 @@ impl Catalog {
         let models = self.models.load();
         let versions = models.get(model).into_iter().flatten();
         versions.filter(|(_, entry)| entry.is_ready()).map(|(version, _)| version.to_string()).collect()
+    }
+
+    /// Every version of every model, by name and then oldest first.
+    pub fn all(&self) -> Vec<Listed> {
+        let models = self.models.load();
+        let listed = |(model, versions): (&Arc<str>, &Versions)| {
+            let listed = |(version, entry): (&Version, &Entry)| Listed {
+                model: model.clone(),
+                version: version.to_string(),
+                pipeline: match entry {
+                    Entry::Ready(pipeline) => Ok(pipeline.clone()),
+                    Entry::Failed(reason) => Err(reason.clone()),
+                },
+            };
+            versions.iter().map(listed).collect::<Vec<_>>()
+        };
+        models.iter().flat_map(listed).collect()
     }
 
     /// There was a bundle without a readable manifest.
