@@ -1,9 +1,12 @@
 //! The whole system from outside: the real program, over HTTP.
 
 mod bad_input;
+mod binary;
 mod bundles;
+mod compression;
 mod configuration;
 mod digits;
+mod extensions;
 mod file_type;
 mod hostile;
 mod metrics;

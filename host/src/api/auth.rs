@@ -2,12 +2,15 @@
 
 use std::net::SocketAddr;
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Request, header};
 
 use super::App;
+use super::call::Client;
 use super::refusal::Problem;
+use super::request_id::RequestId;
 use crate::config::Anonymous;
-use crate::tenant::{Caller, NotAllowedIn, Tenant};
+use crate::tenant::{Caller, NotAllowedIn, Role, Tenant};
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -27,15 +30,35 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" })
 }
 
+impl Client {
+    /// Its name, as the catalog knows it.
+    pub fn tenant(&self) -> &str {
+        &self.caller.tenant.name
+    }
+
+    /// Roles contain each other.
+    pub fn must_be(&self, needed: Role) -> Result<(), Problem> {
+        let has = self.caller.role;
+        if has >= needed { Ok(()) } else { Err(Problem::Role { needed: needed.name(), has: has.name() }) }
+    }
+}
+
 impl App {
+    /// Who sent a request.
+    pub(super) fn client(&self, request: &Request<Body>) -> Result<Client, Problem> {
+        let peer = request.extensions().get::<Peer>().copied();
+        let caller = self.caller(request.headers(), peer)?;
+        Ok(Client { request_id: RequestId::of(request.extensions()).0, caller })
+    }
+
     /// A key that was sent must be good; only who sent none can be anonymous.
-    pub(super) fn caller(&self, headers: &HeaderMap, peer: Peer) -> Result<Caller, Problem> {
+    pub(super) fn caller(&self, headers: &HeaderMap, peer: Option<Peer>) -> Result<Caller, Problem> {
         if let Some(key) = bearer(headers) {
             return Ok(self.directory.caller(key)?);
         }
         match self.anonymous {
             Anonymous::Everybody => Ok(self.directory.anonymous()?),
-            Anonymous::Loopback if peer.is_local() => Ok(self.directory.anonymous()?),
+            Anonymous::Loopback if peer.is_some_and(Peer::is_local) => Ok(self.directory.anonymous()?),
             Anonymous::Loopback | Anonymous::Nobody => Err(NotAllowedIn::NoKey.into()),
         }
     }

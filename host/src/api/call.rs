@@ -3,15 +3,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
 
-use super::App;
 use super::refusal::{Problem, Refusal};
 use super::shadow::Copied;
-use super::wire::InferRequest;
-use crate::catalog::Traits;
+use super::wire::{InferRequest, WantedOutput};
+use super::{App, classification};
+use crate::catalog::{NotServed, Traits};
 use crate::pipeline::Pipeline;
+use crate::telemetry::Timings;
 use crate::tenant::{Caller, ModelUsage};
 use crate::tensor::{self, Misfit, NamedTensors};
 
@@ -29,6 +31,7 @@ pub(super) struct Call<'a> {
     pub pipeline: Arc<Pipeline>,
     pub usage: Arc<ModelUsage>,
     shadow: Option<Arc<Pipeline>>,
+    begun: Instant,
     ended: bool,
 }
 
@@ -38,6 +41,8 @@ pub(super) struct Answer {
     pub id: Option<String>,
     /// The outputs that the client wants, in its order.
     pub outputs: NamedTensors,
+    /// For each of them, whether it is wanted as bytes.
+    pub binary: Vec<bool>,
 }
 
 impl App {
@@ -57,7 +62,13 @@ impl App {
         };
         let usage = client.caller.tenant.usage.of(&found.pipeline.model);
         let (client, pipeline, shadow) = (client.clone(), found.pipeline, found.shadow);
-        Ok(Call { app: self, client, pipeline, usage, shadow, ended: false })
+        Ok(Call { app: self, client, pipeline, usage, shadow, begun: Instant::now(), ended: false })
+    }
+
+    /// A model as a client sees it, for questions about it.
+    pub(super) fn find(&self, client: &Client, model: &str, version: Option<&str>) -> Result<Arc<Pipeline>, NotServed> {
+        let traits = Traits { tenant: client.tenant(), header: &|_| None };
+        self.catalog.find(model, version, &traits).map(|found| found.pipeline)
     }
 
     /// Waits for a place, then decodes, runs and encodes on a compute thread. When the caller goes away, the work is
@@ -68,19 +79,25 @@ impl App {
         decode: impl FnOnce(&Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
         encode: impl FnOnce(&Pipeline, Answer) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
+        let mut clock = Clock::start();
         let permit = Arc::new(self.compute.admit(&call.client.caller.tenant, call.usage.clone()).await?);
         let (pipeline, id, shadow) = (call.pipeline.clone(), call.client.request_id.clone(), call.shadow.clone());
         let held = permit.clone();
         let work = async move {
+            let queue = clock.lap();
             let request = decode(&pipeline)?;
             let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
             check_outputs(&pipeline, request.outputs.as_deref())?;
             let copied = shadow.map(|shadow| Copied::new(shadow, &inputs, &request.parameters));
+            let input = clock.lap();
             let outputs = pipeline.run(&held, &id, inputs, &request.parameters).await?;
             drop(held);
+            let infer = clock.lap();
             let copied = copied.map(|copied| copied.answered(&outputs));
-            let answer = Answer { id: request.id, outputs: select(outputs, request.outputs.as_deref()) };
-            Ok::<_, Problem>((encode(&pipeline, answer)?, copied))
+            let answer = answer(&pipeline, outputs, request.outputs.as_deref(), request.binary_output)?;
+            let encoded = encode(&pipeline, Answer { id: request.id, ..answer })?;
+            pipeline.metrics.statistics.succeeded(&Timings { queue, input, infer, output: clock.lap() });
+            Ok::<_, Problem>((encoded, copied))
         };
         let (answer, copied) = self.compute.run(&permit, work).await??;
         drop(permit);
@@ -101,6 +118,7 @@ impl App {
             }
             Err(problem) => {
                 call.usage.refused.fetch_add(1, Ordering::Relaxed);
+                call.pipeline.metrics.statistics.failed(call.begun.elapsed());
                 Err(self.refuse(&call.client.request_id, Some(call.pipeline.model.clone()), problem))
             }
         }
@@ -120,30 +138,66 @@ impl Drop for Call<'_> {
     fn drop(&mut self) {
         if !self.ended {
             self.usage.refused.fetch_add(1, Ordering::Relaxed);
+            self.pipeline.metrics.statistics.failed(self.begun.elapsed());
             self.app.metrics.refused(&self.pipeline.model, "abandoned");
         }
     }
 }
 
-fn check_outputs(pipeline: &Pipeline, wanted: Option<&[String]>) -> Result<(), Problem> {
-    let given = &pipeline.signature.outputs;
-    let twice = wanted.into_iter().flatten().take(given.len() + 1).enumerate().find_map(|(at, name)| {
-        let earlier = wanted.into_iter().flatten().take(at).any(|earlier| earlier == name);
-        earlier.then(|| Misfit::Twice { name: name.as_str().into() })
-    });
-    if let Some(twice) = twice {
-        return Err(twice.into());
+/// Tells the time between one look and the next.
+struct Clock(Instant);
+
+impl Clock {
+    fn start() -> Clock {
+        Clock(Instant::now())
     }
-    let unknown = wanted.into_iter().flatten().find(|name| !given.iter().any(|spec| *spec.name == ***name));
-    match unknown {
-        None => Ok(()),
-        Some(output) => Err(Problem::UnknownOutput { output: output.clone(), known: tensor::names(given) }),
+
+    fn lap(&mut self) -> Duration {
+        let begun = std::mem::replace(&mut self.0, Instant::now());
+        self.0 - begun
     }
 }
 
-/// The outputs that the client wants, in its order.
-fn select(outputs: NamedTensors, wanted: Option<&[String]>) -> NamedTensors {
-    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else { return outputs };
-    let find = |name: &String| outputs.iter().find(|(given, _)| **given == **name).cloned();
-    wanted.iter().filter_map(find).collect()
+/// Each output that is wanted is there, is asked for once, and can be had as it is asked for.
+fn check_outputs(pipeline: &Pipeline, wanted: Option<&[WantedOutput]>) -> Result<(), Problem> {
+    let given = &pipeline.signature.outputs;
+    let wanted = wanted.unwrap_or_default();
+    // One more than there are contains one twice, or one that there is not.
+    for (at, output) in wanted.iter().enumerate().take(given.len() + 1) {
+        let Some(spec) = given.iter().find(|spec| *spec.name == *output.name) else {
+            return Err(Problem::UnknownOutput { output: output.name.clone(), known: tensor::names(given) });
+        };
+        if wanted[..at].iter().any(|earlier| earlier.name == output.name) {
+            return Err(Misfit::Twice { name: spec.name.clone() }.into());
+        }
+        if output.classification.is_some() {
+            classification::check(spec)?;
+        }
+    }
+    Ok(())
+}
+
+/// The outputs that the client wants, in its order and form.
+fn answer(
+    pipeline: &Pipeline,
+    outputs: NamedTensors,
+    wanted: Option<&[WantedOutput]>,
+    binary: bool,
+) -> Result<Answer, Problem> {
+    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
+        return Ok(Answer { id: None, binary: vec![binary; outputs.len()], outputs });
+    };
+    let mut answer = Answer { id: None, outputs: Vec::with_capacity(wanted.len()), binary: Vec::new() };
+    for wanted in wanted {
+        // Each is there: that was checked before anything was computed.
+        let found = outputs.iter().zip(&pipeline.signature.outputs).find(|((name, _), _)| **name == *wanted.name);
+        let Some(((name, tensor), spec)) = found else { continue };
+        let tensor = match wanted.classification {
+            Some(count) => classification::classify(spec, tensor, count)?,
+            None => tensor.clone(),
+        };
+        answer.outputs.push((name.clone(), tensor));
+        answer.binary.push(wanted.binary.unwrap_or(binary));
+    }
+    Ok(answer)
 }

@@ -3,15 +3,21 @@
 
 mod admin;
 mod auth;
+mod body;
 mod call;
+mod classification;
+mod coding;
+mod extensions;
 mod extract;
 mod infer;
 mod models;
 mod path;
 mod refusal;
+mod reply;
 mod request_id;
 mod server;
 mod shadow;
+mod sse;
 mod wire;
 
 use std::sync::Arc;
@@ -48,7 +54,7 @@ pub struct App {
     receiving: Semaphore,
     anonymous: Anonymous,
     shadow: Arc<ShadowRunner>,
-    buffers: Arc<Semaphore>,
+    room: body::Room,
 }
 
 impl App {
@@ -61,8 +67,6 @@ impl App {
         control: Arc<Control>,
         admin_token: Zeroizing<String>,
     ) -> App {
-        let http = config.http.clone();
-        let buffers = Arc::new(Semaphore::new(buffer_units(&http)));
         let shadow = ShadowRunner::new(compute.clone(), metrics.clone(), &config.tenant);
         App {
             catalog,
@@ -70,21 +74,12 @@ impl App {
             metrics,
             directory,
             control,
-            http,
+            http: config.http.clone(),
             admin_token,
             receiving: Semaphore::new(config.bundles.uploads * RECEIVED_AHEAD),
             anonymous: config.anonymous,
             shadow,
-            buffers,
+            room: body::Room::new(&config.http),
         }
     }
-
-    /// Of `http.buffered-bytes`, what is taken now.
-    fn buffered_bytes(&self) -> usize {
-        (buffer_units(&self.http) - self.buffers.available_permits()) * infer::BUFFER_UNIT
-    }
-}
-
-fn buffer_units(http: &Http) -> usize {
-    (http.buffered_bytes as usize / infer::BUFFER_UNIT).min(Semaphore::MAX_PERMITS)
 }

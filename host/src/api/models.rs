@@ -1,26 +1,26 @@
-//! The addresses that clients know: server and model metadata, health, inference.
+//! The addresses that clients know: server and model metadata, health, inference, and what extends them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::http::{Method, Request, Response, StatusCode};
 use axum::middleware;
 use axum::routing::{any, get};
-use serde_json::{Value, json};
 
 use super::App;
-use super::auth::Peer;
 use super::call::Client;
-use super::infer::json_response;
-use super::path::{Action, ModelPath};
+use super::extensions;
+use super::extensions::config::{ModelConfig, PLATFORM};
+use super::path::{Action, ModelPath, parse_name};
 use super::refusal::Problem;
-use super::request_id::{RequestId, with_request_id};
-use crate::catalog::Traits;
+use super::reply::json;
+use super::request_id::with_request_id;
+use super::wire::{ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
 use crate::pipeline::Pipeline;
-use crate::tenant::Caller;
-use crate::tensor::TensorSpec;
+use crate::tenant::Role;
 
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -28,32 +28,40 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v2/", get(server_metadata))
         .route("/v2/health/live", get(server_live))
         .route("/v2/health/ready", get(server_ready))
+        .route("/v2/models/stats", get(all_statistics))
         .route("/v2/models/{*path}", any(model))
+        .route("/v2/repository/{*path}", any(repository))
+        .route("/v2/logging", any(logging))
+        .route("/v2/trace/setting", any(trace))
+        .route("/v2/systemsharedmemory/{*path}", any(shared_memory))
+        .route("/v2/cudasharedmemory/{*path}", any(shared_memory))
         .fallback(no_such_address)
         .method_not_allowed_fallback(only_get)
         .layer(middleware::from_fn(with_request_id))
         .with_state(app)
 }
 
+type Here = State<Arc<App>>;
+
 async fn server_metadata() -> Response<Body> {
-    let metadata = json!({ "name": "bulkhead", "version": env!("CARGO_PKG_VERSION"), "extensions": [] });
-    json_response(metadata.to_string().into_bytes())
+    let extensions = &extensions::SERVED;
+    json(&ServerMetadata { name: "bulkhead", version: env!("CARGO_PKG_VERSION"), extensions })
 }
 
 async fn server_live() -> Response<Body> {
-    json_response(json!({ "live": true }).to_string().into_bytes())
+    json(&ServerLive { live: true })
 }
 
-async fn server_ready(State(app): State<Arc<App>>) -> Response<Body> {
+async fn server_ready(State(app): Here) -> Response<Body> {
     let ready = app.catalog.all_ready();
-    let mut response = json_response(json!({ "ready": ready }).to_string().into_bytes());
+    let mut response = json(&ServerReady { ready });
     if !ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     response
 }
 
-async fn no_such_address(State(app): State<Arc<App>>, request: Request<Body>) -> Problem {
+async fn no_such_address(State(app): Here, request: Request<Body>) -> Problem {
     app.drain(request.into_body()).await;
     Problem::NoSuchAddress
 }
@@ -62,58 +70,113 @@ async fn only_get() -> Problem {
     Problem::Method { allowed: "GET" }
 }
 
-async fn model(
-    State(app): State<Arc<App>>,
-    request_id: RequestId,
-    Extension(peer): Extension<Peer>,
-    request: Request<Body>,
-) -> Result<Response<Body>, Problem> {
+async fn all_statistics(State(app): Here, request: Request<Body>) -> Reply {
+    let client = app.client(&request)?;
+    Ok(json(&app.statistics(&client, None, None)?))
+}
+
+type Reply = Result<Response<Body>, Problem>;
+
+async fn model(State(app): Here, request: Request<Body>) -> Reply {
     // The undecoded path: an encoded slash in a name is part of the name.
     let path = request.uri().path().strip_prefix("/v2/models/").and_then(ModelPath::parse);
-    let client = match app.caller(request.headers(), peer) {
-        Ok(caller) => Client { request_id: request_id.0, caller },
+    let allowed = match &path {
+        None => Err(Problem::NoSuchAddress),
+        Some(path) if !path.action.takes(request.method()) => Err(Problem::Method { allowed: path.action.allowed() }),
+        Some(path) => app.client(&request).map(|client| (path, client)),
+    };
+    let (path, client) = match allowed {
+        Ok(allowed) => allowed,
         Err(problem) => {
             app.drain(request.into_body()).await;
             return Err(problem);
         }
     };
-    match (path, request.method()) {
-        (None, _) => Err(Problem::NoSuchAddress),
-        (Some(path), &Method::POST) if path.action == Action::Infer => Ok(app.infer(&path, &client, request).await),
-        (Some(path), &Method::GET | &Method::HEAD) if path.action != Action::Infer => {
-            describe(&app, &client.caller, &path)
-        }
-        (Some(path), _) => {
-            app.drain(request.into_body()).await;
-            Err(Problem::Method { allowed: if path.action == Action::Infer { "POST" } else { "GET" } })
-        }
+    match path.action {
+        Action::Infer => Ok(app.infer(path, &client, request).await),
+        Action::Generate => Ok(app.generate(path, &client, request).await),
+        Action::GenerateStream => Ok(app.generate_stream(path, &client, request).await),
+        Action::TraceSetting => trace_of(&app, Some(&path.model), request).await,
+        Action::Metadata | Action::Ready | Action::Config | Action::Statistics => describe(&app, &client, path),
     }
 }
 
-fn describe(app: &App, caller: &Caller, path: &ModelPath) -> Result<Response<Body>, Problem> {
-    let tenant = &*caller.tenant.name;
-    let traits = Traits { tenant, header: &|_| None };
-    let pipeline = app.catalog.find(&path.model, path.version.as_deref(), &traits)?.pipeline;
-    let body = match path.action {
-        Action::Ready => json!({ "name": *pipeline.model, "ready": true }),
-        _ => model_metadata(&pipeline, app.catalog.ready_versions(&pipeline.model, tenant)),
-    };
-    Ok(json_response(body.to_string().into_bytes()))
+fn describe(app: &App, client: &Client, path: &ModelPath) -> Reply {
+    if path.action == Action::Statistics {
+        return Ok(json(&app.statistics(client, Some(&path.model), path.version.as_deref())?));
+    }
+    let pipeline = app.find(client, &path.model, path.version.as_deref())?;
+    let versions = || app.catalog.ready_versions(&pipeline.model, client.tenant());
+    Ok(match path.action {
+        Action::Ready => json(&ModelReady { name: &pipeline.model, ready: true }),
+        Action::Config => json(&ModelConfig::of(&pipeline)),
+        _ => json(&model_metadata(&pipeline, versions())),
+    })
 }
 
-fn model_metadata(pipeline: &Pipeline, versions: Vec<String>) -> Value {
-    let tensors = |specs: &[TensorSpec]| -> Value {
-        let describe =
-            |spec: &TensorSpec| json!({ "name": *spec.name, "datatype": spec.datatype.name(), "shape": spec.shape });
-        specs.iter().map(describe).collect()
+fn model_metadata(pipeline: &Pipeline, versions: Vec<String>) -> ModelMetadata<'_> {
+    ModelMetadata {
+        name: &pipeline.model,
+        versions,
+        platform: PLATFORM,
+        inputs: pipeline.signature.inputs.iter().map(Into::into).collect(),
+        outputs: pipeline.signature.outputs.iter().map(Into::into).collect(),
+        stages: pipeline.stages().map(|(name, kind)| StageMetadata { name, kind }).collect(),
+    }
+}
+
+/// `index`, `models/M/load` and `models/M/unload`.
+async fn repository(State(app): Here, request: Request<Body>) -> Reply {
+    let path = request.uri().path().strip_prefix("/v2/repository/").unwrap_or_default().to_owned();
+    let model = path.strip_prefix("models/").and_then(|path| path.rsplit_once('/'));
+    let model = model.and_then(|(model, verb)| Some((parse_name(model)?, verb)));
+    let allowed = match (path.as_str(), &model) {
+        ("index", _) | (_, Some((_, "load" | "unload"))) if request.method() == Method::POST => app.client(&request),
+        ("index", _) | (_, Some((_, "load" | "unload"))) => Err(Problem::Method { allowed: "POST" }),
+        _ => Err(Problem::NoSuchAddress),
     };
-    let stages: Value = pipeline.stages().map(|(name, kind)| json!({ "name": name, "kind": kind })).collect();
-    json!({
-        "name": *pipeline.model,
-        "versions": versions,
-        "platform": "bulkhead_pipeline",
-        "inputs": tensors(&pipeline.signature.inputs),
-        "outputs": tensors(&pipeline.signature.outputs),
-        "stages": stages,
-    })
+    let client = match allowed {
+        Ok(client) => client,
+        Err(problem) => {
+            app.drain(request.into_body()).await;
+            return Err(problem);
+        }
+    };
+    let (head, body) = request.into_parts();
+    let Some((model, verb)) = model else {
+        let wanted = app.read_json(&head.headers, body).await?;
+        return Ok(json(&app.repository_index(&client, &wanted)));
+    };
+    client.must_be(Role::Deploy)?;
+    let wanted = app.read_json(&head.headers, body).await?;
+    if verb == "load" {
+        app.load_model(&client, &model, &wanted).await?
+    } else {
+        app.unload_model(&client, &model).await?
+    }
+    Ok(json(&BTreeMap::<String, String>::new()))
+}
+
+async fn logging(State(app): Here, request: Request<Body>) -> Reply {
+    app.client(&request)?.must_be(Role::Admin)?;
+    let (head, body) = request.into_parts();
+    Ok(json(&app.logging(&head, body).await?))
+}
+
+async fn trace(State(app): Here, request: Request<Body>) -> Reply {
+    trace_of(&app, None, request).await
+}
+
+async fn trace_of(app: &App, model: Option<&str>, request: Request<Body>) -> Reply {
+    let client = app.client(&request)?;
+    client.must_be(Role::Admin)?;
+    model.map(|model| app.find(&client, model, None)).transpose()?;
+    let (head, body) = request.into_parts();
+    Ok(json(&app.tracing(&head, body).await?))
+}
+
+async fn shared_memory(State(app): Here, request: Request<Body>) -> Problem {
+    app.drain(request.into_body()).await;
+    let instead = "send and fetch tensors in the body, as binary data";
+    Problem::NotSupported { what: "shared memory between clients and the host".into(), instead }
 }

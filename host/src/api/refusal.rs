@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use bulkhead_store::StoreError;
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::wire::{DecodeError, EncodeError};
@@ -17,6 +18,7 @@ use crate::graph::GraphError;
 use crate::pipeline::{RunError, StageError};
 use crate::sandbox::CallError;
 use crate::schedule::{NoPlace, Panicked};
+use crate::telemetry::log::LogError;
 use crate::tenant::{Exceeded, Limit, NotAllowedIn};
 use crate::tensor::Misfit;
 
@@ -27,16 +29,20 @@ pub enum Problem {
     NoSuchAddress,
     #[error("this address takes {allowed}")]
     Method { allowed: &'static str },
-    #[error("the body has more than {} (http.request-bytes)", format_bytes(*.bound))]
+    #[error("the body has more than {} (request-bytes of the tenant)", format_bytes(*.bound))]
     BodyTooLarge { bound: u64 },
+    #[error("the body has more than {}, and no request to this address needs as much", format_bytes(*.bound))]
+    BodyNotSmall { bound: u64 },
     #[error("the body did not arrive within {} (http.body-time)", humantime::format_duration(*.waited))]
     BodyTooSlow { waited: std::time::Duration },
     #[error("the body broke off")]
     BodyTorn,
     #[error("bodies of {} wait already (http.buffered-bytes)", format_bytes(*.bound))]
     TooMuchBuffered { bound: u64 },
-    #[error("the body is encoded as \"{encoding}\"; send it as it is")]
+    #[error("the body is encoded as \"{encoding}\"; send it as it is, or as gzip or deflate")]
     Encoding { encoding: String },
+    #[error("the body is not what {encoding} makes: {why}")]
+    Packed { encoding: &'static str, why: String },
     #[error(transparent)]
     Decode(#[from] DecodeError),
     #[error(transparent)]
@@ -63,6 +69,18 @@ pub enum Problem {
     Inputs(#[from] Misfit),
     #[error("there is no output \"{output}\"; the model gives: {known}")]
     UnknownOutput { output: String, known: String },
+    #[error(
+        "output \"{output}\" cannot be classified because of {why}; ask for it without the parameter classification"
+    )]
+    Classification { output: String, why: String },
+    #[error("{what} is not supported; {instead}")]
+    NotSupported { what: String, instead: &'static str },
+    #[error("the body is not the JSON that this address takes: {0}")]
+    NotJson(serde_json::Error),
+    #[error("{why}")]
+    Setting { why: String },
+    #[error(transparent)]
+    Log(LogError),
     #[error(transparent)]
     NoPlace(#[from] NoPlace),
     #[error(transparent)]
@@ -102,13 +120,20 @@ impl Problem {
         match self {
             Problem::NoSuchAddress => (S::NOT_FOUND, "no_such_address", None),
             Problem::Method { .. } => (S::METHOD_NOT_ALLOWED, "method_not_allowed", None),
-            Problem::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "request_too_large", None),
+            Problem::BodyTooLarge { .. } | Problem::BodyNotSmall { .. } => {
+                (S::PAYLOAD_TOO_LARGE, "request_too_large", None)
+            }
             Problem::BodyTooSlow { .. } => (S::REQUEST_TIMEOUT, "request_too_slow", None),
             Problem::TooMuchBuffered { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
             Problem::Encoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", None),
             Problem::BodyTorn => (S::BAD_REQUEST, "request_torn", None),
-            Problem::Decode(_) => (S::BAD_REQUEST, "malformed_request", None),
-            Problem::Inputs(_) | Problem::UnknownOutput { .. } => (S::BAD_REQUEST, "invalid_input", None),
+            Problem::Decode(_) | Problem::Packed { .. } | Problem::NotJson(_) | Problem::Setting { .. } => {
+                (S::BAD_REQUEST, "malformed_request", None)
+            }
+            Problem::NotSupported { .. } => (S::BAD_REQUEST, "not_supported", None),
+            Problem::Inputs(_) | Problem::UnknownOutput { .. } | Problem::Classification { .. } => {
+                (S::BAD_REQUEST, "invalid_input", None)
+            }
             Problem::NotServed(NotServed::UnknownModel { .. }) => (S::NOT_FOUND, "unknown_model", None),
             Problem::NotServed(NotServed::UnknownVersion { .. }) => (S::NOT_FOUND, "unknown_version", None),
             Problem::NotServed(NotServed::NotActive { .. }) => (S::SERVICE_UNAVAILABLE, "model_unavailable", None),
@@ -133,7 +158,7 @@ impl Problem {
             }
             Problem::NoPlace(_) => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
             Problem::Run(RunError { error, .. }) => stage_row(error),
-            Problem::Panicked(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),
+            Problem::Panicked(_) | Problem::Log(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),
             Problem::Encode(EncodeError::TooLarge { .. }) => (S::PAYLOAD_TOO_LARGE, "reply_too_large", None),
             Problem::Encode(EncodeError::NotText { .. }) => (S::NOT_ACCEPTABLE, "not_text", None),
             Problem::Encode(EncodeError::Json(_)) => (S::INTERNAL_SERVER_ERROR, "internal", None),
@@ -233,6 +258,29 @@ fn stage_row(error: &StageError) -> Row {
 }
 
 impl Refusal {
+    pub fn into_response(self) -> Response<Body> {
+        let (status, _, retry_after) = self.problem.row();
+        let mut response = Response::new(Body::from(self.body()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Problem::Method { allowed } = *self.problem {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+        }
+        response
+    }
+
+    /// What the client is told, as bytes.
+    pub fn body(&self) -> Bytes {
+        self.told().to_string().into()
+    }
+
     /// What the client is told.
     pub fn told(&self) -> Value {
         let (_, code, _) = self.problem.row();
@@ -257,24 +305,6 @@ impl Refusal {
             body.insert("limit".into(), json!({ "name": exceeded.limit.name(), "value": exceeded.bound }));
         }
         Value::Object(body)
-    }
-
-    pub fn into_response(self) -> Response<Body> {
-        let (status, _, retry_after) = self.problem.row();
-        let mut response = Response::new(Body::from(self.told().to_string()));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(seconds) = retry_after {
-            headers.insert(header::RETRY_AFTER, seconds.into());
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        if let Problem::Method { allowed } = *self.problem {
-            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
-        }
-        response
     }
 
     /// One line for the operator, with the cause that the client was not told.

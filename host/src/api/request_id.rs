@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request, Response};
+use axum::http::{Extensions, HeaderValue, Request, Response};
 use axum::middleware::Next;
 
 use super::refusal::{Failed, Problem, Refusal};
@@ -17,11 +17,17 @@ const REQUEST_ID: &str = "x-request-id";
 #[derive(Clone)]
 pub(super) struct RequestId(pub Arc<str>);
 
+impl RequestId {
+    pub fn of(extensions: &Extensions) -> RequestId {
+        extensions.get().cloned().unwrap_or_else(fresh)
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for RequestId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<RequestId, Problem> {
-        Ok(parts.extensions.get().cloned().unwrap_or_else(fresh))
+        Ok(RequestId::of(&parts.extensions))
     }
 }
 

@@ -1,16 +1,16 @@
 //! `bulkhead serve`: configuration, logging, the host's life from start to shutdown.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use tracing_subscriber::EnvFilter;
 
 use crate::api::Shutdown;
-use crate::config::{Config, Log, LogFormat, Mistakes};
+use crate::config::{Config, LogFormat, Mistakes};
 use crate::host::{Host, StartError};
+use crate::telemetry::log;
 
 /// The configuration cannot be used.
 const BAD_CONFIGURATION: u8 = 2;
@@ -59,8 +59,8 @@ impl Serve {
             Ok(config) => config,
             Err(mistakes) => return fail(BAD_CONFIGURATION, &mistakes),
         };
-        if let Err(mistakes) = start_logging(&config.log, config.dev) {
-            return fail(BAD_CONFIGURATION, &mistakes);
+        if let Err(error) = log::start(&config.log, config.dev) {
+            return fail(BAD_CONFIGURATION, &Mistakes::one(format!("log.level {error}")));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("io").build();
         let served = match runtime {
@@ -97,43 +97,6 @@ impl Serve {
 fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("bulkhead: {error}");
     ExitCode::from(code)
-}
-
-fn start_logging(log: &Log, dev: bool) -> Result<(), Mistakes> {
-    let format = log.format;
-    let filter = EnvFilter::try_new(&log.level).map_err(|error| {
-        Mistakes::one(format!("log.level must be a level or directives, not \"{}\": {error}", log.level))
-    })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || LogLines { dev, format });
-    match format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).init(),
-    }
-    Ok(())
-}
-
-/// Standard error; under `--dev` each line says so. The subscriber writes a line at a time.
-struct LogLines {
-    dev: bool,
-    format: LogFormat,
-}
-
-impl Write for LogLines {
-    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        let mut out = std::io::stderr().lock();
-        match (self.dev, self.format) {
-            (false, _) => out.write_all(line)?,
-            (true, LogFormat::Text) => out.write_all(&[b"[dev: unsigned bundles are served] ", line].concat())?,
-            (true, LogFormat::Json) => {
-                out.write_all(&[b"{\"dev\":true,", line.get(1..).unwrap_or_default()].concat())?
-            }
-        }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
-    }
 }
 
 async fn serve(config: &Config) -> Result<(), StartError> {

@@ -185,6 +185,31 @@ impl Control {
         self.model(tenant, model)
     }
 
+    /// Takes all of a model's versions out of service, or back into it.
+    pub fn set_loaded(
+        self: &Arc<Self>,
+        who: &Who,
+        tenant: &str,
+        model: &str,
+        loaded: bool,
+    ) -> Result<(), ControlError> {
+        let (what, from, to) = match loaded {
+            true => ("model load", BundleState::Retired, BundleState::Active),
+            false => ("model unload", BundleState::Active, BundleState::Retired),
+        };
+        self.act(who, what, &format!("{model} of tenant {tenant}"), |state, draft| {
+            find_model(state, tenant, model)?;
+            let changed: Vec<&StoredBundle> =
+                versions(state, tenant, model).filter(|bundle| bundle.state == from).collect();
+            draft.note(&changed.iter().map(|bundle| &bundle.version).collect::<Vec<_>>(), &to);
+            for bundle in changed {
+                let key = bundle_key(tenant, &bundle.name, &bundle.version);
+                draft.put(&key, StoredBundle { state: to, ..bundle.clone() });
+            }
+            Ok(())
+        })
+    }
+
     pub fn models(&self, tenant: Option<&str>) -> Vec<ModelView> {
         self.look(|state| {
             let some = state.bundles.values().filter(|bundle| tenant.is_none_or(|tenant| bundle.tenant == tenant));

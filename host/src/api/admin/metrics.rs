@@ -12,7 +12,7 @@ use crate::api::refusal::Problem;
 
 pub async fn metrics(State(app): State<Arc<App>>, operator: Operator) -> Result<Response, Problem> {
     operator.must_be_admin()?;
-    app.metrics.buffered_bytes.set(app.buffered_bytes() as i64);
+    app.metrics.buffered_bytes.set(app.room.taken() as i64);
     Ok(match app.metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

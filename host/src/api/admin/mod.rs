@@ -7,6 +7,7 @@ mod metrics;
 mod models;
 mod operator;
 mod publishers;
+mod settings;
 mod tenants;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{any, delete, get, post, put};
 
 use super::App;
 use super::refusal::Problem;
@@ -24,6 +25,8 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/metrics", get(metrics::metrics))
         .route("/v2/health/live", get(|| async { StatusCode::OK }))
+        .route("/v2/logging", any(settings::logging))
+        .route("/v2/trace/setting", any(settings::trace))
         .merge(publishers())
         .merge(bundles())
         .merge(tenants())

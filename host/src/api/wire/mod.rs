@@ -1,9 +1,15 @@
-//! JSON of the Open Inference Protocol, to tensors and back. Numbers go straight from the text into the bytes of a tensor
-//! and from there into the text: no tree of values is built.
+//! The Open Inference Protocol's bodies, to tensors and back. Numbers go straight from the text into the bytes of a tensor
+//! and from there into the text: no tree of values is built. Binary tensors stay where they arrived.
 
 mod decode;
+mod describe;
 mod elements;
 mod encode;
+mod generate;
+mod raw;
 
-pub use decode::{DecodeError, InferRequest, decode_json, decode_raw};
-pub use encode::{EncodeError, encode_json};
+pub use decode::{DecodeError, InferRequest, WantedOutput, decode_json};
+pub use describe::{ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
+pub use encode::{EncodeError, Encoded, encode, encode_generated};
+pub use generate::decode_generate;
+pub use raw::{Raw, decode_raw};

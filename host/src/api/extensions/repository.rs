@@ -1,0 +1,90 @@
+//! `/v2/repository`: what there is, and what is served of it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::api::App;
+use crate::api::call::Client;
+use crate::api::refusal::Problem;
+use crate::catalog::{Entry, Listed, NotServed};
+use crate::control::ControlError;
+
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct IndexRequest {
+    /// Only what is ready.
+    ready: bool,
+}
+
+/// The body may be empty. What it asks for beside the load itself is refused.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct LoadRequest {
+    parameters: BTreeMap<String, Value>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct IndexEntry {
+    name: String,
+    version: String,
+    /// `READY` or `UNAVAILABLE`.
+    state: &'static str,
+    /// Why it is not ready.
+    reason: String,
+}
+
+impl From<Listed> for IndexEntry {
+    fn from(listed: Listed) -> Self {
+        let (state, reason) = match listed.entry {
+            Entry::Ready(_) => ("READY", String::new()),
+            Entry::Loading => ("LOADING", String::new()),
+            Entry::Failed(reason) => ("UNAVAILABLE", reason.to_string()),
+        };
+        IndexEntry { name: listed.model.to_string(), version: listed.version.to_string(), state, reason }
+    }
+}
+
+impl App {
+    pub(in crate::api) fn repository_index(&self, client: &Client, request: &IndexRequest) -> Vec<IndexEntry> {
+        let all = self.catalog.list(client.tenant()).into_iter();
+        all.filter(|listed| !request.ready || listed.entry.ready().is_some()).map(IndexEntry::from).collect()
+    }
+
+    /// Puts a tenant's model back into service. Clients cannot bring a model or a configuration of their own: what runs
+    /// here was signed.
+    pub(in crate::api) async fn load_model(
+        &self,
+        client: &Client,
+        model: &str,
+        request: &LoadRequest,
+    ) -> Result<(), Problem> {
+        if let Some(parameter) = request.parameters.keys().next() {
+            let what = format!("loading a model with the parameter \"{parameter}\"");
+            return Err(Problem::NotSupported { what, instead: "make a bundle of it, which says all of it" });
+        }
+        self.set_loaded(client, model, true).await
+    }
+
+    /// Takes a tenant's model out of service, with all its versions.
+    pub(in crate::api) async fn unload_model(&self, client: &Client, model: &str) -> Result<(), Problem> {
+        self.set_loaded(client, model, false).await
+    }
+
+    async fn set_loaded(&self, client: &Client, model: &str, loaded: bool) -> Result<(), Problem> {
+        let (who, tenant) = (client.caller.name.clone(), client.tenant().to_owned());
+        let name = model.to_owned();
+        let done = self.control.aside(move |control| control.set_loaded(&who, &tenant, &name, loaded)).await;
+        match done {
+            Ok(()) => Ok(()),
+            Err(ControlError::NoSuch { .. }) if self.find(client, model, None).is_ok() => Err(Problem::NotSupported {
+                what: format!("loading or unloading \"{model}\", which is not a bundle of yours"),
+                instead: "ask the operator",
+            }),
+            Err(ControlError::NoSuch { .. }) => Err(NotServed::UnknownModel { model: model.to_owned() }.into()),
+            Err(other) => Err(other.into()),
+        }
+    }
+}
