@@ -27,7 +27,7 @@ const LAYERS: [&str; 16] = [
 ];
 
 /// A dependency, and the only modules that may name it.
-const OWNERS: [(&str, &[&str]); 8] = [
+const OWNERS: [(&str, &[&str]); 9] = [
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
     ("wasmtime_wizer", &["sandbox"]),
@@ -36,6 +36,7 @@ const OWNERS: [(&str, &[&str]); 8] = [
     ("hyper", &["api"]),
     ("prometheus", &["telemetry"]),
     ("clap", &["cli"]),
+    ("ureq", &["cli"]),
 ];
 
 fn sources() -> Result<Vec<(usize, PathBuf, String)>> {

@@ -3,6 +3,7 @@
 mod bad_input;
 mod binary;
 mod bundles;
+mod cli;
 mod compression;
 mod configuration;
 mod digits;
