@@ -9,6 +9,7 @@ mod configuration;
 mod digits;
 mod extensions;
 mod file_type;
+mod guide;
 mod hostile;
 mod metrics;
 mod protocol;
