@@ -53,7 +53,18 @@ struct Host {
 impl Host {
     async fn start(options: &Options) -> Result<Host> {
         let mut command = Command::new(&options.host);
-        command.args(["serve", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-level", "warn", "--models"]);
+        command.args([
+            "serve",
+            "--http",
+            "127.0.0.1:0",
+            "--grpc",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--log-level",
+            "warn",
+            "--models",
+        ]);
         let mut process = command.arg(&options.models).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().context("no output")?).read_line(&mut line).await?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::api::{self, App, Server, Shutdown};
+use crate::api::{self, App, ReflectionError, Server, Shutdown};
 use crate::bundle::{self, Activator, Bundle};
 use crate::catalog::Catalog;
 use crate::config::Config;
@@ -18,8 +18,16 @@ pub struct Host {
     app: Arc<App>,
     activator: Arc<Activator>,
     http: Server,
+    grpc: Server,
     admin: Server,
     grace: Duration,
+}
+
+/// Where clients and the operator reach a host.
+pub struct Addresses {
+    pub http: SocketAddr,
+    pub grpc: SocketAddr,
+    pub admin: SocketAddr,
 }
 
 /// The host cannot start.
@@ -29,6 +37,8 @@ pub enum StartError {
     Sandbox(#[from] crate::sandbox::EngineError),
     #[error("metrics: {0}")]
     Metrics(#[from] MetricsError),
+    #[error("the gRPC services cannot be described: {0}")]
+    Reflection(#[from] ReflectionError),
     #[error("the compute threads cannot start: {0}")]
     Compute(std::io::Error),
     #[error("cannot listen on {address} ({key}): {error}")]
@@ -50,13 +60,13 @@ impl Host {
             server.map_err(|error| StartError::Listen { address, key, error })
         };
         let http = listen("listen.http", config.listen.http, &metrics.connections).await?;
+        let grpc = listen("listen.grpc", config.listen.grpc, &metrics.connections).await?;
         let admin = listen("listen.admin", config.listen.admin, &metrics.admin_connections).await?;
-        Ok(Host { app: Arc::new(app), activator, http, admin, grace: config.grace })
+        Ok(Host { app: Arc::new(app), activator, http, grpc, admin, grace: config.grace })
     }
 
-    /// Where clients and the operator reach it.
-    pub fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
-        Ok((self.http.address()?, self.admin.address()?))
+    pub fn addresses(&self) -> std::io::Result<Addresses> {
+        Ok(Addresses { http: self.http.address()?, grpc: self.grpc.address()?, admin: self.admin.address()? })
     }
 
     /// Activates every bundle in a folder. One that fails is known by its reason and hurts no other.
@@ -110,9 +120,12 @@ impl Host {
     }
 
     /// Serves until shutdown begins, then lets what runs finish within the grace period.
-    pub async fn serve(self, shutdown: Shutdown) {
+    pub async fn serve(self, shutdown: Shutdown) -> Result<(), StartError> {
+        let calls = api::grpc_router(self.app.clone(), &shutdown)?;
+        let calls = self.grpc.serve(calls, shutdown.clone(), self.grace);
         let clients = self.http.serve(api::client_router(self.app.clone()), shutdown.clone(), self.grace);
         let operator = self.admin.serve(api::admin_router(self.app), shutdown, self.grace);
-        tokio::join!(clients, operator);
+        tokio::join!(clients, calls, operator);
+        Ok(())
     }
 }

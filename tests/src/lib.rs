@@ -27,6 +27,8 @@ pub fn repository() -> PathBuf {
 pub struct Host {
     process: Child,
     pub url: String,
+    /// Host and port for gRPC.
+    pub grpc: String,
     pub admin_url: String,
     log: Arc<Mutex<String>>,
     log_reader: Option<JoinHandle<()>>,
@@ -64,7 +66,17 @@ impl Start {
         let config = folder.path().join("bulkhead.toml");
         std::fs::write(&config, &self.config)?;
         let mut command = Command::new(prepared("BULKHEAD_BINARY"));
-        command.args(["serve", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"]);
+        command.args([
+            "serve",
+            "--http",
+            "127.0.0.1:0",
+            "--grpc",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+        ]);
         command.arg("--config").arg(&config);
         if let Some(models) = &self.models {
             command.arg("--models").arg(models);
@@ -92,6 +104,14 @@ impl Start {
 /// The component of one of the workspace's plugins.
 pub fn component(name: &str) -> PathBuf {
     prepared("BULKHEAD_COMPONENTS").join(name).with_extension("wasm")
+}
+
+/// The manifest and the files of one of the hostile bundles, which go by the name of their case.
+pub fn hostile(case: &str) -> Result<(String, Vec<PathBuf>)> {
+    let folder = prepared("BULKHEAD_HOSTILE").join(case);
+    let manifest = std::fs::read_to_string(folder.join("bundle.toml"))?;
+    let files = std::fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    Ok((manifest, files.into_iter().filter(|file| file.file_name() != Some("bundle.toml".as_ref())).collect()))
 }
 
 /// A bundle of one identity stage over this datatype and shape.
@@ -133,7 +153,8 @@ impl Host {
         let addresses: Value = serde_json::from_str(&line).with_context(|| log.lock().unwrap().clone())?;
         let url = |key: &str| format!("http://{}", addresses[key].as_str().unwrap_or_default());
         let (url, admin_url) = (url("http"), url("admin"));
-        Ok(Host { process, url, admin_url, log, log_reader: Some(log_reader) })
+        let grpc = addresses["grpc"].as_str().unwrap_or_default().to_owned();
+        Ok(Host { process, url, grpc, admin_url, log, log_reader: Some(log_reader) })
     }
 
     pub fn get(&self, path: &str) -> Result<Reply> {

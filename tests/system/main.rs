@@ -1,9 +1,10 @@
-//! The whole system from outside: the real program, over HTTP.
+//! The whole system from outside: the real program, over HTTP and gRPC.
 
 mod bad_input;
 mod configuration;
 mod digits;
 mod file_type;
+mod grpc;
 mod hostile;
 mod metrics;
 mod protocol;

@@ -68,7 +68,8 @@ impl App {
         }
     }
 
-    fn refuse(&self, request_id: &Arc<str>, model: Option<Arc<str>>, problem: Problem) -> Refusal {
+    /// Counts and logs a refusal.
+    pub(super) fn refuse(&self, request_id: &Arc<str>, model: Option<Arc<str>>, problem: Problem) -> Refusal {
         let refusal = Refusal { request: request_id.clone(), model, problem };
         self.metrics.refused(refusal.model.as_deref().unwrap_or_default(), refusal.problem.row().1);
         refusal.log();

@@ -1,8 +1,10 @@
-//! The outside: HTTP in, HTTP out. The only user of axum and hyper. Wire types stay here; what goes further in is named
+//! The outside: HTTP and gRPC in and out. The only user of axum, hyper, tonic and prost. Wire types stay here; what goes further in is named
 //! tensors.
 
 mod admin;
 mod call;
+mod describe;
+mod grpc;
 mod infer;
 mod models;
 mod path;
@@ -20,6 +22,7 @@ use crate::schedule::Compute;
 use crate::telemetry::Metrics;
 
 pub use admin::router as admin_router;
+pub use grpc::{ReflectionError, router as grpc_router};
 pub use models::router as client_router;
 pub use server::{Server, Shutdown};
 

@@ -36,9 +36,9 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// What a request is called in replies and in the log.
 #[derive(Clone)]
-struct RequestId(Arc<str>);
+pub(super) struct RequestId(pub(super) Arc<str>);
 
-async fn with_request_id(mut request: Request<Body>, next: Next) -> Response<Body> {
+pub(super) async fn with_request_id(mut request: Request<Body>, next: Next) -> Response<Body> {
     let id = request_id(&request);
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;

@@ -26,6 +26,8 @@ pub enum Problem {
     Method { allowed: &'static str },
     #[error("the body has more than {} (http.request-bytes)", format_bytes(*.bound))]
     BodyTooLarge { bound: u64 },
+    #[error("the request has more than {}, and this call needs little", format_bytes(*.bound))]
+    CallTooLarge { bound: u64 },
     #[error("the body did not arrive within {} (http.body-time)", humantime::format_duration(*.waited))]
     BodyTooSlow { waited: std::time::Duration },
     #[error("the body broke off")]
@@ -34,6 +36,14 @@ pub enum Problem {
     TooMuchBuffered { bound: u64 },
     #[error("the body is encoded as \"{encoding}\"; send it as it is")]
     Encoding { encoding: String },
+    #[error("this port speaks gRPC; HTTP with JSON has another (listen.http)")]
+    NotGrpc,
+    #[error("the client's deadline has passed")]
+    Deadline,
+    #[error("the host is shutting down")]
+    ShuttingDown,
+    #[error("{what}: {why}")]
+    NotSupported { what: &'static str, why: &'static str },
     #[error(transparent)]
     Decode(#[from] DecodeError),
     #[error(transparent)]
@@ -69,7 +79,13 @@ impl Problem {
         match self {
             Problem::NoSuchAddress => (S::NOT_FOUND, "no_such_address", None),
             Problem::Method { .. } => (S::METHOD_NOT_ALLOWED, "method_not_allowed", None),
-            Problem::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "request_too_large", None),
+            Problem::BodyTooLarge { .. } | Problem::CallTooLarge { .. } => {
+                (S::PAYLOAD_TOO_LARGE, "request_too_large", None)
+            }
+            Problem::NotGrpc => (S::UNSUPPORTED_MEDIA_TYPE, "not_grpc", None),
+            Problem::Deadline => (S::GATEWAY_TIMEOUT, "client_deadline", None),
+            Problem::ShuttingDown => (S::SERVICE_UNAVAILABLE, "shutting_down", Some(1)),
+            Problem::NotSupported { .. } => (S::NOT_IMPLEMENTED, "not_supported", None),
             Problem::BodyTooSlow { .. } => (S::REQUEST_TIMEOUT, "request_too_slow", None),
             Problem::TooMuchBuffered { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
             Problem::Encoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", None),
@@ -137,9 +153,29 @@ fn stage_row(error: &StageError) -> Row {
     }
 }
 
+/// The table's column for gRPC, which has fewer statuses: where HTTP has one for two things, the code decides.
+pub fn grpc_code(status: StatusCode, code: &str) -> tonic::Code {
+    use StatusCode as S;
+    match status {
+        _ if code == "no_such_address" => tonic::Code::Unimplemented,
+        _ if code == "limit_time" || code == "request_too_slow" => tonic::Code::DeadlineExceeded,
+        _ if code.starts_with("limit_") => tonic::Code::ResourceExhausted,
+        S::BAD_REQUEST | S::NOT_ACCEPTABLE => tonic::Code::InvalidArgument,
+        S::UNAUTHORIZED => tonic::Code::Unauthenticated,
+        S::FORBIDDEN => tonic::Code::PermissionDenied,
+        S::NOT_FOUND => tonic::Code::NotFound,
+        S::CONFLICT => tonic::Code::FailedPrecondition,
+        S::PAYLOAD_TOO_LARGE | S::TOO_MANY_REQUESTS | S::INSUFFICIENT_STORAGE => tonic::Code::ResourceExhausted,
+        S::METHOD_NOT_ALLOWED | S::UNSUPPORTED_MEDIA_TYPE | S::NOT_IMPLEMENTED => tonic::Code::Unimplemented,
+        S::SERVICE_UNAVAILABLE => tonic::Code::Unavailable,
+        S::GATEWAY_TIMEOUT => tonic::Code::DeadlineExceeded,
+        _ => tonic::Code::Internal,
+    }
+}
+
 impl Refusal {
-    pub fn into_response(self) -> Response<Body> {
-        let (status, code, retry_after) = self.problem.row();
+    /// What the client reads, over any protocol.
+    pub fn text(&self) -> String {
         let mut text = self.problem.told();
         if let (Some(model), Problem::Run(_)) = (&self.model, &self.problem) {
             text = format!("model \"{model}\": {text}");
@@ -148,6 +184,12 @@ impl Refusal {
             let key = exceeded.limit.key();
             text = format!("{text}. Send less in one request, or ask the operator to raise {key}");
         }
+        text
+    }
+
+    pub fn into_response(self) -> Response<Body> {
+        let (status, code, retry_after) = self.problem.row();
+        let text = self.text();
         let mut body = Map::from_iter([
             ("error".into(), json!(text)),
             ("code".into(), json!(code)),
@@ -186,6 +228,35 @@ impl Refusal {
             tracing::warn!(request, model, stage, status, code, cause, "request failed");
         } else {
             tracing::info!(request, model, stage, status, code, cause, "request refused");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `| 404 Not Found | `unknown_model` | NOT_FOUND | …`
+    #[test]
+    fn the_documented_statuses_of_grpc_are_those_of_the_table() {
+        let document = include_str!("../../../docs/status-codes.md");
+        let rows: Vec<Vec<&str>> = document
+            .lines()
+            .filter(|line| line.starts_with("| ") && line.contains("| `"))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect();
+        assert!(rows.len() > 20);
+        for row in rows {
+            let status = row[0].split(' ').next().and_then(|status| status.parse().ok()).unwrap();
+            let code = grpc_code(status, row[1].trim_matches('`'));
+            let name = format!("{code:?}").chars().fold(String::new(), |mut name, letter| {
+                if letter.is_uppercase() && !name.is_empty() {
+                    name.push('_');
+                }
+                name.push(letter.to_ascii_uppercase());
+                name
+            });
+            assert_eq!(row[2], name, "{row:?}");
         }
     }
 }

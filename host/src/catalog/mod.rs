@@ -26,6 +26,13 @@ enum Entry {
     Failed(Arc<str>),
 }
 
+/// A version of a model, and why it is not served if it is not.
+pub struct Listed {
+    pub model: Arc<str>,
+    pub version: String,
+    pub failed: Option<Arc<str>>,
+}
+
 /// There is nothing that could answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NotServed {
@@ -89,6 +96,20 @@ impl Catalog {
         let models = self.models.load();
         let versions = models.get(model).into_iter().flatten();
         versions.filter(|(_, entry)| entry.is_ready()).map(|(version, _)| version.to_string()).collect()
+    }
+
+    /// Every version of every model, by name and then oldest first.
+    pub fn list(&self) -> Vec<Listed> {
+        let models = self.models.load();
+        let versions = models.iter().flat_map(|(model, versions)| versions.iter().map(move |entry| (model, entry)));
+        let listed = |(model, (version, entry)): (&Arc<str>, (&Version, &Entry))| {
+            let failed = match entry {
+                Entry::Ready(_) => None,
+                Entry::Failed(reason) => Some(reason.clone()),
+            };
+            Listed { model: model.clone(), version: version.to_string(), failed }
+        };
+        versions.map(listed).collect()
     }
 
     /// There was a bundle without a readable manifest.

@@ -42,6 +42,7 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Listen {
     pub http: SocketAddr,
+    pub grpc: SocketAddr,
     pub admin: SocketAddr,
 }
 
@@ -131,7 +132,7 @@ impl Default for Config {
             data: "bulkhead-data".into(),
             models: None,
             dev: false,
-            listen: Listen { http: loopback(8000), admin: loopback(8002) },
+            listen: Listen { http: loopback(8000), grpc: loopback(8001), admin: loopback(8002) },
             tenant: TenantLimits {
                 fuel_per_second: None,
                 fuel_burst: u64::MAX >> 1,
@@ -189,6 +190,7 @@ impl Config {
         file.optional_path("models", &mut config.models);
         file.section("listen", |s| {
             s.address("http", &mut config.listen.http);
+            s.address("grpc", &mut config.listen.grpc);
             s.address("admin", &mut config.listen.admin);
         });
         file.section("http", |s| {

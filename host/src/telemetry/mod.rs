@@ -122,6 +122,12 @@ impl ModelMetrics {
         }
     }
 
+    /// How many calls ran, whatever came of them, and how long all their stages took.
+    pub fn calls(&self) -> (u64, Duration) {
+        let seconds: f64 = self.stages.iter().map(Histogram::get_sample_sum).sum();
+        (self.fuel.get_sample_count(), Duration::try_from_secs_f64(seconds).unwrap_or_default())
+    }
+
     pub fn call_used(&self, usage: Usage) {
         self.fuel.observe(usage.fuel as f64);
         self.peak_memory.observe(usage.peak_memory as f64);

@@ -5,5 +5,5 @@ mod decode;
 mod elements;
 mod encode;
 
-pub use decode::{DecodeError, InferRequest, WantedOutput, decode_json, decode_raw};
+pub use decode::{DecodeError, InferRequest, WantedOutput, decode_json, decode_raw, tensor_head};
 pub use encode::{EncodeError, encode_json};
