@@ -69,8 +69,9 @@ impl GrpcInferenceService for Inference {
 
     async fn model_ready(&self, request: Request<pb::ModelReadyRequest>) -> Answered<pb::ModelReadyResponse> {
         let pb::ModelReadyRequest { name, version } = request.get_ref();
-        self.find(&request, name, version)?;
-        Ok(Response::new(pb::ModelReadyResponse { ready: true }))
+        // Whoever waits for a model asks before there is one: that is no error.
+        let ready = self.app.catalog.find(name, given(version)).is_ok();
+        Ok(Response::new(pb::ModelReadyResponse { ready }))
     }
 
     async fn server_metadata(&self, _: Request<pb::ServerMetadataRequest>) -> Answered<pb::ServerMetadataResponse> {
