@@ -167,6 +167,13 @@ impl Host {
         Reply::from(request.send(body)?)
     }
 
+    /// With headers of the test's own.
+    pub fn send(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Reply> {
+        let request = agent().post(format!("{}{path}", self.url));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        Reply::from(request.send(body)?)
+    }
+
     pub fn infer(&self, model: &str, body: &Value) -> Result<Reply> {
         self.post(&format!("/v2/models/{model}/infer"), "application/json", body.to_string().as_bytes())
     }
@@ -257,6 +264,8 @@ pub fn wait_until(holds: impl Fn() -> Result<bool>) -> Result<()> {
 pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
+    pub bytes: Vec<u8>,
+    /// The same, where it is text.
     pub body: String,
 }
 
@@ -266,9 +275,10 @@ impl Reply {
             (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
         let headers = response.headers().iter().map(header).collect();
-        let mut body = String::new();
-        response.body_mut().as_reader().read_to_string(&mut body)?;
-        Ok(Reply { status: response.status().as_u16(), headers, body })
+        let mut bytes = Vec::new();
+        response.body_mut().as_reader().read_to_end(&mut bytes)?;
+        let body = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Reply { status: response.status().as_u16(), headers, bytes, body })
     }
 
     pub fn json(&self) -> Value {

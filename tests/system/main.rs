@@ -1,6 +1,8 @@
 //! The whole system from outside: the real program, over HTTP and gRPC.
 
 mod bad_input;
+mod binary;
+mod compression;
 mod configuration;
 mod digits;
 mod file_type;

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::App;
 use super::refusal::{Problem, Refusal};
 use super::wire::{InferRequest, WantedOutput};
+use super::{App, classification};
 use crate::pipeline::Pipeline;
 use crate::tensor::{self, Misfit, NamedTensors};
 
@@ -51,7 +51,8 @@ impl App {
             let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
             check_outputs(&pipeline, request.outputs.as_deref())?;
             let outputs = pipeline.run(&permit, &id, inputs, &request.parameters).await?;
-            encode(&pipeline, answer(outputs, request.id, request.outputs.as_deref(), request.binary_output))
+            let answer = answer(&pipeline, outputs, request.outputs.as_deref(), request.binary_output)?;
+            encode(&pipeline, Answer { id: request.id, ..answer })
         };
         self.compute.run(work).await?
     }
@@ -86,31 +87,46 @@ impl Drop for Call<'_> {
     }
 }
 
+/// Each output that is wanted is there, is asked for once, and can be had as it is asked for.
 fn check_outputs(pipeline: &Pipeline, wanted: Option<&[WantedOutput]>) -> Result<(), Problem> {
     let given = &pipeline.signature.outputs;
-    let twice = wanted.into_iter().flatten().take(given.len() + 1).enumerate().find_map(|(at, output)| {
-        let earlier = wanted.into_iter().flatten().take(at).any(|earlier| earlier.name == output.name);
-        earlier.then(|| Misfit::Twice { name: output.name.as_str().into() })
-    });
-    if let Some(twice) = twice {
-        return Err(twice.into());
+    let wanted = wanted.unwrap_or_default();
+    // One more than there are contains one twice, or one that there is not.
+    for (at, output) in wanted.iter().enumerate().take(given.len() + 1) {
+        let Some(spec) = given.iter().find(|spec| *spec.name == *output.name) else {
+            return Err(Problem::UnknownOutput { output: output.name.clone(), known: tensor::names(given) });
+        };
+        if wanted[..at].iter().any(|earlier| earlier.name == output.name) {
+            return Err(Misfit::Twice { name: spec.name.clone() }.into());
+        }
+        if output.classification.is_some() {
+            classification::check(spec)?;
+        }
     }
-    let unknown = wanted.into_iter().flatten().find(|output| !given.iter().any(|spec| *spec.name == *output.name));
-    match unknown {
-        None => Ok(()),
-        Some(output) => Err(Problem::UnknownOutput { output: output.name.clone(), known: tensor::names(given) }),
-    }
+    Ok(())
 }
 
 /// The outputs that the client wants, in its order and form.
-fn answer(outputs: NamedTensors, id: Option<String>, wanted: Option<&[WantedOutput]>, binary: bool) -> Answer {
+fn answer(
+    pipeline: &Pipeline,
+    outputs: NamedTensors,
+    wanted: Option<&[WantedOutput]>,
+    binary: bool,
+) -> Result<Answer, Problem> {
     let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
-        return Answer { id, binary: vec![binary; outputs.len()], outputs };
+        return Ok(Answer { id: None, binary: vec![binary; outputs.len()], outputs });
     };
-    let find = |wanted: &WantedOutput| {
-        let (name, tensor) = outputs.iter().find(|(given, _)| **given == *wanted.name)?;
-        Some(((name.clone(), tensor.clone()), wanted.binary.unwrap_or(binary)))
-    };
-    let (outputs, binary) = wanted.iter().filter_map(find).unzip();
-    Answer { id, outputs, binary }
+    let mut answer = Answer { id: None, outputs: Vec::with_capacity(wanted.len()), binary: Vec::new() };
+    for wanted in wanted {
+        // Each is there: that was checked before anything was computed.
+        let found = outputs.iter().zip(&pipeline.signature.outputs).find(|((name, _), _)| **name == *wanted.name);
+        let Some(((name, tensor), spec)) = found else { continue };
+        let tensor = match wanted.classification {
+            Some(count) => classification::classify(spec, tensor, count)?,
+            None => tensor.clone(),
+        };
+        answer.outputs.push((name.clone(), tensor));
+        answer.binary.push(wanted.binary.unwrap_or(binary));
+    }
+    Ok(answer)
 }

@@ -1,20 +1,22 @@
 //! An inference request over HTTP, as one recipe.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Request, Response, header};
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
-use tokio::sync::OwnedSemaphorePermit;
+use bytes::Bytes;
 
 use super::App;
 use super::call::Answer;
+use super::coding::Coding;
 use super::path::ModelPath;
 use super::refusal::Problem;
-use super::wire::{self, DecodeError, InferRequest};
+use super::reply;
+use super::wire::{self, DecodeError, InferRequest, Raw};
 use crate::pipeline::Pipeline;
+
+/// The length of the JSON that stands before the binary tensors of a body; 0 where there is none.
+pub(super) const BINARY_HEADER: &str = "inference-header-content-length";
 
 impl App {
     /// Answers an inference request over HTTP.
@@ -33,142 +35,71 @@ impl App {
         };
         let answer = async {
             let (head, body) = request.into_parts();
-            let (body, buffered) = self.read_body(&head.headers, body).await?;
-            let format = BodyFormat::of(&head.headers, &body);
+            let received = self.read_body(&head.headers, body).await?;
             let query = head.uri.query().unwrap_or_default().to_owned();
-            let reply_bytes = self.http.reply_bytes;
+            let (coding, bound) = (Coding::accepted(&head.headers), self.http.reply_bytes);
             let decode = move |pipeline: &Pipeline| {
-                let request = format.decode(&body, &query, pipeline);
-                drop((body, buffered));
-                request
+                let body = received.unpack()?;
+                BodyFormat::of(&head.headers, &body)?.decode(&body, &query, pipeline)
             };
             let encode = move |pipeline: &Pipeline, answer: Answer| {
-                let (model, version) = (&pipeline.model, &pipeline.version);
-                Ok(wire::encode_json(model, version, answer.id.as_deref(), &answer.outputs, reply_bytes)?)
+                Ok(reply::inference(wire::encode(pipeline, &answer, bound)?, coding))
             };
             self.compute(&call, decode, encode).await
         };
         let answer = answer.await;
         match self.end(call, answer) {
-            Ok(body) => json_response(body),
+            Ok(response) => response,
             Err(refusal) => refusal.into_response(),
         }
     }
-
-    /// The whole body, within its bounds of size and time, and within what all bodies together may take.
-    async fn read_body(&self, headers: &HeaderMap, mut body: Body) -> Result<(Bytes, Buffered), Problem> {
-        if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
-            let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
-            return Err(Problem::Encoding { encoding });
-        }
-        let bound = self.http.request_bytes;
-        let announced =
-            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > bound) {
-            self.drain(body).await;
-            return Err(Problem::BodyTooLarge { bound });
-        }
-        let waited = self.http.body_time;
-        let collected = tokio::time::timeout(waited, self.collect(&mut body)).await;
-        let collected = collected.unwrap_or(Err(Problem::BodyTooSlow { waited }));
-        if matches!(collected, Err(Problem::BodyTooLarge { .. } | Problem::TooMuchBuffered { .. })) {
-            self.drain(body).await;
-        }
-        collected
-    }
-
-    async fn collect(&self, body: &mut Body) -> Result<(Bytes, Buffered), Problem> {
-        let bound = self.http.request_bytes;
-        let mut whole = Bytes::new();
-        let mut parts = BytesMut::new();
-        let mut buffered = None;
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| Problem::BodyTorn)?.into_data() else { continue };
-            if (whole.len() + parts.len() + data.len()) as u64 > bound {
-                return Err(Problem::BodyTooLarge { bound });
-            }
-            self.count_buffered(&mut buffered, data.len())?;
-            // Most bodies come in one piece, and need no copy.
-            if whole.is_empty() && parts.is_empty() {
-                whole = data;
-                continue;
-            }
-            parts.extend_from_slice(&std::mem::take(&mut whole));
-            parts.extend_from_slice(&data);
-        }
-        Ok((if parts.is_empty() { whole } else { parts.freeze() }, buffered))
-    }
-
-    /// As bytes arrive, not as they are announced: who announces much and sends nothing takes nothing.
-    fn count_buffered(&self, buffered: &mut Buffered, bytes: usize) -> Result<(), Problem> {
-        let units = bytes.div_ceil(BUFFER_UNIT) as u32;
-        let more = self.buffers.clone().try_acquire_many_owned(units);
-        let more = more.map_err(|_| Problem::TooMuchBuffered { bound: self.http.buffered_bytes })?;
-        match buffered {
-            Some(buffered) => buffered.merge(more),
-            None => *buffered = Some(more),
-        }
-        Ok(())
-    }
-
-    /// Reads a body that nobody wants, for as long as it comes without a pause: a client that still sends when the
-    /// connection closes never sees the answer, and one that waits for the answer should not have to.
-    pub(super) async fn drain(&self, mut body: Body) {
-        let mut read = 0;
-        while read <= self.http.request_bytes {
-            match tokio::time::timeout(DRAIN_PAUSE, body.frame()).await {
-                Ok(Some(Ok(frame))) => read += frame.data_ref().map_or(0, Bytes::len) as u64,
-                _ => return,
-            }
-        }
-    }
 }
-
-/// A sender that says nothing for so long waits for an answer.
-const DRAIN_PAUSE: Duration = Duration::from_millis(100);
-
-/// What a body takes of `http.buffered-bytes`, given back when it was decoded.
-type Buffered = Option<OwnedSemaphorePermit>;
-
-/// Bodies are counted in units of this many bytes.
-pub(super) const BUFFER_UNIT: usize = 1024;
-
-/// Marks a request of the protocol's binary extension.
-const BINARY_HEADER: &str = "inference-header-content-length";
 
 /// How the body is to be read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum BodyFormat {
-    Json,
-    /// JSON, and tensors as bytes after it.
-    Binary,
-    /// The model's only BYTES input.
-    Raw,
+    /// JSON of so many bytes, and after it tensors as bytes.
+    Json(usize),
+    /// The model's only input.
+    Raw(Raw),
 }
 
 impl BodyFormat {
-    /// By content type. Clients of the protocol often send none, and curl says `x-www-form-urlencoded` unless told
-    /// otherwise; then what begins like an object is JSON.
-    fn of(headers: &HeaderMap, body: &[u8]) -> BodyFormat {
-        if headers.contains_key(BINARY_HEADER) {
-            return BodyFormat::Binary;
+    /// By its binary header, else by content type. Clients of the protocol often send none, and curl says
+    /// `x-www-form-urlencoded` unless told otherwise; then what begins like an object is JSON.
+    fn of(headers: &HeaderMap, body: &[u8]) -> Result<BodyFormat, DecodeError> {
+        if let Some(length) = json_length(headers, body.len())? {
+            return Ok(if length == 0 { BodyFormat::Raw(Raw::Binary) } else { BodyFormat::Json(length) });
         }
+        let json = BodyFormat::Json(body.len());
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let essence = content_type.split(';').next().unwrap_or_default().trim();
-        match essence.to_ascii_lowercase().as_str() {
-            "application/json" => BodyFormat::Json,
-            "" | "application/x-www-form-urlencoded" if body.trim_ascii_start().starts_with(b"{") => BodyFormat::Json,
-            "" => BodyFormat::Json,
-            _ => BodyFormat::Raw,
-        }
+        Ok(match essence.to_ascii_lowercase().as_str() {
+            "application/json" => json,
+            "" | "application/x-www-form-urlencoded" if body.trim_ascii_start().starts_with(b"{") => json,
+            "" => json,
+            _ => BodyFormat::Raw(Raw::Plain),
+        })
     }
 
-    fn decode(self, body: &[u8], query: &str, pipeline: &Pipeline) -> Result<InferRequest, Problem> {
+    fn decode(self, body: &Bytes, query: &str, pipeline: &Pipeline) -> Result<InferRequest, Problem> {
         Ok(match self {
-            BodyFormat::Json => wire::decode_json(body)?,
-            BodyFormat::Binary => return Err(DecodeError::Binary.into()),
-            BodyFormat::Raw => wire::decode_raw(body, query, &pipeline.signature)?,
+            BodyFormat::Json(length) => wire::decode_json(&body[..length], body.slice(length..))?,
+            BodyFormat::Raw(raw) => wire::decode_raw(raw, body, query, &pipeline.signature)?,
         })
+    }
+}
+
+/// What the binary header says, if it is there and can be.
+fn json_length(headers: &HeaderMap, body: usize) -> Result<Option<usize>, DecodeError> {
+    let mut values = headers.get_all(BINARY_HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse::<usize>() {
+        Ok(length) if digits && values.next().is_none() && length <= body => Ok(Some(length)),
+        Ok(length) if digits && length > body => Err(DecodeError::HeaderTooLong { length, body }),
+        _ => Err(DecodeError::Header { value: text.into_owned() }),
     }
 }
 
@@ -182,19 +113,30 @@ pub(super) fn json_response(body: Vec<u8>) -> Response<Body> {
 mod tests {
     use super::*;
 
+    fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
+        values.iter().filter(|value| !value.is_empty()).map(|v| (name.parse().unwrap(), v.parse().unwrap())).collect()
+    }
+
     #[test]
     fn the_content_type_decides_and_curl_is_understood() {
-        let format = |content_type: &str, body: &[u8]| {
-            let mut headers = HeaderMap::new();
-            if !content_type.is_empty() {
-                headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
-            }
-            BodyFormat::of(&headers, body)
-        };
-        assert_eq!(format("application/json; charset=utf-8", b"{}"), BodyFormat::Json);
-        assert_eq!(format("", b"{}"), BodyFormat::Json);
-        assert_eq!(format("application/x-www-form-urlencoded", b" {\"inputs\": []}"), BodyFormat::Json);
-        assert_eq!(format("application/x-www-form-urlencoded", b"\x89PNG"), BodyFormat::Raw);
-        assert_eq!(format("image/png", b"{"), BodyFormat::Raw);
+        let format =
+            |content_type: &str, body: &[u8]| BodyFormat::of(&headers("content-type", &[content_type]), body).unwrap();
+        assert_eq!(format("application/json; charset=utf-8", b"{}"), BodyFormat::Json(2));
+        assert_eq!(format("", b"{}"), BodyFormat::Json(2));
+        assert_eq!(format("application/x-www-form-urlencoded", b" {\"inputs\": []}"), BodyFormat::Json(15));
+        assert_eq!(format("application/x-www-form-urlencoded", b"\x89PNG"), BodyFormat::Raw(Raw::Plain));
+        assert_eq!(format("image/png", b"{"), BodyFormat::Raw(Raw::Plain));
+    }
+
+    #[test]
+    fn the_binary_header_goes_before_the_content_type() {
+        let format = |values: &[&str]| BodyFormat::of(&headers(BINARY_HEADER, values), b"{}1234");
+        assert_eq!(format(&["2"]).unwrap(), BodyFormat::Json(2));
+        assert_eq!(format(&["6"]).unwrap(), BodyFormat::Json(6));
+        assert_eq!(format(&["0"]).unwrap(), BodyFormat::Raw(Raw::Binary));
+        assert!(matches!(format(&["7"]), Err(DecodeError::HeaderTooLong { length: 7, body: 6 })));
+        for wrong in [&["-1"][..], &["two"], &["+2"], &["2", "2"], &["99999999999999999999999"]] {
+            assert!(matches!(format(wrong), Err(DecodeError::Header { .. })), "{wrong:?}");
+        }
     }
 }

@@ -1,20 +1,22 @@
-//! The outside: HTTP and gRPC in and out. The only user of axum, hyper, tonic and prost. Wire types stay here; what goes further in is named
-//! tensors.
+//! The outside: HTTP and gRPC in and out. The only user of axum, hyper, tonic and prost. Wire types stay here; what goes
+//! further in is named tensors.
 
 mod admin;
+mod body;
 mod call;
+mod classification;
+mod coding;
 mod describe;
 mod grpc;
 mod infer;
 mod models;
 mod path;
 mod refusal;
+mod reply;
 mod server;
 mod wire;
 
 use std::sync::Arc;
-
-use tokio::sync::Semaphore;
 
 use crate::catalog::Catalog;
 use crate::config::Http;
@@ -32,21 +34,12 @@ pub struct App {
     pub compute: Compute,
     pub metrics: Arc<Metrics>,
     pub http: Http,
-    buffers: Arc<Semaphore>,
+    room: body::Room,
 }
 
 impl App {
     pub fn new(catalog: Arc<Catalog>, compute: Compute, metrics: Arc<Metrics>, http: Http) -> App {
-        let buffers = Arc::new(Semaphore::new(buffer_units(&http)));
-        App { catalog, compute, metrics, http, buffers }
+        let room = body::Room::new(&http);
+        App { catalog, compute, metrics, http, room }
     }
-
-    /// Of `http.buffered-bytes`, what is taken now.
-    fn buffered_bytes(&self) -> usize {
-        (buffer_units(&self.http) - self.buffers.available_permits()) * infer::BUFFER_UNIT
-    }
-}
-
-fn buffer_units(http: &Http) -> usize {
-    (http.buffered_bytes as usize / infer::BUFFER_UNIT).min(Semaphore::MAX_PERMITS)
 }

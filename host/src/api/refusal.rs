@@ -34,7 +34,7 @@ pub enum Problem {
     BodyTorn,
     #[error("bodies of {} wait already (http.buffered-bytes)", format_bytes(*.bound))]
     TooMuchBuffered { bound: u64 },
-    #[error("the body is encoded as \"{encoding}\"; send it as it is")]
+    #[error("the body is encoded as \"{encoding}\"; send it as it is, or as gzip or deflate")]
     Encoding { encoding: String },
     #[error("this port speaks gRPC; HTTP with JSON has another (listen.http)")]
     NotGrpc,
@@ -44,6 +44,8 @@ pub enum Problem {
     ShuttingDown,
     #[error("{what}: {why}")]
     NotSupported { what: &'static str, why: &'static str },
+    #[error("the body is not what {encoding} makes: {why}")]
+    Packed { encoding: &'static str, why: String },
     #[error(transparent)]
     Decode(#[from] DecodeError),
     #[error(transparent)]
@@ -52,6 +54,10 @@ pub enum Problem {
     Inputs(#[from] Misfit),
     #[error("there is no output \"{output}\"; the model gives: {known}")]
     UnknownOutput { output: String, known: String },
+    #[error(
+        "output \"{output}\" cannot be classified because of {why}; ask for it without the parameter classification"
+    )]
+    Classification { output: String, why: String },
     #[error(transparent)]
     NoPlace(#[from] NoPlace),
     #[error(transparent)]
@@ -90,8 +96,10 @@ impl Problem {
             Problem::TooMuchBuffered { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
             Problem::Encoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", None),
             Problem::BodyTorn => (S::BAD_REQUEST, "request_torn", None),
-            Problem::Decode(_) => (S::BAD_REQUEST, "malformed_request", None),
-            Problem::Inputs(_) | Problem::UnknownOutput { .. } => (S::BAD_REQUEST, "invalid_input", None),
+            Problem::Decode(_) | Problem::Packed { .. } => (S::BAD_REQUEST, "malformed_request", None),
+            Problem::Inputs(_) | Problem::UnknownOutput { .. } | Problem::Classification { .. } => {
+                (S::BAD_REQUEST, "invalid_input", None)
+            }
             Problem::NotServed(NotServed::UnknownModel { .. }) => (S::NOT_FOUND, "unknown_model", None),
             Problem::NotServed(NotServed::UnknownVersion { .. }) => (S::NOT_FOUND, "unknown_version", None),
             Problem::NotServed(NotServed::NotActive { .. }) => (S::SERVICE_UNAVAILABLE, "model_unavailable", None),

@@ -52,7 +52,12 @@ pub(super) fn to_tract(tensor: &Tensor) -> TractResult<TractTensor> {
 fn numbers<T: Datum + Copy + bytemuck::Pod>(shape: &[usize], data: &[u8]) -> TractResult<TractTensor> {
     match bytemuck::try_cast_slice::<u8, T>(data) {
         Ok(values) => TractTensor::from_shape(shape, values),
-        Err(_) => TractTensor::from_shape(shape, &bytemuck::pod_collect_to_vec::<u8, T>(data)),
+        // Bytes of a binary body lie where the JSON before them ends.
+        Err(_) => {
+            let mut tensor = TractTensor::zero_dt(T::datum_type(), shape)?;
+            tensor.as_bytes_mut().copy_from_slice(data);
+            Ok(tensor)
+        }
     }
 }
 

@@ -165,14 +165,14 @@ fn decode_output(message: Bytes) -> Result<WantedOutput, DecodeError> {
     }
     for (name, value) in decode_parameters(parameters)? {
         match (name.as_str(), value) {
-            ("classification", ParameterValue::Integer(best)) if best > 0 => {
-                output.classification = Some(best as usize)
+            ("classification", ParameterValue::Integer(best)) if best >= 0 => {
+                output.classification = (best > 0).then_some(best as usize)
             }
             ("classification", _) => {
-                let text = format!("output \"{}\": classification must be a whole number of 1 or more", output.name);
+                let text = format!("output \"{}\": classification must be a whole number", output.name);
                 return Err(DecodeError::Message(text));
             }
-            ("shared_memory_region", _) => return Err(shared_memory(&output.name)),
+            ("shared_memory_region", _) => return Err(DecodeError::SharedMemory { tensor: output.name }),
             _ => {}
         }
     }
@@ -182,15 +182,9 @@ fn decode_output(message: Bytes) -> Result<WantedOutput, DecodeError> {
 fn refuse_shared_memory(input: &str, parameters: Vec<Bytes>) -> Result<(), DecodeError> {
     let parameters = decode_parameters(parameters)?;
     match parameters.iter().any(|(name, _)| name == "shared_memory_region") {
-        true => Err(shared_memory(input)),
+        true => Err(DecodeError::SharedMemory { tensor: input.into() }),
         false => Ok(()),
     }
-}
-
-fn shared_memory(tensor: &str) -> DecodeError {
-    DecodeError::Message(format!(
-        "tensor \"{tensor}\" is to lie in shared memory, which this host does not map: send its bytes in the message"
-    ))
 }
 
 /// Entries of a `map<string, InferParameter>`.

@@ -8,13 +8,12 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
 use super::caller::Caller;
 use crate::api::App;
-use crate::api::infer::BUFFER_UNIT;
+use crate::api::body::Taken;
 use crate::api::refusal::Problem;
 
 /// What arrived of a body and was not taken out as messages yet.
@@ -25,19 +24,17 @@ pub struct Inbox {
 
 struct Waiting {
     bytes: usize,
-    room: Room,
+    room: Taken,
     /// When the message that is arriving began to, at the latest.
     since: Instant,
 }
-
-type Room = Option<OwnedSemaphorePermit>;
 
 /// A message's prefix on the wire: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
 impl Inbox {
     pub fn new(app: Arc<App>) -> Inbox {
-        Inbox { app, waiting: Mutex::new(Waiting { bytes: 0, room: None, since: Instant::now() }) }
+        Inbox { app, waiting: Mutex::new(Waiting { bytes: 0, room: Taken::default(), since: Instant::now() }) }
     }
 
     /// As bytes arrive, not as they are announced: who announces much and sends nothing takes nothing.
@@ -47,7 +44,7 @@ impl Inbox {
             waiting.since = Instant::now();
         }
         let all = waiting.bytes + bytes;
-        self.grow(&mut waiting.room, all)?;
+        self.app.room.grow(&mut waiting.room, all)?;
         waiting.bytes = all;
         Ok(())
     }
@@ -58,43 +55,17 @@ impl Inbox {
         let taken = waiting.bytes.min(message.len() + PREFIX);
         waiting.bytes -= taken;
         waiting.since = Instant::now();
-        let keep = waiting.bytes.div_ceil(BUFFER_UNIT);
-        let mut room = waiting.room.as_mut().and_then(|room| room.split(room.num_permits().saturating_sub(keep)));
+        let still = waiting.bytes;
+        let mut room = waiting.room.split_beyond(still);
         // A message that came compressed is larger than what arrived.
-        self.grow(&mut room, message.len())?;
-        Ok(Bytes::from_owner(Held { message, _room: room }))
-    }
-
-    fn grow(&self, room: &mut Room, bytes: usize) -> Result<(), Problem> {
-        let has = room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = bytes.div_ceil(BUFFER_UNIT).saturating_sub(has);
-        if more == 0 {
-            return Ok(());
-        }
-        let more = self.app.buffers.clone().try_acquire_many_owned(more as u32);
-        let more = more.map_err(|_| Problem::TooMuchBuffered { bound: self.app.http.buffered_bytes })?;
-        match room {
-            Some(room) => room.merge(more),
-            None => *room = Some(more),
-        }
-        Ok(())
+        self.app.room.grow(&mut room, message.len())?;
+        Ok(room.hold(message))
     }
 
     /// Since when something has been arriving; `None` where nothing is.
     fn arriving_since(&self) -> Option<Instant> {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         (waiting.bytes > 0).then_some(waiting.since)
-    }
-}
-
-struct Held {
-    message: Bytes,
-    _room: Room,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.message
     }
 }
 

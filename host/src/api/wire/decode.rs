@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use serde::Deserialize;
-use serde::de::Visitor;
+use serde::de::{IgnoredAny, Visitor};
 use serde_json::value::RawValue;
 
 use super::elements;
 use crate::sandbox::{ParameterValue, Parameters};
-use crate::tensor::{self, Datatype, NamedTensors, Signature, Tensor, TensorError};
+use crate::tensor::{self, Datatype, NamedTensors, Tensor, TensorError};
 
 /// An inference request, whatever it came as.
 #[derive(Debug, Default)]
@@ -54,13 +54,35 @@ pub enum DecodeError {
     #[error("input \"{input}\" {error}")]
     Tensor { input: String, error: TensorError },
     #[error(
-        "binary tensors (Inference-Header-Content-Length) are not served yet: send JSON, in tritonclient with binary_data=False"
+        "the body is given as the model's only BYTES input, and this model's inputs are: {inputs}. Send JSON with content-type application/json, or the bytes of an only tensor with Inference-Header-Content-Length: 0"
     )]
-    Binary,
+    NotBytes { inputs: String },
     #[error(
-        "the body is given as the model's only BYTES input, and this model's inputs are: {inputs}. Send JSON with content-type application/json"
+        "the body is given as the bytes of the model's only input, which must leave at most one dimension open, and this model's inputs are: {inputs}. Send JSON before the tensors, and its length as Inference-Header-Content-Length"
     )]
     NotRaw { inputs: String },
+    #[error(
+        "the body has {bytes} bytes, which is no whole number of rows of the model's only input: {input} ({row} bytes each)"
+    )]
+    RawRows { bytes: usize, input: String, row: u64 },
+    #[error(
+        "Inference-Header-Content-Length is \"{value}\", and must be, once, the length of the body's JSON in bytes"
+    )]
+    Header { value: String },
+    #[error("Inference-Header-Content-Length is {length}, and the body has {body} bytes")]
+    HeaderTooLong { length: usize, body: usize },
+    #[error(
+        "input \"{input}\" has a binary_data_size of {size}, and {left} bytes of the body are left for it after the JSON (whose length Inference-Header-Content-Length tells) and the tensors before it"
+    )]
+    BinaryShort { input: String, size: u64, left: usize },
+    #[error("the body has {left} bytes after its JSON and the binary tensors that this announces")]
+    BinaryLeft { left: usize },
+    #[error("input \"{input}\" has both \"data\" and a binary_data_size")]
+    TwiceData { input: String },
+    #[error("\"{tensor}\" is asked for in shared memory, which this host does not have: send and fetch it in the body")]
+    SharedMemory { tensor: String },
+    #[error("parameter \"binary_data_output\" must be true or false")]
+    BinaryOutput,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +102,8 @@ struct WireInput<'a> {
     name: String,
     datatype: Cow<'a, str>,
     shape: Vec<i64>,
+    #[serde(default)]
+    parameters: Option<TensorParameters>,
     #[serde(borrow, default)]
     data: Option<&'a RawValue>,
 }
@@ -87,68 +111,70 @@ struct WireInput<'a> {
 #[derive(Deserialize)]
 struct WireOutput {
     name: String,
+    #[serde(default)]
+    parameters: Option<TensorParameters>,
+}
+
+/// What we know of the parameters of a tensor. Others are of extensions that we do not have, and change nothing.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TensorParameters {
+    binary_data_size: Option<u64>,
+    binary_data: Option<bool>,
+    classification: Option<usize>,
+    shared_memory_region: Option<IgnoredAny>,
+}
+
+/// `rest` is what follows the JSON: the bytes of tensors, which are taken where they lie.
+pub fn decode_json(json: &[u8], mut rest: Bytes) -> Result<InferRequest, DecodeError> {
+    let wire: WireRequest = serde_json::from_slice(json)?;
+    let inputs = wire.inputs.into_iter().map(|input| decode_input(input, &mut rest));
+    let inputs = inputs.collect::<Result<NamedTensors, _>>()?;
+    if rest.has_remaining() {
+        return Err(DecodeError::BinaryLeft { left: rest.len() });
+    }
+    let parameters = wire.parameters.unwrap_or_default().into_iter().map(|(name, Scalar(value))| (name, value));
+    let mut parameters: Parameters = parameters.collect();
+    let outputs = wire.outputs.map(|outputs| outputs.into_iter().map(WireOutput::wanted).collect()).transpose()?;
+    let binary_output = take_binary_output(&mut parameters)?;
+    Ok(InferRequest { id: wire.id, parameters, inputs, outputs, binary_output })
+}
+
+/// Whether all outputs are wanted as bytes, unless they say otherwise. It is said to the host and not to plugins.
+pub(super) fn take_binary_output(parameters: &mut Parameters) -> Result<bool, DecodeError> {
+    let Some(at) = parameters.iter().position(|(name, _)| name == "binary_data_output") else { return Ok(false) };
+    match parameters.swap_remove(at).1 {
+        ParameterValue::Boolean(binary) => Ok(binary),
+        _ => Err(DecodeError::BinaryOutput),
+    }
 }
 
 impl WireOutput {
-    fn wanted(self) -> WantedOutput {
-        WantedOutput { name: self.name, ..WantedOutput::default() }
+    fn wanted(self) -> Result<WantedOutput, DecodeError> {
+        let parameters = self.parameters.unwrap_or_default();
+        if parameters.shared_memory_region.is_some() {
+            return Err(DecodeError::SharedMemory { tensor: self.name });
+        }
+        // As the extension has it, none of the classes is the tensor itself.
+        let classification = parameters.classification.filter(|count| *count > 0);
+        Ok(WantedOutput { name: self.name, binary: parameters.binary_data, classification })
     }
 }
 
-pub fn decode_json(body: &[u8]) -> Result<InferRequest, DecodeError> {
-    let wire: WireRequest = serde_json::from_slice(body)?;
-    let inputs = wire.inputs.into_iter().map(decode_input).collect::<Result<NamedTensors, _>>()?;
-    Ok(InferRequest {
-        id: wire.id,
-        parameters: wire
-            .parameters
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(name, Scalar(value))| (name, value))
-            .collect(),
-        inputs,
-        outputs: wire.outputs.map(|outputs| outputs.into_iter().map(WireOutput::wanted).collect()),
-        binary_output: false,
-    })
-}
-
-/// The body as it is, for a model that takes one BYTES tensor: a picture, a text, a file. Its parameters stand in the
-/// address: `?top_k=3`.
-pub fn decode_raw(body: &[u8], query: &str, signature: &Signature) -> Result<InferRequest, DecodeError> {
-    let [input] = &signature.inputs[..] else { return Err(not_raw(signature)) };
-    if input.datatype != Datatype::Bytes {
-        return Err(not_raw(signature));
-    }
-    let ones = vec![1; input.shape.len()];
-    let tensor = Tensor::byte_string(body).reshape(ones);
-    let tensor = tensor.map_err(|error| DecodeError::Tensor { input: input.name.to_string(), error })?;
-    let inputs = vec![(input.name.clone(), tensor)];
-    Ok(InferRequest { parameters: query_parameters(query), inputs, ..InferRequest::default() })
-}
-
-/// Each value is taken for what it looks like: a boolean, a number, else a text.
-fn query_parameters(query: &str) -> Parameters {
-    let value = |text: &str| {
-        let boolean = text.parse().map(ParameterValue::Boolean).ok();
-        let integer = || text.parse().map(ParameterValue::Integer).ok();
-        let number = || text.parse::<f64>().ok().filter(|number| number.is_finite()).map(ParameterValue::Number);
-        boolean.or_else(integer).or_else(number).unwrap_or_else(|| ParameterValue::Text(text.to_owned()))
-    };
-    form_urlencoded::parse(query.as_bytes()).map(|(name, text)| (name.into_owned(), value(&text))).collect()
-}
-
-fn not_raw(signature: &Signature) -> DecodeError {
-    let inputs: Vec<String> = signature.inputs.iter().map(|spec| spec.describe()).collect();
-    DecodeError::NotRaw { inputs: inputs.join(", ") }
-}
-
-fn decode_input(wire: WireInput) -> Result<(Arc<str>, Tensor), DecodeError> {
+fn decode_input(mut wire: WireInput, rest: &mut Bytes) -> Result<(Arc<str>, Tensor), DecodeError> {
     let input = || wire.name.clone();
     let (datatype, shape, count) = tensor_head(&wire.name, &wire.datatype, &wire.shape)?;
-    let data = wire.data.ok_or_else(|| DecodeError::NoData { input: input() })?;
-    let bytes = elements::parse(datatype, count, data.get())
-        .map_err(|problem| DecodeError::Data { input: input(), problem })?;
-    let tensor = Tensor::new(datatype, shape, Bytes::from(bytes));
+    let parameters = wire.parameters.take().unwrap_or_default();
+    let data = match parameters.binary_data_size {
+        _ if parameters.shared_memory_region.is_some() => Err(DecodeError::SharedMemory { tensor: wire.name.clone() }),
+        Some(_) if wire.data.is_some() => Err(DecodeError::TwiceData { input: input() }),
+        Some(size) if size > rest.len() as u64 => {
+            Err(DecodeError::BinaryShort { input: input(), size, left: rest.len() })
+        }
+        Some(size) => Ok(rest.split_to(size as usize)),
+        None => elements_of(&wire, datatype, count),
+    }?;
+    let tensor = Tensor::new(datatype, shape, data);
     let tensor = tensor.map_err(|error| DecodeError::Tensor { input: input(), error })?;
     Ok((wire.name.into(), tensor))
 }
@@ -171,6 +197,13 @@ pub fn tensor_shape(input: &str, sizes: &[i64]) -> Result<(Vec<u64>, u64), Decod
     let shape = sizes.iter().map(size).collect::<Result<Vec<u64>, _>>()?;
     let count = tensor::element_count(&shape).map_err(|error| DecodeError::Tensor { input: input.into(), error })?;
     Ok((shape, count))
+}
+
+fn elements_of(wire: &WireInput, datatype: Datatype, count: u64) -> Result<Bytes, DecodeError> {
+    let input = || wire.name.clone();
+    let data = wire.data.ok_or_else(|| DecodeError::NoData { input: input() })?;
+    let parsed = elements::parse(datatype, count, data.get());
+    parsed.map(Bytes::from).map_err(|problem| DecodeError::Data { input: input(), problem })
 }
 
 /// The value of a parameter. Anything larger ends the reading where it begins.
@@ -210,24 +243,5 @@ impl Visitor<'_> for ScalarVisitor {
 
     fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
         Ok(Scalar(ParameterValue::Text(value.to_owned())))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_of_an_address_are_what_they_look_like() {
-        let parameters = query_parameters("top_k=3&threshold=0.5&exact=true&name=a%20b&odd=NaN");
-        let wanted = [
-            ("top_k", ParameterValue::Integer(3)),
-            ("threshold", ParameterValue::Number(0.5)),
-            ("exact", ParameterValue::Boolean(true)),
-            ("name", ParameterValue::Text("a b".into())),
-            ("odd", ParameterValue::Text("NaN".into())),
-        ];
-        assert_eq!(parameters, wanted.map(|(name, value)| (name.to_owned(), value)));
-        assert!(query_parameters("").is_empty());
     }
 }

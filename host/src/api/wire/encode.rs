@@ -2,40 +2,73 @@
 
 use std::io::{self, Write};
 
+use bytes::Bytes;
 use half::{bf16, f16};
 use serde::Serialize;
 use serde::ser::{Error, SerializeMap, SerializeSeq, Serializer};
 
-use crate::tensor::{Datatype, NamedTensors, Tensor};
+use super::super::call::Answer;
+use crate::pipeline::Pipeline;
+use crate::tensor::{Datatype, Tensor};
 
 /// The result cannot be sent as JSON.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     #[error("the reply has more than {bound} (http.reply-bytes); ask for fewer outputs, or send less at once", bound = crate::config::format_bytes(*.bound))]
     TooLarge { bound: u64 },
-    #[error("output \"{output}\" holds bytes that are not UTF-8, and JSON can only carry text")]
+    #[error(
+        "output \"{output}\" holds bytes that are not UTF-8, and JSON can only carry text; ask for it as bytes, with its parameter binary_data=true"
+    )]
     NotText { output: String },
     #[error("{0}")]
     Json(serde_json::Error),
 }
 
-/// The reply to an inference request. A NaN or an infinity, which JSON does not have, becomes `null`.
-pub fn encode_json(
-    model: &str,
-    version: &str,
-    id: Option<&str>,
-    outputs: &NamedTensors,
-    bound: u64,
-) -> Result<Vec<u8>, EncodeError> {
-    for (name, tensor) in outputs {
-        if tensor.datatype() == Datatype::Bytes && tensor.byte_strings().any(|text| std::str::from_utf8(text).is_err())
-        {
-            return Err(EncodeError::NotText { output: name.to_string() });
+/// A reply: JSON, and after it the bytes of those outputs that are wanted so, where they lie.
+#[derive(Debug)]
+pub struct Encoded {
+    pub json: Vec<u8>,
+    pub tensors: Vec<Bytes>,
+    /// Whether any output is wanted as bytes, be it of none.
+    pub binary: bool,
+}
+
+/// The reply to an inference request. A NaN or an infinity, which JSON does not have, becomes `null` in it.
+pub fn encode(pipeline: &Pipeline, answer: &Answer, bound: u64) -> Result<Encoded, EncodeError> {
+    let outputs = outputs(answer);
+    encode_outputs(
+        &Reply { model: &pipeline.model, version: &pipeline.version, id: answer.id.as_deref(), outputs: &outputs },
+        bound,
+    )
+}
+
+fn encode_outputs(reply: &Reply, bound: u64) -> Result<Encoded, EncodeError> {
+    let outputs = reply.outputs;
+    for output in outputs.iter().filter(|output| !output.binary) {
+        if !is_text(output.tensor) {
+            return Err(EncodeError::NotText { output: output.name.to_owned() });
         }
     }
-    let mut body = Bounded { bytes: Vec::with_capacity(256), bound: bound as usize };
-    let reply = Reply { model, version, id, outputs };
-    match serde_json::to_writer(&mut body, &reply) {
+    let binary: Vec<&Tensor> = outputs.iter().filter(|output| output.binary).map(|output| output.tensor).collect();
+    let bytes: usize = binary.iter().map(|tensor| tensor.data().len()).sum();
+    let room = (bound as usize).checked_sub(bytes).ok_or(EncodeError::TooLarge { bound })?;
+    let tensors = binary.iter().map(|tensor| tensor.data().clone()).filter(|data| !data.is_empty()).collect();
+    Ok(Encoded { json: write_json(reply, room, bound)?, tensors, binary: !binary.is_empty() })
+}
+
+fn outputs(answer: &Answer) -> Vec<Output<'_>> {
+    let outputs = answer.outputs.iter().zip(&answer.binary);
+    outputs.map(|((name, tensor), binary)| Output { name, tensor, binary: *binary }).collect()
+}
+
+fn is_text(tensor: &Tensor) -> bool {
+    tensor.datatype() != Datatype::Bytes || tensor.byte_strings().all(|text| std::str::from_utf8(text).is_ok())
+}
+
+/// Within `room`, which is what is left of the `bound` of the whole reply.
+fn write_json(value: &impl Serialize, room: usize, bound: u64) -> Result<Vec<u8>, EncodeError> {
+    let mut body = Bounded { bytes: Vec::with_capacity(room.min(256)), bound: room };
+    match serde_json::to_writer(&mut body, value) {
         Ok(()) => Ok(body.bytes),
         Err(error) if error.is_io() => Err(EncodeError::TooLarge { bound }),
         Err(error) => Err(EncodeError::Json(error)),
@@ -46,7 +79,7 @@ struct Reply<'a> {
     model: &'a str,
     version: &'a str,
     id: Option<&'a str>,
-    outputs: &'a NamedTensors,
+    outputs: &'a [Output<'a>],
 }
 
 impl Serialize for Reply<'_> {
@@ -57,8 +90,7 @@ impl Serialize for Reply<'_> {
         if let Some(id) = self.id {
             reply.serialize_entry("id", id)?;
         }
-        let outputs: Vec<Output> = self.outputs.iter().map(|(name, tensor)| Output { name, tensor }).collect();
-        reply.serialize_entry("outputs", &outputs)?;
+        reply.serialize_entry("outputs", self.outputs)?;
         reply.end()
     }
 }
@@ -66,6 +98,7 @@ impl Serialize for Reply<'_> {
 struct Output<'a> {
     name: &'a str,
     tensor: &'a Tensor,
+    binary: bool,
 }
 
 impl Serialize for Output<'_> {
@@ -74,9 +107,18 @@ impl Serialize for Output<'_> {
         output.serialize_entry("name", self.name)?;
         output.serialize_entry("datatype", self.tensor.datatype().name())?;
         output.serialize_entry("shape", self.tensor.shape())?;
-        output.serialize_entry("data", &Data(self.tensor))?;
+        if self.binary {
+            output.serialize_entry("parameters", &BinarySize { binary_data_size: self.tensor.data().len() })?;
+        } else {
+            output.serialize_entry("data", &Data(self.tensor))?;
+        }
         output.end()
     }
+}
+
+#[derive(Serialize)]
+struct BinarySize {
+    binary_data_size: usize,
 }
 
 /// The elements, flat.
@@ -143,24 +185,36 @@ impl Write for Bounded {
 mod tests {
     use super::*;
 
-    fn encode(datatype: Datatype, shape: &[u64], data: &[u8]) -> Result<String, EncodeError> {
+    fn encode(datatype: Datatype, shape: &[u64], data: &[u8], binary: bool) -> Result<(String, usize), EncodeError> {
         let tensor = Tensor::new(datatype, shape.to_vec(), data.to_vec().into()).unwrap();
-        encode_json("m", "1", Some("7"), &vec![("y".into(), tensor)], 200).map(|body| String::from_utf8(body).unwrap())
+        let outputs = vec![Output { name: "y", tensor: &tensor, binary }];
+        let encoded =
+            super::encode_outputs(&Reply { model: "m", version: "1", id: Some("7"), outputs: &outputs }, 200)?;
+        assert_eq!(encoded.binary, binary);
+        Ok((String::from_utf8(encoded.json).unwrap(), encoded.tensors.iter().map(Bytes::len).sum()))
     }
 
     #[test]
     fn writes_what_the_protocol_says() {
         let data: Vec<u8> = [1.0f32, f32::NAN].into_iter().flat_map(f32::to_le_bytes).collect();
-        assert_eq!(
-            encode(Datatype::Fp32, &[1, 2], &data).unwrap(),
-            r#"{"model_name":"m","model_version":"1","id":"7","outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"data":[1.0,null]}]}"#
-        );
-        assert!(encode(Datatype::Bytes, &[1], b"\x02\0\0\0hi").unwrap().contains(r#""data":["hi"]"#));
+        let head =
+            r#"{"model_name":"m","model_version":"1","id":"7","outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"#;
+        let text = encode(Datatype::Fp32, &[1, 2], &data, false).unwrap();
+        assert_eq!(text, (format!("{head}\"data\":[1.0,null]}}]}}"), 0));
+        let bytes = encode(Datatype::Fp32, &[1, 2], &data, true).unwrap();
+        assert_eq!(bytes, (format!("{head}\"parameters\":{{\"binary_data_size\":8}}}}]}}"), 8));
+        assert!(encode(Datatype::Bytes, &[1], b"\x02\0\0\0hi", false).unwrap().0.contains(r#""data":["hi"]"#));
+        assert!(encode(Datatype::Uint8, &[0], b"", true).unwrap().0.contains(r#""binary_data_size":0"#));
     }
 
     #[test]
     fn refuses_what_json_cannot_carry() {
-        assert!(matches!(encode(Datatype::Bytes, &[1], b"\x01\0\0\0\xff"), Err(EncodeError::NotText { .. })));
-        assert!(matches!(encode(Datatype::Uint8, &[200], &[9; 200]), Err(EncodeError::TooLarge { bound: 200 })));
+        let bytes = b"\x01\0\0\0\xff";
+        assert!(matches!(encode(Datatype::Bytes, &[1], bytes, false), Err(EncodeError::NotText { .. })));
+        assert_eq!(encode(Datatype::Bytes, &[1], bytes, true).unwrap().1, 5);
+        for (size, binary) in [(200, false), (201, true), (190, true)] {
+            let large = encode(Datatype::Uint8, &[size], &vec![9; size as usize], binary);
+            assert!(matches!(large, Err(EncodeError::TooLarge { bound: 200 })), "{size}");
+        }
     }
 }

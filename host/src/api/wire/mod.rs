@@ -1,9 +1,11 @@
-//! JSON of the Open Inference Protocol, to tensors and back. Numbers go straight from the text into the bytes of a tensor
-//! and from there into the text: no tree of values is built.
+//! The Open Inference Protocol's bodies, to tensors and back. Numbers go straight from the text into the bytes of a tensor
+//! and from there into the text: no tree of values is built. Binary tensors stay where they arrived.
 
 mod decode;
 mod elements;
 mod encode;
+mod raw;
 
-pub use decode::{DecodeError, InferRequest, WantedOutput, decode_json, decode_raw, tensor_head};
-pub use encode::{EncodeError, encode_json};
+pub use decode::{DecodeError, InferRequest, WantedOutput, decode_json, tensor_head, tensor_shape};
+pub use encode::{EncodeError, Encoded, encode};
+pub use raw::{Raw, decode_raw};

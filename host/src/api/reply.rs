@@ -1,0 +1,57 @@
+//! Replies to inference requests over HTTP: JSON, and after it the bytes of tensors where they lie.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, header};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+
+use super::coding::Coding;
+use super::infer::BINARY_HEADER;
+use super::wire::Encoded;
+
+/// The reply in the coding that the client likes best. What is packed was packed on this thread.
+pub(super) fn inference(encoded: Encoded, coding: Coding) -> Response<Body> {
+    let json_length = encoded.binary.then_some(encoded.json.len());
+    let mut chunks = vec![Bytes::from(encoded.json)];
+    chunks.extend(encoded.tensors);
+    let (body, coding) = match coding.pack(&chunks) {
+        Some(packed) => (Body::from(packed), coding),
+        None => (Body::new(Chunks(chunks.into())), Coding::Identity),
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    let content_type = if json_length.is_some() { "application/octet-stream" } else { "application/json" };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some(length) = json_length {
+        headers.insert(BINARY_HEADER, length.into());
+    }
+    if coding != Coding::Identity {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    }
+    response
+}
+
+/// A body of pieces that are sent one after the other, and never copied into one.
+struct Chunks(VecDeque<Bytes>);
+
+impl hyper::body::Body for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|chunk| Ok(Frame::data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|chunk| chunk.len() as u64).sum())
+    }
+}
