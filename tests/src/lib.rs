@@ -178,6 +178,16 @@ impl Host {
         self.post(&format!("/v2/models/{model}/infer"), "application/json", body.to_string().as_bytes())
     }
 
+    /// On the operator's port.
+    pub fn admin_get(&self, path: &str) -> Result<Reply> {
+        Reply::from(agent().get(format!("{}{path}", self.admin_url)).call()?)
+    }
+
+    /// On the operator's port.
+    pub fn admin_post(&self, path: &str, body: &Value) -> Result<Reply> {
+        Reply::from(agent().post(format!("{}{path}", self.admin_url)).send(body.to_string().as_bytes())?)
+    }
+
     pub fn metrics(&self) -> Result<String> {
         Ok(agent().get(format!("{}/metrics", self.admin_url)).call()?.body_mut().read_to_string()?)
     }

@@ -5,6 +5,7 @@ mod binary;
 mod compression;
 mod configuration;
 mod digits;
+mod extensions;
 mod file_type;
 mod grpc;
 mod hostile;

@@ -1,21 +1,46 @@
-//! The operator's port: metrics and health.
+//! The operator's port: metrics, health, and the host's settings.
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
+use serde::Serialize;
 
-use super::App;
+use super::refusal::{Problem, Refusal};
+use super::{App, reply};
 
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/v2/health/live", get(|| async { StatusCode::OK }))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "the operator's port has /metrics and /v2/health/live\n") })
+        .route("/v2/logging", any(logging))
+        .route("/v2/trace/setting", any(trace))
+        .fallback(|| async {
+            (
+                StatusCode::NOT_FOUND,
+                "the operator's port has /metrics, /v2/health/live, /v2/logging and /v2/trace/setting\n",
+            )
+        })
         .with_state(app)
+}
+
+async fn logging(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let (head, body) = request.into_parts();
+    answer(app.logging(&head, body).await)
+}
+
+async fn trace(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let (head, body) = request.into_parts();
+    answer(app.tracing(None, &head, body).await)
+}
+
+fn answer(answer: Result<impl Serialize, Problem>) -> Response {
+    let refuse = |problem| Refusal { request: "operator".into(), model: None, problem }.into_response();
+    answer.map_or_else(refuse, |answer| reply::json(&answer))
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::App;
@@ -111,8 +113,8 @@ impl<B: AsRef<[u8]>> AsRef<[u8]> for Held<B> {
 }
 
 impl App {
-    pub(super) async fn read_body(&self, headers: &HeaderMap, mut body: Body) -> Result<Received, Problem> {
-        let bound = self.http.request_bytes;
+    /// A whole body of at most `bound` bytes.
+    pub(super) async fn read_body(&self, headers: &HeaderMap, mut body: Body, bound: u64) -> Result<Received, Problem> {
         let coding = match Coding::of_request(headers) {
             Ok(coding) => coding,
             Err(problem) => {
@@ -127,7 +129,7 @@ impl App {
             return Err(Problem::BodyTooLarge { bound });
         }
         let waited = self.http.body_time;
-        let collected = tokio::time::timeout(waited, self.collect(&mut body)).await;
+        let collected = tokio::time::timeout(waited, self.collect(&mut body, bound)).await;
         let collected = collected.unwrap_or(Err(Problem::BodyTooSlow { waited }));
         if matches!(collected, Err(Problem::BodyTooLarge { .. } | Problem::TooMuchBuffered { .. })) {
             self.drain(body).await;
@@ -136,9 +138,25 @@ impl App {
         Ok(Received { bytes, coding, bound, room: self.room.clone(), taken })
     }
 
+    /// A small body of JSON; none is an empty object.
+    pub(super) async fn read_json<T: DeserializeOwned + Default>(
+        &self,
+        head: &Parts,
+        body: Body,
+    ) -> Result<T, Problem> {
+        let json = self.read_body(&head.headers, body, SMALL).await.and_then(Received::unpack);
+        let json = json.map_err(|problem| match problem {
+            Problem::BodyTooLarge { bound } => Problem::BodyNotSmall { bound },
+            other => other,
+        })?;
+        if json.trim_ascii().is_empty() {
+            return Ok(T::default());
+        }
+        serde_json::from_slice(&json).map_err(Problem::NotJson)
+    }
+
     /// Bytes are counted as they arrive, not as they are announced: who announces much and sends nothing takes nothing.
-    async fn collect(&self, body: &mut Body) -> Result<(Bytes, Taken), Problem> {
-        let bound = self.http.request_bytes;
+    async fn collect(&self, body: &mut Body, bound: u64) -> Result<(Bytes, Taken), Problem> {
         let mut whole = Bytes::new();
         let mut parts = BytesMut::new();
         let mut taken = Taken::default();
@@ -171,6 +189,9 @@ impl App {
         }
     }
 }
+
+/// More than any request has that is no inference.
+const SMALL: u64 = 256 * 1024;
 
 /// A sender that says nothing for so long waits for an answer.
 const DRAIN_PAUSE: Duration = Duration::from_millis(100);

@@ -2,11 +2,13 @@
 //! thread: decode, run, encode. What a protocol looks like is the business of its `decode` and `encode`.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::refusal::{Problem, Refusal};
 use super::wire::{InferRequest, WantedOutput};
 use super::{App, classification};
 use crate::pipeline::Pipeline;
+use crate::telemetry::Timings;
 use crate::tensor::{self, Misfit, NamedTensors};
 
 /// A request that found its model. It is counted once, however it ends.
@@ -14,6 +16,7 @@ pub(super) struct Call<'a> {
     app: &'a App,
     pub request_id: Arc<str>,
     pub pipeline: Arc<Pipeline>,
+    begun: Instant,
     ended: bool,
 }
 
@@ -31,7 +34,9 @@ impl App {
     /// Finds the model. A refusal is logged and counted where it is made, once.
     pub(super) fn begin(&self, request_id: &Arc<str>, model: &str, version: Option<&str>) -> Result<Call<'_>, Refusal> {
         match self.catalog.find(model, version) {
-            Ok(pipeline) => Ok(Call { app: self, request_id: request_id.clone(), pipeline, ended: false }),
+            Ok(pipeline) => {
+                Ok(Call { app: self, request_id: request_id.clone(), pipeline, begun: Instant::now(), ended: false })
+            }
             Err(not_served) => Err(self.refuse(request_id, None, not_served.into())),
         }
     }
@@ -44,15 +49,21 @@ impl App {
         decode: impl FnOnce(&Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
         encode: impl FnOnce(&Pipeline, Answer) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
+        let mut clock = Clock::start();
         let permit = self.compute.admit().await?;
         let (pipeline, id) = (call.pipeline.clone(), call.request_id.clone());
         let work = async move {
+            let queue = clock.lap();
             let request = decode(&pipeline)?;
             let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
             check_outputs(&pipeline, request.outputs.as_deref())?;
+            let input = clock.lap();
             let outputs = pipeline.run(&permit, &id, inputs, &request.parameters).await?;
+            let infer = clock.lap();
             let answer = answer(&pipeline, outputs, request.outputs.as_deref(), request.binary_output)?;
-            encode(&pipeline, Answer { id: request.id, ..answer })
+            let encoded = encode(&pipeline, Answer { id: request.id, ..answer })?;
+            pipeline.metrics.statistics.succeeded(&Timings { queue, input, infer, output: clock.lap() });
+            Ok(encoded)
         };
         self.compute.run(work).await?
     }
@@ -65,7 +76,10 @@ impl App {
                 call.pipeline.metrics.ok.inc();
                 Ok(answer)
             }
-            Err(problem) => Err(self.refuse(&call.request_id, Some(call.pipeline.model.clone()), problem)),
+            Err(problem) => {
+                call.pipeline.metrics.statistics.failed(call.begun.elapsed());
+                Err(self.refuse(&call.request_id, Some(call.pipeline.model.clone()), problem))
+            }
         }
     }
 
@@ -82,8 +96,23 @@ impl Drop for Call<'_> {
     /// The client went away before it was answered.
     fn drop(&mut self) {
         if !self.ended {
+            self.pipeline.metrics.statistics.failed(self.begun.elapsed());
             self.app.metrics.refused(&self.pipeline.model, "abandoned");
         }
+    }
+}
+
+/// Tells the time between one look and the next.
+struct Clock(Instant);
+
+impl Clock {
+    fn start() -> Clock {
+        Clock(Instant::now())
+    }
+
+    fn lap(&mut self) -> Duration {
+        let begun = std::mem::replace(&mut self.0, Instant::now());
+        self.0 - begun
     }
 }
 

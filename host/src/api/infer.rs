@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Request, Response, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Request, Response, header};
 use bytes::Bytes;
 
 use super::App;
@@ -26,6 +27,26 @@ impl App {
         request_id: &Arc<str>,
         request: Request<Body>,
     ) -> Response<Body> {
+        let bound = self.http.reply_bytes;
+        let decode = |head: &Parts, body: &Bytes, pipeline: &Pipeline| {
+            BodyFormat::of(&head.headers, body)?.decode(body, head.uri.query().unwrap_or_default(), pipeline)
+        };
+        let encode = move |pipeline: &Pipeline, answer: Answer, coding: Coding| {
+            Ok(reply::inference(wire::encode(pipeline, &answer, bound)?, coding))
+        };
+        self.answer(path, request_id, request, decode, encode).await
+    }
+
+    /// The recipe of whatever runs a model over HTTP. `decode` gets the body unpacked, `encode` the coding that the client
+    /// wants; both are called on a compute thread.
+    pub(super) async fn answer(
+        &self,
+        path: &ModelPath,
+        request_id: &Arc<str>,
+        request: Request<Body>,
+        decode: impl FnOnce(&Parts, &Bytes, &Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
+        encode: impl FnOnce(&Pipeline, Answer, Coding) -> Result<Response<Body>, Problem> + Send + 'static,
+    ) -> Response<Body> {
         let call = match self.begin(request_id, &path.model, path.version.as_deref()) {
             Ok(call) => call,
             Err(refusal) => {
@@ -35,16 +56,10 @@ impl App {
         };
         let answer = async {
             let (head, body) = request.into_parts();
-            let received = self.read_body(&head.headers, body).await?;
-            let query = head.uri.query().unwrap_or_default().to_owned();
-            let (coding, bound) = (Coding::accepted(&head.headers), self.http.reply_bytes);
-            let decode = move |pipeline: &Pipeline| {
-                let body = received.unpack()?;
-                BodyFormat::of(&head.headers, &body)?.decode(&body, &query, pipeline)
-            };
-            let encode = move |pipeline: &Pipeline, answer: Answer| {
-                Ok(reply::inference(wire::encode(pipeline, &answer, bound)?, coding))
-            };
+            let received = self.read_body(&head.headers, body, self.http.request_bytes).await?;
+            let coding = Coding::accepted(&head.headers);
+            let decode = move |pipeline: &Pipeline| decode(&head, &received.unpack()?, pipeline);
+            let encode = move |pipeline: &Pipeline, answer: Answer| encode(pipeline, answer, coding);
             self.compute(&call, decode, encode).await
         };
         let answer = answer.await;
@@ -101,12 +116,6 @@ fn json_length(headers: &HeaderMap, body: usize) -> Result<Option<usize>, Decode
         Ok(length) if digits && length > body => Err(DecodeError::HeaderTooLong { length, body }),
         _ => Err(DecodeError::Header { value: text.into_owned() }),
     }
-}
-
-pub(super) fn json_response(body: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 #[cfg(test)]

@@ -6,14 +6,16 @@ mod body;
 mod call;
 mod classification;
 mod coding;
-mod describe;
+mod extensions;
 mod grpc;
 mod infer;
 mod models;
 mod path;
+mod power;
 mod refusal;
 mod reply;
 mod server;
+mod sse;
 mod wire;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! The addresses that clients know: server and model metadata, health, inference.
+//! The addresses that clients know: server and model metadata, health, inference, and what extends them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,14 +10,17 @@ use axum::extract::{Extension, State};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use axum::middleware::{self, Next};
 use axum::routing::{any, get};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::App;
-use super::infer::json_response;
-use super::path::{Action, ModelPath};
+use super::extensions;
+use super::extensions::config::{ModelConfig, PLATFORM};
+use super::path::{Action, ModelPath, parse_name};
+use super::power::Power;
 use super::refusal::{Problem, Refusal};
+use super::reply::json;
+use super::wire::{ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
 use crate::pipeline::Pipeline;
-use crate::tensor::TensorSpec;
 
 /// Given back on every reply, and taken from the client where it sent one.
 const REQUEST_ID: &str = "x-request-id";
@@ -27,7 +31,13 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v2/", get(server_metadata))
         .route("/v2/health/live", get(server_live))
         .route("/v2/health/ready", get(server_ready))
+        .route("/v2/models/stats", get(all_statistics))
         .route("/v2/models/{*path}", any(model))
+        .route("/v2/repository/{*path}", any(repository))
+        .route("/v2/logging", any(logging))
+        .route("/v2/trace/setting", any(trace))
+        .route("/v2/systemsharedmemory/{*path}", any(shared_memory))
+        .route("/v2/cudasharedmemory/{*path}", any(shared_memory))
         .fallback(no_such_address)
         .method_not_allowed_fallback(only_get)
         .layer(middleware::from_fn(with_request_id))
@@ -48,81 +58,138 @@ pub(super) async fn with_request_id(mut request: Request<Body>, next: Next) -> R
     response
 }
 
+type Here = State<Arc<App>>;
+type Id = Extension<RequestId>;
+
 async fn server_metadata() -> Response<Body> {
-    let metadata = json!({ "name": "bulkhead", "version": env!("CARGO_PKG_VERSION"), "extensions": [] });
-    json_response(metadata.to_string().into_bytes())
+    let extensions = &extensions::SERVED;
+    json(&ServerMetadata { name: "bulkhead", version: env!("CARGO_PKG_VERSION"), extensions })
 }
 
 async fn server_live() -> Response<Body> {
-    json_response(json!({ "live": true }).to_string().into_bytes())
+    json(&ServerLive { live: true })
 }
 
-async fn server_ready(State(app): State<Arc<App>>) -> Response<Body> {
+async fn server_ready(State(app): Here) -> Response<Body> {
     let ready = app.catalog.all_ready();
-    let mut response = json_response(json!({ "ready": ready }).to_string().into_bytes());
+    let mut response = json(&ServerReady { ready });
     if !ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     response
 }
 
-async fn no_such_address(
-    State(app): State<Arc<App>>,
-    Extension(id): Extension<RequestId>,
-    request: Request<Body>,
-) -> Response<Body> {
+async fn no_such_address(State(app): Here, Extension(id): Id, request: Request<Body>) -> Response<Body> {
     app.drain(request.into_body()).await;
     refuse(&id, Problem::NoSuchAddress)
 }
 
-async fn only_get(Extension(id): Extension<RequestId>) -> Response<Body> {
+async fn only_get(Extension(id): Id) -> Response<Body> {
     refuse(&id, Problem::Method { allowed: "GET" })
 }
 
-async fn model(
-    State(app): State<Arc<App>>,
-    Extension(id): Extension<RequestId>,
-    request: Request<Body>,
-) -> Response<Body> {
+async fn all_statistics(State(app): Here, Extension(id): Id) -> Response<Body> {
+    answer(&id, app.statistics(None, None).map_err(Problem::from))
+}
+
+async fn model(State(app): Here, Extension(id): Id, request: Request<Body>) -> Response<Body> {
     // The undecoded path: an encoded slash in a name is part of the name.
     let path = request.uri().path().strip_prefix("/v2/models/").and_then(ModelPath::parse);
-    match (path, request.method()) {
-        (None, _) => refuse(&id, Problem::NoSuchAddress),
-        (Some(path), &Method::POST) if path.action == Action::Infer => app.infer(&path, &id.0, request).await,
-        (Some(path), &Method::GET | &Method::HEAD) if path.action != Action::Infer => {
+    let Some(path) = path else { return refuse(&id, Problem::NoSuchAddress) };
+    if !path.action.takes(request.method()) {
+        app.drain(request.into_body()).await;
+        return refuse(&id, Problem::Method { allowed: path.action.allowed() });
+    }
+    match path.action {
+        Action::Infer => app.infer(&path, &id.0, request).await,
+        Action::Generate => app.generate(&path, &id.0, request).await,
+        Action::GenerateStream => app.generate_stream(&path, &id.0, request).await,
+        Action::TraceSetting => trace_of(&app, &id, Some(&path.model), request).await,
+        Action::Metadata | Action::Ready | Action::Config | Action::Statistics => {
             describe(&app, &path).unwrap_or_else(|problem| refuse(&id, problem))
-        }
-        (Some(path), _) => {
-            app.drain(request.into_body()).await;
-            refuse(&id, Problem::Method { allowed: if path.action == Action::Infer { "POST" } else { "GET" } })
         }
     }
 }
 
 fn describe(app: &App, path: &ModelPath) -> Result<Response<Body>, Problem> {
+    if path.action == Action::Statistics {
+        return Ok(json(&app.statistics(Some(&path.model), path.version.as_deref())?));
+    }
     let pipeline = app.catalog.find(&path.model, path.version.as_deref())?;
-    let body = match path.action {
-        Action::Ready => json!({ "name": *pipeline.model, "ready": true }),
-        _ => model_metadata(&pipeline, app.catalog.ready_versions(&pipeline.model)),
-    };
-    Ok(json_response(body.to_string().into_bytes()))
+    Ok(match path.action {
+        Action::Ready => json(&ModelReady { name: &pipeline.model, ready: true }),
+        Action::Config => json(&ModelConfig::of(&pipeline)),
+        _ => json(&model_metadata(&pipeline, app.catalog.ready_versions(&pipeline.model))),
+    })
 }
 
-fn model_metadata(pipeline: &Pipeline, versions: Vec<String>) -> Value {
-    let tensors = |specs: &[TensorSpec]| -> Value {
-        let describe =
-            |spec: &TensorSpec| json!({ "name": *spec.name, "datatype": spec.datatype.name(), "shape": spec.shape });
-        specs.iter().map(describe).collect()
+fn model_metadata(pipeline: &Pipeline, versions: Vec<String>) -> ModelMetadata<'_> {
+    ModelMetadata {
+        name: &pipeline.model,
+        versions,
+        platform: PLATFORM,
+        inputs: pipeline.signature.inputs.iter().map(Into::into).collect(),
+        outputs: pipeline.signature.outputs.iter().map(Into::into).collect(),
+        stages: pipeline.stages().map(|(name, kind)| StageMetadata { name, kind }).collect(),
+    }
+}
+
+/// `index`, `models/M/load` and `models/M/unload`.
+async fn repository(State(app): Here, Extension(id): Id, request: Request<Body>) -> Response<Body> {
+    let path = request.uri().path().strip_prefix("/v2/repository/").unwrap_or_default().to_owned();
+    let model = path.strip_prefix("models/").and_then(|path| path.rsplit_once('/'));
+    let model = model.and_then(|(model, verb)| Some((parse_name(model)?, verb)));
+    if !matches!((path.as_str(), &model), ("index", _) | (_, Some((_, "load" | "unload")))) {
+        app.drain(request.into_body()).await;
+        return refuse(&id, Problem::NoSuchAddress);
+    }
+    if request.method() != Method::POST {
+        app.drain(request.into_body()).await;
+        return refuse(&id, Problem::Method { allowed: "POST" });
+    }
+    let (head, body) = request.into_parts();
+    let Some((model, verb)) = model else {
+        let index = app.read_json(&head, body).await.map(|request| app.repository_index(&request));
+        return answer(&id, index);
     };
-    let stages: Value = pipeline.stages().map(|(name, kind)| json!({ "name": name, "kind": kind })).collect();
-    json!({
-        "name": *pipeline.model,
-        "versions": versions,
-        "platform": "bulkhead_pipeline",
-        "inputs": tensors(&pipeline.signature.inputs),
-        "outputs": tensors(&pipeline.signature.outputs),
-        "stages": stages,
-    })
+    let done = async {
+        app.check_power(&head, Power::Repository)?;
+        let request = app.read_json(&head, body).await?;
+        if verb == "load" { app.load_model(&model, &request).await } else { app.unload_model(&model).await }
+    };
+    answer(&id, done.await.map(|()| BTreeMap::<String, String>::new()))
+}
+
+async fn logging(State(app): Here, Extension(id): Id, request: Request<Body>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let settings = match app.check_power(&head, Power::Settings) {
+        Ok(()) => app.logging(&head, body).await,
+        Err(problem) => Err(problem),
+    };
+    answer(&id, settings)
+}
+
+async fn trace(State(app): Here, Extension(id): Id, request: Request<Body>) -> Response<Body> {
+    trace_of(&app, &id, None, request).await
+}
+
+async fn trace_of(app: &App, id: &RequestId, model: Option<&str>, request: Request<Body>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let settings = match app.check_power(&head, Power::Settings) {
+        Ok(()) => app.tracing(model, &head, body).await,
+        Err(problem) => Err(problem),
+    };
+    answer(id, settings)
+}
+
+async fn shared_memory(State(app): Here, Extension(id): Id, request: Request<Body>) -> Response<Body> {
+    app.drain(request.into_body()).await;
+    let instead = "send and fetch tensors in the body, as binary data";
+    refuse(&id, Problem::NotSupported { what: "shared memory between clients and the host".into(), instead })
+}
+
+fn answer(id: &RequestId, answer: Result<impl Serialize, Problem>) -> Response<Body> {
+    answer.map_or_else(|problem| refuse(id, problem), |answer| json(&answer))
 }
 
 fn refuse(id: &RequestId, problem: Problem) -> Response<Body> {

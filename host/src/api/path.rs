@@ -1,6 +1,7 @@
 //! The part of an address after `/v2/models/`. A model's name may hold slashes, encoded or not, so the address is read
 //! from its end.
 
+use axum::http::Method;
 use percent_encoding::percent_decode_str;
 
 #[derive(Debug, PartialEq)]
@@ -14,7 +15,39 @@ pub struct ModelPath {
 pub enum Action {
     Metadata,
     Ready,
+    Config,
+    Statistics,
     Infer,
+    Generate,
+    GenerateStream,
+    TraceSetting,
+}
+
+/// How addresses end that are about more than metadata.
+const ENDS: [(&str, Action); 7] = [
+    ("/ready", Action::Ready),
+    ("/config", Action::Config),
+    ("/stats", Action::Statistics),
+    ("/infer", Action::Infer),
+    ("/generate", Action::Generate),
+    ("/generate_stream", Action::GenerateStream),
+    ("/trace/setting", Action::TraceSetting),
+];
+
+impl Action {
+    pub fn takes(self, method: &Method) -> bool {
+        let name = if method == Method::HEAD { "GET" } else { method.as_str() };
+        self.allowed().split(", ").any(|allowed| allowed == name)
+    }
+
+    /// As an `Allow` header says it.
+    pub fn allowed(self) -> &'static str {
+        match self {
+            Action::Infer | Action::Generate | Action::GenerateStream => "POST",
+            Action::TraceSetting => "GET, POST",
+            _ => "GET",
+        }
+    }
 }
 
 /// Longer than any model's name.
@@ -23,25 +56,24 @@ const MAX_NAME: usize = 256;
 impl ModelPath {
     /// `None` when there is no model's name in it, or what is encoded is not text.
     pub fn parse(path: &str) -> Option<ModelPath> {
-        let mut parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
-        let action = match parts.last() {
-            Some(&"infer") => Action::Infer,
-            Some(&"ready") => Action::Ready,
-            _ => Action::Metadata,
-        };
-        if action != Action::Metadata {
-            parts.pop();
+        let path = path.trim_end_matches('/');
+        let end = ENDS.iter().find_map(|(end, action)| Some((path.strip_suffix(end)?, *action)));
+        let is_end = |path: &str| ENDS.iter().any(|(end, _)| end[1..] == *path);
+        if is_end(path) {
+            return None;
         }
-        let version = match parts[..] {
-            [_, .., "versions", version] => Some(decode(version)?),
-            _ => None,
+        let (path, action) = end.unwrap_or((path, Action::Metadata));
+        let (model, version) = match path.rsplit_once("/versions/") {
+            Some((model, version)) if !version.contains('/') => (model, Some(decode(version)?)),
+            _ => (path, None),
         };
-        if version.is_some() {
-            parts.truncate(parts.len() - 2);
-        }
-        let model = decode(&parts.join("/"))?;
-        (1..=MAX_NAME).contains(&model.len()).then_some(ModelPath { model, version, action })
+        Some(ModelPath { model: parse_name(model)?, version, action })
     }
+}
+
+/// A model's name as it stands in an address.
+pub fn parse_name(encoded: &str) -> Option<String> {
+    decode(encoded).filter(|name| (1..=MAX_NAME).contains(&name.len()))
 }
 
 fn decode(part: &str) -> Option<String> {
@@ -61,7 +93,17 @@ mod tests {
         assert_eq!(parse("digits/versions/1.0.0/infer"), path("digits", Some("1.0.0"), Action::Infer));
         assert_eq!(parse("acme/digits/versions/2/ready"), path("acme/digits", Some("2"), Action::Ready));
         assert_eq!(parse("acme%2Fdigits/infer"), path("acme/digits", None, Action::Infer));
+        assert_eq!(parse("digits/versions/1.0.0/config"), path("digits", Some("1.0.0"), Action::Config));
+        assert_eq!(parse("acme/digits/trace/setting"), path("acme/digits", None, Action::TraceSetting));
+        assert_eq!(parse("digits/generate_stream/"), path("digits", None, Action::GenerateStream));
         assert_eq!(parse("infer"), None);
+        assert_eq!(parse("trace/setting"), None);
         assert_eq!(parse("%ff/infer"), None);
+    }
+    #[test]
+    fn methods_are_those_of_the_action() {
+        assert!(Action::Metadata.takes(&Method::HEAD) && !Action::Metadata.takes(&Method::POST));
+        assert!(Action::Infer.takes(&Method::POST) && !Action::Infer.takes(&Method::GET));
+        assert!(Action::TraceSetting.takes(&Method::GET) && Action::TraceSetting.takes(&Method::POST));
     }
 }

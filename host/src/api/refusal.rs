@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::wire::{DecodeError, EncodeError};
@@ -14,6 +15,7 @@ use crate::graph::GraphError;
 use crate::pipeline::{RunError, StageError};
 use crate::sandbox::CallError;
 use crate::schedule::{NoPlace, Panicked};
+use crate::telemetry::log::LogError;
 use crate::tenant::{Exceeded, Limit};
 use crate::tensor::Misfit;
 
@@ -26,8 +28,8 @@ pub enum Problem {
     Method { allowed: &'static str },
     #[error("the body has more than {} (http.request-bytes)", format_bytes(*.bound))]
     BodyTooLarge { bound: u64 },
-    #[error("the request has more than {}, and this call needs little", format_bytes(*.bound))]
-    CallTooLarge { bound: u64 },
+    #[error("the body has more than {}, and no request to this address needs as much", format_bytes(*.bound))]
+    BodyNotSmall { bound: u64 },
     #[error("the body did not arrive within {} (http.body-time)", humantime::format_duration(*.waited))]
     BodyTooSlow { waited: std::time::Duration },
     #[error("the body broke off")]
@@ -42,8 +44,6 @@ pub enum Problem {
     Deadline,
     #[error("the host is shutting down")]
     ShuttingDown,
-    #[error("{what}: {why}")]
-    NotSupported { what: &'static str, why: &'static str },
     #[error("the body is not what {encoding} makes: {why}")]
     Packed { encoding: &'static str, why: String },
     #[error(transparent)]
@@ -58,6 +58,16 @@ pub enum Problem {
         "output \"{output}\" cannot be classified because of {why}; ask for it without the parameter classification"
     )]
     Classification { output: String, why: String },
+    #[error("{what} is not for callers of this port: it is the operator's, on the operator's port (listen.admin)")]
+    NotAllowed { what: &'static str },
+    #[error("{what} is not supported; {instead}")]
+    NotSupported { what: String, instead: &'static str },
+    #[error("the body is not the JSON that this address takes: {0}")]
+    NotJson(serde_json::Error),
+    #[error("{why}")]
+    Setting { why: String },
+    #[error(transparent)]
+    Log(LogError),
     #[error(transparent)]
     NoPlace(#[from] NoPlace),
     #[error(transparent)]
@@ -85,18 +95,21 @@ impl Problem {
         match self {
             Problem::NoSuchAddress => (S::NOT_FOUND, "no_such_address", None),
             Problem::Method { .. } => (S::METHOD_NOT_ALLOWED, "method_not_allowed", None),
-            Problem::BodyTooLarge { .. } | Problem::CallTooLarge { .. } => {
+            Problem::BodyTooLarge { .. } | Problem::BodyNotSmall { .. } => {
                 (S::PAYLOAD_TOO_LARGE, "request_too_large", None)
             }
             Problem::NotGrpc => (S::UNSUPPORTED_MEDIA_TYPE, "not_grpc", None),
             Problem::Deadline => (S::GATEWAY_TIMEOUT, "client_deadline", None),
             Problem::ShuttingDown => (S::SERVICE_UNAVAILABLE, "shutting_down", Some(1)),
-            Problem::NotSupported { .. } => (S::NOT_IMPLEMENTED, "not_supported", None),
             Problem::BodyTooSlow { .. } => (S::REQUEST_TIMEOUT, "request_too_slow", None),
             Problem::TooMuchBuffered { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
             Problem::Encoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", None),
             Problem::BodyTorn => (S::BAD_REQUEST, "request_torn", None),
-            Problem::Decode(_) | Problem::Packed { .. } => (S::BAD_REQUEST, "malformed_request", None),
+            Problem::Decode(_) | Problem::Packed { .. } | Problem::NotJson(_) | Problem::Setting { .. } => {
+                (S::BAD_REQUEST, "malformed_request", None)
+            }
+            Problem::NotAllowed { .. } => (S::FORBIDDEN, "not_allowed", None),
+            Problem::NotSupported { .. } => (S::BAD_REQUEST, "not_supported", None),
             Problem::Inputs(_) | Problem::UnknownOutput { .. } | Problem::Classification { .. } => {
                 (S::BAD_REQUEST, "invalid_input", None)
             }
@@ -105,7 +118,7 @@ impl Problem {
             Problem::NotServed(NotServed::NotActive { .. }) => (S::SERVICE_UNAVAILABLE, "model_unavailable", None),
             Problem::NoPlace(_) => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
             Problem::Run(RunError { error, .. }) => stage_row(error),
-            Problem::Panicked(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),
+            Problem::Panicked(_) | Problem::Log(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),
             Problem::Encode(EncodeError::TooLarge { .. }) => (S::PAYLOAD_TOO_LARGE, "reply_too_large", None),
             Problem::Encode(EncodeError::NotText { .. }) => (S::NOT_ACCEPTABLE, "not_text", None),
             Problem::Encode(EncodeError::Json(_)) => (S::INTERNAL_SERVER_ERROR, "internal", None),
@@ -165,7 +178,7 @@ fn stage_row(error: &StageError) -> Row {
 pub fn grpc_code(status: StatusCode, code: &str) -> tonic::Code {
     use StatusCode as S;
     match status {
-        _ if code == "no_such_address" => tonic::Code::Unimplemented,
+        _ if code == "no_such_address" || code == "not_supported" => tonic::Code::Unimplemented,
         _ if code == "limit_time" || code == "request_too_slow" => tonic::Code::DeadlineExceeded,
         _ if code.starts_with("limit_") => tonic::Code::ResourceExhausted,
         S::BAD_REQUEST | S::NOT_ACCEPTABLE => tonic::Code::InvalidArgument,
@@ -174,7 +187,7 @@ pub fn grpc_code(status: StatusCode, code: &str) -> tonic::Code {
         S::NOT_FOUND => tonic::Code::NotFound,
         S::CONFLICT => tonic::Code::FailedPrecondition,
         S::PAYLOAD_TOO_LARGE | S::TOO_MANY_REQUESTS | S::INSUFFICIENT_STORAGE => tonic::Code::ResourceExhausted,
-        S::METHOD_NOT_ALLOWED | S::UNSUPPORTED_MEDIA_TYPE | S::NOT_IMPLEMENTED => tonic::Code::Unimplemented,
+        S::METHOD_NOT_ALLOWED | S::UNSUPPORTED_MEDIA_TYPE => tonic::Code::Unimplemented,
         S::SERVICE_UNAVAILABLE => tonic::Code::Unavailable,
         S::GATEWAY_TIMEOUT => tonic::Code::DeadlineExceeded,
         _ => tonic::Code::Internal,
@@ -196,7 +209,23 @@ impl Refusal {
     }
 
     pub fn into_response(self) -> Response<Body> {
-        let (status, code, retry_after) = self.problem.row();
+        let (status, _, retry_after) = self.problem.row();
+        let mut response = Response::new(Body::from(self.body()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Problem::Method { allowed } = self.problem {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+        }
+        response
+    }
+
+    /// What the client is told.
+    pub fn body(&self) -> Bytes {
+        let (_, code, _) = self.problem.row();
         let text = self.text();
         let mut body = Map::from_iter([
             ("error".into(), json!(text)),
@@ -210,17 +239,7 @@ impl Refusal {
         if let Some(exceeded) = self.problem.exceeded() {
             body.insert("limit".into(), json!({ "name": exceeded.limit.name(), "value": exceeded.bound }));
         }
-        let mut response = Response::new(Body::from(Value::Object(body).to_string()));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(seconds) = retry_after {
-            headers.insert(header::RETRY_AFTER, seconds.into());
-        }
-        if let Problem::Method { allowed } = self.problem {
-            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
-        }
-        response
+        Value::Object(body).to_string().into()
     }
 
     /// One line for the operator, with the cause that the client was not told.

@@ -9,10 +9,21 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use serde::Serialize;
 
 use super::coding::Coding;
 use super::infer::BINARY_HEADER;
 use super::wire::Encoded;
+
+/// A small object, as it is.
+pub(super) fn json(object: &impl Serialize) -> Response<Body> {
+    // What is not written here are maps whose keys are no text, and there are none.
+    let mut response = Response::new(Body::from(serde_json::to_vec(object).unwrap_or_default()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    response
+}
+
+const JSON: &str = "application/json";
 
 /// The reply in the coding that the client likes best. What is packed was packed on this thread.
 pub(super) fn inference(encoded: Encoded, coding: Coding) -> Response<Body> {
@@ -25,7 +36,7 @@ pub(super) fn inference(encoded: Encoded, coding: Coding) -> Response<Body> {
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    let content_type = if json_length.is_some() { "application/octet-stream" } else { "application/json" };
+    let content_type = if json_length.is_some() { "application/octet-stream" } else { JSON };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some(length) = json_length {
         headers.insert(BINARY_HEADER, length.into());

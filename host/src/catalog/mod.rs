@@ -26,11 +26,12 @@ enum Entry {
     Failed(Arc<str>),
 }
 
-/// A version of a model, and why it is not served if it is not.
+/// A version of a model, as those who ask for all of them see it.
 pub struct Listed {
     pub model: Arc<str>,
     pub version: String,
-    pub failed: Option<Arc<str>>,
+    /// Or why it could not be activated.
+    pub pipeline: Result<Arc<Pipeline>, Arc<str>>,
 }
 
 /// There is nothing that could answer.
@@ -99,17 +100,20 @@ impl Catalog {
     }
 
     /// Every version of every model, by name and then oldest first.
-    pub fn list(&self) -> Vec<Listed> {
+    pub fn all(&self) -> Vec<Listed> {
         let models = self.models.load();
-        let versions = models.iter().flat_map(|(model, versions)| versions.iter().map(move |entry| (model, entry)));
-        let listed = |(model, (version, entry)): (&Arc<str>, (&Version, &Entry))| {
-            let failed = match entry {
-                Entry::Ready(_) => None,
-                Entry::Failed(reason) => Some(reason.clone()),
+        let listed = |(model, versions): (&Arc<str>, &Versions)| {
+            let listed = |(version, entry): (&Version, &Entry)| Listed {
+                model: model.clone(),
+                version: version.to_string(),
+                pipeline: match entry {
+                    Entry::Ready(pipeline) => Ok(pipeline.clone()),
+                    Entry::Failed(reason) => Err(reason.clone()),
+                },
             };
-            Listed { model: model.clone(), version: version.to_string(), failed }
+            versions.iter().map(listed).collect::<Vec<_>>()
         };
-        versions.map(listed).collect()
+        models.iter().flat_map(listed).collect()
     }
 
     /// There was a bundle without a readable manifest.

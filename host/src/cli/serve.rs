@@ -1,16 +1,16 @@
 //! `bulkhead serve`: configuration, logging, the host's life from start to shutdown.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use tracing_subscriber::EnvFilter;
 
 use crate::api::Shutdown;
-use crate::config::{Config, Log, LogFormat, Mistakes};
+use crate::config::{Config, LogFormat, Mistakes};
 use crate::host::{Addresses, Host, StartError};
+use crate::telemetry::log;
 
 /// The configuration cannot be used.
 const BAD_CONFIGURATION: u8 = 2;
@@ -55,8 +55,8 @@ impl Serve {
             Ok(config) => config,
             Err(mistakes) => return fail(BAD_CONFIGURATION, &mistakes),
         };
-        if let Err(mistakes) = start_logging(&config.log) {
-            return fail(BAD_CONFIGURATION, &mistakes);
+        if let Err(error) = log::start(&config.log) {
+            return fail(BAD_CONFIGURATION, &Mistakes::one(format!("log.level {error}")));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("io").build();
         let served = match runtime {
@@ -91,18 +91,6 @@ impl Serve {
 fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("bulkhead: {error}");
     ExitCode::from(code)
-}
-
-fn start_logging(log: &Log) -> Result<(), Mistakes> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|error| {
-        Mistakes::one(format!("log.level must be a level or directives, not \"{}\": {error}", log.level))
-    })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match log.format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).init(),
-    }
-    Ok(())
 }
 
 async fn serve(config: &Config) -> Result<(), StartError> {

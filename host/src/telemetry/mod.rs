@@ -1,6 +1,9 @@
 //! What the host counts, in Prometheus' format: the only user of the metrics library. Handles for a model are made when
 //! it is activated, so that a request only adds to counters.
 
+pub mod log;
+mod statistics;
+
 use std::time::Duration;
 
 use prometheus::{
@@ -11,6 +14,7 @@ use prometheus::{
 use crate::tenant::Usage;
 
 pub use prometheus::{Error as MetricsError, IntGauge as Gauge};
+pub use statistics::{Counted, Snapshot, Statistics, Timings};
 
 /// The outcome of a request that was answered; refusals are counted under their error code.
 pub const OK: &str = "ok";
@@ -31,6 +35,7 @@ pub struct Metrics {
 /// The counters of one version of a model.
 pub struct ModelMetrics {
     pub ok: IntCounter,
+    pub statistics: Statistics,
     stages: Vec<Histogram>,
     fuel: Histogram,
     peak_memory: Histogram,
@@ -95,6 +100,7 @@ impl Metrics {
         let stage = |stage: &&str| self.stage_seconds.with_label_values(&[model, version, stage]);
         ModelMetrics {
             ok: self.requests.with_label_values(&[model, OK]),
+            statistics: Statistics::default(),
             stages: stages.iter().map(stage).collect(),
             fuel: self.fuel.with_label_values(&[model, version]),
             peak_memory: self.peak_memory.with_label_values(&[model, version]),
@@ -120,12 +126,6 @@ impl ModelMetrics {
         if let Some(histogram) = self.stages.get(stage) {
             histogram.observe(time.as_secs_f64());
         }
-    }
-
-    /// How many calls ran, whatever came of them, and how long all their stages took.
-    pub fn calls(&self) -> (u64, Duration) {
-        let seconds: f64 = self.stages.iter().map(Histogram::get_sample_sum).sum();
-        (self.fuel.get_sample_count(), Duration::try_from_secs_f64(seconds).unwrap_or_default())
     }
 
     pub fn call_used(&self, usage: Usage) {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
-use super::inbox::{Counted, Extent, Inbox};
+use super::inbox::{Counted, Extent, Inbox, SMALL};
 use crate::api::App;
 use crate::api::models::RequestId;
 use crate::api::refusal::{Problem, Refusal, grpc_code};
@@ -144,7 +144,7 @@ impl Caller {
         let bound = self.0.app.http.request_bytes;
         let problem = match status.code() {
             Code::OutOfRange | Code::ResourceExhausted if extent == Extent::Small => {
-                Problem::CallTooLarge { bound: super::inbox::SMALL }
+                Problem::BodyNotSmall { bound: SMALL }
             }
             Code::OutOfRange | Code::ResourceExhausted => Problem::BodyTooLarge { bound },
             Code::Unimplemented => Problem::NoSuchAddress,

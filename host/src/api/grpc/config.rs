@@ -1,7 +1,7 @@
 //! A model's configuration, as clients of Triton ask for it before they send anything.
 
 use super::pb::inference as pb;
-use crate::api::describe;
+use crate::api::extensions::config::PLATFORM;
 use crate::pipeline::Pipeline;
 use crate::tensor::Datatype;
 
@@ -19,8 +19,8 @@ pub fn of(pipeline: &Pipeline) -> pb::ModelConfig {
     let all = pb::model_version_policy::PolicyChoice::All(pb::model_version_policy::All {});
     pb::ModelConfig {
         name: pipeline.model.to_string(),
-        platform: describe::PLATFORM.into(),
-        backend: describe::NAME.into(),
+        platform: PLATFORM.into(),
+        backend: "bulkhead".into(),
         version_policy: Some(pb::ModelVersionPolicy { policy_choice: Some(all) }),
         // Shapes are whole: no batch dimension is added before them.
         max_batch_size: 0,
@@ -35,7 +35,8 @@ pub fn of(pipeline: &Pipeline) -> pb::ModelConfig {
     }
 }
 
-fn data_type(datatype: Datatype) -> pb::DataType {
+/// As clients of Triton call a datatype.
+pub fn data_type(datatype: Datatype) -> pb::DataType {
     match datatype {
         Datatype::Bool => pb::DataType::TypeBool,
         Datatype::Uint8 => pb::DataType::TypeUint8,

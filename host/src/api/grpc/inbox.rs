@@ -103,7 +103,7 @@ impl Counted {
         self.received += bytes as u64;
         let bound = self.caller.app().http.request_bytes;
         match self.extent {
-            Extent::Small if self.received > SMALL => Err(Problem::CallTooLarge { bound: SMALL }),
+            Extent::Small if self.received > SMALL => Err(Problem::BodyNotSmall { bound: SMALL }),
             Extent::Tensors if self.received > bound + PREFIX as u64 => Err(Problem::BodyTooLarge { bound }),
             _ => self.caller.inbox().receive(bytes),
         }

@@ -10,6 +10,7 @@ mod inbox;
 mod infer;
 mod message;
 mod service;
+mod settings;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 
+pub use config::data_type;
 pub use message::RawMessage;
 
 use super::models::with_request_id;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use axum::http;
+use serde_json::Value;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::Caller;
@@ -9,11 +11,16 @@ use super::infer::{self, Answers};
 use super::message::RawMessage;
 use super::pb::inference as pb;
 use super::pb::inference::grpc_inference_service_server::GrpcInferenceService;
-use super::{config, pb::inference::repository_index_response::ModelIndex};
-use crate::api::describe::{self, Statistics, Timing};
+use super::pb::inference::repository_index_response::ModelIndex;
+use super::{config, settings};
+use crate::api::extensions;
+use crate::api::extensions::config::PLATFORM;
+use crate::api::extensions::repository::{IndexRequest, LoadRequest};
+use crate::api::power::Power;
 use crate::api::refusal::Problem;
 use crate::api::{App, Shutdown};
 use crate::pipeline::Pipeline;
+use crate::telemetry::Counted;
 use crate::tensor::TensorSpec;
 
 pub struct Inference {
@@ -27,6 +34,13 @@ impl Inference {
     fn find<T>(&self, request: &Request<T>, model: &str, version: &str) -> Result<Arc<Pipeline>, Status> {
         let found = self.app.catalog.find(model, given(version));
         found.map_err(|not_served| refuse(request, not_served.into()))
+    }
+
+    fn check_power<T>(&self, request: &Request<T>, power: Power) -> Result<(), Status> {
+        let mut head = http::Request::new(()).into_parts().0;
+        head.headers = request.metadata().clone().into_headers();
+        head.extensions = request.extensions().clone();
+        self.app.check_power(&head, power).map_err(|problem| refuse(request, problem))
     }
 }
 
@@ -42,19 +56,10 @@ fn refuse<T>(request: &Request<T>, problem: Problem) -> Status {
     }
 }
 
-fn not_supported<T, A>(request: &Request<T>, what: &'static str, why: &'static str) -> Answered<A> {
-    Err(refuse(request, Problem::NotSupported { what, why }))
-}
-
 /// Whoever may name memory of the host's machine can read and write what is not theirs.
 fn no_shared_memory<T, A>(request: &Request<T>) -> Answered<A> {
-    let why = "this host maps no memory of other processes; send tensors in the messages";
-    not_supported(request, "shared memory", why)
-}
-
-fn no_repository_control<T, A>(request: &Request<T>) -> Answered<A> {
-    let why = "models come and go with their bundles, which the operator activates";
-    not_supported(request, "loading and unloading models", why)
+    let what = "shared memory between clients and the host".into();
+    Err(refuse(request, Problem::NotSupported { what, instead: "send and fetch tensors in the messages" }))
 }
 
 #[tonic::async_trait]
@@ -76,9 +81,9 @@ impl GrpcInferenceService for Inference {
 
     async fn server_metadata(&self, _: Request<pb::ServerMetadataRequest>) -> Answered<pb::ServerMetadataResponse> {
         Ok(Response::new(pb::ServerMetadataResponse {
-            name: describe::NAME.into(),
-            version: describe::VERSION.into(),
-            extensions: describe::EXTENSIONS.map(Into::into).into(),
+            name: "bulkhead".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            extensions: extensions::SERVED.map(Into::into).into(),
         }))
     }
 
@@ -88,7 +93,7 @@ impl GrpcInferenceService for Inference {
         Ok(Response::new(pb::ModelMetadataResponse {
             name: pipeline.model.to_string(),
             versions: self.app.catalog.ready_versions(&pipeline.model),
-            platform: describe::PLATFORM.into(),
+            platform: PLATFORM.into(),
             inputs: pipeline.signature.inputs.iter().map(metadata).collect(),
             outputs: pipeline.signature.outputs.iter().map(metadata).collect(),
         }))
@@ -117,9 +122,9 @@ impl GrpcInferenceService for Inference {
         request: Request<pb::ModelStatisticsRequest>,
     ) -> Answered<pb::ModelStatisticsResponse> {
         let pb::ModelStatisticsRequest { name, version } = request.get_ref();
-        let found = self.app.statistics(name, given(version));
-        let found = found.map_err(|not_served| refuse(&request, not_served.into()))?;
-        let model_stats = found.into_iter().map(statistics).collect();
+        let counted = self.app.counted(given(name), given(version));
+        let counted = counted.map_err(|not_served| refuse(&request, not_served.into()))?;
+        let model_stats = counted.iter().map(|pipeline| statistics(pipeline)).collect();
         Ok(Response::new(pb::ModelStatisticsResponse { model_stats }))
     }
 
@@ -127,13 +132,12 @@ impl GrpcInferenceService for Inference {
         &self,
         request: Request<pb::RepositoryIndexRequest>,
     ) -> Answered<pb::RepositoryIndexResponse> {
-        let only_ready = request.get_ref().ready;
-        let listed = self.app.index().into_iter().filter(|listed| !only_ready || listed.failed.is_none());
-        let models = listed.map(|listed| ModelIndex {
-            name: listed.model.to_string(),
-            version: listed.version,
-            state: if listed.failed.is_none() { "READY" } else { "UNAVAILABLE" }.into(),
-            reason: listed.failed.map(|reason| reason.to_string()).unwrap_or_default(),
+        let asked = IndexRequest { ready: request.get_ref().ready };
+        let models = self.app.repository_index(&asked).into_iter().map(|entry| ModelIndex {
+            name: entry.name,
+            version: entry.version,
+            state: entry.state.into(),
+            reason: entry.reason,
         });
         Ok(Response::new(pb::RepositoryIndexResponse { models: models.collect() }))
     }
@@ -142,14 +146,22 @@ impl GrpcInferenceService for Inference {
         &self,
         request: Request<pb::RepositoryModelLoadRequest>,
     ) -> Answered<pb::RepositoryModelLoadResponse> {
-        no_repository_control(&request)
+        self.check_power(&request, Power::Repository)?;
+        let pb::RepositoryModelLoadRequest { model_name, parameters, .. } = request.get_ref();
+        let asked = LoadRequest { parameters: parameters.keys().map(|name| (name.clone(), Value::Null)).collect() };
+        let loaded = self.app.load_model(model_name, &asked).await;
+        loaded.map_err(|problem| refuse(&request, problem))?;
+        Ok(Response::new(pb::RepositoryModelLoadResponse {}))
     }
 
     async fn repository_model_unload(
         &self,
         request: Request<pb::RepositoryModelUnloadRequest>,
     ) -> Answered<pb::RepositoryModelUnloadResponse> {
-        no_repository_control(&request)
+        self.check_power(&request, Power::Repository)?;
+        let unloaded = self.app.unload_model(&request.get_ref().model_name).await;
+        unloaded.map_err(|problem| refuse(&request, problem))?;
+        Ok(Response::new(pb::RepositoryModelUnloadResponse {}))
     }
 
     async fn system_shared_memory_status(
@@ -195,12 +207,16 @@ impl GrpcInferenceService for Inference {
     }
 
     async fn trace_setting(&self, request: Request<pb::TraceSettingRequest>) -> Answered<pb::TraceSettingResponse> {
-        let why = "this host writes no traces of requests; its log has each refusal, and /metrics each stage's time";
-        not_supported(&request, "trace settings", why)
+        self.check_power(&request, Power::Settings)?;
+        let pb::TraceSettingRequest { settings, model_name } = request.get_ref();
+        let found = given(model_name).map(|model| self.app.catalog.find(model, None)).transpose();
+        found.map_err(|not_served| refuse(&request, not_served.into()))?;
+        settings::trace(settings).map(Response::new).map_err(|problem| refuse(&request, problem))
     }
 
     async fn log_settings(&self, request: Request<pb::LogSettingsRequest>) -> Answered<pb::LogSettingsResponse> {
-        not_supported(&request, "log settings", "the operator sets them when the host starts (log.level, log.format)")
+        self.check_power(&request, Power::Settings)?;
+        settings::log(&request.get_ref().settings).map(Response::new).map_err(|problem| refuse(&request, problem))
     }
 }
 
@@ -212,25 +228,30 @@ fn metadata(spec: &TensorSpec) -> pb::model_metadata_response::TensorMetadata {
     }
 }
 
-fn statistics(counted: Statistics) -> pb::ModelStatistics {
-    let duration =
-        |timing: Timing| Some(pb::StatisticDuration { count: timing.count, ns: timing.time.as_nanos() as u64 });
-    let nothing = duration(Timing::default());
+fn statistics(pipeline: &Pipeline) -> pb::ModelStatistics {
+    let read = pipeline.metrics.statistics.read();
+    let duration = |counted: Counted| Some(pb::StatisticDuration { count: counted.count, ns: counted.nanoseconds });
+    let (compute_input, compute_infer) = (duration(read.input), duration(read.infer));
+    let compute_output = duration(read.output);
+    // No request waits for another's tensors: every batch is of one.
+    let batch = pb::InferBatchStatistics { batch_size: 1, compute_input, compute_infer, compute_output };
     pb::ModelStatistics {
-        name: counted.model,
-        version: counted.version,
-        inference_count: counted.success.count,
-        execution_count: counted.infer.count,
+        name: pipeline.model.to_string(),
+        version: pipeline.version.to_string(),
+        last_inference: read.last_inference,
+        inference_count: read.success.count,
+        execution_count: read.success.count,
         inference_stats: Some(pb::InferStatistics {
-            success: duration(counted.success),
-            fail: duration(counted.fail),
-            queue: nothing,
-            compute_input: nothing,
-            compute_infer: duration(counted.infer),
-            compute_output: nothing,
-            cache_hit: nothing,
-            cache_miss: nothing,
+            success: duration(read.success),
+            fail: duration(read.fail),
+            queue: duration(read.queue),
+            compute_input,
+            compute_infer,
+            compute_output,
+            cache_hit: duration(Counted::default()),
+            cache_miss: duration(Counted::default()),
         }),
+        batch_stats: if read.success.count > 0 { vec![batch] } else { Vec::new() },
         ..Default::default()
     }
 }

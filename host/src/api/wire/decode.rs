@@ -81,6 +81,10 @@ pub enum DecodeError {
     TwiceData { input: String },
     #[error("\"{tensor}\" is asked for in shared memory, which this host does not have: send and fetch it in the body")]
     SharedMemory { tensor: String },
+    #[error("field \"{field}\": {error}")]
+    Field { field: String, error: serde_json::Error },
+    #[error("{count} elements cannot be the input {input}")]
+    NoShape { input: String, count: u64 },
     #[error("parameter \"binary_data_output\" must be true or false")]
     BinaryOutput,
 }
@@ -202,12 +206,12 @@ pub fn tensor_shape(input: &str, sizes: &[i64]) -> Result<(Vec<u64>, u64), Decod
 fn elements_of(wire: &WireInput, datatype: Datatype, count: u64) -> Result<Bytes, DecodeError> {
     let input = || wire.name.clone();
     let data = wire.data.ok_or_else(|| DecodeError::NoData { input: input() })?;
-    let parsed = elements::parse(datatype, count, data.get());
-    parsed.map(Bytes::from).map_err(|problem| DecodeError::Data { input: input(), problem })
+    let parsed = elements::parse(datatype, Some(count), data.get());
+    parsed.map(|(bytes, _)| Bytes::from(bytes)).map_err(|problem| DecodeError::Data { input: input(), problem })
 }
 
 /// The value of a parameter. Anything larger ends the reading where it begins.
-struct Scalar(ParameterValue);
+pub(super) struct Scalar(pub ParameterValue);
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

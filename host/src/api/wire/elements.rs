@@ -8,10 +8,11 @@ use serde::de::{DeserializeSeed, Error, SeqAccess, Visitor};
 
 use crate::tensor::{Datatype, push_byte_string};
 
-/// The bytes of `count` elements; an error says which element is wrong and why.
-pub fn parse(datatype: Datatype, count: u64, json: &str) -> Result<Vec<u8>, String> {
+/// The bytes of the elements, and how many there are: `count`, where that is known before. An error says which element is
+/// wrong and why.
+pub fn parse(datatype: Datatype, count: Option<u64>, json: &str) -> Result<(Vec<u8>, u64), String> {
     // An element takes two characters at least, so a count beyond that can be refused before anything is allocated.
-    if count > json.len() as u64 {
+    if let Some(count) = count.filter(|count| *count > json.len() as u64) {
         return Err(format!("the shape has {count} elements, and the data holds fewer"));
     }
     match datatype {
@@ -32,15 +33,18 @@ pub fn parse(datatype: Datatype, count: u64, json: &str) -> Result<Vec<u8>, Stri
     }
 }
 
-fn read<K: Kind>(count: u64, json: &str) -> Result<Vec<u8>, String> {
-    let mut sink = Sink { bytes: Vec::with_capacity(count as usize * K::WIDTH), found: 0, count };
+fn read<K: Kind>(count: Option<u64>, json: &str) -> Result<(Vec<u8>, u64), String> {
+    let room = count.unwrap_or_default() as usize * K::WIDTH;
+    let mut sink = Sink { bytes: Vec::with_capacity(room), found: 0, count };
     let mut json = serde_json::Deserializer::from_str(json);
     let elements = Elements { sink: &mut sink, kind: std::marker::PhantomData::<K> };
     elements.deserialize(&mut json).map_err(|error| error.to_string())?;
-    if sink.found < count {
-        return Err(format!("the shape has {count} elements, and the data holds {}", sink.found));
+    match count {
+        Some(count) if sink.found < count => {
+            Err(format!("the shape has {count} elements, and the data holds {}", sink.found))
+        }
+        _ => Ok((sink.bytes, sink.found)),
     }
-    Ok(sink.bytes)
 }
 
 /// How one element of a datatype is written; the default is that JSON of that sort is not for it.
@@ -160,7 +164,7 @@ impl Kind for Texts {
 struct Sink {
     bytes: Vec<u8>,
     found: u64,
-    count: u64,
+    count: Option<u64>,
 }
 
 impl Sink {
@@ -170,8 +174,8 @@ impl Sink {
         wanted: &str,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), Wrong>,
     ) -> Result<(), E> {
-        if self.found == self.count {
-            return Err(E::custom(format_args!("the shape has {} elements, and the data holds more", self.count)));
+        if let Some(count) = self.count.filter(|count| self.found == *count) {
+            return Err(E::custom(format_args!("the shape has {count} elements, and the data holds more")));
         }
         let at = self.found;
         write(&mut self.bytes)
@@ -235,6 +239,10 @@ impl<'de, K: Kind> Visitor<'de> for Elements<'_, K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(datatype: Datatype, count: u64, json: &str) -> Result<Vec<u8>, String> {
+        super::parse(datatype, Some(count), json).map(|(bytes, _)| bytes)
+    }
 
     #[test]
     fn reads_flat_and_nested() {

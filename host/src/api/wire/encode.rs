@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use bytes::Bytes;
 use half::{bf16, f16};
 use serde::Serialize;
-use serde::ser::{Error, SerializeMap, SerializeSeq, Serializer};
+use serde::ser::{Error, SerializeMap, Serializer};
 
 use super::super::call::Answer;
 use crate::pipeline::Pipeline;
-use crate::tensor::{Datatype, Tensor};
+use crate::tensor::{self, Datatype, Tensor};
 
 /// The result cannot be sent as JSON.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,15 @@ pub fn encode(pipeline: &Pipeline, answer: &Answer, bound: u64) -> Result<Encode
         &Reply { model: &pipeline.model, version: &pipeline.version, id: answer.id.as_deref(), outputs: &outputs },
         bound,
     )
+}
+
+/// The reply to a request of the plainer form: each output under its name, one element without an array around it.
+pub fn encode_generated(pipeline: &Pipeline, answer: &Answer, bound: u64) -> Result<Encoded, EncodeError> {
+    if let Some((name, _)) = answer.outputs.iter().find(|(_, tensor)| !is_text(tensor)) {
+        return Err(EncodeError::NotText { output: name.to_string() });
+    }
+    let json = write_json(&Generated { pipeline, answer }, bound as usize, bound)?;
+    Ok(Encoded { json, tensors: Vec::new(), binary: false })
 }
 
 fn encode_outputs(reply: &Reply, bound: u64) -> Result<Encoded, EncodeError> {
@@ -110,7 +119,7 @@ impl Serialize for Output<'_> {
         if self.binary {
             output.serialize_entry("parameters", &BinarySize { binary_data_size: self.tensor.data().len() })?;
         } else {
-            output.serialize_entry("data", &Data(self.tensor))?;
+            output.serialize_entry("data", &Data { tensor: self.tensor, bare: false })?;
         }
         output.end()
     }
@@ -121,39 +130,72 @@ struct BinarySize {
     binary_data_size: usize,
 }
 
-/// The elements, flat.
-struct Data<'a>(&'a Tensor);
+struct Generated<'a> {
+    pipeline: &'a Pipeline,
+    answer: &'a Answer,
+}
+
+impl Serialize for Generated<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut reply = serializer.serialize_map(None)?;
+        if let Some(id) = &self.answer.id {
+            reply.serialize_entry("id", id)?;
+        }
+        reply.serialize_entry("model_name", &*self.pipeline.model)?;
+        reply.serialize_entry("model_version", &*self.pipeline.version)?;
+        for (name, tensor) in &self.answer.outputs {
+            reply.serialize_entry(&**name, &Data { tensor, bare: true })?;
+        }
+        reply.end()
+    }
+}
+
+/// The elements, flat; an only one bare, where that is wanted.
+struct Data<'a> {
+    tensor: &'a Tensor,
+    bare: bool,
+}
 
 impl Serialize for Data<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let data = self.0.data();
-        match self.0.datatype() {
-            Datatype::Bool => sequence(serializer, data.iter().map(|byte| *byte != 0)),
-            Datatype::Uint8 => sequence(serializer, data.iter()),
-            Datatype::Uint16 => sequence(serializer, numbers(data).map(u16::from_le_bytes)),
-            Datatype::Uint32 => sequence(serializer, numbers(data).map(u32::from_le_bytes)),
-            Datatype::Uint64 => sequence(serializer, numbers(data).map(u64::from_le_bytes)),
-            Datatype::Int8 => sequence(serializer, numbers(data).map(i8::from_le_bytes)),
-            Datatype::Int16 => sequence(serializer, numbers(data).map(i16::from_le_bytes)),
-            Datatype::Int32 => sequence(serializer, numbers(data).map(i32::from_le_bytes)),
-            Datatype::Int64 => sequence(serializer, numbers(data).map(i64::from_le_bytes)),
-            Datatype::Fp16 => sequence(serializer, numbers(data).map(|b| f16::from_le_bytes(b).to_f32())),
-            Datatype::Bf16 => sequence(serializer, numbers(data).map(|b| bf16::from_le_bytes(b).to_f32())),
-            Datatype::Fp32 => sequence(serializer, numbers(data).map(f32::from_le_bytes)),
-            Datatype::Fp64 => sequence(serializer, numbers(data).map(f64::from_le_bytes)),
-            Datatype::Bytes => {
-                let mut texts = serializer.serialize_seq(None)?;
-                for text in self.0.byte_strings() {
-                    texts.serialize_element(std::str::from_utf8(text).map_err(S::Error::custom)?)?;
-                }
-                texts.end()
-            }
+        let data = self.tensor.data();
+        let bare = self.bare && tensor::element_count(self.tensor.shape()) == Ok(1);
+        match self.tensor.datatype() {
+            Datatype::Bool => sequence(serializer, bare, data.iter().map(|byte| *byte != 0)),
+            Datatype::Uint8 => sequence(serializer, bare, data.iter()),
+            Datatype::Uint16 => sequence(serializer, bare, numbers(data).map(u16::from_le_bytes)),
+            Datatype::Uint32 => sequence(serializer, bare, numbers(data).map(u32::from_le_bytes)),
+            Datatype::Uint64 => sequence(serializer, bare, numbers(data).map(u64::from_le_bytes)),
+            Datatype::Int8 => sequence(serializer, bare, numbers(data).map(i8::from_le_bytes)),
+            Datatype::Int16 => sequence(serializer, bare, numbers(data).map(i16::from_le_bytes)),
+            Datatype::Int32 => sequence(serializer, bare, numbers(data).map(i32::from_le_bytes)),
+            Datatype::Int64 => sequence(serializer, bare, numbers(data).map(i64::from_le_bytes)),
+            Datatype::Fp16 => sequence(serializer, bare, numbers(data).map(|b| f16::from_le_bytes(b).to_f32())),
+            Datatype::Bf16 => sequence(serializer, bare, numbers(data).map(|b| bf16::from_le_bytes(b).to_f32())),
+            Datatype::Fp32 => sequence(serializer, bare, numbers(data).map(f32::from_le_bytes)),
+            Datatype::Fp64 => sequence(serializer, bare, numbers(data).map(f64::from_le_bytes)),
+            Datatype::Bytes => sequence(serializer, bare, self.tensor.byte_strings().map(Text)),
         }
     }
 }
 
-fn sequence<S: Serializer, T: Serialize>(serializer: S, elements: impl Iterator<Item = T>) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(elements)
+struct Text<'a>(&'a [u8]);
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        std::str::from_utf8(self.0).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+fn sequence<S: Serializer, T: Serialize>(
+    serializer: S,
+    bare: bool,
+    mut elements: impl Iterator<Item = T>,
+) -> Result<S::Ok, S::Error> {
+    match elements.next() {
+        Some(only) if bare => only.serialize(serializer),
+        first => serializer.collect_seq(first.into_iter().chain(elements)),
+    }
 }
 
 /// The bytes of each element. A tensor's length is a multiple of its element's width.

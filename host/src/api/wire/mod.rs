@@ -2,10 +2,14 @@
 //! and from there into the text: no tree of values is built. Binary tensors stay where they arrived.
 
 mod decode;
+mod describe;
 mod elements;
 mod encode;
+mod generate;
 mod raw;
 
 pub use decode::{DecodeError, InferRequest, WantedOutput, decode_json, tensor_head, tensor_shape};
-pub use encode::{EncodeError, Encoded, encode};
+pub use describe::{ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
+pub use encode::{EncodeError, Encoded, encode, encode_generated};
+pub use generate::decode_generate;
 pub use raw::{Raw, decode_raw};

@@ -1,0 +1,115 @@
+//! What clients may ask of a version of a model: how often it was called, and where the time went. Counters that are only
+//! added to, without a lock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The counters. Those of the steps count answered calls only.
+#[derive(Default)]
+pub struct Statistics {
+    success: Durations,
+    fail: Durations,
+    queue: Durations,
+    input: Durations,
+    infer: Durations,
+    output: Durations,
+    last_inference: AtomicU64,
+}
+
+/// How long the steps of one answered call took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timings {
+    /// From its arrival to its first moment on a compute thread.
+    pub queue: Duration,
+    /// Reading the inputs.
+    pub input: Duration,
+    /// All stages.
+    pub infer: Duration,
+    /// Writing the outputs.
+    pub output: Duration,
+}
+
+/// What the counters said at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    pub success: Counted,
+    pub fail: Counted,
+    pub queue: Counted,
+    pub input: Counted,
+    pub infer: Counted,
+    pub output: Counted,
+    /// Milliseconds since 1970; 0 before the first.
+    pub last_inference: u64,
+}
+
+/// So many times, and so long in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counted {
+    pub count: u64,
+    pub nanoseconds: u64,
+}
+
+impl Statistics {
+    pub fn succeeded(&self, timings: &Timings) {
+        let Timings { queue, input, infer, output } = *timings;
+        self.queue.add(queue);
+        self.input.add(input);
+        self.infer.add(infer);
+        self.output.add(output);
+        self.success.add(queue + input + infer + output);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last_inference.fetch_max(now.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    pub fn failed(&self, after: Duration) {
+        self.fail.add(after);
+    }
+
+    pub fn read(&self) -> Snapshot {
+        Snapshot {
+            success: self.success.read(),
+            fail: self.fail.read(),
+            queue: self.queue.read(),
+            input: self.input.read(),
+            infer: self.infer.read(),
+            output: self.output.read(),
+            last_inference: self.last_inference.load(Ordering::Relaxed),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Durations {
+    count: AtomicU64,
+    nanoseconds: AtomicU64,
+}
+
+impl Durations {
+    fn add(&self, time: Duration) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.nanoseconds.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> Counted {
+        Counted { count: self.count.load(Ordering::Relaxed), nanoseconds: self.nanoseconds.load(Ordering::Relaxed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_success_is_the_sum_of_its_steps() {
+        let statistics = Statistics::default();
+        let step = Duration::from_nanos;
+        statistics.succeeded(&Timings { queue: step(1), input: step(20), infer: step(300), output: step(4000) });
+        statistics.succeeded(&Timings::default());
+        statistics.failed(step(7));
+        let read = statistics.read();
+        assert_eq!(read.success, Counted { count: 2, nanoseconds: 4321 });
+        assert_eq!((read.infer.nanoseconds, read.output.count), (300, 2));
+        assert_eq!(read.fail, Counted { count: 1, nanoseconds: 7 });
+        assert!(read.last_inference > 1_600_000_000_000);
+    }
+}
