@@ -27,13 +27,15 @@ const LAYERS: [&str; 16] = [
 ];
 
 /// A dependency, and the only modules that may name it.
-const OWNERS: [(&str, &[&str]); 8] = [
+const OWNERS: [(&str, &[&str]); 10] = [
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
     ("wasmtime_wizer", &["sandbox"]),
     ("tract_onnx", &["graph"]),
     ("axum", &["api"]),
     ("hyper", &["api"]),
+    ("tonic", &["api"]),
+    ("prost", &["api"]),
     ("prometheus", &["telemetry"]),
     ("clap", &["cli"]),
 ];

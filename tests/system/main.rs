@@ -1,4 +1,4 @@
-//! The whole system from outside: the real program, over HTTP.
+//! The whole system from outside: the real program, over HTTP and gRPC.
 
 mod bad_input;
 mod binary;
@@ -8,6 +8,7 @@ mod configuration;
 mod digits;
 mod extensions;
 mod file_type;
+mod grpc;
 mod hostile;
 mod metrics;
 mod protocol;

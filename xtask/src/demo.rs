@@ -65,7 +65,7 @@ impl Host {
             .args(["--log-level", "warn"])
             .stdout(Stdio::piped());
         if any_port {
-            command.args(["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+            command.args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         }
         let mut process = command.spawn().with_context(|| format!("{command:?}"))?;
         let output = process.stdout.take().context("no standard output")?;

@@ -32,7 +32,11 @@ impl Shutdown {
         self.0.send_replace(true);
     }
 
-    async fn begun(&self) {
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    pub async fn begun(&self) {
         // An error means that the sender is gone, and we hold one.
         let _ = self.0.subscribe().wait_for(|begun| *begun).await;
     }

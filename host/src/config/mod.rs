@@ -44,13 +44,14 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Listen {
     pub http: SocketAddr,
+    pub grpc: SocketAddr,
     pub admin: SocketAddr,
 }
 
 impl Listen {
     /// Every address, and the key that sets it.
-    pub fn all(&self) -> [(&'static str, SocketAddr); 2] {
-        [("listen.http", self.http), ("listen.admin", self.admin)]
+    pub fn all(&self) -> [(&'static str, SocketAddr); 3] {
+        [("listen.http", self.http), ("listen.grpc", self.grpc), ("listen.admin", self.admin)]
     }
 }
 
@@ -149,7 +150,7 @@ impl Default for Config {
             data: None,
             models: None,
             dev: false,
-            listen: Listen { http: loopback(8000), admin: loopback(8002) },
+            listen: Listen { http: loopback(8000), grpc: loopback(8001), admin: loopback(8002) },
             tenant: TenantLimits {
                 fuel_per_second: None,
                 fuel_burst: u64::MAX >> 1,
@@ -226,6 +227,7 @@ impl Config {
         file.path("models", &mut config.models);
         file.section("listen", |s| {
             s.address("http", &mut config.listen.http);
+            s.address("grpc", &mut config.listen.grpc);
             s.address("admin", &mut config.listen.admin);
         });
         file.section("http", |s| {
