@@ -1,6 +1,7 @@
 //! The whole system from outside: the real program, over HTTP.
 
 mod bad_input;
+mod children;
 mod configuration;
 mod digits;
 mod file_type;
