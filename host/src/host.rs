@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::api::{self, App, Server, Shutdown};
+use crate::api::{self, App, Server, Shutdown, Tls, TlsError};
 use crate::bundle::{self, Activator, Bundle};
 use crate::catalog::Catalog;
-use crate::config::Config;
+use crate::config::{Config, TlsFiles};
 use crate::sandbox::Sandbox;
 use crate::schedule::Compute;
 use crate::telemetry::{Gauge, Metrics, MetricsError};
@@ -34,6 +34,8 @@ pub enum StartError {
     Compute(std::io::Error),
     #[error("cannot listen on {address} ({key}): {error}")]
     Listen { address: SocketAddr, key: &'static str, error: std::io::Error },
+    #[error("{key}: {error}")]
+    Tls { key: &'static str, error: TlsError },
     #[error("the models folder {folder} cannot be read: {error}")]
     Models { folder: String, error: std::io::Error },
 }
@@ -51,8 +53,12 @@ impl Host {
             let server = Server::bind(address, &config.http, open.clone()).await;
             server.map_err(|error| StartError::Listen { address, key, error })
         };
-        let http = listen("listen.http", config.listen.http, &metrics.connections).await?;
-        let admin = listen("listen.admin", config.listen.admin, &metrics.admin_connections).await?;
+        let tls = |key, files: &Option<TlsFiles>| {
+            files.as_ref().map(Tls::load).transpose().map_err(|error| StartError::Tls { key, error })
+        };
+        let (http_tls, admin_tls) = (tls("tls.http", &config.tls.http)?, tls("tls.admin", &config.tls.admin)?);
+        let http = listen("listen.http", config.listen.http, &metrics.connections).await?.with_tls(http_tls);
+        let admin = listen("listen.admin", config.listen.admin, &metrics.admin_connections).await?.with_tls(admin_tls);
         Ok(Host { app: Arc::new(app), activator, http, admin, grace: config.grace })
     }
 

@@ -26,13 +26,15 @@ const LAYERS: [&str; 15] = [
 ];
 
 /// A dependency, and the only modules that may name it.
-const OWNERS: [(&str, &[&str]); 8] = [
+const OWNERS: [(&str, &[&str]); 10] = [
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
     ("wasmtime_wizer", &["sandbox"]),
     ("tract_onnx", &["graph"]),
     ("axum", &["api"]),
     ("hyper", &["api"]),
+    ("rustls", &["api"]),
+    ("tokio_rustls", &["api"]),
     ("prometheus", &["telemetry"]),
     ("clap", &["cli"]),
 ];

@@ -9,3 +9,4 @@ mod hostile;
 mod metrics;
 mod protocol;
 mod shutdown;
+mod tls;

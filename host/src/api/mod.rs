@@ -1,4 +1,4 @@
-//! The outside: HTTP in, HTTP out. The only user of axum and hyper. Wire types stay here; what goes further in is named
+//! The outside: HTTP in, HTTP out. The only user of axum, hyper and rustls. Wire types stay here; what goes further in is named
 //! tensors.
 
 mod admin;
@@ -8,6 +8,7 @@ mod models;
 mod path;
 mod refusal;
 mod server;
+mod tls;
 mod wire;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::telemetry::Metrics;
 pub use admin::router as admin_router;
 pub use models::router as client_router;
 pub use server::{Server, Shutdown};
+pub use tls::{Tls, TlsError};
 
 /// What requests are answered from.
 pub struct App {

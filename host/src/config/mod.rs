@@ -3,6 +3,7 @@
 
 mod limits;
 mod reader;
+mod tls;
 mod units;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub use limits::{CallLimits, TenantLimits};
 pub use reader::Mistakes;
 use reader::Section;
+pub use tls::{Tls, TlsFiles};
 pub use units::{clip, format_bytes, format_count, parse_bytes, parse_count, parse_duration};
 
 #[derive(Clone, Debug)]
@@ -23,6 +25,7 @@ pub struct Config {
     /// Serves what nobody signed, on loopback only. A flag, and no key: it should not be left on by a file.
     pub dev: bool,
     pub listen: Listen,
+    pub tls: Tls,
     pub http: Http,
     /// What one call may use, from its first stage to its last.
     pub call: CallLimits,
@@ -142,6 +145,7 @@ impl Default for Config {
             models: None,
             dev: false,
             listen: Listen { http: loopback(8000), admin: loopback(8002) },
+            tls: Tls::default(),
             tenant: TenantLimits {
                 fuel_per_second: None,
                 fuel_burst: u64::MAX >> 1,
@@ -189,6 +193,7 @@ impl Config {
         if let Some(folder) = path.parent() {
             config.models = config.models.map(|models| folder.join(models));
             config.data = folder.join(config.data);
+            config.tls.in_folder(folder);
         }
         Ok(config)
     }
@@ -202,6 +207,7 @@ impl Config {
             s.address("http", &mut config.listen.http);
             s.address("admin", &mut config.listen.admin);
         });
+        file.section("tls", |s| config.tls.read(s));
         file.section("http", |s| {
             s.bytes("request-bytes", 1..=4 << 30, &mut config.http.request_bytes);
             s.bytes("reply-bytes", 1..=4 << 30, &mut config.http.reply_bytes);
