@@ -9,11 +9,11 @@ use bulkhead_bundle::{Bounds, Files};
 use bulkhead_store::DataFolder;
 use tempfile::TempDir;
 
-use crate::api::{self, App, ReflectionError, Server, Shutdown};
+use crate::api::{self, App, ReflectionError, Server, Shutdown, Tls, TlsError};
 use crate::bundle::{self, Activator, Bundle, ContentsError, Others};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Entry};
-use crate::config::Config;
+use crate::config::{Config, TlsFiles};
 use crate::control::{Control, ControlError, Parts};
 use crate::sandbox::Sandbox;
 use crate::schedule::Compute;
@@ -59,6 +59,8 @@ pub enum StartError {
     Temporary(std::io::Error),
     #[error("cannot listen on {address} ({key}): {error}")]
     Listen { address: SocketAddr, key: &'static str, error: std::io::Error },
+    #[error("{key}: {error}")]
+    Tls { key: &'static str, error: TlsError },
     #[error("the models folder {folder} cannot be read: {error}")]
     Models { folder: String, error: std::io::Error },
 }
@@ -94,9 +96,14 @@ impl Host {
             let server = Server::bind(address, &config.http, open.clone()).await;
             server.map_err(|error| StartError::Listen { address, key, error })
         };
-        let http = listen("listen.http", config.listen.http, &metrics.connections).await?;
-        let grpc = listen("listen.grpc", config.listen.grpc, &metrics.connections).await?;
-        let admin = listen("listen.admin", config.listen.admin, &metrics.admin_connections).await?;
+        let tls = |key, files: &Option<TlsFiles>| {
+            files.as_ref().map(Tls::load).transpose().map_err(|error| StartError::Tls { key, error })
+        };
+        let (http_tls, grpc_tls) = (tls("tls.http", &config.tls.http)?, tls("tls.grpc", &config.tls.grpc)?);
+        let admin_tls = tls("tls.admin", &config.tls.admin)?;
+        let http = listen("listen.http", config.listen.http, &metrics.connections).await?.with_tls(http_tls);
+        let grpc = listen("listen.grpc", config.listen.grpc, &metrics.connections).await?.with_tls(grpc_tls);
+        let admin = listen("listen.admin", config.listen.admin, &metrics.admin_connections).await?.with_tls(admin_tls);
         tracing::info!(data = %place.display(), token = %token.path.display(), "the admin token is in its file");
         Ok(Host { app: Arc::new(app), control, http, grpc, admin, grace: config.grace, _data: temporary })
     }

@@ -27,7 +27,7 @@ const LAYERS: [&str; 16] = [
 ];
 
 /// A dependency, and the only modules that may name it.
-const OWNERS: [(&str, &[&str]); 10] = [
+const OWNERS: [(&str, &[&str]); 12] = [
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
     ("wasmtime_wizer", &["sandbox"]),
@@ -36,6 +36,8 @@ const OWNERS: [(&str, &[&str]); 10] = [
     ("hyper", &["api"]),
     ("tonic", &["api"]),
     ("prost", &["api"]),
+    ("rustls", &["api"]),
+    ("tokio_rustls", &["api"]),
     ("prometheus", &["telemetry"]),
     ("clap", &["cli"]),
 ];

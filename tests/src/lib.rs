@@ -297,6 +297,10 @@ impl Host {
         if status.success() { Ok(()) } else { bail!("kill: {status}") }
     }
 
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub fn wait(&mut self) -> Result<ExitStatus> {
         Ok(self.process.wait()?)
     }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod binary;
 mod bundles;
+mod children;
 mod compression;
 mod configuration;
 mod digits;
@@ -13,3 +14,4 @@ mod hostile;
 mod metrics;
 mod protocol;
 mod shutdown;
+mod tls;
