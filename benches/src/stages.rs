@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use bulkhead::bundle::{Activation, Activator, Bundle, Others};
+use bulkhead::cache::Cache;
 use bulkhead::config::Config;
 use bulkhead::graph::Graph;
 use bulkhead::sandbox::{Initialisation, Plugin, PluginSource, Sandbox};
@@ -35,6 +37,8 @@ const KERNEL: &str = "image-to-tensor, 224x224x3 pixels to normalised FP32 plane
 const SNAPSHOT: &str = "classify with 30,000 labels";
 const WHOLE: &str = "A whole digits request in process: PNG, two sandboxed plugins, the graph";
 
+const ACTIVATION: &str = "Activating the digits bundle: two plugins, a graph";
+
 pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Result<()> {
     let bench = Bench::new(options)?;
     if options.wants(FRESH) {
@@ -48,6 +52,9 @@ pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Re
     }
     if options.wants(WHOLE) {
         comparisons.push(bench.whole_model(&options.models.join("digits")).await?);
+    }
+    if options.wants(ACTIVATION) {
+        comparisons.push(bench.activation(&options.models.join("digits")).await?);
     }
     Ok(())
 }
@@ -175,6 +182,32 @@ impl Bench<'_> {
             what: WHOLE,
             ours: ("pipeline", ours),
             other: ("the graph alone", other),
+            unit: "µs",
+            aim: None,
+        })
+    }
+
+    /// What a start of the host does for each model, with and without what an earlier one kept.
+    async fn activation(&self, folder: &Path) -> Result<Comparison> {
+        let kept = tempfile::tempdir()?;
+        let cache = Cache::open(kept.path().to_owned(), [0; 32], self.config.compile.cache_bytes);
+        let workers = Workers::in_process().with_cache(cache);
+        let sandbox = Sandbox::new(&self.config, workers.clone())?;
+        let metrics = Arc::new(Metrics::new()?);
+        let activator = Activator { sandbox, workers, metrics };
+        let bundle = Bundle::read(Files::read_folder(folder, &Bounds::default())?)?;
+        let (grants, others) = (bundle.manifest.imports().into_iter().collect(), Others::new());
+        let activation = Activation { bundle: &bundle, grants: &grants, others: &others, report: &|_| () };
+        let started = Instant::now();
+        activator.activate(&activation).await?;
+        let first = started.elapsed().as_secs_f64() * 1e6;
+        let again = alone(self.options.rounds, async || {
+            std::hint::black_box(activator.activate(&activation).await.is_ok());
+        });
+        Ok(Comparison {
+            what: ACTIVATION,
+            ours: ("from the cache of compiled code", again.await),
+            other: ("compiled, once", first),
             unit: "µs",
             aim: None,
         })

@@ -9,11 +9,11 @@ use bulkhead_bundle::{Bounds, Files};
 use bulkhead_store::DataFolder;
 use tempfile::TempDir;
 
-use crate::api::{self, App, Server, Shutdown};
+use crate::api::{self, App, ReflectionError, Server, Shutdown, Tls, TlsError};
 use crate::bundle::{self, Activator, Bundle, ContentsError, Others};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Entry};
-use crate::config::Config;
+use crate::config::{Config, TlsFiles};
 use crate::control::{Control, ControlError, Parts};
 use crate::sandbox::Sandbox;
 use crate::schedule::Compute;
@@ -26,10 +26,18 @@ pub struct Host {
     app: Arc<App>,
     control: Arc<Control>,
     http: Server,
+    grpc: Server,
     admin: Server,
     grace: Duration,
     /// Of a host under `--dev` that was given none; it goes with the host.
     _data: Option<TempDir>,
+}
+
+/// Where clients and the operator reach a host.
+pub struct Addresses {
+    pub http: SocketAddr,
+    pub grpc: SocketAddr,
+    pub admin: SocketAddr,
 }
 
 /// The host cannot start.
@@ -39,6 +47,8 @@ pub enum StartError {
     Sandbox(#[from] crate::sandbox::EngineError),
     #[error("metrics: {0}")]
     Metrics(#[from] MetricsError),
+    #[error("the gRPC services cannot be described: {0}")]
+    Reflection(#[from] ReflectionError),
     #[error("the compute threads cannot start: {0}")]
     Compute(std::io::Error),
     #[error("{0}")]
@@ -49,6 +59,8 @@ pub enum StartError {
     Temporary(std::io::Error),
     #[error("cannot listen on {address} ({key}): {error}")]
     Listen { address: SocketAddr, key: &'static str, error: std::io::Error },
+    #[error("{key}: {error}")]
+    Tls { key: &'static str, error: TlsError },
     #[error("the models folder {folder} cannot be read: {error}")]
     Models { folder: String, error: std::io::Error },
 }
@@ -84,15 +96,20 @@ impl Host {
             let server = Server::bind(address, &config.http, open.clone()).await;
             server.map_err(|error| StartError::Listen { address, key, error })
         };
-        let http = listen("listen.http", config.listen.http, &metrics.connections).await?;
-        let admin = listen("listen.admin", config.listen.admin, &metrics.admin_connections).await?;
+        let tls = |key, files: &Option<TlsFiles>| {
+            files.as_ref().map(Tls::load).transpose().map_err(|error| StartError::Tls { key, error })
+        };
+        let (http_tls, grpc_tls) = (tls("tls.http", &config.tls.http)?, tls("tls.grpc", &config.tls.grpc)?);
+        let admin_tls = tls("tls.admin", &config.tls.admin)?;
+        let http = listen("listen.http", config.listen.http, &metrics.connections).await?.with_tls(http_tls);
+        let grpc = listen("listen.grpc", config.listen.grpc, &metrics.connections).await?.with_tls(grpc_tls);
+        let admin = listen("listen.admin", config.listen.admin, &metrics.admin_connections).await?.with_tls(admin_tls);
         tracing::info!(data = %place.display(), token = %token.path.display(), "the admin token is in its file");
-        Ok(Host { app: Arc::new(app), control, http, admin, grace: config.grace, _data: temporary })
+        Ok(Host { app: Arc::new(app), control, http, grpc, admin, grace: config.grace, _data: temporary })
     }
 
-    /// Where clients and the operator reach it.
-    pub fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
-        Ok((self.http.address()?, self.admin.address()?))
+    pub fn addresses(&self) -> std::io::Result<Addresses> {
+        Ok(Addresses { http: self.http.address()?, grpc: self.grpc.address()?, admin: self.admin.address()? })
     }
 
     /// Activates every bundle in a folder, signed or not. One that fails is known by its reason and hurts no other.
@@ -142,15 +159,18 @@ impl Host {
     }
 
     /// Serves until shutdown begins, then lets what runs finish within the grace period.
-    pub async fn serve(self, shutdown: Shutdown) {
+    pub async fn serve(self, shutdown: Shutdown) -> Result<(), StartError> {
         let usage = tokio::spawn(self.control.clone().keep_usage());
+        let calls = api::grpc_router(self.app.clone(), &shutdown)?;
+        let calls = self.grpc.serve(calls, shutdown.clone(), self.grace);
         let clients = self.http.serve(api::client_router(self.app.clone()), shutdown.clone(), self.grace);
         let operator = self.admin.serve(api::admin_router(self.app), shutdown, self.grace);
-        tokio::join!(clients, operator);
+        tokio::join!(clients, calls, operator);
         usage.abort();
         if let Err(error) = self.control.aside(|control| control.store_usage()).await {
             tracing::error!(%error, "the last usage could not be stored");
         }
+        Ok(())
     }
 }
 

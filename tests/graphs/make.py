@@ -29,3 +29,16 @@ make(
     [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])],
     [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])],
 )
+
+# A file of some bytes that wants 16 GiB: what it makes depends on no input, and so the loader computes it.
+make(
+    "vast-constant",
+    [
+        helper.make_node("ConstantOfShape", ["shape"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["x", "sum"], ["y"]),
+    ],
+    [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])],
+    [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])],
+    [helper.make_tensor("shape", TensorProto.INT64, [3], [1 << 12, 1 << 10, 1 << 10])],
+)

@@ -27,13 +27,17 @@ const LAYERS: [&str; 16] = [
 ];
 
 /// A dependency, and the only modules that may name it.
-const OWNERS: [(&str, &[&str]); 9] = [
+const OWNERS: [(&str, &[&str]); 13] = [
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
     ("wasmtime_wizer", &["sandbox"]),
     ("tract_onnx", &["graph"]),
     ("axum", &["api"]),
     ("hyper", &["api"]),
+    ("tonic", &["api"]),
+    ("prost", &["api"]),
+    ("rustls", &["api"]),
+    ("tokio_rustls", &["api"]),
     ("prometheus", &["telemetry"]),
     ("clap", &["cli"]),
     ("ureq", &["cli"]),

@@ -27,6 +27,8 @@ pub fn repository() -> PathBuf {
 pub struct Host {
     process: Child,
     pub url: String,
+    /// Host and port for gRPC.
+    pub grpc: String,
     pub admin_url: String,
     /// What the operator's port wants.
     pub token: String,
@@ -90,7 +92,17 @@ impl Start {
         let config = folder.path().join("bulkhead.toml");
         std::fs::write(&config, &self.config)?;
         let mut command = Command::new(prepared("BULKHEAD_BINARY"));
-        command.args(["serve", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"]);
+        command.args([
+            "serve",
+            "--http",
+            "127.0.0.1:0",
+            "--grpc",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+        ]);
         command.arg("--config").arg(&config);
         command.args(&self.arguments);
         // Bundles in a folder are served unsigned, which is for --dev alone.
@@ -121,6 +133,14 @@ impl Start {
 /// The component of one of the workspace's plugins.
 pub fn component(name: &str) -> PathBuf {
     prepared("BULKHEAD_COMPONENTS").join(name).with_extension("wasm")
+}
+
+/// The manifest and the files of one of the hostile bundles, which go by the name of their case.
+pub fn hostile(case: &str) -> Result<(String, Vec<PathBuf>)> {
+    let folder = prepared("BULKHEAD_HOSTILE").join(case);
+    let manifest = std::fs::read_to_string(folder.join("bundle.toml"))?;
+    let files = std::fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    Ok((manifest, files.into_iter().filter(|file| file.file_name() != Some("bundle.toml".as_ref())).collect()))
 }
 
 /// A bundle of one identity stage over this datatype and shape.
@@ -162,8 +182,9 @@ impl Host {
         let addresses: Value = serde_json::from_str(&line).with_context(|| log.lock().unwrap().clone())?;
         let url = |key: &str| format!("http://{}", addresses[key].as_str().unwrap_or_default());
         let (url, admin_url) = (url("http"), url("admin"));
+        let grpc = addresses["grpc"].as_str().unwrap_or_default().to_owned();
         let token = std::fs::read_to_string(data.join("admin.token"))?.trim().to_owned();
-        Ok(Host { process, url, admin_url, token, data, folder, log, log_reader: Some(log_reader) })
+        Ok(Host { process, url, grpc, admin_url, token, data, folder, log, log_reader: Some(log_reader) })
     }
 
     pub fn get(&self, path: &str) -> Result<Reply> {
@@ -211,22 +232,22 @@ impl Host {
     /// Asks the operator's port with some key. A body of `null` is none.
     pub fn admin_as(&self, key: &str, method: &str, path: &str, body: &Value) -> Result<Reply> {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        self.send(method, &format!("{}{path}", self.admin_url), key, "application/json", body.as_bytes())
+        self.ask(method, &format!("{}{path}", self.admin_url), key, "application/json", body.as_bytes())
     }
 
     /// Asks the clients' port with a key.
     pub fn ask_as(&self, key: &str, method: &str, path: &str, body: &Value) -> Result<Reply> {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        self.send(method, &format!("{}{path}", self.url), key, "application/json", body.as_bytes())
+        self.ask(method, &format!("{}{path}", self.url), key, "application/json", body.as_bytes())
     }
 
     /// Uploads an archive; the reply is the outcome alone.
     pub fn upload(&self, key: &str, tenant: &str, archive: &[u8]) -> Result<Reply> {
         let tenant = if tenant.is_empty() { String::new() } else { format!("?tenant={tenant}") };
-        self.send("POST", &format!("{}/v1/bundles{tenant}", self.admin_url), key, "application/x-tar", archive)
+        self.ask("POST", &format!("{}/v1/bundles{tenant}", self.admin_url), key, "application/x-tar", archive)
     }
 
-    fn send(&self, method: &str, url: &str, key: &str, content_type: &str, body: &[u8]) -> Result<Reply> {
+    fn ask(&self, method: &str, url: &str, key: &str, content_type: &str, body: &[u8]) -> Result<Reply> {
         let mut request = ureq::http::Request::builder().method(method).uri(url).header("content-type", content_type);
         if !key.is_empty() {
             request = request.header("authorization", format!("Bearer {key}"));
@@ -274,6 +295,10 @@ impl Host {
     pub fn terminate(&self) -> Result<()> {
         let status = Command::new("kill").arg(self.process.id().to_string()).status()?;
         if status.success() { Ok(()) } else { bail!("kill: {status}") }
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
     }
 
     pub fn wait(&mut self) -> Result<ExitStatus> {

@@ -135,7 +135,9 @@ fn a_bundle_goes_from_its_publisher_to_a_client_and_is_taken_back() -> Result<()
         ("publisher revoke acme --key acme.pub", "revoked"),
         ("model show echo --tenant shop", "serves -"),
         ("publisher remove acme", "no longer trusted"),
-    ])
+    ])?;
+    shell.refused("publisher trust acme --key acme.pub", 1, "was revoked and cannot return")?;
+    shell.refused("publisher trust other --key acme.pub", 1, "was revoked and cannot return")
 }
 
 #[test]

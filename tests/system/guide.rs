@@ -20,7 +20,8 @@ fn every_command_does_what_it_says() -> Result<()> {
     let binary = prepared("BULKHEAD_BINARY");
     let programs = binary.parent().context("a folder")?.display();
     // A reader's host is at the usual ports.
-    let script = script()?.replace("http://127.0.0.1:8000", &host.url).replace("http://127.0.0.1:8002", &host.admin_url);
+    let script =
+        script()?.replace("http://127.0.0.1:8000", &host.url).replace("http://127.0.0.1:8002", &host.admin_url);
     assert!(script.lines().count() > 40, "{script}");
     let ran = Command::new("bash")
         .args(["-eux", "-o", "pipefail", "-c", &script])

@@ -1,16 +1,19 @@
-//! The whole system from outside: the real program, over HTTP.
+//! The whole system from outside: the real program, over HTTP and gRPC.
 
 mod bad_input;
 mod binary;
 mod bundles;
+mod children;
 mod cli;
 mod compression;
 mod configuration;
 mod digits;
 mod extensions;
 mod file_type;
+mod grpc;
 mod guide;
 mod hostile;
 mod metrics;
 mod protocol;
 mod shutdown;
+mod tls;

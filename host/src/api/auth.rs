@@ -52,14 +52,14 @@ impl App {
     }
 
     /// A key that was sent must be good; only who sent none can be anonymous.
-    pub(super) fn caller(&self, headers: &HeaderMap, peer: Option<Peer>) -> Result<Caller, Problem> {
+    pub(super) fn caller(&self, headers: &HeaderMap, peer: Option<Peer>) -> Result<Caller, NotAllowedIn> {
         if let Some(key) = bearer(headers) {
-            return Ok(self.directory.caller(key)?);
+            return self.directory.caller(key);
         }
         match self.anonymous {
-            Anonymous::Everybody => Ok(self.directory.anonymous()?),
-            Anonymous::Loopback if peer.is_some_and(Peer::is_local) => Ok(self.directory.anonymous()?),
-            Anonymous::Loopback | Anonymous::Nobody => Err(NotAllowedIn::NoKey.into()),
+            Anonymous::Everybody => self.directory.anonymous(),
+            Anonymous::Loopback if peer.is_some_and(Peer::is_local) => self.directory.anonymous(),
+            Anonymous::Loopback | Anonymous::Nobody => Err(NotAllowedIn::NoKey),
         }
     }
 }

@@ -65,8 +65,16 @@ impl Room {
     }
 
     fn take(&self, taken: &mut Taken, bytes: usize) -> Result<(), Problem> {
-        let units = bytes.div_ceil(UNIT) as u32;
-        let more = self.units.clone().try_acquire_many_owned(units);
+        self.take_units(taken, bytes.div_ceil(UNIT))
+    }
+
+    /// Takes what is missing, so that it is enough for so many bytes.
+    pub fn grow(&self, taken: &mut Taken, bytes: usize) -> Result<(), Problem> {
+        self.take_units(taken, bytes.div_ceil(UNIT).saturating_sub(taken.units()))
+    }
+
+    fn take_units(&self, taken: &mut Taken, units: usize) -> Result<(), Problem> {
+        let more = self.units.clone().try_acquire_many_owned(units as u32);
         let more = more.map_err(|_| Problem::TooMuchBuffered { bound: self.bound })?;
         match &mut taken.0 {
             Some(taken) => taken.merge(more),
@@ -78,10 +86,21 @@ impl Room {
 
 /// What a body takes of the room.
 #[derive(Default)]
-struct Taken(Option<OwnedSemaphorePermit>);
+pub(super) struct Taken(Option<OwnedSemaphorePermit>);
 
 impl Taken {
-    fn hold(self, bytes: impl AsRef<[u8]> + Send + 'static) -> Bytes {
+    fn units(&self) -> usize {
+        self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+
+    /// What is not needed for so many bytes.
+    pub fn split_beyond(&mut self, bytes: usize) -> Taken {
+        let beyond = self.units().saturating_sub(bytes.div_ceil(UNIT));
+        Taken(self.0.as_mut().and_then(|taken| taken.split(beyond)))
+    }
+
+    /// Counts for as long as anyone holds any of the bytes.
+    pub fn hold(self, bytes: impl AsRef<[u8]> + Send + 'static) -> Bytes {
         Bytes::from_owner(Held { bytes, _taken: self })
     }
 }

@@ -1,5 +1,5 @@
-//! The outside: HTTP in, HTTP out. The only user of axum and hyper. Wire types stay here; what goes further in is named
-//! tensors.
+//! The outside: HTTP and gRPC in and out. The only user of axum, hyper, rustls, tonic and prost. Wire types stay here; what
+//! goes further in is named tensors.
 
 mod admin;
 mod auth;
@@ -9,6 +9,7 @@ mod classification;
 mod coding;
 mod extensions;
 mod extract;
+mod grpc;
 mod infer;
 mod models;
 mod path;
@@ -18,6 +19,7 @@ mod request_id;
 mod server;
 mod shadow;
 mod sse;
+mod tls;
 mod wire;
 
 use std::sync::Arc;
@@ -34,8 +36,10 @@ use crate::tenant::Directory;
 use shadow::ShadowRunner;
 
 pub use admin::router as admin_router;
+pub use grpc::{ReflectionError, router as grpc_router};
 pub use models::router as client_router;
 pub use server::{Server, Shutdown};
+pub use tls::{Tls, TlsError};
 
 /// For each upload that is activated, so many may be received to the disk: a slow sender holds up few others.
 const RECEIVED_AHEAD: usize = 8;

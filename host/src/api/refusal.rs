@@ -41,6 +41,12 @@ pub enum Problem {
     TooMuchBuffered { bound: u64 },
     #[error("the body is encoded as \"{encoding}\"; send it as it is, or as gzip or deflate")]
     Encoding { encoding: String },
+    #[error("this port speaks gRPC; HTTP with JSON has another (listen.http)")]
+    NotGrpc,
+    #[error("the client's deadline has passed")]
+    Deadline,
+    #[error("the host is shutting down")]
+    ShuttingDown,
     #[error("the body is not what {encoding} makes: {why}")]
     Packed { encoding: &'static str, why: String },
     #[error(transparent)]
@@ -123,6 +129,9 @@ impl Problem {
             Problem::BodyTooLarge { .. } | Problem::BodyNotSmall { .. } => {
                 (S::PAYLOAD_TOO_LARGE, "request_too_large", None)
             }
+            Problem::NotGrpc => (S::UNSUPPORTED_MEDIA_TYPE, "not_grpc", None),
+            Problem::Deadline => (S::GATEWAY_TIMEOUT, "client_deadline", None),
+            Problem::ShuttingDown => (S::SERVICE_UNAVAILABLE, "shutting_down", Some(1)),
             Problem::BodyTooSlow { .. } => (S::REQUEST_TIMEOUT, "request_too_slow", None),
             Problem::TooMuchBuffered { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
             Problem::Encoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", None),
@@ -257,7 +266,40 @@ fn stage_row(error: &StageError) -> Row {
     }
 }
 
+/// The table's column for gRPC, which has fewer statuses: where HTTP has one for two things, the code decides.
+pub fn grpc_code(status: StatusCode, code: &str) -> tonic::Code {
+    use StatusCode as S;
+    match status {
+        _ if code == "no_such_address" || code == "not_supported" => tonic::Code::Unimplemented,
+        _ if code == "limit_time" || code == "request_too_slow" => tonic::Code::DeadlineExceeded,
+        _ if code.starts_with("limit_") => tonic::Code::ResourceExhausted,
+        S::BAD_REQUEST | S::NOT_ACCEPTABLE => tonic::Code::InvalidArgument,
+        S::UNAUTHORIZED => tonic::Code::Unauthenticated,
+        S::FORBIDDEN => tonic::Code::PermissionDenied,
+        S::NOT_FOUND => tonic::Code::NotFound,
+        S::CONFLICT => tonic::Code::FailedPrecondition,
+        S::PAYLOAD_TOO_LARGE | S::TOO_MANY_REQUESTS | S::INSUFFICIENT_STORAGE => tonic::Code::ResourceExhausted,
+        S::METHOD_NOT_ALLOWED | S::UNSUPPORTED_MEDIA_TYPE => tonic::Code::Unimplemented,
+        S::SERVICE_UNAVAILABLE => tonic::Code::Unavailable,
+        S::GATEWAY_TIMEOUT => tonic::Code::DeadlineExceeded,
+        _ => tonic::Code::Internal,
+    }
+}
+
 impl Refusal {
+    /// What the client reads, over any protocol.
+    pub fn text(&self) -> String {
+        let mut text = self.problem.told();
+        if let (Some(model), Problem::Run(_)) = (&self.model, &*self.problem) {
+            text = format!("model \"{model}\": {text}");
+        }
+        if let Some(exceeded) = self.problem.exceeded() {
+            let key = exceeded.limit.key();
+            text = format!("{text}. Send less in one request, or ask the operator to raise {key}");
+        }
+        text
+    }
+
     pub fn into_response(self) -> Response<Body> {
         let (status, _, retry_after) = self.problem.row();
         let mut response = Response::new(Body::from(self.body()));
@@ -284,14 +326,7 @@ impl Refusal {
     /// What the client is told.
     pub fn told(&self) -> Value {
         let (_, code, _) = self.problem.row();
-        let mut text = self.problem.told();
-        if let (Some(model), Problem::Run(_)) = (&self.model, &*self.problem) {
-            text = format!("model \"{model}\": {text}");
-        }
-        if let Some(exceeded) = self.problem.exceeded() {
-            let key = exceeded.limit.key();
-            text = format!("{text}. Send less in one request, or ask the operator to raise {key}");
-        }
+        let text = self.text();
         let mut body = Map::from_iter([
             ("error".into(), json!(text)),
             ("code".into(), json!(code)),
@@ -320,6 +355,35 @@ impl Refusal {
             tracing::warn!(request, model, stage, status, code, cause, "request failed");
         } else {
             tracing::info!(request, model, stage, status, code, cause, "request refused");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `| 404 Not Found | `unknown_model` | NOT_FOUND | …`
+    #[test]
+    fn the_documented_statuses_of_grpc_are_those_of_the_table() {
+        let document = include_str!("../../../docs/status-codes.md");
+        let rows: Vec<Vec<&str>> = document
+            .lines()
+            .filter(|line| line.starts_with("| ") && line.contains("| `"))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect();
+        assert!(rows.len() > 20);
+        for row in rows {
+            let status = row[0].split(' ').next().and_then(|status| status.parse().ok()).unwrap();
+            let code = grpc_code(status, row[1].trim_matches('`'));
+            let name = format!("{code:?}").chars().fold(String::new(), |mut name, letter| {
+                if letter.is_uppercase() && !name.is_empty() {
+                    name.push('_');
+                }
+                name.push(letter.to_ascii_uppercase());
+                name
+            });
+            assert_eq!(row[2], name, "{row:?}");
         }
     }
 }

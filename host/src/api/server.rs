@@ -10,10 +10,13 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
 use super::auth::Peer;
+use super::tls::{self, Tls};
 use crate::config::Http;
 use crate::telemetry::Gauge;
 
@@ -32,7 +35,11 @@ impl Shutdown {
         self.0.send_replace(true);
     }
 
-    async fn begun(&self) {
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    pub async fn begun(&self) {
         // An error means that the sender is gone, and we hold one.
         let _ = self.0.subscribe().wait_for(|begun| *begun).await;
     }
@@ -44,13 +51,19 @@ pub struct Server {
     connections: Arc<Semaphore>,
     open: Gauge,
     http: Http,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Server {
     pub async fn bind(address: SocketAddr, http: &Http, open: Gauge) -> io::Result<Server> {
         let listener = TcpListener::bind(address).await?;
         let connections = Arc::new(Semaphore::new(http.connections));
-        Ok(Server { listener, connections, open, http: http.clone() })
+        Ok(Server { listener, connections, open, http: http.clone(), tls: None })
+    }
+
+    /// Speaks only TLS, if there is one.
+    pub fn with_tls(self, tls: Option<Tls>) -> Server {
+        Server { tls: tls.map(Arc::new), ..self }
     }
 
     pub fn address(&self) -> io::Result<SocketAddr> {
@@ -60,14 +73,19 @@ impl Server {
     /// Serves until shutdown begins; then waits for the connections that run a request, at most for `grace`.
     pub async fn serve(self, router: Router, shutdown: Shutdown, grace: Duration) {
         let graceful = GracefulShutdown::new();
+        // Ends with this set, when the last connection is accepted.
+        let mut background = JoinSet::new();
+        if let Some(tls) = &self.tls {
+            background.spawn(tls.clone().stay_fresh());
+        }
         loop {
             let stream = tokio::select! {
                 stream = self.accept() => stream,
                 () = shutdown.begun() => break,
             };
             let Some((stream, peer, place)) = stream else { continue };
-            let router = router.clone().layer(Extension(peer));
-            let connection = serve_connection(stream, router, self.http.header_time, graceful.watcher());
+            let (router, tls) = (router.clone().layer(Extension(peer)), self.tls.clone());
+            let connection = serve_connection(stream, tls, router, self.http.header_time, graceful.watcher());
             let open = self.open.clone();
             open.inc();
             tokio::spawn(async move {
@@ -99,9 +117,31 @@ impl Server {
 }
 
 /// Serves one connection until either side ends it. That a client breaks off is its own business.
-async fn serve_connection(stream: TcpStream, router: Router, header_time: Duration, watcher: Watcher) {
+async fn serve_connection(
+    stream: TcpStream,
+    tls: Option<Arc<Tls>>,
+    router: Router,
+    header_time: Duration,
+    watcher: Watcher,
+) {
     // Until the protocol is known nobody else looks at the clock.
-    let Ok(Ok(http2)) = tokio::time::timeout(header_time, speaks_http2(&stream)).await else { return };
+    match tls {
+        None => {
+            let Ok(Ok(http2)) = tokio::time::timeout(header_time, speaks_http2(&stream)).await else { return };
+            speak(stream, http2, router, header_time, watcher).await;
+        }
+        Some(tls) => {
+            let Ok(Some(stream)) = tokio::time::timeout(header_time, tls.accept(stream)).await else { return };
+            let http2 = tls::agreed_on_http2(&stream);
+            speak(stream, http2, router, header_time, watcher).await;
+        }
+    }
+}
+
+async fn speak<S>(stream: S, http2: bool, router: Router, header_time: Duration, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = TowerToHyperService::new(router);
     let stream = TokioIo::new(stream);
     if http2 {

@@ -58,11 +58,11 @@ impl Activator {
         let pipeline = manifest.pipeline.as_ref().ok_or(ActivateError::NoPipeline)?;
         let model: Arc<str> = manifest.model_name().into();
         let graphs = self.load_graphs(activation.bundle).await?;
-        graphs.keys().for_each(|graph| (activation.report)(graph));
+        graphs.keys().for_each(|graph| (activation.report)(&format!("graph {graph}")));
         let mut sources = Vec::with_capacity(pipeline.stages.len());
         for entry in &pipeline.stages {
             let runner = self.runner(&model, entry.name(), activation, &graphs).await?;
-            (activation.report)(entry.name());
+            (activation.report)(&format!("stage {}", entry.name()));
             sources.push(stage_source(entry, runner));
         }
         let version = manifest.bundle.version.to_string().into();

@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::api::Shutdown;
 use crate::config::{Config, LogFormat, Mistakes};
-use crate::host::{Host, StartError};
+use crate::host::{Addresses, Host, StartError};
 use crate::telemetry::log;
 
 /// The configuration cannot be used.
@@ -17,10 +17,10 @@ const BAD_CONFIGURATION: u8 = 2;
 
 /// Serve models until told to stop
 ///
-/// Works without any argument, on loopback: HTTP on port 8000, the operator's port on 8002, everything that is kept in
-/// the folder bulkhead-data, where the operator's token is, too. The addresses
-/// are printed to standard output as one line of JSON once requests can come. SIGTERM or Ctrl-C shuts down: running
-/// requests finish, new ones are not accepted.
+/// Works without any argument, on loopback: HTTP on port 8000, gRPC on 8001, the operator's port on 8002, and everything
+/// that is kept in the folder bulkhead-data, where the operator's token is, too. The addresses are printed to standard
+/// output as one line of JSON once requests can come. SIGTERM or Ctrl-C shuts down: running requests finish, new ones are
+/// not accepted.
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead serve
@@ -42,6 +42,9 @@ pub struct Serve {
     /// Where clients connect [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS")]
     http: Option<SocketAddr>,
+    /// Where gRPC clients connect [default: 127.0.0.1:8001]
+    #[arg(long, value_name = "ADDRESS")]
+    grpc: Option<SocketAddr>,
     /// Where the operator connects [default: 127.0.0.1:8002]
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
@@ -82,6 +85,7 @@ impl Serve {
         config.dev = self.dev;
         config.models = self.models.or(config.models);
         config.listen.http = self.http.unwrap_or(config.listen.http);
+        config.listen.grpc = self.grpc.unwrap_or(config.listen.grpc);
         config.listen.admin = self.admin.unwrap_or(config.listen.admin);
         config.log.level = self.log_level.unwrap_or(config.log.level);
         match self.log_format.as_deref() {
@@ -108,18 +112,19 @@ async fn serve(config: &Config) -> Result<(), StartError> {
     let shutdown = Shutdown::default();
     tokio::spawn(shut_down_on_signal(shutdown.clone()));
     announce(&host);
-    host.serve(shutdown).await;
+    host.serve(shutdown).await?;
     tracing::info!("stopped");
     Ok(())
 }
 
 /// For whoever started us, perhaps with port 0.
 fn announce(host: &Host) {
-    if let Ok((http, admin)) = host.addresses() {
-        let line = serde_json::json!({ "http": http.to_string(), "admin": admin.to_string() });
+    if let Ok(Addresses { http, grpc, admin }) = host.addresses() {
+        let line =
+            serde_json::json!({ "http": http.to_string(), "grpc": grpc.to_string(), "admin": admin.to_string() });
         // Nobody may be listening to standard output, and that is fine.
         let _ = writeln!(std::io::stdout(), "{line}");
-        tracing::info!(%http, %admin, "serving");
+        tracing::info!(%http, %grpc, %admin, "serving");
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod limits;
 mod reader;
+mod tls;
 mod units;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub use limits::{CallLimits, TenantLimits};
 pub use reader::Mistakes;
 use reader::Section;
+pub use tls::{Tls, TlsFiles};
 pub use units::{clip, format_bytes, format_count, parse_bytes, parse_count, parse_duration};
 
 #[derive(Clone, Debug)]
@@ -24,6 +26,7 @@ pub struct Config {
     /// Serves what nobody signed, on loopback only. A flag, and no key: it should not be left on by a file.
     pub dev: bool,
     pub listen: Listen,
+    pub tls: Tls,
     pub http: Http,
     /// What one call may use, from its first stage to its last.
     pub call: CallLimits,
@@ -44,13 +47,14 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Listen {
     pub http: SocketAddr,
+    pub grpc: SocketAddr,
     pub admin: SocketAddr,
 }
 
 impl Listen {
     /// Every address, and the key that sets it.
-    pub fn all(&self) -> [(&'static str, SocketAddr); 2] {
-        [("listen.http", self.http), ("listen.admin", self.admin)]
+    pub fn all(&self) -> [(&'static str, SocketAddr); 3] {
+        [("listen.http", self.http), ("listen.grpc", self.grpc), ("listen.admin", self.admin)]
     }
 }
 
@@ -149,7 +153,8 @@ impl Default for Config {
             data: None,
             models: None,
             dev: false,
-            listen: Listen { http: loopback(8000), admin: loopback(8002) },
+            listen: Listen { http: loopback(8000), grpc: loopback(8001), admin: loopback(8002) },
+            tls: Tls::default(),
             tenant: TenantLimits {
                 fuel_per_second: None,
                 fuel_burst: u64::MAX >> 1,
@@ -197,6 +202,7 @@ impl Config {
         if let Some(folder) = path.parent() {
             config.models = config.models.map(|models| folder.join(models));
             config.data = config.data.map(|data| folder.join(data));
+            config.tls.in_folder(folder);
         }
         Ok(config)
     }
@@ -226,8 +232,10 @@ impl Config {
         file.path("models", &mut config.models);
         file.section("listen", |s| {
             s.address("http", &mut config.listen.http);
+            s.address("grpc", &mut config.listen.grpc);
             s.address("admin", &mut config.listen.admin);
         });
+        file.section("tls", |s| config.tls.read(s));
         file.section("http", |s| {
             s.bytes("request-bytes", 1..=4 << 30, &mut config.http.request_bytes);
             s.bytes("reply-bytes", 1..=4 << 30, &mut config.http.reply_bytes);

@@ -72,6 +72,11 @@ impl Section {
         self.mistakes.append(&mut section.mistakes);
     }
 
+    /// A key that must be there beside others that are.
+    pub fn missing(&mut self, key: &str, why: &str) {
+        self.mistakes.push(format!("{}{key} is missing: {why}", self.name));
+    }
+
     pub fn finish(mut self) -> Result<(), Mistakes> {
         self.note_unknown_keys();
         if self.mistakes.is_empty() { Ok(()) } else { Err(Mistakes(self.mistakes)) }

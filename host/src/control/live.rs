@@ -157,9 +157,9 @@ impl Control {
         others: Arc<Others>,
         report: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> Result<Pipeline, ControlError> {
-        let (control, made) = (self.clone(), bundle.clone());
+        let (control, made, told) = (self.clone(), bundle.clone(), report.clone());
         let making = async move {
-            let activation = Activation { bundle: &made, grants: &grants, others: &others, report: &*report };
+            let activation = Activation { bundle: &made, grants: &grants, others: &others, report: &*told };
             control.activator.activate(&activation).await
         };
         let pipeline = self.compute.run_aside(&tenant.into(), making).await.map_err(|_| ControlError::Panicked)??;
@@ -171,8 +171,11 @@ impl Control {
         let permit = self.compute.admit(&tenant, Arc::default()).await?;
         let permit = Arc::new(permit);
         let held = permit.clone();
+        let trials = bundle.manifest.trials.len();
         let trying = async move { run_trials(&bundle, &pipeline, &held).await.map(|_| pipeline) };
-        Ok(self.compute.run(&permit, trying).await.map_err(|_| ControlError::Panicked)??)
+        let pipeline = self.compute.run(&permit, trying).await.map_err(|_| ControlError::Panicked)??;
+        report(&format!("{trials} trial requests"));
+        Ok(pipeline)
     }
 
     /// Removes files that neither a bundle nor an upload under way needs.

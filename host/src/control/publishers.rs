@@ -39,7 +39,12 @@ impl Control {
             publisher.imports = request.imports.unwrap_or(publisher.imports);
             if let Some(pem) = &request.key {
                 let key = PublicKey::from_pem(pem)?;
-                publisher.add_key(&key, request.not_before, request.not_after)?;
+                let hint = key.hint();
+                if state.revoked.contains_key(&hint.to_string()) {
+                    let text = format!("key {hint} was revoked and cannot return; make a new one");
+                    return Err(ControlError::Invalid(text));
+                }
+                publisher.add_key(&key, request.not_before, request.not_after);
             }
             if publisher.keys.is_empty() {
                 return Err(ControlError::Invalid(format!("publisher \"{name}\" is new and needs a key")));
@@ -50,19 +55,28 @@ impl Control {
         })
     }
 
-    /// What the key signed stops serving at once, and nothing that it signs is taken again.
+    /// What the key signed stops serving at once, under every name that it was trusted for. It is remembered as revoked
+    /// even when its publisher is forgotten: whoever stole it must not return as somebody new.
     pub fn revoke_key(self: &Arc<Self>, who: &Who, name: &str, hint: &KeyHint) -> Result<Publisher, ControlError> {
         self.act(who, "publisher revoke", name, |state, draft| {
             let before = find_publisher(state, name)?;
-            let mut publisher = before.clone();
-            let key = publisher.keys.iter_mut().find(|key| key.hint == *hint);
-            let key = key.ok_or_else(|| ControlError::no_such("key", hint.to_string()))?;
-            if key.revoked.is_none() {
-                key.revoked = Some(Timestamp::now());
-                draft.note(before, &publisher);
-                draft.put(name, publisher.clone());
+            if !before.keys.iter().any(|key| key.hint == *hint) {
+                return Err(ControlError::no_such("key", hint.to_string()));
             }
-            Ok(publisher)
+            let at = Timestamp::now();
+            let after = before.without(hint, at);
+            if after == *before {
+                return Ok(after);
+            }
+            for (name, publisher) in &state.publishers {
+                let left = publisher.without(hint, at);
+                if left != *publisher {
+                    draft.put(name, left);
+                }
+            }
+            draft.put(&hint.to_string(), Revocation { at, by: who.to_string(), reason: "a key".into() });
+            draft.note(before, &after);
+            Ok(after)
         })
     }
 
@@ -129,27 +143,24 @@ impl Control {
 }
 
 impl Publisher {
-    fn add_key(
-        &mut self,
-        key: &PublicKey,
-        not_before: Option<Timestamp>,
-        not_after: Option<Timestamp>,
-    ) -> Result<(), ControlError> {
+    fn add_key(&mut self, key: &PublicKey, not_before: Option<Timestamp>, not_after: Option<Timestamp>) {
         let hint = key.hint();
         match self.keys.iter_mut().find(|known| known.hint == hint) {
-            Some(known) if known.revoked.is_some() => {
-                Err(ControlError::Invalid(format!("key {hint} was revoked and cannot return; make a new one")))
-            }
-            Some(known) => {
-                (known.not_before, known.not_after) = (not_before, not_after);
-                Ok(())
-            }
+            Some(known) => (known.not_before, known.not_after) = (not_before, not_after),
             None => {
                 let (added, pem) = (Timestamp::now(), key.to_pem().to_owned());
                 self.keys.push(TrustedKey { hint, pem, added, not_before, not_after, revoked: None });
-                Ok(())
             }
         }
+    }
+
+    /// As it is after a key was revoked.
+    fn without(&self, hint: &KeyHint, at: Timestamp) -> Publisher {
+        let mut publisher = self.clone();
+        for key in publisher.keys.iter_mut().filter(|key| key.hint == *hint) {
+            key.revoked = key.revoked.or(Some(at));
+        }
+        publisher
     }
 }
 

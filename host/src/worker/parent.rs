@@ -18,8 +18,9 @@ const ANSWER_SHARE: u64 = 4;
 /// The begin of what it says on standard error is enough to tell why it ended.
 const MAX_COMPLAINT: u64 = 4096;
 
-/// What Rust's allocator, or a thread that cannot be made, say at the limit.
-const OUT_OF_MEMORY: [&str; 3] = ["memory allocation of", "Cannot allocate memory", "out of memory"];
+/// What Rust's allocator, tract's, and threads that cannot be made say at the limit.
+const OUT_OF_MEMORY: [&str; 4] =
+    ["memory allocation of", "failed to allocate", "Cannot allocate memory", "Resource temporarily unavailable"];
 
 pub(super) async fn run<J: Job>(job: J, bytes: Bytes, limits: Compile) -> Result<(J::Answer, Bytes), WorkerError> {
     let head = frame::head(&job, &bytes).map_err(|error| WorkerError::Start(error.to_string()))?;
@@ -31,12 +32,14 @@ pub(super) async fn run<J: Job>(job: J, bytes: Bytes, limits: Compile) -> Result
     let talk = outcome.map_err(|_| WorkerError::Time(limits.time))?;
     let Talk { answer, complaint, status } = talk.map_err(|error| WorkerError::Start(error.to_string()))?;
     let Some(answer) = answer else { return Err(WorkerError::Answer(limits.memory / ANSWER_SHARE)) };
-    if !status.success() {
-        let said = String::from_utf8_lossy(&complaint);
-        tracing::warn!(worker = J::NAME, %status, ?said, "a child process gave no answer");
-        return Err(ended_badly(status, &said, &limits));
+    let said = String::from_utf8_lossy(&complaint);
+    // A loader may take want of memory for a fault of the file, and answer that.
+    let starved = OUT_OF_MEMORY.iter().any(|words| said.contains(words));
+    if status.success() && !starved {
+        return frame::parse(answer).map_err(WorkerError::Garbage);
     }
-    frame::parse(answer).map_err(WorkerError::Garbage)
+    tracing::warn!(worker = J::NAME, %status, ?said, "a child process could not do its work");
+    Err(if starved { WorkerError::Memory(limits.memory) } else { ended_badly(status, &said, &limits) })
 }
 
 /// Sees nothing of the host: no environment, no file but three pipes.
@@ -99,9 +102,6 @@ async fn read_complaint(mut pipe: impl AsyncRead + Unpin) -> std::io::Result<Vec
 }
 
 fn ended_badly(status: ExitStatus, said: &str, limits: &Compile) -> WorkerError {
-    if OUT_OF_MEMORY.iter().any(|words| said.contains(words)) {
-        return WorkerError::Memory(limits.memory);
-    }
     if said.contains("overflowed its stack") {
         return WorkerError::Crashed("it nests too deeply".into());
     }

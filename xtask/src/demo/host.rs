@@ -45,7 +45,7 @@ impl Shell {
     pub fn serve(&mut self, any_port: bool) -> Result<Host> {
         let mut arguments = vec!["serve", "--log-level", "warn"];
         if any_port {
-            arguments.extend(["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+            arguments.extend(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         }
         println!("\n$ bulkhead {} &", arguments.join(" "));
         let mut process = self.command().args(arguments).stdout(Stdio::piped()).spawn()?;
@@ -78,7 +78,7 @@ impl Shell {
 
 /// Before the folder of a host that still runs is touched.
 pub fn ports_are_free() -> Result<()> {
-    for port in [8000, 8002] {
+    for port in [8000, 8001, 8002] {
         TcpListener::bind(("127.0.0.1", port))
             .with_context(|| format!("port {port} is taken; stop what listens there, or run the demo with --exit"))?;
     }

@@ -3,8 +3,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::grpc::data_type;
 use crate::pipeline::Pipeline;
-use crate::tensor::{Datatype, TensorSpec};
+use crate::tensor::TensorSpec;
 
 /// Of the fields of Triton's `ModelConfig`, those that have a meaning here. No batch size: the host knows no batch, and a
 /// model's dimensions are whole.
@@ -75,7 +76,7 @@ impl<'a> ModelConfig<'a> {
 fn input(spec: &TensorSpec) -> ModelInput<'_> {
     ModelInput {
         name: &spec.name,
-        data_type: data_type(spec.datatype),
+        data_type: data_type(spec.datatype).as_str_name(),
         format: "FORMAT_NONE",
         dims: &spec.shape,
         is_shape_tensor: false,
@@ -87,28 +88,9 @@ fn input(spec: &TensorSpec) -> ModelInput<'_> {
 fn output(spec: &TensorSpec) -> ModelOutput<'_> {
     ModelOutput {
         name: &spec.name,
-        data_type: data_type(spec.datatype),
+        data_type: data_type(spec.datatype).as_str_name(),
         dims: &spec.shape,
         label_filename: "",
         is_shape_tensor: false,
-    }
-}
-
-fn data_type(datatype: Datatype) -> &'static str {
-    match datatype {
-        Datatype::Bool => "TYPE_BOOL",
-        Datatype::Uint8 => "TYPE_UINT8",
-        Datatype::Uint16 => "TYPE_UINT16",
-        Datatype::Uint32 => "TYPE_UINT32",
-        Datatype::Uint64 => "TYPE_UINT64",
-        Datatype::Int8 => "TYPE_INT8",
-        Datatype::Int16 => "TYPE_INT16",
-        Datatype::Int32 => "TYPE_INT32",
-        Datatype::Int64 => "TYPE_INT64",
-        Datatype::Fp16 => "TYPE_FP16",
-        Datatype::Bf16 => "TYPE_BF16",
-        Datatype::Fp32 => "TYPE_FP32",
-        Datatype::Fp64 => "TYPE_FP64",
-        Datatype::Bytes => "TYPE_STRING",
     }
 }

@@ -16,24 +16,24 @@ use crate::control::ControlError;
 #[serde(default)]
 pub struct IndexRequest {
     /// Only what is ready.
-    ready: bool,
+    pub ready: bool,
 }
 
 /// The body may be empty. What it asks for beside the load itself is refused.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct LoadRequest {
-    parameters: BTreeMap<String, Value>,
+    pub parameters: BTreeMap<String, Value>,
 }
 
 #[derive(Serialize, ToSchema)]
 pub struct IndexEntry {
-    name: String,
-    version: String,
+    pub name: String,
+    pub version: String,
     /// `READY` or `UNAVAILABLE`.
-    state: &'static str,
+    pub state: &'static str,
     /// Why it is not ready.
-    reason: String,
+    pub reason: String,
 }
 
 impl From<Listed> for IndexEntry {

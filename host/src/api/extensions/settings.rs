@@ -64,11 +64,11 @@ impl App {
     }
 }
 
-fn log_settings() -> Result<LogSettings, Problem> {
+pub(in crate::api) fn log_settings() -> Result<LogSettings, Problem> {
     Ok(LogSettings::of(log::level()?))
 }
 
-fn change_log(changes: LogChanges) -> Result<LogSettings, Problem> {
+pub(in crate::api) fn change_log(changes: LogChanges) -> Result<LogSettings, Problem> {
     let current = log_settings()?;
     if let Some(level) = changes.log_level.clone().map_or_else(|| changes.level(&current), |level| Ok(Some(level)))? {
         log::set_level(&level)?;
@@ -155,7 +155,7 @@ fn trace_settings() -> TraceSettings {
 }
 
 /// A change to what is so already is no change; null means as for all models.
-fn change_trace(changes: &BTreeMap<String, Value>) -> Result<TraceSettings, Problem> {
+pub(in crate::api) fn change_trace(changes: &BTreeMap<String, Value>) -> Result<TraceSettings, Problem> {
     let current = trace_settings();
     for (name, value) in changes {
         let same = match name.as_str() {

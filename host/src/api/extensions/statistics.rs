@@ -1,5 +1,7 @@
 //! `/v2/models[/M[/versions/V]]/stats`: what a version of a model did since it was activated, in Triton's fields.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -82,16 +84,24 @@ impl App {
         model: Option<&str>,
         version: Option<&str>,
     ) -> Result<StatisticsReply, NotServed> {
-        let model_stats = match (model, version) {
-            (Some(model), Some(_)) => vec![statistics(&*self.find(client, model, version)?)],
-            _ => {
-                model.map(|model| self.find(client, model, None)).transpose()?;
-                let all = self.catalog.list(client.tenant());
-                let wanted = all.iter().filter(|listed| model.is_none_or(|model| *listed.model == *model));
-                wanted.filter_map(|listed| listed.entry.ready()).map(|pipeline| statistics(pipeline)).collect()
-            }
-        };
-        Ok(StatisticsReply { model_stats })
+        let counted = self.counted(client, model, version)?;
+        Ok(StatisticsReply { model_stats: counted.iter().map(|pipeline| statistics(pipeline)).collect() })
+    }
+
+    /// Whose statistics these are, for any protocol.
+    pub(in crate::api) fn counted(
+        &self,
+        client: &Client,
+        model: Option<&str>,
+        version: Option<&str>,
+    ) -> Result<Vec<Arc<Pipeline>>, NotServed> {
+        let found = model.map(|model| self.find(client, model, version)).transpose()?;
+        if let (Some(found), Some(_)) = (found, version) {
+            return Ok(vec![found]);
+        }
+        let all = self.catalog.list(client.tenant()).into_iter();
+        let wanted = all.filter(|listed| model.is_none_or(|model| *listed.model == *model));
+        Ok(wanted.filter_map(|listed| listed.entry.ready().cloned()).collect())
     }
 }
 

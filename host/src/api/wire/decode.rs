@@ -41,6 +41,8 @@ pub struct WantedOutput {
 pub enum DecodeError {
     #[error("the body is not JSON of an inference request: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("the message is not an inference request: {0}")]
+    Message(String),
     #[error("input \"{input}\" has datatype \"{datatype}\", which there is not; there are: {known}")]
     Datatype { input: String, datatype: String, known: String },
     #[error("input \"{input}\" has a dimension of {dimension}; sizes are 0 or more")]
@@ -165,17 +167,7 @@ impl WireOutput {
 
 fn decode_input(mut wire: WireInput, rest: &mut Bytes) -> Result<(Arc<str>, Tensor), DecodeError> {
     let input = || wire.name.clone();
-    let datatype = Datatype::from_name(&wire.datatype).ok_or_else(|| DecodeError::Datatype {
-        input: input(),
-        datatype: wire.datatype.to_string(),
-        known: Datatype::ALL.map(Datatype::name).join(", "),
-    })?;
-    let mut shape = Vec::with_capacity(wire.shape.len());
-    for dimension in &wire.shape {
-        let size = u64::try_from(*dimension);
-        shape.push(size.map_err(|_| DecodeError::Dimension { input: input(), dimension: *dimension })?);
-    }
-    let count = tensor::element_count(&shape).map_err(|error| DecodeError::Tensor { input: input(), error })?;
+    let (datatype, shape, count) = tensor_head(&wire.name, &wire.datatype, &wire.shape)?;
     let parameters = wire.parameters.take().unwrap_or_default();
     let data = match parameters.binary_data_size {
         _ if parameters.shared_memory_region.is_some() => Err(DecodeError::SharedMemory { tensor: wire.name.clone() }),
@@ -189,6 +181,26 @@ fn decode_input(mut wire: WireInput, rest: &mut Bytes) -> Result<(Arc<str>, Tens
     let tensor = Tensor::new(datatype, shape, data);
     let tensor = tensor.map_err(|error| DecodeError::Tensor { input: input(), error })?;
     Ok((wire.name.into(), tensor))
+}
+
+/// What a client says of a tensor besides its data, and how many elements follow from it.
+pub fn tensor_head(input: &str, datatype: &str, sizes: &[i64]) -> Result<(Datatype, Vec<u64>, u64), DecodeError> {
+    let known = Datatype::from_name(datatype).ok_or_else(|| DecodeError::Datatype {
+        input: input.into(),
+        datatype: datatype.into(),
+        known: Datatype::ALL.map(Datatype::name).join(", "),
+    })?;
+    let (shape, count) = tensor_shape(input, sizes)?;
+    Ok((known, shape, count))
+}
+
+/// A shape that a tensor can have, and its number of elements.
+pub fn tensor_shape(input: &str, sizes: &[i64]) -> Result<(Vec<u64>, u64), DecodeError> {
+    let size =
+        |size: &i64| u64::try_from(*size).map_err(|_| DecodeError::Dimension { input: input.into(), dimension: *size });
+    let shape = sizes.iter().map(size).collect::<Result<Vec<u64>, _>>()?;
+    let count = tensor::element_count(&shape).map_err(|error| DecodeError::Tensor { input: input.into(), error })?;
+    Ok((shape, count))
 }
 
 fn elements_of(wire: &WireInput, datatype: Datatype, count: u64) -> Result<Bytes, DecodeError> {

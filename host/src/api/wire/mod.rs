@@ -8,7 +8,7 @@ mod encode;
 mod generate;
 mod raw;
 
-pub use decode::{DecodeError, InferRequest, WantedOutput, decode_json};
+pub use decode::{DecodeError, InferRequest, WantedOutput, decode_json, tensor_head, tensor_shape};
 pub use describe::{ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
 pub use encode::{EncodeError, Encoded, encode, encode_generated};
 pub use generate::decode_generate;

@@ -1,0 +1,56 @@
+//! A model's configuration, as clients of Triton ask for it before they send anything.
+
+use super::pb::inference as pb;
+use crate::api::extensions::config::PLATFORM;
+use crate::pipeline::Pipeline;
+use crate::tensor::Datatype;
+
+pub fn of(pipeline: &Pipeline) -> pb::ModelConfig {
+    let input = |spec: &crate::tensor::TensorSpec| pb::ModelInput {
+        name: spec.name.to_string(),
+        data_type: data_type(spec.datatype).into(),
+        dims: spec.shape.clone(),
+    };
+    let output = |spec: &crate::tensor::TensorSpec| pb::ModelOutput {
+        name: spec.name.to_string(),
+        data_type: data_type(spec.datatype).into(),
+        dims: spec.shape.clone(),
+    };
+    let all = pb::model_version_policy::PolicyChoice::All(pb::model_version_policy::All {});
+    pb::ModelConfig {
+        name: pipeline.model.to_string(),
+        platform: PLATFORM.into(),
+        backend: "bulkhead".into(),
+        version_policy: Some(pb::ModelVersionPolicy { policy_choice: Some(all) }),
+        // Shapes are whole: no batch dimension is added before them.
+        max_batch_size: 0,
+        input: pipeline.signature.inputs.iter().map(input).collect(),
+        output: pipeline.signature.outputs.iter().map(output).collect(),
+        instance_group: vec![pb::ModelInstanceGroup {
+            name: pipeline.model.to_string(),
+            count: 1,
+            kind: pb::model_instance_group::Kind::Cpu.into(),
+        }],
+        model_transaction_policy: Some(pb::ModelTransactionPolicy { decoupled: false }),
+    }
+}
+
+/// As clients of Triton call a datatype.
+pub fn data_type(datatype: Datatype) -> pb::DataType {
+    match datatype {
+        Datatype::Bool => pb::DataType::TypeBool,
+        Datatype::Uint8 => pb::DataType::TypeUint8,
+        Datatype::Uint16 => pb::DataType::TypeUint16,
+        Datatype::Uint32 => pb::DataType::TypeUint32,
+        Datatype::Uint64 => pb::DataType::TypeUint64,
+        Datatype::Int8 => pb::DataType::TypeInt8,
+        Datatype::Int16 => pb::DataType::TypeInt16,
+        Datatype::Int32 => pb::DataType::TypeInt32,
+        Datatype::Int64 => pb::DataType::TypeInt64,
+        Datatype::Fp16 => pb::DataType::TypeFp16,
+        Datatype::Bf16 => pb::DataType::TypeBf16,
+        Datatype::Fp32 => pb::DataType::TypeFp32,
+        Datatype::Fp64 => pb::DataType::TypeFp64,
+        Datatype::Bytes => pb::DataType::TypeString,
+    }
+}

@@ -1,0 +1,78 @@
+//! Which listeners speak TLS, and with what.
+
+use std::path::{Path, PathBuf};
+
+use super::reader::Section;
+
+/// `None` is a listener without TLS.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    pub http: Option<TlsFiles>,
+    pub grpc: Option<TlsFiles>,
+    pub admin: Option<TlsFiles>,
+}
+
+/// Files in PEM.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TlsFiles {
+    /// The host's own certificate first, then those that lead to its authority.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// Authorities. With them, only clients that one of these has certified are heard.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl Tls {
+    pub(super) fn read(&mut self, section: &mut Section) {
+        section.section("http", |s| read_files(s, &mut self.http));
+        section.section("grpc", |s| read_files(s, &mut self.grpc));
+        section.section("admin", |s| read_files(s, &mut self.admin));
+    }
+
+    /// Relative paths start at `folder`.
+    pub(super) fn in_folder(&mut self, folder: &Path) {
+        for files in [&mut self.http, &mut self.grpc, &mut self.admin].into_iter().flatten() {
+            files.certificate = folder.join(&files.certificate);
+            files.key = folder.join(&files.key);
+            files.client_ca = files.client_ca.take().map(|path| folder.join(path));
+        }
+    }
+}
+
+fn read_files(section: &mut Section, place: &mut Option<TlsFiles>) {
+    let (mut certificate, mut key, mut client_ca) = (None, None, None);
+    section.path("certificate", &mut certificate);
+    section.path("key", &mut key);
+    section.path("client-ca", &mut client_ca);
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => *place = Some(TlsFiles { certificate, key, client_ca }),
+        (Some(_), None) => section.missing("key", "a certificate is of no use without it"),
+        (None, Some(_)) => section.missing("certificate", "a key is of no use without it"),
+        // Silence would be a listener without TLS, where somebody wanted it to be strict.
+        (None, None) if client_ca.is_some() => section.missing("certificate", "clients are asked for theirs over TLS"),
+        (None, None) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn a_listener_has_tls_with_both_files_and_never_with_half_of_them() {
+        let text = "[tls.http]\ncertificate = 'c.pem'\nkey = 'k.pem'\n";
+        let tls = Config::from_toml(text).unwrap().tls;
+        assert_eq!(tls.http.unwrap().certificate, Path::new("c.pem"));
+        assert_eq!(tls.admin, None);
+        for (half, wanted) in [
+            ("certificate = 'c.pem'", "tls.admin.key is missing"),
+            ("key = 'k.pem'", "tls.admin.certificate is missing"),
+            ("client-ca = 'ca.pem'", "tls.admin.certificate is missing"),
+            ("certificate = ''\nkey = ''\nclient-ca = 'ca.pem'", "tls.admin.certificate is missing"),
+        ] {
+            let mistakes = Config::from_toml(&format!("[tls.admin]\n{half}\n")).unwrap_err().to_string();
+            assert!(mistakes.contains(wanted), "{half}: {mistakes}");
+        }
+    }
+}

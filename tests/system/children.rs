@@ -1,0 +1,164 @@
+//! What strangers send is compiled, and loaded for the first time, in a child process: whatever becomes of the child, the
+//! host says which step of which part it was, and serves the rest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use system_tests::{Host, Start, component, identity, prepared, repository, wait_until};
+
+/// Bundles of one stage, which is the file.
+fn bundle(kind: &str, name: &str, file: &str) -> String {
+    let key = if kind == "plugin" { "component" } else { "file" };
+    format!(
+        "[bundle]\nname = \"test/{name}\"\nversion = \"1.0.0\"\n[[{kind}]]\nname = \"culprit\"\n{key} = \"{file}\"\n[pipeline]\nstages = [\"culprit\"]\n"
+    )
+}
+
+/// A component of one function of megabytes, whose every value lives to its end. It is quickly told to be valid, and
+/// compiling it takes memory without end.
+fn compile_bomb(folder: &Path) -> Result<PathBuf> {
+    const VALUES: usize = 500_000;
+    let mut body = vec![0];
+    for _ in 0..VALUES {
+        // A global is read, and stays on the stack.
+        body.extend_from_slice(&[0x23, 0]);
+    }
+    // i32.add, and the end.
+    body.extend(std::iter::repeat_n(0x6a, VALUES - 1));
+    body.extend_from_slice(&[0x1a, 0x0b]);
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    // A type () -> (), a function of it, a global that can change.
+    module.extend_from_slice(&[1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0, 6, 6, 1, 0x7f, 1, 0x41, 0, 0x0b]);
+    let code = [&[1][..], &leb128(body.len()), &body].concat();
+    module.extend(section(10, &code));
+    let component = [&b"\0asm\x0d\0\x01\0"[..], &section(1, &module)].concat();
+    let file = folder.join("bomb.wasm");
+    fs::write(&file, component)?;
+    Ok(file)
+}
+
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    [&[id][..], &leb128(content.len()), content].concat()
+}
+
+fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+/// A host with the bundle, and one beside it that is good.
+fn start(config: &str, manifest: &str, file: PathBuf) -> Result<Host> {
+    let start = Start::default().config(config).bundle(manifest, &[file]);
+    start.bundle(&identity("good", "FP32", &[-1]), &[component("identity")]).start()
+}
+
+fn good_one_serves(host: &Host) -> Result<()> {
+    let input = json!({ "name": "input", "datatype": "FP32", "shape": [1], "data": [1] });
+    let reply = host.infer("good", &json!({ "inputs": [input] }))?;
+    anyhow::ensure!(reply.status == 200, "{reply:?}");
+    Ok(())
+}
+
+fn refused(host: &Host, model: &str, wanted: &[&str]) -> Result<()> {
+    let reply = host.get(&format!("/v2/models/{model}"))?;
+    anyhow::ensure!(reply.status == 503, "{reply:?}");
+    for part in wanted {
+        anyhow::ensure!(reply.body.contains(part), "no \"{part}\" in {reply:?}");
+    }
+    anyhow::ensure!(!reply.body.contains(".rs") && !reply.body.contains("panicked"), "{reply:?}");
+    Ok(())
+}
+
+#[test]
+fn a_component_that_wants_too_much_memory_to_compile_is_refused() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = "[compile]\nmemory = '128 MiB'\ntime = '60s'\n";
+    let host = start(config, &bundle("plugin", "bomb", "bomb.wasm"), compile_bomb(folder.path())?)?;
+    refused(&host, "bomb", &["culprit", "compiling it needed more memory than 128.0 MiB", "(compile.memory)"])?;
+    good_one_serves(&host)
+}
+
+#[test]
+fn a_component_that_takes_too_long_to_compile_is_refused_and_its_child_killed() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let started = Instant::now();
+    let start = Start::default().config("[compile]\nmemory = '8 GiB'\ntime = '500ms'\n");
+    let start = start.bundle(&bundle("plugin", "bomb", "bomb.wasm"), &[compile_bomb(folder.path())?]);
+    let host = start.start()?;
+    refused(&host, "bomb", &["culprit", "compiling it took longer than 500ms", "(compile.time)"])?;
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    wait_until(|| Ok(children_of(host.process_id())?.is_empty()))
+}
+
+/// The processes that a process has started and that still live.
+fn children_of(process: u32) -> Result<Vec<String>> {
+    let mut children = Vec::new();
+    for task in fs::read_dir(format!("/proc/{process}/task"))? {
+        let known = fs::read_to_string(task?.path().join("children"))?;
+        children.extend(known.split_whitespace().map(str::to_owned));
+    }
+    Ok(children)
+}
+
+#[test]
+fn a_graph_that_wants_too_much_memory_to_load_is_refused() -> Result<()> {
+    let file = repository().join("tests/graphs/vast-constant.onnx");
+    let host = start("", &bundle("graph", "vast", "vast-constant.onnx"), file)?;
+    refused(&host, "vast", &["culprit", "loading it needed more memory than 2.0 GiB", "(compile.memory)"])?;
+    good_one_serves(&host)
+}
+
+/// The child as the host starts it, with a pipe for its input that says nothing yet.
+fn worker(job: &str) -> Result<Child> {
+    let mut command = Command::new(prepared("BULKHEAD_BINARY"));
+    command.args(["worker", job, "134217728", "7"]);
+    Ok(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
+}
+
+#[test]
+fn a_child_lowers_its_limits_before_it_reads() -> Result<()> {
+    let child = worker("compile")?;
+    let limits = format!("/proc/{}/limits", child.id());
+    let soft_limit = |name: &str| -> Result<String> {
+        let limits = fs::read_to_string(&limits)?;
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).context("no such limit")?;
+        Ok(line.split_whitespace().next().unwrap_or_default().to_owned())
+    };
+    // The last of them.
+    wait_until(|| Ok(soft_limit("Max address space")? != "unlimited"))?;
+    for (name, wanted) in [
+        ("Max core file size", "0"),
+        ("Max file size", "0"),
+        ("Max open files", "16"),
+        ("Max cpu time", "7"),
+        ("Max data size", "134217728"),
+    ] {
+        assert_eq!(soft_limit(name)?, wanted, "{name}");
+    }
+    drop(child.wait_with_output()?);
+    Ok(())
+}
+
+#[test]
+fn a_child_that_is_told_nonsense_ends_with_an_error() -> Result<()> {
+    use std::io::Write;
+    for nonsense in [&b""[..], b"{}", &[0xff; 100], b"\x02\0\0\0\0\0\0\0\0\0\0\0{}"] {
+        for job in ["compile", "graph"] {
+            let mut child = worker(job)?;
+            child.stdin.take().context("no input")?.write_all(nonsense)?;
+            let output = child.wait_with_output()?;
+            assert_eq!(output.status.code(), Some(1), "{job} {nonsense:?}: {output:?}");
+            assert!(output.stdout.is_empty(), "{output:?}");
+        }
+    }
+    Ok(())
+}
