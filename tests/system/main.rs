@@ -12,3 +12,4 @@ mod hostile;
 mod metrics;
 mod protocol;
 mod shutdown;
+mod tfserving;

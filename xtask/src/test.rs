@@ -29,6 +29,7 @@ impl Test {
         bundles::hostile(&workspace, &hostile)?;
         let python = workspace.python("file-type", &workspace.root.join("examples/file-type/requirements.txt"))?;
         let grpc = workspace.python("grpc", &workspace.root.join("tests/clients/requirements-grpc.txt"))?;
+        let tfserving = workspace.python("tfserving", &workspace.root.join("tests/clients/requirements-tfserving.txt"))?;
         step("lints");
         run(cargo().current_dir(&workspace.root).args([
             "clippy",
@@ -44,7 +45,8 @@ impl Test {
         let mut tests = self.tests(&workspace);
         tests.env("BULKHEAD_BINARY", workspace.host_binary()).env("BULKHEAD_MODELS", models);
         tests.env("BULKHEAD_HOSTILE", hostile).env("BULKHEAD_PYTHON", python);
-        tests.env("BULKHEAD_PYTHON_GRPC", grpc).env("BULKHEAD_COMPONENTS", workspace.components());
+        tests.env("BULKHEAD_PYTHON_GRPC", grpc).env("BULKHEAD_PYTHON_TFSERVING", tfserving);
+        tests.env("BULKHEAD_COMPONENTS", workspace.components());
         run(&mut tests)
     }
 

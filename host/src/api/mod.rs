@@ -16,6 +16,7 @@ mod refusal;
 mod reply;
 mod server;
 mod sse;
+mod tfserving;
 mod wire;
 
 use std::sync::Arc;

@@ -38,6 +38,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v2/trace/setting", any(trace))
         .route("/v2/systemsharedmemory/{*path}", any(shared_memory))
         .route("/v2/cudasharedmemory/{*path}", any(shared_memory))
+        .merge(super::tfserving::router())
         .fallback(no_such_address)
         .method_not_allowed_fallback(only_get)
         .layer(middleware::from_fn(with_request_id))
@@ -192,7 +193,7 @@ fn answer(id: &RequestId, answer: Result<impl Serialize, Problem>) -> Response<B
     answer.map_or_else(|problem| refuse(id, problem), |answer| json(&answer))
 }
 
-fn refuse(id: &RequestId, problem: Problem) -> Response<Body> {
+pub(super) fn refuse(id: &RequestId, problem: Problem) -> Response<Body> {
     let refusal = Refusal { request: id.0.clone(), model: None, problem };
     refusal.log();
     refusal.into_response()

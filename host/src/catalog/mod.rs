@@ -142,11 +142,18 @@ fn find_version<'a>(
     version: &str,
 ) -> Result<(&'a Version, &'a Entry), NotServed> {
     let parsed = Version::parse(version).ok();
-    parsed.and_then(|parsed| versions.get_key_value(&parsed)).ok_or_else(|| NotServed::UnknownVersion {
+    let exact = parsed.and_then(|parsed| versions.get_key_value(&parsed));
+    exact.or_else(|| newest_of(versions, version.parse().ok()?)).ok_or_else(|| NotServed::UnknownVersion {
         model: model.clone(),
         version: version.to_owned(),
         known: versions.keys().map(Version::to_string).collect::<Vec<_>>().join(", "),
     })
+}
+
+/// A whole number alone stands for the newest version that begins with it.
+fn newest_of(versions: &Versions, major: u64) -> Option<(&Version, &Entry)> {
+    let mut of_major = versions.iter().rev().filter(|(version, _)| version.major == major);
+    of_major.clone().find(|(_, entry)| entry.is_ready()).or_else(|| of_major.next())
 }
 
 fn newest(versions: &Versions) -> Option<(&Version, &Entry)> {

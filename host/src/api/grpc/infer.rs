@@ -13,8 +13,8 @@ use super::message::RawMessage;
 use super::pb::inference as pb;
 use crate::api::Shutdown;
 use crate::api::call::Answer;
-use crate::api::refusal::Problem;
-use crate::api::wire::{DecodeError, EncodeError};
+use crate::api::refusal::{Problem, Refusal};
+use crate::api::wire::{DecodeError, EncodeError, InferRequest};
 use crate::pipeline::Pipeline;
 
 /// Answers one request.
@@ -36,14 +36,14 @@ pub fn infer_stream(caller: Caller, request: Request<Streaming<RawMessage>>, shu
     let begun = shutdown.clone();
     let messages = request.into_inner().take_until(Box::pin(async move { begun.begun().await }));
     let replying = caller.clone();
-    let answers = messages.map(move |message| answer(replying.clone(), message, strict)).buffered(AHEAD);
+    let answers = messages.map(move |message| answer_one(replying.clone(), message, strict)).buffered(AHEAD);
     let shutdown = shutdown.clone();
     let end = stream::once(async move { shutdown.has_begun() })
         .filter_map(move |begun| future::ready(begun.then(|| Err(caller.refuse(Problem::ShuttingDown)))));
     Response::new(Box::pin(answers.chain(end)))
 }
 
-async fn answer(
+async fn answer_one(
     caller: Caller,
     message: Result<RawMessage, Status>,
     strict: bool,
@@ -77,14 +77,26 @@ fn open(caller: &Caller, message: Bytes) -> Result<Envelope, Problem> {
 }
 
 async fn run(caller: &Caller, envelope: Envelope) -> Result<pb::ModelInferResponse, Status> {
-    let app = caller.app();
-    let version = (!envelope.version.is_empty()).then_some(&*envelope.version);
-    let call = app.begin(caller.request_id(), &envelope.model, version).map_err(|refusal| refusal.into_status())?;
-    let reply_bytes = app.http.reply_bytes;
+    let (model, version) = (envelope.model.clone(), envelope.version.clone());
+    let version = (!version.is_empty()).then_some(version);
+    let reply_bytes = caller.app().http.reply_bytes;
     let decode = move |_: &Pipeline| Ok(envelope.decode()?);
     let encode = move |pipeline: &Pipeline, answer: Answer| Ok(encode(pipeline, answer, reply_bytes)?);
+    answer(caller, &model, version.as_deref(), decode, encode).await
+}
+
+/// The recipe of whatever runs a model over gRPC, within the client's deadline.
+pub async fn answer<T: Send + 'static>(
+    caller: &Caller,
+    model: &str,
+    version: Option<&str>,
+    decode: impl FnOnce(&Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
+    encode: impl FnOnce(&Pipeline, Answer) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Status> {
+    let app = caller.app();
+    let call = app.begin(caller.request_id(), model, version).map_err(Refusal::into_status)?;
     let answer = caller.in_time(app.compute(&call, decode, encode)).await;
-    app.end(call, answer).map_err(|refusal| refusal.into_status())
+    app.end(call, answer).map_err(Refusal::into_status)
 }
 
 /// Outputs raw, as every client of Triton expects them; their bytes are shared until they are sent.
