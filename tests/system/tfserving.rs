@@ -99,16 +99,17 @@ fn versions_and_signatures_are_chosen() -> Result<()> {
         assert!(reply.json()["error"].is_string());
     }
     let other = post("versioned:predict", &json!({ "signature_name": "other", "instances": [[1.0]] }))?;
-    assert_eq!((other.status, other.json()["error"].as_str()), (400, Some("Serving signature name: \"other\" not found in signature def")));
+    assert_eq!(
+        (other.status, other.json()["error"].as_str()),
+        (400, Some("Serving signature name: \"other\" not found in signature def"))
+    );
     Ok(())
 }
 
 #[test]
 fn status_and_metadata_are_what_tensorflow_serving_says() -> Result<()> {
     let host = HOST.get();
-    let available = |version: &str| {
-        json!({ "version": version, "state": "AVAILABLE", "status": { "error_code": "OK", "error_message": "" } })
-    };
+    let available = |version: &str| json!({ "version": version, "state": "AVAILABLE", "status": { "error_code": "OK", "error_message": "" } });
     let all = host.get("/v1/models/versioned")?.json();
     assert_eq!(all, json!({ "model_version_status": [available("2"), available("1")] }));
     let one = host.get("/v1/models/versioned/versions/1")?.json();
@@ -131,9 +132,11 @@ fn status_and_metadata_are_what_tensorflow_serving_says() -> Result<()> {
 
 #[test]
 fn examples_are_classified_and_regressed_by_models_that_fit() -> Result<()> {
-    let scores = post("identity-fp32:classify", &json!({ "examples": [{ "input": [0.25, 0.75] }, { "input": [1.0, 0.0] }] }))?;
+    let scores =
+        post("identity-fp32:classify", &json!({ "examples": [{ "input": [0.25, 0.75] }, { "input": [1.0, 0.0] }] }))?;
     assert_eq!(scores.json(), json!({ "results": [[["", 0.25], ["", 0.75]], [["", 1.0], ["", 0.0]]] }), "{scores:?}");
-    let body = json!({ "signature_name": "tensorflow/serving/regress", "examples": [{ "input": 1.0 }, { "input": [2.0] }] });
+    let body =
+        json!({ "signature_name": "tensorflow/serving/regress", "examples": [{ "input": 1.0 }, { "input": [2.0] }] });
     assert_eq!(post("values:regress", &body)?.json(), json!({ "results": [1.0, 2.0] }));
     let context = json!({ "context": { "input": [3.0] }, "examples": [{}, {}] });
     assert_eq!(post("identity-fp32:regress", &context)?.json(), json!({ "results": [3.0, 3.0] }));

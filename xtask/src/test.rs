@@ -29,7 +29,8 @@ impl Test {
         bundles::hostile(&workspace, &hostile)?;
         let python = workspace.python("file-type", &workspace.root.join("examples/file-type/requirements.txt"))?;
         let grpc = workspace.python("grpc", &workspace.root.join("tests/clients/requirements-grpc.txt"))?;
-        let tfserving = workspace.python("tfserving", &workspace.root.join("tests/clients/requirements-tfserving.txt"))?;
+        let tfserving =
+            workspace.python("tfserving", &workspace.root.join("tests/clients/requirements-tfserving.txt"))?;
         step("lints");
         run(cargo().current_dir(&workspace.root).args([
             "clippy",
