@@ -14,4 +14,5 @@ mod hostile;
 mod metrics;
 mod protocol;
 mod shutdown;
+mod tfserving;
 mod tls;

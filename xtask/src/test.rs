@@ -30,6 +30,8 @@ impl Test {
         let python = workspace.python("file-type", &workspace.root.join("examples/file-type/requirements.txt"))?;
         let signing = workspace.python("signing", &workspace.root.join("bundle/tests/requirements.txt"))?;
         let grpc = workspace.python("grpc", &workspace.root.join("tests/clients/requirements-grpc.txt"))?;
+        let tfserving =
+            workspace.python("tfserving", &workspace.root.join("tests/clients/requirements-tfserving.txt"))?;
         step("lints");
         run(cargo().current_dir(&workspace.root).args([
             "clippy",
@@ -47,7 +49,7 @@ impl Test {
         tests.env("BULKHEAD_HOSTILE", hostile).env("BULKHEAD_PYTHON", python);
         tests.env("BULKHEAD_COMPONENTS", workspace.components());
         tests.env("BULKHEAD_MODEL_SIGNING", signing.with_file_name("model_signing"));
-        tests.env("BULKHEAD_PYTHON_GRPC", grpc);
+        tests.env("BULKHEAD_PYTHON_GRPC", grpc).env("BULKHEAD_PYTHON_TFSERVING", tfserving);
         run(&mut tests)
     }
 

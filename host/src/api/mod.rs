@@ -19,6 +19,7 @@ mod request_id;
 mod server;
 mod shadow;
 mod sse;
+mod tfserving;
 mod tls;
 mod wire;
 

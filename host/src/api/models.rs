@@ -35,6 +35,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v2/trace/setting", any(trace))
         .route("/v2/systemsharedmemory/{*path}", any(shared_memory))
         .route("/v2/cudasharedmemory/{*path}", any(shared_memory))
+        .merge(super::tfserving::router())
         .fallback(no_such_address)
         .method_not_allowed_fallback(only_get)
         .layer(middleware::from_fn(with_request_id))

@@ -43,6 +43,9 @@ pub enum DecodeError {
     Json(#[from] serde_json::Error),
     #[error("the message is not an inference request: {0}")]
     Message(String),
+    /// In the words of TensorFlow Serving, to whose clients they are known.
+    #[error("{0}")]
+    Tensorflow(String),
     #[error("input \"{input}\" has datatype \"{datatype}\", which there is not; there are: {known}")]
     Datatype { input: String, datatype: String, known: String },
     #[error("input \"{input}\" has a dimension of {dimension}; sizes are 0 or more")]

@@ -1,10 +1,13 @@
 //! The `data` of a tensor: flat or nested arrays of numbers, booleans or texts, written as the tensor's bytes while they
 //! are read.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
 use half::{bf16, f16};
-use serde::de::{DeserializeSeed, Error, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 
 use crate::tensor::{Datatype, push_byte_string};
 
@@ -33,6 +36,15 @@ pub fn parse(datatype: Datatype, count: Option<u64>, json: &str) -> Result<(Vec<
     }
 }
 
+/// The same, where an object `{"b64": "…"}` may stand for an element of BYTES.
+pub fn parse_with_base64(datatype: Datatype, count: u64, json: &str) -> Result<Vec<u8>, String> {
+    let parsed = match datatype {
+        Datatype::Bytes => read::<TextsOrBase64>(Some(count), json),
+        _ => parse(datatype, Some(count), json),
+    };
+    parsed.map(|(bytes, _)| bytes)
+}
+
 fn read<K: Kind>(count: Option<u64>, json: &str) -> Result<(Vec<u8>, u64), String> {
     let room = count.unwrap_or_default() as usize * K::WIDTH;
     let mut sink = Sink { bytes: Vec::with_capacity(room), found: 0, count };
@@ -51,6 +63,9 @@ fn read<K: Kind>(count: Option<u64>, json: &str) -> Result<(Vec<u8>, u64), Strin
 trait Kind {
     const WIDTH: usize;
     const WANTED: &'static str;
+
+    /// Whether an object may stand for bytes.
+    const BASE64: bool = false;
 
     fn integer(_: i128, _: &mut Vec<u8>) -> Result<(), Wrong> {
         Err(Wrong)
@@ -160,6 +175,24 @@ impl Kind for Texts {
     }
 }
 
+struct TextsOrBase64;
+
+impl Kind for TextsOrBase64 {
+    const WIDTH: usize = 4;
+    const WANTED: &'static str = "a text, or bytes as {\"b64\": \"…\"}";
+    const BASE64: bool = true;
+
+    fn text(value: &str, bytes: &mut Vec<u8>) -> Result<(), Wrong> {
+        Texts::text(value, bytes)
+    }
+}
+
+/// With padding or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 /// Where elements go, and how many there may be.
 struct Sink {
     bytes: Vec<u8>,
@@ -229,6 +262,21 @@ impl<'de, K: Kind> Visitor<'de> for Elements<'_, K> {
 
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
         self.sink.push("a text", K::WANTED, |bytes| K::text(value, bytes))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        if !K::BASE64 {
+            return Err(Error::invalid_type(Unexpected::Map, &self));
+        }
+        let entry = object.next_entry::<Cow<str>, Cow<str>>()?;
+        let bytes = entry.and_then(|(key, text)| (key == "b64").then(|| BASE64.decode(text.as_bytes()).ok())?);
+        match (bytes, object.next_key::<IgnoredAny>()?) {
+            (Some(bytes), None) => self.sink.push("bytes", K::WANTED, |data| {
+                push_byte_string(data, &bytes);
+                Ok(())
+            }),
+            _ => self.sink.push("an object", K::WANTED, |_| Err(Wrong)),
+        }
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
