@@ -56,7 +56,7 @@ pub struct App {
     /// The operator's.
     admin_token: Zeroizing<String>,
     /// Archives that may be on their way to the disk at once.
-    receiving: Semaphore,
+    receiving: Arc<Semaphore>,
     anonymous: Anonymous,
     shadow: Arc<ShadowRunner>,
     room: body::Room,
@@ -81,7 +81,7 @@ impl App {
             control,
             http: config.http.clone(),
             admin_token,
-            receiving: Semaphore::new(config.bundles.uploads * RECEIVED_AHEAD),
+            receiving: Arc::new(Semaphore::new(config.bundles.uploads * RECEIVED_AHEAD)),
             anonymous: config.anonymous,
             shadow,
             room: body::Room::new(&config.http),

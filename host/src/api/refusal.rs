@@ -193,6 +193,31 @@ impl Problem {
         format!("stage \"{stage}\" {told}")
     }
 
+    /// The limit that was reached, as an operator calls it; its value; and what was used of it, where that is known.
+    fn limit(&self) -> Option<(&'static str, u64, Option<u64>)> {
+        if let Some(exceeded) = self.exceeded() {
+            return Some((exceeded.limit.name(), exceeded.bound, Some(exceeded.used)));
+        }
+        let whole = |name, value: usize| Some((name, value as u64, Some(value as u64)));
+        match self {
+            Problem::BodyTooLarge { bound } => Some(("request-bytes", *bound, None)),
+            Problem::Encode(EncodeError::TooLarge { bound }) => Some(("reply-bytes", *bound, None)),
+            Problem::UploadTooLarge { bound } => Some(("upload-bytes", *bound, None)),
+            Problem::NoPlace(NoPlace::OutOfFuel(out)) => Some(("fuel-per-second", out.per_second, Some(out.used))),
+            Problem::NoPlace(NoPlace::TenantQueueFull { queue, .. }) => whole("queue", *queue),
+            Problem::NoPlace(NoPlace::TenantTooLong { concurrency, .. }) => whole("concurrency", *concurrency),
+            Problem::NoPlace(NoPlace::QueueFull { queue, .. }) => whole("compute.queue", *queue),
+            Problem::NoPlace(NoPlace::TooLong { concurrency, .. }) => whole("compute.concurrency", *concurrency),
+            Problem::Control(ControlError::TooManyModels { used, bound }) => {
+                Some(("models", *bound as u64, Some(*used as u64)))
+            }
+            Problem::Control(ControlError::TooManyBytes { used, bound, .. }) => {
+                Some(("stored-bytes", *bound, Some(*used)))
+            }
+            _ => None,
+        }
+    }
+
     fn exceeded(&self) -> Option<&Exceeded> {
         match self {
             Problem::Run(RunError { error, .. }) => error.exceeded(),
@@ -215,7 +240,7 @@ fn control_row(error: &ControlError) -> Row {
         ControlError::NotItsName { .. } | ControlError::NotValidNow { .. } | ControlError::NotGranted { .. } => {
             (S::FORBIDDEN, "not_permitted", None)
         }
-        ControlError::Revoked { .. } => (S::FORBIDDEN, "revoked", None),
+        ControlError::Revoked { .. } | ControlError::Withdrawn { .. } => (S::FORBIDDEN, "revoked", None),
         ControlError::VersionTaken { .. } | ControlError::ModelTaken { .. } => (S::CONFLICT, "version_taken", None),
         ControlError::TooManyModels { .. } => (S::CONFLICT, "limit_models", None),
         ControlError::TooManyBytes { .. } => (S::INSUFFICIENT_STORAGE, "limit_stored_bytes", None),
@@ -326,7 +351,7 @@ impl Refusal {
 
     /// What the client is told.
     pub fn told(&self) -> Value {
-        let (_, code, _) = self.problem.row();
+        let (_, code, retry_after) = self.problem.row();
         let text = self.text();
         let mut body = Map::from_iter([
             ("error".into(), json!(text)),
@@ -337,8 +362,11 @@ impl Refusal {
             body.insert("model".into(), json!(self.model.as_deref()));
             body.insert("stage".into(), json!(**stage));
         }
-        if let Some(exceeded) = self.problem.exceeded() {
-            body.insert("limit".into(), json!({ "name": exceeded.limit.name(), "value": exceeded.bound }));
+        if let Some((name, value, used)) = self.problem.limit() {
+            body.insert("limit".into(), json!({ "name": name, "value": value, "used": used }));
+        }
+        if let Some(seconds) = retry_after {
+            body.insert("retry_after".into(), json!(seconds));
         }
         Value::Object(body)
     }
