@@ -194,7 +194,7 @@ fn decode_input(mut wire: WireInput, rest: &mut Bytes) -> Result<(Arc<str>, Tens
 fn elements_of(wire: &WireInput, datatype: Datatype, count: u64) -> Result<Bytes, DecodeError> {
     let input = || wire.name.clone();
     let data = wire.data.ok_or_else(|| DecodeError::NoData { input: input() })?;
-    let parsed = elements::parse(datatype, Some(count), data.get());
+    let parsed = elements::parse(datatype, Some(count), data.get().as_bytes());
     parsed.map(|(bytes, _)| Bytes::from(bytes)).map_err(|problem| DecodeError::Data { input: input(), problem })
 }
 
