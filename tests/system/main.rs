@@ -9,5 +9,6 @@ mod extensions;
 mod file_type;
 mod hostile;
 mod metrics;
+mod openapi;
 mod protocol;
 mod shutdown;

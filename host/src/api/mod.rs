@@ -9,6 +9,7 @@ mod coding;
 mod extensions;
 mod infer;
 mod models;
+mod openapi;
 mod path;
 mod power;
 mod refusal;

@@ -12,7 +12,6 @@ use axum::middleware::{self, Next};
 use axum::routing::{any, get};
 use serde::Serialize;
 
-use super::App;
 use super::extensions;
 use super::extensions::config::{ModelConfig, PLATFORM};
 use super::path::{Action, ModelPath, parse_name};
@@ -20,6 +19,7 @@ use super::power::Power;
 use super::refusal::{Problem, Refusal};
 use super::reply::json;
 use super::wire::{ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
+use super::{App, openapi};
 use crate::pipeline::Pipeline;
 
 /// Given back on every reply, and taken from the client where it sent one.
@@ -29,6 +29,8 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v2", get(server_metadata))
         .route("/v2/", get(server_metadata))
+        .route("/openapi.json", get(openapi::json))
+        .route("/docs", get(openapi::page))
         .route("/v2/health/live", get(server_live))
         .route("/v2/health/ready", get(server_ready))
         .route("/v2/models/stats", get(all_statistics))

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::wire::{DecodeError, EncodeError};
 use crate::catalog::NotServed;
@@ -78,6 +79,33 @@ pub struct Refusal {
     /// Only a model that exists: what a stranger typed goes into no metric.
     pub model: Option<Arc<str>>,
     pub problem: Problem,
+}
+
+/// What a client gets of a refusal.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub struct ErrorReply<'a> {
+    /// For people; it may change.
+    error: String,
+    /// For programs; it does not change.
+    code: &'a str,
+    /// The same stands in the host's log.
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    /// Where a stage of the model was at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<LimitReply>,
+}
+
+/// A limit that was reached: fuel in units, memory, stack and log in bytes, time in milliseconds.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Limit)]
+struct LimitReply {
+    name: &'static str,
+    value: u64,
 }
 
 /// A row of the table: status, code, and after how many seconds another try makes sense.
@@ -192,19 +220,14 @@ impl Refusal {
             let key = exceeded.limit.key();
             text = format!("{text}. Send less in one request, or ask the operator to raise {key}");
         }
-        let mut body = Map::from_iter([
-            ("error".into(), json!(text)),
-            ("code".into(), json!(code)),
-            ("request_id".into(), json!(*self.request)),
-        ]);
-        if let Problem::Run(RunError { stage, .. }) = &self.problem {
-            body.insert("model".into(), json!(self.model.as_deref()));
-            body.insert("stage".into(), json!(**stage));
-        }
-        if let Some(exceeded) = self.problem.exceeded() {
-            body.insert("limit".into(), json!({ "name": exceeded.limit.name(), "value": exceeded.bound }));
-        }
-        Value::Object(body).to_string().into()
+        let (model, stage) = match &self.problem {
+            Problem::Run(RunError { stage, .. }) => (self.model.as_deref(), Some(&**stage)),
+            _ => (None, None),
+        };
+        let exceeded = self.problem.exceeded();
+        let limit = exceeded.map(|exceeded| LimitReply { name: exceeded.limit.name(), value: exceeded.bound });
+        let body = ErrorReply { error: text, code, request_id: &self.request, model, stage, limit };
+        serde_json::to_vec(&body).unwrap_or_default().into()
     }
 
     /// One line for the operator, with the cause that the client was not told.
