@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod binary;
+mod clients;
 mod compression;
 mod configuration;
 mod digits;

@@ -28,6 +28,7 @@ impl Test {
         let hostile = workspace.target.join("hostile-models");
         bundles::hostile(&workspace, &hostile)?;
         let python = workspace.python("file-type", &workspace.root.join("examples/file-type/requirements.txt"))?;
+        let clients = workspace.python("clients", &workspace.root.join("tests/clients/requirements.txt"))?;
         step("lints");
         run(cargo().current_dir(&workspace.root).args([
             "clippy",
@@ -43,7 +44,7 @@ impl Test {
         let mut tests = self.tests(&workspace);
         tests.env("BULKHEAD_BINARY", workspace.host_binary()).env("BULKHEAD_MODELS", models);
         tests.env("BULKHEAD_HOSTILE", hostile).env("BULKHEAD_PYTHON", python);
-        tests.env("BULKHEAD_COMPONENTS", workspace.components());
+        tests.env("BULKHEAD_COMPONENTS", workspace.components()).env("BULKHEAD_CLIENTS", clients);
         run(&mut tests)
     }
 
