@@ -12,6 +12,7 @@ mod extract;
 mod grpc;
 mod infer;
 mod models;
+mod openapi;
 mod path;
 mod refusal;
 mod reply;

@@ -8,7 +8,8 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use bulkhead_store::StoreError;
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::wire::{DecodeError, EncodeError};
 use crate::catalog::NotServed;
@@ -115,6 +116,39 @@ pub struct Refusal {
     /// Only a model that exists: what a stranger typed goes into no metric.
     pub model: Option<Arc<str>>,
     pub problem: Arc<Problem>,
+}
+
+/// What a client gets of a refusal.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub struct ErrorReply<'a> {
+    /// For people; it may change.
+    error: String,
+    /// For programs; it does not change.
+    code: &'a str,
+    /// The same stands in the host's log.
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    /// Where a stage of the model was at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<LimitReply>,
+    /// After so many seconds another try makes sense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
+}
+
+/// A limit that was reached: fuel in units, memory, stack and log in bytes, time in milliseconds.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Limit)]
+struct LimitReply {
+    name: &'static str,
+    value: u64,
+    /// How much was used, or would have been, where that was counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used: Option<u64>,
 }
 
 /// A row of the table: status, code, and after how many seconds another try makes sense.
@@ -346,29 +380,18 @@ impl Refusal {
 
     /// What the client is told, as bytes.
     pub fn body(&self) -> Bytes {
-        self.told().to_string().into()
+        serde_json::to_vec(&self.told()).unwrap_or_default().into()
     }
 
     /// What the client is told.
-    pub fn told(&self) -> Value {
+    pub fn told(&self) -> ErrorReply<'_> {
         let (_, code, retry_after) = self.problem.row();
-        let text = self.text();
-        let mut body = Map::from_iter([
-            ("error".into(), json!(text)),
-            ("code".into(), json!(code)),
-            ("request_id".into(), json!(*self.request)),
-        ]);
-        if let Problem::Run(RunError { stage, .. }) = &*self.problem {
-            body.insert("model".into(), json!(self.model.as_deref()));
-            body.insert("stage".into(), json!(**stage));
-        }
-        if let Some((name, value, used)) = self.problem.limit() {
-            body.insert("limit".into(), json!({ "name": name, "value": value, "used": used }));
-        }
-        if let Some(seconds) = retry_after {
-            body.insert("retry_after".into(), json!(seconds));
-        }
-        Value::Object(body)
+        let (model, stage) = match &*self.problem {
+            Problem::Run(RunError { stage, .. }) => (self.model.as_deref(), Some(&**stage)),
+            _ => (None, None),
+        };
+        let limit = self.problem.limit().map(|(name, value, used)| LimitReply { name, value, used });
+        ErrorReply { error: self.text(), code, request_id: &self.request, model, stage, limit, retry_after }
     }
 
     /// One line for the operator, with the cause that the client was not told.

@@ -109,7 +109,7 @@ fn read(spec: &TensorSpec, json: &str) -> Result<(Vec<u64>, Vec<u8>), DecodeErro
     let problem = |problem| DecodeError::Data { input: input(), problem };
     let shape = nesting::shape(json).map_err(problem)?;
     let count = element_count(&shape).map_err(|error| DecodeError::Tensor { input: input(), error })?;
-    let data = elements::parse_with_base64(spec.datatype, count, json).map_err(problem)?;
+    let data = elements::parse_with_base64(spec.datatype, count, json.as_bytes()).map_err(problem)?;
     Ok((shape, data))
 }
 
