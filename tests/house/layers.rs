@@ -27,7 +27,7 @@ const LAYERS: [&str; 16] = [
 ];
 
 /// A dependency, and the only modules that may name it.
-const OWNERS: [(&str, &[&str]); 12] = [
+const OWNERS: [(&str, &[&str]); 13] = [
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
     ("wasmtime_wizer", &["sandbox"]),
@@ -40,6 +40,7 @@ const OWNERS: [(&str, &[&str]); 12] = [
     ("tokio_rustls", &["api"]),
     ("prometheus", &["telemetry"]),
     ("clap", &["cli"]),
+    ("ureq", &["cli"]),
 ];
 
 fn sources() -> Result<Vec<(usize, PathBuf, String)>> {

@@ -5,7 +5,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use bulkhead_bundle::{Curve, PublicKey, SigningKey, Zeroizing};
@@ -45,10 +44,10 @@ enum CurveName {
 }
 
 impl Key {
-    pub fn run(self) -> ExitCode {
-        super::finish(match self.command {
+    pub fn run(self) -> Result<()> {
+        match self.command {
             Command::New(new) => new.run(),
-        })
+        }
     }
 }
 

@@ -1,8 +1,15 @@
-//! The command line.
+//! The command line. Commands that change a host, or ask it, are clients of the operator's API, as any other program can
+//! be; nothing is decided here.
 
+mod admin;
+mod audit;
 mod bundle;
 mod key;
+mod model;
+mod publisher;
 mod serve;
+mod tenant;
+mod text;
 mod worker;
 
 use std::io::Write;
@@ -21,8 +28,12 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Serve),
-    Bundle(bundle::Bundle),
     Key(key::Key),
+    Bundle(bundle::Bundle),
+    Publisher(publisher::Publisher),
+    Model(model::Model),
+    Tenant(tenant::Tenant),
+    Audit(audit::Audit),
     /// Print a script that completes commands and flags in your shell
     #[command(
         after_help = "Example:\n  bulkhead completions bash > ~/.local/share/bash-completion/completions/bulkhead"
@@ -37,8 +48,12 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
-        Command::Bundle(bundle) => bundle.run(),
-        Command::Key(key) => key.run(),
+        Command::Key(key) => finish(key.run()),
+        Command::Bundle(bundle) => finish(bundle.run()),
+        Command::Publisher(publisher) => finish(publisher.run()),
+        Command::Model(model) => finish(model.run()),
+        Command::Tenant(tenant) => finish(tenant.run()),
+        Command::Audit(audit) => finish(audit.run()),
         Command::Worker(worker) => worker.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bulkhead", &mut std::io::stdout());

@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::bundle::{Manifest, PluginEntry};
+use crate::cli::text::plain;
 
 /// Show what is in a bundle and what it asks for
 ///
@@ -149,12 +150,5 @@ impl fmt::Display for Plugin {
 }
 
 fn line(f: &mut impl Write, what: &str, text: &str) -> fmt::Result {
-    let text: String = text.chars().flat_map(shown).collect();
-    writeln!(f, "  {what:12} {text}")
-}
-
-fn shown(character: char) -> impl Iterator<Item = char> {
-    let plain = character.is_alphanumeric() || character.is_ascii_graphic() || character == ' ';
-    let escaped = (!plain).then(|| character.escape_default());
-    escaped.into_iter().flatten().chain(plain.then_some(character))
+    writeln!(f, "  {what:12} {}", plain(text))
 }

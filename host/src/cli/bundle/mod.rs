@@ -1,8 +1,10 @@
-//! `bulkhead bundle`: what a publisher does with a bundle, and what anyone can find out about one. None of these
-//! commands needs a running host.
+//! `bulkhead bundle`: what a publisher does with a bundle, what anyone can find out about one, and its way to a host and
+//! back. Only `push`, `list`, `revoke` and `delete` need a running host.
 
 mod inspect;
+mod manage;
 mod pack;
+mod push;
 mod sign;
 mod verify;
 
@@ -10,15 +12,15 @@ use std::fs::{File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use bulkhead_bundle::{Bounds, Files};
 use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::bundle::Bundle as Contents;
 
-/// Pack, sign, verify and inspect bundles
+/// Sign, pack and inspect bundles; upload them, list them, take them back
 #[derive(Args)]
 pub struct Bundle {
     #[command(subcommand)]
@@ -31,16 +33,24 @@ enum Command {
     Sign(sign::Sign),
     Verify(verify::Verify),
     Inspect(inspect::Inspect),
+    Push(push::Push),
+    List(manage::List),
+    Revoke(manage::Revoke),
+    Delete(manage::Delete),
 }
 
 impl Bundle {
-    pub fn run(self) -> ExitCode {
-        super::finish(match self.command {
+    pub fn run(self) -> Result<()> {
+        match self.command {
             Command::Pack(pack) => pack.run(),
             Command::Sign(sign) => sign.run(),
             Command::Verify(verify) => verify.run(),
             Command::Inspect(inspect) => inspect.run(),
-        })
+            Command::Push(push) => push.run(),
+            Command::List(list) => list.run(),
+            Command::Revoke(revoke) => revoke.run(),
+            Command::Delete(delete) => delete.run(),
+        }
     }
 }
 
@@ -70,6 +80,15 @@ fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Resul
     write(file.as_file_mut()).with_context(unwritten)?;
     file.persist(path).map_err(|error| error.error).with_context(unwritten)?;
     Ok(())
+}
+
+/// Seen on a terminal only.
+fn progress_bar(doing: &'static str, bytes: u64) -> ProgressBar {
+    let bar = ProgressBar::new(bytes).with_message(doing);
+    match ProgressStyle::with_template("{msg} {bar:40} {bytes} of {total_bytes}, {eta} left") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
 }
 
 fn folder_of(path: &Path) -> PathBuf {

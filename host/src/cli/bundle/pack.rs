@@ -4,9 +4,8 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use bulkhead_bundle::{Compression, Files, SIGNATURE};
+use bulkhead_bundle::{Compression, SIGNATURE};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
 /// Make one file of a bundle's folder
 ///
@@ -37,7 +36,7 @@ impl Pack {
         ensure!(self.folder.is_dir(), "{} is no folder", self.folder.display());
         ensure!(!lies_in(output, &self.folder), "{}: write the archive outside of the bundle", output.display());
         let (manifest, files) = super::read(&self.folder)?.into_parts();
-        let bar = progress_bar(&files);
+        let bar = super::progress_bar("packing", files.total_bytes());
         super::write_whole(output, |file| {
             files.pack_watched(BufWriter::new(file), self.output.compression, &|bytes| bar.inc(bytes))
         })?;
@@ -59,13 +58,4 @@ fn archive(path: &str) -> Result<Archive, String> {
 fn lies_in(path: &Path, folder: &Path) -> bool {
     let (place, folder) = (super::folder_of(path).canonicalize(), folder.canonicalize());
     matches!((place, folder), (Ok(place), Ok(folder)) if place.starts_with(&folder))
-}
-
-/// Seen on a terminal only.
-fn progress_bar(files: &Files) -> ProgressBar {
-    let bar = ProgressBar::new(files.total_bytes());
-    match ProgressStyle::with_template("packing {bar:40} {bytes} of {total_bytes}, {eta} left") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }

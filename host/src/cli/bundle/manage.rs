@@ -1,0 +1,96 @@
+//! `bulkhead bundle list`, `revoke` and `delete`: what a host stores, and taking it back.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Value, json};
+use ureq::http::Method;
+
+use crate::cli::admin::{Admin, address};
+use crate::cli::text::{Table, cell, rows};
+use crate::config::format_bytes;
+
+/// Show the bundles that a host stores
+#[derive(Args)]
+#[command(after_help = "Examples:
+  bulkhead bundle list
+  bulkhead bundle list --tenant shop --json | jq -r '.[].digest'")]
+pub struct List {
+    /// Only this tenant's [default: all that the token may see]
+    #[arg(long)]
+    tenant: Option<String>,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+/// Take contents back, for every tenant: they stop serving at once, and cannot return
+#[derive(Args)]
+#[command(after_help = "Example:
+  bulkhead bundle revoke sha256:0f3a… --reason 'reads beyond its input'")]
+pub struct Revoke {
+    /// As `bundle list` shows it
+    digest: String,
+    /// For whoever wants to upload it again, and for the audit log
+    #[arg(long, default_value = "")]
+    reason: String,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+/// Remove a bundle's files; its version keeps its meaning, and can only be uploaded again with the same contents
+#[derive(Args)]
+#[command(after_help = "Example:\n  bulkhead bundle delete sha256:0f3a… --tenant shop")]
+pub struct Delete {
+    /// As `bundle list` shows it
+    digest: String,
+    /// Whose it is [default: the token's own tenant; `default` for the operator]
+    #[arg(long)]
+    tenant: Option<String>,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+impl List {
+    pub fn run(self) -> Result<()> {
+        let client = self.admin.client()?;
+        client.tell(&client.get(&address(&["bundles"], &[("tenant", self.tenant.as_deref())]))?, table)
+    }
+}
+
+impl Revoke {
+    pub fn run(self) -> Result<()> {
+        let client = self.admin.client()?;
+        let body = json!({ "reason": self.reason });
+        let reply = client.ask(Method::POST, &address(&["bundles", &self.digest, "revoke"], &[]), &body)?;
+        client.tell(&reply, |_| format!("revoked {}: no tenant is served by it any more", self.digest))
+    }
+}
+
+impl Delete {
+    pub fn run(self) -> Result<()> {
+        let client = self.admin.client()?;
+        let place = address(&["bundles", &self.digest], &[("tenant", self.tenant.as_deref())]);
+        let reply = client.ask(Method::DELETE, &place, &Value::Null)?;
+        client.tell(&reply, |_| format!("deleted {}", self.digest))
+    }
+}
+
+fn table(bundles: &Value) -> String {
+    let mut table = Table::new(["tenant", "bundle", "version", "model", "state", "uploaded", "digest", "size"]);
+    table = table.with_numbers(1);
+    let mut reasons = String::new();
+    for bundle in rows(bundles) {
+        let [tenant, name, version, model, uploaded, digest, why] =
+            ["tenant", "name", "version", "model", "uploaded", "digest", "not_served_because"]
+                .map(|field| cell(&bundle[field]));
+        let state = match bundle["not_served_because"].is_null() {
+            true => cell(&bundle["state"]),
+            false => {
+                reasons.push_str(&format!("\n{name} {version} of tenant {tenant} is not served: {why}"));
+                "revoked".into()
+            }
+        };
+        let size = format_bytes(bundle["bytes"].as_u64().unwrap_or_default());
+        table.row([tenant, name, version, model, state, uploaded, digest, size]);
+    }
+    table.or("no bundle is stored; bulkhead bundle push FILE changes that") + &reasons
+}

@@ -1,0 +1,104 @@
+//! `bulkhead bundle push`.
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use bulkhead_bundle::Compression;
+use clap::Args;
+use indicatif::ProgressBar;
+use serde_json::Value;
+
+use crate::cli::admin::{Admin, Client, address};
+use crate::cli::text::{cell, plain};
+
+/// Upload a bundle to a host, which verifies, stores and activates it
+///
+/// Prints each step as the host has done it. A failure at any of them leaves what was served before as it was.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  bulkhead bundle push digits-1.2.0.tar.zst
+  bulkhead bundle push digits --tenant shop                     (a folder is packed on its way)
+  BULKHEAD_TOKEN=bh_… bulkhead bundle push digits --to https://models.example.com:8002")]
+pub struct Push {
+    /// An archive, or a bundle's folder
+    #[arg(value_name = "FILE|DIR")]
+    bundle: PathBuf,
+    /// Whose it becomes [default: the token's own tenant; `default` for the operator]
+    #[arg(long)]
+    tenant: Option<String>,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+impl Push {
+    pub fn run(self) -> Result<()> {
+        let client = self.admin.client()?;
+        let archive =
+            if self.bundle.is_dir() { packed(&self.bundle) } else { File::open(&self.bundle).map_err(Into::into) };
+        let archive = archive.with_context(|| self.bundle.display().to_string())?;
+        let bytes = archive.metadata()?.len();
+        let bar = super::progress_bar("sending", bytes);
+        let sent = Sent { archive, bar: bar.clone() };
+        let mut outcome = Value::Null;
+        let place = address(&["bundles"], &[("tenant", self.tenant.as_deref())]);
+        client.upload(&place, sent, bytes, |line| {
+            bar.finish_and_clear();
+            let step: Value = serde_json::from_str(line).with_context(|| format!("no step: {}", plain(line)))?;
+            tell(&client, &step)?;
+            outcome = step;
+            Ok(())
+        })?;
+        match outcome["step"].as_str() {
+            Some("done") => Ok(()),
+            Some("failed") => Err(client.fail(&outcome["refusal"], "")),
+            _ => anyhow::bail!("the host did not say how it ended; push again: what was done is not done twice"),
+        }
+    }
+}
+
+/// An archive on its way.
+struct Sent {
+    archive: File,
+    bar: ProgressBar,
+}
+
+impl Read for Sent {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.archive.read(buffer)?;
+        self.bar.inc(read as u64);
+        Ok(read)
+    }
+}
+
+/// The archive of a folder, in a file without a name.
+fn packed(folder: &Path) -> Result<File> {
+    let (_, files) = super::read(folder)?.into_parts();
+    let mut archive = tempfile::tempfile()?;
+    files.pack(BufWriter::new(&archive), Compression::Zstd)?;
+    archive.rewind()?;
+    ensure!(archive.metadata()?.len() > 0, "nothing was packed");
+    Ok(archive)
+}
+
+fn tell(client: &Client, step: &Value) -> Result<()> {
+    let name = step["step"].as_str().unwrap_or_default();
+    match name {
+        "failed" => Ok(()),
+        _ if client.wants_json() => crate::cli::print(&step.to_string()),
+        "done" => crate::cli::print(&describe(&step["bundle"])),
+        _ => crate::cli::print(&format!("{:10} {}", plain(name), cell(&step["detail"]))),
+    }
+}
+
+fn describe(bundle: &Value) -> String {
+    let [name, version, digest, tenant, model] =
+        ["name", "version", "digest", "tenant", "model"].map(|field| cell(&bundle[field]));
+    let already = if bundle["already"] == true { "was there already" } else { "is stored" };
+    let stored = format!("{:10} {name} {version} {already} for tenant {tenant}: {digest}", "done");
+    match &bundle["model"] {
+        Value::Null => format!("{stored}\n{:10} it is no model, and lends its plugins to other bundles", ""),
+        _ => format!("{stored}\n{:10} clients call it with POST /v2/models/{model}/versions/{version}/infer", ""),
+    }
+}

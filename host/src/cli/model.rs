@@ -1,0 +1,316 @@
+//! `bulkhead model`: which versions of a model are served, and to whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use semver::Version;
+use serde::Serialize;
+use serde_json::{Value, json};
+use ureq::http::Method;
+
+use super::admin::{Admin, Client, address};
+use super::text::{Table, cell, fields, list, rows};
+use crate::catalog::{Shadow, Sharing, Split, Sticky};
+use crate::control::Policy;
+
+/// Label, split, shadow, share, roll back and retire versions of models
+#[derive(Args)]
+pub struct Model {
+    #[command(flatten)]
+    admin: Admin,
+    /// Whose model it is [default: the token's own tenant; `default` for the operator]
+    #[arg(long, global = true)]
+    tenant: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show all models, and what of them is served
+    #[command(after_help = "Examples:\n  bulkhead model list\n  bulkhead model list --tenant shop")]
+    List,
+    /// Show a model with its versions
+    #[command(after_help = "Example:\n  bulkhead model show digits")]
+    Show {
+        model: String,
+    },
+    Label(Label),
+    Split(SplitBy),
+    Shadow(ShadowBy),
+    Policy(PolicyBy),
+    Share(Share),
+    /// Go back to the version that was served before, in one swap; requests under way are not touched
+    #[command(after_help = "Example:\n  bulkhead model rollback digits")]
+    Rollback {
+        model: String,
+    },
+    /// Take a version out of service; its files stay, and `activate` brings it back
+    #[command(after_help = "Example:\n  bulkhead model retire digits 1.0.0")]
+    Retire {
+        model: String,
+        version: Version,
+    },
+    /// Serve a version again that was retired, or try one again that failed
+    #[command(after_help = "Example:\n  bulkhead model activate digits 1.0.0")]
+    Activate {
+        model: String,
+        version: Version,
+    },
+}
+
+/// Let a label name a version; requests without a version go to the one called stable
+///
+/// Clients use a label in the place of a version: /v2/models/digits/versions/canary/infer.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  bulkhead model label digits stable 1.0.0
+  bulkhead model label digits canary 1.1.0
+  bulkhead model label digits canary --remove")]
+struct Label {
+    model: String,
+    label: String,
+    #[arg(required_unless_present = "remove")]
+    version: Option<Version>,
+    #[arg(long, conflicts_with = "version")]
+    remove: bool,
+}
+
+/// Deal out requests without a version to several, by weight
+#[derive(Args)]
+#[command(after_help = "Examples:
+  bulkhead model split digits 1.0.0=90 1.1.0=10
+  bulkhead model split digits 1.0.0=50 1.1.0=50 --sticky header:x-user
+  bulkhead model split digits --remove")]
+struct SplitBy {
+    model: String,
+    #[arg(value_name = "VERSION=WEIGHT", value_parser = weight, required_unless_present = "remove")]
+    weights: Vec<(Version, u32)>,
+    /// Keeps a caller with its version: by tenant, or by a header of its requests
+    #[arg(long, value_name = "tenant|header:NAME", value_parser = sticky, conflicts_with = "remove")]
+    sticky: Option<Sticky>,
+    #[arg(long, conflicts_with = "weights")]
+    remove: bool,
+}
+
+/// Send a version a copy of the requests; its answers are compared and counted, and never returned
+#[derive(Args)]
+#[command(after_help = "Examples:
+  bulkhead model shadow digits 1.1.0 --percent 10
+  bulkhead model shadow digits --remove")]
+struct ShadowBy {
+    model: String,
+    #[arg(required_unless_present = "remove")]
+    version: Option<Version>,
+    /// Of a hundred requests, how many are copied
+    #[arg(long, default_value_t = 100, conflicts_with = "remove")]
+    percent: u8,
+    #[arg(long, conflicts_with = "version")]
+    remove: bool,
+}
+
+/// Say which of a model's versions are active
+#[derive(Args)]
+#[command(after_help = "Examples:
+  bulkhead model policy digits all
+  bulkhead model policy digits latest 2
+  bulkhead model policy digits specific 1.0.0 1.2.0")]
+struct PolicyBy {
+    model: String,
+    rule: Rule,
+    /// How many, or which
+    what: Vec<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Rule {
+    All,
+    Latest,
+    Specific,
+}
+
+/// Let other tenants call a model
+#[derive(Args)]
+#[command(after_help = "Examples:
+  bulkhead model share digits everybody
+  bulkhead model share digits shop,lab
+  bulkhead model share digits nobody")]
+struct Share {
+    model: String,
+    #[arg(value_name = "nobody|everybody|TENANTS")]
+    with: String,
+}
+
+/// A model of a host.
+struct Place<'a> {
+    client: &'a Client,
+    tenant: Option<&'a str>,
+    model: &'a str,
+}
+
+impl Model {
+    pub fn run(self) -> Result<()> {
+        let client = self.admin.client()?;
+        let tenant = self.tenant.as_deref();
+        let of = |model| Place { client: &client, tenant, model };
+        match &self.command {
+            Command::List => client.tell(&client.get(&address(&["models"], &[("tenant", tenant)]))?, table),
+            Command::Show { model } => client.tell(&client.get(&of(model).address(&[]))?, describe),
+            Command::Label(label) => label.run(&of(&label.model)),
+            Command::Split(split) => split.run(&of(&split.model)),
+            Command::Shadow(shadow) => shadow.run(&of(&shadow.model)),
+            Command::Policy(policy) => of(&policy.model).put(&["policy"], &policy.policy()?),
+            Command::Share(share) => of(&share.model).put(&["sharing"], &share.sharing()),
+            Command::Rollback { model } => of(model).act(Method::POST, &["rollback"], &Value::Null),
+            Command::Retire { model, version } => of(model).of_version(version, "retire"),
+            Command::Activate { model, version } => of(model).of_version(version, "activate"),
+        }
+    }
+}
+
+impl Place<'_> {
+    fn address(&self, below: &[&str]) -> String {
+        address(&[&["models", self.model], below].concat(), &[("tenant", self.tenant)])
+    }
+
+    fn act(&self, method: Method, below: &[&str], body: &Value) -> Result<()> {
+        self.client.tell(&self.client.ask(method, &self.address(below), body)?, describe)
+    }
+
+    fn put(&self, below: &[&str], what: &impl Serialize) -> Result<()> {
+        self.act(Method::PUT, below, &serde_json::to_value(what)?)
+    }
+
+    fn remove(&self, below: &[&str]) -> Result<()> {
+        self.act(Method::DELETE, below, &Value::Null)
+    }
+
+    fn of_version(&self, version: &Version, act: &str) -> Result<()> {
+        self.act(Method::POST, &["versions", &version.to_string(), act], &Value::Null)
+    }
+}
+
+impl Label {
+    fn run(&self, place: &Place) -> Result<()> {
+        match &self.version {
+            Some(version) => place.put(&["labels", &self.label], &json!({ "version": version })),
+            None => place.remove(&["labels", &self.label]),
+        }
+    }
+}
+
+impl SplitBy {
+    fn run(&self, place: &Place) -> Result<()> {
+        if self.remove {
+            return place.remove(&["split"]);
+        }
+        let weights: BTreeMap<Version, u32> = self.weights.iter().cloned().collect();
+        if weights.len() < self.weights.len() {
+            bail!("a version stands twice in the split");
+        }
+        let sticky = self.sticky.clone().unwrap_or(Sticky::Nothing);
+        place.put(&["split"], &Split { weights, sticky })
+    }
+}
+
+impl ShadowBy {
+    fn run(&self, place: &Place) -> Result<()> {
+        match &self.version {
+            Some(version) => place.put(&["shadow"], &Shadow { version: version.clone(), percent: self.percent }),
+            None => place.remove(&["shadow"]),
+        }
+    }
+}
+
+impl PolicyBy {
+    fn policy(&self) -> Result<Policy> {
+        Ok(match (self.rule, &self.what[..]) {
+            (Rule::All, []) => Policy::All,
+            (Rule::Latest, [number]) => {
+                Policy::Latest(number.parse().with_context(|| format!("\"{number}\" is no number of versions"))?)
+            }
+            (Rule::Specific, [_, ..]) => {
+                let version = |text: &String| text.parse().with_context(|| format!("\"{text}\" is no version"));
+                Policy::Specific(self.what.iter().map(version).collect::<Result<_>>()?)
+            }
+            _ => bail!("write one of: all; latest NUMBER; specific VERSION…"),
+        })
+    }
+}
+
+impl Share {
+    fn sharing(&self) -> Sharing {
+        match &*self.with {
+            "nobody" => Sharing::Nobody,
+            "everybody" => Sharing::Everybody,
+            tenants => Sharing::Tenants(tenants.split(',').map(str::to_owned).collect::<BTreeSet<_>>()),
+        }
+    }
+}
+
+fn weight(text: &str) -> Result<(Version, u32), String> {
+    let (version, weight) = text.split_once('=').ok_or("write VERSION=WEIGHT, such as 1.0.0=90")?;
+    let version = version.parse().map_err(|error| format!("\"{version}\" is no version: {error}"))?;
+    Ok((version, weight.parse().map_err(|_| format!("\"{weight}\" is no weight such as 90"))?))
+}
+
+fn sticky(text: &str) -> Result<Sticky, String> {
+    match text.split_once(':') {
+        Some(("header", name)) if !name.is_empty() => Ok(Sticky::Header(name.to_owned())),
+        None if text == "tenant" => Ok(Sticky::Tenant),
+        _ => Err("write tenant, or header:NAME".into()),
+    }
+}
+
+fn table(models: &Value) -> String {
+    let mut table = Table::new(["tenant", "model", "serves", "versions", "labels", "split", "shadow", "shared"]);
+    for model in rows(models) {
+        let versions = rows(&model["versions"]);
+        table.row([
+            cell(&model["tenant"]),
+            cell(&model["model"]),
+            cell(&model["serves"]),
+            list(versions.map(|version| format!("{} {}", cell(&version["version"]), cell(&version["state"])))),
+            cell(&model["routing"]["labels"]),
+            split(model),
+            shadow(model),
+            cell(&model["sharing"]),
+        ]);
+    }
+    table.or("no model; bulkhead bundle push FILE changes that")
+}
+
+fn describe(model: &Value) -> String {
+    let (name, tenant, serves) = (cell(&model["model"]), cell(&model["tenant"]), cell(&model["serves"]));
+    let mut table = Table::new(["version", "state", "labels", "bundle", "digest"]);
+    let mut reasons = String::new();
+    for version in rows(&model["versions"]) {
+        let labels = fields(&model["routing"]["labels"]).filter(|(_, labelled)| **labelled == version["version"]);
+        let labels = list(labels.map(|(label, _)| label.clone()));
+        let [number, state, bundle, digest] =
+            ["version", "state", "bundle", "digest"].map(|field| cell(&version[field]));
+        if let Some(reason) = version["reason"].as_str() {
+            reasons.push_str(&format!("\n{number}: {}", super::text::plain_lines(reason)));
+        }
+        table.row([number, state, labels, bundle, digest]);
+    }
+    let (policy, shared) = (cell(&model["policy"]), cell(&model["sharing"]));
+    let routes = format!("split {}; shadow {}; policy {policy}; shared with {shared}", split(model), shadow(model));
+    format!("model {name} of tenant {tenant} serves {serves}\n{routes}\n{}{reasons}", table.or("no version"))
+}
+
+fn split(model: &Value) -> String {
+    match &model["routing"]["split"] {
+        Value::Null => "-".into(),
+        split if split["sticky"] == "nothing" => cell(&split["weights"]),
+        split => format!("{} by {}", cell(&split["weights"]), cell(&split["sticky"])),
+    }
+}
+
+fn shadow(model: &Value) -> String {
+    match &model["routing"]["shadow"] {
+        Value::Null => "-".into(),
+        shadow => format!("{} {}%", cell(&shadow["version"]), cell(&shadow["percent"])),
+    }
+}

@@ -1,0 +1,146 @@
+//! `bulkhead publisher`: whose signatures the host accepts, for which names, with which imports.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use bulkhead_bundle::KeyHint;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use ureq::http::Method;
+
+use super::admin::{Admin, Client, address};
+use super::key;
+use super::text::{Table, cell, fields, rows};
+
+/// Trust publishers, list them, take it back
+#[derive(Args)]
+pub struct Publisher {
+    #[command(flatten)]
+    admin: Admin,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Trust(Trust),
+    /// Show whom the host trusts
+    #[command(after_help = "Examples:
+  bulkhead publisher list
+  bulkhead publisher list --json | jq '.acme.keys[].hint'")]
+    List,
+    Revoke(Revoke),
+    Remove(Remove),
+}
+
+/// Trust a publisher's key, or change what it may do
+///
+/// A new publisher may use the names under its own (acme/*) and no import, unless told otherwise. A known one keeps what
+/// is not named here; its keys add up.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  bulkhead publisher trust acme --key acme.pub --imports logging,assets
+  bulkhead publisher trust acme --key acme-2027.pub --not-before 2027-01-01 --not-after 2027-12-31
+  bulkhead publisher trust acme --names 'acme/*,shared/labels'")]
+struct Trust {
+    name: String,
+    /// A public key, as `bulkhead key new` makes it
+    #[arg(long, value_name = "FILE.pub")]
+    key: Option<PathBuf>,
+    /// What its plugins may be granted, instead of what it was: assets, logging, graphs, clocks, random
+    #[arg(long, value_name = "IMPORTS", value_delimiter = ',')]
+    imports: Option<Vec<String>>,
+    /// Names of bundles that it may use, instead of those that it had
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    names: Option<Vec<String>>,
+    /// Uploads before this are refused, such as 2027-01-31 or 2027-01-31T12:00:00Z
+    #[arg(long, value_name = "DATE", requires = "key")]
+    not_before: Option<String>,
+    /// Uploads after this are refused; what is there stays good
+    #[arg(long, value_name = "DATE", requires = "key")]
+    not_after: Option<String>,
+}
+
+/// Take a key back: what it signed stops serving at once, and cannot return
+#[derive(Args)]
+#[command(after_help = "Examples:
+  bulkhead publisher revoke acme --key acme.pub
+  bulkhead publisher revoke acme --key 0f3a…                    (the 64 digits that publisher list shows)")]
+struct Revoke {
+    name: String,
+    /// The hint of the key as `publisher list` shows it, or its file
+    #[arg(long, value_name = "HINT|FILE.pub")]
+    key: String,
+}
+
+/// Forget a publisher: what it published stops serving at once
+#[derive(Args)]
+#[command(after_help = "Example:\n  bulkhead publisher remove acme")]
+struct Remove {
+    name: String,
+}
+
+impl Publisher {
+    pub fn run(self) -> Result<()> {
+        let client = self.admin.client()?;
+        match self.command {
+            Command::Trust(trust) => trust.run(&client),
+            Command::List => client.tell(&client.get("/v1/publishers")?, table),
+            Command::Revoke(revoke) => revoke.run(&client),
+            Command::Remove(Remove { name }) => {
+                let reply = client.ask(Method::DELETE, &address(&["publishers", &name], &[]), &Value::Null)?;
+                client.tell(&reply, |_| format!("publisher {name} is no longer trusted; nothing of it is served"))
+            }
+        }
+    }
+}
+
+impl Trust {
+    fn run(self, client: &Client) -> Result<()> {
+        let key = self.key.as_deref().map(key::read_public).transpose()?;
+        // `--imports ''` grants nothing.
+        let words = |words: Option<Vec<String>>| {
+            words.map(|words| words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>())
+        };
+        let body = json!({
+            "key": key.as_ref().map(|key| key.to_pem()),
+            "imports": words(self.imports),
+            "names": words(self.names),
+            "not_before": self.not_before,
+            "not_after": self.not_after,
+        });
+        let publisher = client.ask(Method::PUT, &address(&["publishers", &self.name], &[]), &body)?;
+        client.tell(&publisher, |publisher| table(&json!({ self.name: publisher })))
+    }
+}
+
+impl Revoke {
+    fn run(self, client: &Client) -> Result<()> {
+        let hint = match self.key.parse::<KeyHint>() {
+            Ok(hint) => hint,
+            Err(_) => key::read_public(Path::new(&self.key))?.hint(),
+        };
+        let place = address(&["publishers", &self.name, "keys", &hint.to_string(), "revoke"], &[]);
+        let publisher = client.ask(Method::POST, &place, &Value::Null)?;
+        client.tell(&publisher, |publisher| table(&json!({ self.name: publisher })))
+    }
+}
+
+fn table(publishers: &Value) -> String {
+    let mut table = Table::new(["publisher", "key", "state", "from", "until", "names", "imports"]);
+    for (name, publisher) in fields(publishers) {
+        for key in rows(&publisher["keys"]) {
+            let state = if key["revoked"].is_null() { "valid" } else { "revoked" };
+            table.row([
+                cell(&name.as_str().into()),
+                cell(&key["hint"]),
+                state.into(),
+                cell(&key["not_before"]),
+                cell(&key["not_after"]),
+                cell(&publisher["names"]),
+                cell(&publisher["imports"]),
+            ]);
+        }
+    }
+    table.or("nobody is trusted; bulkhead publisher trust NAME --key FILE.pub changes that")
+}

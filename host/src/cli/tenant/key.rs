@@ -1,0 +1,111 @@
+//! `bulkhead tenant key`.
+
+use std::time::SystemTime;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use ureq::http::Method;
+
+use crate::cli::admin::{Client, address};
+use crate::cli::text::{Table, cell, rows};
+use crate::control::Timestamp;
+
+/// Make keys, list them, take them back
+#[derive(Args)]
+pub struct Key {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Create(Create),
+    /// Show a tenant's keys; the keys themselves are not kept
+    #[command(after_help = "Example:\n  bulkhead tenant key list shop")]
+    List {
+        tenant: String,
+    },
+    Revoke(Revoke),
+}
+
+/// Make a key and print it, once: it is not kept, and cannot be shown again
+#[derive(Args)]
+#[command(after_help = "Examples:
+  bulkhead tenant key create shop --role infer > shop.key
+  bulkhead tenant key create shop --role deploy --expires 90d --note 'build server'")]
+struct Create {
+    tenant: String,
+    /// infer calls models; deploy also uploads and changes the tenant's own models; admin may do everything
+    #[arg(long)]
+    role: String,
+    /// A date such as 2027-01-31, or how long from now: 90d, 12h
+    #[arg(long, value_name = "DATE|TIME")]
+    expires: Option<String>,
+    /// What it is for, to tell it from others
+    #[arg(long, default_value = "", hide_default_value = true)]
+    note: String,
+}
+
+/// Take a key back: the next request with it is refused
+#[derive(Args)]
+#[command(after_help = "Example:\n  bulkhead tenant key revoke shop 0a1b2c3d4e5f")]
+struct Revoke {
+    tenant: String,
+    /// As `tenant key list` shows it; a key is bh_ID_…
+    id: String,
+}
+
+impl Key {
+    pub(super) fn run(self, client: &Client) -> Result<()> {
+        match self.command {
+            Command::Create(create) => create.run(client),
+            Command::List { tenant } => client.tell(&client.get(&address(&["tenants", &tenant, "keys"], &[]))?, table),
+            Command::Revoke(Revoke { tenant, id }) => {
+                let reply =
+                    client.ask(Method::DELETE, &address(&["tenants", &tenant, "keys", &id], &[]), &Value::Null)?;
+                client.tell(&reply, |_| format!("revoked key {id} of tenant {tenant}"))
+            }
+        }
+    }
+}
+
+impl Create {
+    fn run(self, client: &Client) -> Result<()> {
+        let expires = self.expires.map(moment);
+        let body = json!({ "role": self.role, "note": self.note, "expires": expires });
+        let key = client.ask(Method::POST, &address(&["tenants", &self.tenant, "keys"], &[]), &body)?;
+        // Standard output is the key and nothing else, so that it can be piped.
+        client.tell(&key, |key| cell(&key["key"]))?;
+        let (id, role, expires) = (cell(&key["id"]), cell(&key["role"]), &key["expires"]);
+        let until = expires.as_str().map_or("until it is revoked".into(), |expires| format!("until {expires}"));
+        eprintln!(
+            "key {id} of tenant {}, role {role}, good {until}. It is not kept and cannot be shown again.",
+            self.tenant
+        );
+        Ok(())
+    }
+}
+
+/// A time from now on as the moment that it means; what is none is a date, which the host reads.
+fn moment(text: String) -> String {
+    let moment = humantime::parse_duration(&text).ok().and_then(|time| SystemTime::now().checked_add(time));
+    moment.map_or(text, |moment| Timestamp(moment).to_string())
+}
+
+fn table(keys: &Value) -> String {
+    let now = Timestamp::now();
+    let mut table = Table::new(["key", "role", "state", "created", "expires", "note"]);
+    for key in rows(keys) {
+        let expired = key["expires"].as_str().and_then(|text| text.parse().ok()).is_some_and(|at: Timestamp| at <= now);
+        let state = match (key["revoked"].is_null(), expired) {
+            (false, _) => "revoked",
+            (true, true) => "expired",
+            (true, false) => "valid",
+        };
+        let [id, role, created, expires, note] =
+            ["id", "role", "created", "expires", "note"].map(|field| cell(&key[field]));
+        table.row([id, role, state.into(), created, expires, note]);
+    }
+    table.or("no key")
+}

@@ -1,0 +1,194 @@
+//! `bulkhead tenant`: who may call, how much, and what they used.
+
+mod key;
+mod usage;
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+use ureq::http::Method;
+
+use super::admin::{Admin, Client, address};
+use super::text::{Table, cell, fields, rows};
+use crate::config::{format_bytes, format_count};
+
+/// Make tenants, give them keys and limits, see what they used
+#[derive(Args)]
+pub struct Tenant {
+    #[command(flatten)]
+    admin: Admin,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Create(Create),
+    /// Show all tenants
+    #[command(after_help = "Example:\n  bulkhead tenant list")]
+    List,
+    /// Show a tenant with all of its limits
+    #[command(after_help = "Example:\n  bulkhead tenant show shop")]
+    Show(Named),
+    Limits(Limits),
+    Key(key::Key),
+    /// Refuse all of a tenant's requests, and keep everything that is its own
+    #[command(after_help = "Example:\n  bulkhead tenant disable shop")]
+    Disable(Named),
+    /// Answer a tenant again that was disabled
+    #[command(after_help = "Example:\n  bulkhead tenant enable shop")]
+    Enable(Named),
+    Delete(Delete),
+    Usage(usage::Usage),
+}
+
+#[derive(Args)]
+struct Named {
+    name: String,
+}
+
+/// Make a tenant, with limits of its own where some are given
+#[derive(Args)]
+#[command(after_help = "Examples:
+  bulkhead tenant create shop
+  bulkhead tenant create shop fuel-per-second='5 G' concurrency=4 call-time=2s")]
+struct Create {
+    /// Small letters, digits and dashes
+    name: String,
+    /// As for `tenant limits`
+    #[arg(value_name = "KEY=VALUE", value_parser = limit)]
+    limits: Vec<(String, Value)>,
+}
+
+/// Change some of a tenant's limits, from the next request on
+#[derive(Args)]
+#[command(after_help = "Keys:
+  call-fuel call-memory call-time call-log            what one call may use; never more than [call] of the host
+  request-bytes reply-bytes                           bodies; never more than [http] of the host
+  fuel-per-second fuel-burst                          fuel of all calls together
+  memory concurrency queue                            of all calls under way
+  models stored-bytes                                 versions of models that are active, bundles that are stored
+
+Examples:
+  bulkhead tenant limits shop fuel-per-second='5 G' fuel-burst='20 G'
+  bulkhead tenant limits shop concurrency=default                    (as the host's configuration says)")]
+struct Limits {
+    name: String,
+    #[arg(value_name = "KEY=VALUE", required = true, value_parser = limit)]
+    limits: Vec<(String, Value)>,
+}
+
+/// Remove a tenant with its keys, models and bundles; what it used is kept, to be billed
+#[derive(Args)]
+#[command(after_help = "Example:\n  bulkhead tenant delete shop --yes")]
+struct Delete {
+    name: String,
+    /// It cannot be undone
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Tenant {
+    pub fn run(self) -> Result<()> {
+        let client = self.admin.client()?;
+        match self.command {
+            Command::Create(create) => create.run(&client),
+            Command::List => client.tell(&client.get("/v1/tenants")?, table),
+            Command::Show(Named { name }) => client.tell(&client.get(&address(&["tenants", &name], &[]))?, describe),
+            Command::Limits(limits) => limits.run(&client),
+            Command::Key(key) => key.run(&client),
+            Command::Disable(Named { name }) => switch(&client, &name, "disable"),
+            Command::Enable(Named { name }) => switch(&client, &name, "enable"),
+            Command::Delete(delete) => delete.run(&client),
+            Command::Usage(usage) => usage.run(&client),
+        }
+    }
+}
+
+impl Create {
+    fn run(self, client: &Client) -> Result<()> {
+        let limits = self.limits.into_iter().filter(|(_, value)| !value.is_null());
+        let body = json!({ "name": self.name, "limits": limits.collect::<Map<_, _>>() });
+        client.tell(&client.ask(Method::POST, "/v1/tenants", &body)?, describe)
+    }
+}
+
+impl Limits {
+    fn run(self, client: &Client) -> Result<()> {
+        let body = Value::Object(self.limits.into_iter().collect());
+        client.tell(&client.ask(Method::PATCH, &address(&["tenants", &self.name, "limits"], &[]), &body)?, describe)
+    }
+}
+
+impl Delete {
+    fn run(self, client: &Client) -> Result<()> {
+        let place = address(&["tenants", &self.name], &[]);
+        if !self.yes {
+            let tenant = client.get(&place)?;
+            let stored = bytes(&tenant["stored_bytes"]);
+            bail!(
+                "this removes tenant {} with its keys, its models and its bundles ({stored}), and cannot be undone; say --yes to do it",
+                self.name
+            );
+        }
+        client.tell(&client.ask(Method::DELETE, &place, &Value::Null)?, |_| format!("deleted tenant {}", self.name))
+    }
+}
+
+fn switch(client: &Client, name: &str, to: &str) -> Result<()> {
+    let reply = client.ask(Method::POST, &address(&["tenants", name, to], &[]), &Value::Null)?;
+    client.tell(&reply, |_| format!("{to}d tenant {name}"))
+}
+
+/// `key=value`; a number where it is one, and nothing for `default`.
+fn limit(text: &str) -> Result<(String, Value), String> {
+    let (key, value) = text.split_once('=').ok_or("write key=value, such as concurrency=4")?;
+    let value = match (value, value.parse::<u64>()) {
+        ("default", _) => Value::Null,
+        (_, Ok(number)) => number.into(),
+        (text, Err(_)) => text.into(),
+    };
+    Ok((key.to_owned(), value))
+}
+
+fn table(tenants: &Value) -> String {
+    let mut table = Table::new(["tenant", "state", "created", "own limits", "stored"]).with_numbers(1);
+    for tenant in rows(tenants) {
+        table.row([
+            cell(&tenant["name"]),
+            state(tenant).into(),
+            cell(&tenant["created"]),
+            cell(&tenant["own_limits"]),
+            bytes(&tenant["stored_bytes"]),
+        ]);
+    }
+    table.or("no tenant")
+}
+
+fn describe(tenant: &Value) -> String {
+    let mut table = Table::new(["limit", "value", ""]);
+    for (key, value) in fields(&tenant["limits"]) {
+        let own = if tenant["own_limits"].get(key).is_some() { "its own" } else { "" };
+        table.row([cell(&key.as_str().into()), in_units(key, value), own.into()]);
+    }
+    let (name, created) = (cell(&tenant["name"]), cell(&tenant["created"]));
+    let stored = bytes(&tenant["stored_bytes"]);
+    format!("tenant {name}: {}, created {created}, stores {stored}\n{}", state(tenant), table.or("no limits"))
+}
+
+fn state(tenant: &Value) -> &'static str {
+    if tenant["disabled"] == true { "disabled" } else { "active" }
+}
+
+fn in_units(key: &str, value: &Value) -> String {
+    match (key, value.as_u64()) {
+        (_, None) => cell(value),
+        ("concurrency" | "queue" | "models", Some(number)) => number.to_string(),
+        (key, Some(count)) if key.contains("fuel") => format_count(count),
+        (_, Some(bytes)) => format_bytes(bytes),
+    }
+}
+
+fn bytes(value: &Value) -> String {
+    format_bytes(value.as_u64().unwrap_or_default())
+}

@@ -1,0 +1,141 @@
+//! How commands write for people: aligned tables, and texts of others that cannot steer the terminal.
+
+use std::fmt::{self, Write};
+use std::io::IsTerminal;
+
+use serde_json::Value;
+
+/// A text that somebody else may have written: what would move the cursor, hide or reorder letters is escaped.
+pub fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if steers(character) { shown.extend(character.escape_default()) } else { shown.push(character) }
+    }
+    shown
+}
+
+/// As [`plain`], and lines stay lines.
+pub fn plain_lines(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("\n")
+}
+
+/// A value of the host's JSON in a line.
+pub fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) if text.is_empty() => "-".into(),
+        Value::String(text) => plain(text),
+        Value::Array(values) => list(values.iter().map(cell)),
+        Value::Object(fields) => list(fields.iter().map(|(key, value)| format!("{}={}", plain(key), cell(value)))),
+        other => other.to_string(),
+    }
+}
+
+pub fn list(parts: impl Iterator<Item = String>) -> String {
+    let parts: Vec<String> = parts.collect();
+    if parts.is_empty() { "-".into() } else { parts.join(", ") }
+}
+
+/// The elements of an array, and none of anything else.
+pub fn rows(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// The fields of an object, and none of anything else.
+pub fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
+}
+
+/// Columns as wide as what is in them.
+pub struct Table {
+    rows: Vec<Vec<String>>,
+    /// From this column on, numbers, which stand at the right.
+    numbers: usize,
+}
+
+impl Table {
+    pub fn new<const N: usize>(heads: [&str; N]) -> Table {
+        Table { rows: vec![heads.map(str::to_uppercase).into()], numbers: N }
+    }
+
+    /// The last so many columns are numbers.
+    pub fn with_numbers(mut self, columns: usize) -> Table {
+        self.numbers -= columns;
+        self
+    }
+
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.into());
+    }
+
+    /// The whole table, or what to say where there is nothing in it.
+    pub fn or(self, nothing: &str) -> String {
+        if self.rows.len() == 1 { nothing.into() } else { self.to_string().trim_end().into() }
+    }
+
+    fn width(&self, column: usize) -> usize {
+        self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let widths: Vec<usize> = (0..self.rows[0].len()).map(|column| self.width(column)).collect();
+        for (number, row) in self.rows.iter().enumerate() {
+            let mut line = String::new();
+            for (column, (text, width)) in row.iter().zip(&widths).enumerate() {
+                let gap = " ".repeat(width - text.chars().count());
+                let colour = if number == 0 { Some(BOLD) } else { colour(text) };
+                let text = match colour.filter(|_| coloured) {
+                    Some(colour) => format!("\x1b[{colour}m{text}\x1b[0m"),
+                    None => text.clone(),
+                };
+                let (before, after) = if column < self.numbers { ("", &*gap) } else { (&*gap, "") };
+                write!(line, "{before}{text}{after}  ")?;
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+const BOLD: u8 = 1;
+
+/// States that an operator looks for.
+fn colour(state: &str) -> Option<u8> {
+    match state {
+        "ready" | "active" | "valid" => Some(32),
+        "loading" | "inactive" | "retired" => Some(33),
+        "failed" | "revoked" | "disabled" | "expired" | "damaged" => Some(31),
+        _ => None,
+    }
+}
+
+fn steers(character: char) -> bool {
+    let invisible = ['\u{61c}', '\u{feff}'].contains(&character)
+        || ('\u{200b}'..='\u{200f}').contains(&character)
+        || ('\u{2028}'..='\u{202e}').contains(&character)
+        || ('\u{2060}'..='\u{206f}').contains(&character);
+    character.is_control() || invisible
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_cannot_steer_the_terminal() {
+        assert_eq!(plain("a\x1b[2Jb\u{202e}c\r\n"), "a\\u{1b}[2Jb\\u{202e}c\\r\\n");
+        assert_eq!(plain_lines("größer …\nzwei\x07"), "größer …\nzwei\\u{7}");
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let mut table = Table::new(["name", "requests"]).with_numbers(1);
+        table.row(["a".into(), "7".into()]);
+        table.row(["lönger".into(), "1000".into()]);
+        assert_eq!(table.or("none"), "NAME    REQUESTS\na              7\nlönger      1000");
+        assert_eq!(Table::new(["name"]).or("none"), "none");
+    }
+}

@@ -1,0 +1,219 @@
+//! The tour of the operator's guide: every command by the real program, against a real host.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use system_tests::{Host, Start, component, identity, prepared, wait_until};
+use tempfile::TempDir;
+
+/// A shell of an operator who is also a publisher: a folder with bundles, and a host to talk to.
+struct Shell {
+    host: Host,
+    folder: TempDir,
+}
+
+impl Shell {
+    fn start() -> Result<Shell> {
+        let shell = Shell { host: Start::default().start()?, folder: tempfile::tempdir()? };
+        for version in ["1.0.0", "1.1.0"] {
+            shell.make_bundle(version)?;
+        }
+        shell.run("key new acme")?;
+        shell.run("bundle sign 1.0.0 --key acme.pem")?;
+        shell.run("bundle sign 1.1.0 --key acme.pem")?;
+        Ok(shell)
+    }
+
+    /// A folder that is called after its version.
+    fn make_bundle(&self, version: &str) -> Result<()> {
+        let bundle = self.path().join(version);
+        fs::create_dir(&bundle)?;
+        let manifest = identity("echo", "FP32", &[-1]).replace("test/", "acme/").replace("1.0.0", version);
+        fs::write(bundle.join("bundle.toml"), manifest)?;
+        fs::copy(component("identity"), bundle.join("identity.wasm"))?;
+        Ok(())
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn output(&self, command: &str) -> Result<Output> {
+        let mut program = Command::new(prepared("BULKHEAD_BINARY"));
+        program.args(command.split(' ')).current_dir(self.path());
+        program.env("BULKHEAD_ADMIN", &self.host.admin_url).env("BULKHEAD_TOKEN", &self.host.token);
+        Ok(program.output()?)
+    }
+
+    /// What a command prints, which must succeed.
+    #[track_caller]
+    fn run(&self, command: &str) -> Result<String> {
+        let output = self.output(command)?;
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Runs commands, each of which must print its text.
+    #[track_caller]
+    fn tour(&self, commands: &[(&str, &str)]) -> Result<()> {
+        for (command, wanted) in commands {
+            let said = self.run(command)?;
+            assert!(said.contains(wanted), "{command}: {wanted} is not in:\n{said}");
+        }
+        Ok(())
+    }
+
+    #[track_caller]
+    fn refused(&self, command: &str, code: i32, wanted: &str) -> Result<()> {
+        let output = self.output(command)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{command}: {said}");
+        assert!(said.contains(wanted), "{command}: {wanted} is not in:\n{said}");
+        Ok(())
+    }
+
+    fn json(&self, command: &str) -> Result<Value> {
+        Ok(serde_json::from_str(&self.run(&format!("{command} --json"))?)?)
+    }
+
+    /// Which version answers a call with a key.
+    fn served(&self, key: &str) -> Result<Value> {
+        let body = json!({ "inputs": [{ "name": "input", "datatype": "FP32", "shape": [1], "data": [1.5] }] });
+        let reply = self.host.ask_as(key, "POST", "/v2/models/echo/infer", &body)?;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        Ok(reply.json()["model_version"].take())
+    }
+}
+
+#[test]
+fn a_bundle_goes_from_its_publisher_to_a_client_and_is_taken_back() -> Result<()> {
+    let shell = Shell::start()?;
+    shell.refused("bundle push 1.0.0", 1, "bulkhead publisher trust")?;
+    shell.tour(&[
+        ("publisher list", "nobody is trusted"),
+        ("publisher trust acme --key acme.pub --imports logging,assets", "assets, logging"),
+        ("tenant create shop concurrency=4", "its own"),
+        ("bundle push 1.0.0 --tenant shop", "clients call it with POST /v2/models/echo/versions/1.0.0/infer"),
+        ("bundle push 1.0.0 --tenant shop", "was there already"),
+    ])?;
+    let key = shell.run("tenant key create shop --role infer --expires 90d --note till")?.trim().to_owned();
+    assert!(key.starts_with("bh_") && !key.contains(char::is_whitespace), "{key}");
+    assert_eq!(shell.served(&key)?, "1.0.0");
+    shell.run("bundle pack 1.1.0 -o echo.tar.zst")?;
+    shell.tour(&[
+        ("model label echo stable 1.0.0 --tenant shop", "serves 1.0.0"),
+        ("bundle push echo.tar.zst --tenant shop", "activated"),
+        (
+            "model split echo 1.0.0=90 1.1.0=10 --sticky header:x-user --tenant shop",
+            "1.0.0=90, 1.1.0=10 by header=x-user",
+        ),
+        ("model split echo --remove --tenant shop", "split -"),
+        ("model shadow echo 1.1.0 --percent 10 --tenant shop", "shadow 1.1.0 10%"),
+        ("model shadow echo --remove --tenant shop", "shadow -"),
+        ("model label echo stable 1.1.0 --tenant shop", "serves 1.1.0"),
+    ])?;
+    assert_eq!(shell.served(&key)?, "1.1.0");
+    shell.tour(&[
+        ("model rollback echo --tenant shop", "serves 1.0.0"),
+        ("model retire echo 1.1.0 --tenant shop", "retired"),
+        ("model activate echo 1.1.0 --tenant shop", "1.1.0"),
+        ("model policy echo latest 2 --tenant shop", "latest=2"),
+        ("model share echo everybody --tenant shop", "shared with everybody"),
+        ("model list --tenant shop", "1.0.0 ready"),
+    ])?;
+    assert_eq!(shell.served("")?, "1.0.0", "shared with whoever calls without a key");
+    let usage = shell.json("tenant usage shop")?;
+    assert_eq!(usage["usage"][0]["requests"], 2, "{usage}");
+    let digest = shell.json("model show echo --tenant shop")?["versions"][0]["digest"].take();
+    shell.run(&format!("bundle revoke {} --reason leaks", digest.as_str().context("digest")?))?;
+    shell.refused("bundle push 1.0.0 --tenant shop", 1, "was revoked (leaks) and cannot return")?;
+    shell.tour(&[
+        ("bundle list", "is not served: revoked: leaks"),
+        ("publisher revoke acme --key acme.pub", "revoked"),
+        ("model show echo --tenant shop", "serves -"),
+        ("publisher remove acme", "no longer trusted"),
+    ])
+}
+
+#[test]
+fn tenants_and_the_audit_log_are_kept() -> Result<()> {
+    let shell = Shell::start()?;
+    shell.tour(&[
+        ("tenant create shop", "active"),
+        ("tenant limits shop call-fuel=2M concurrency=3", "2 M      its own"),
+        ("tenant limits shop concurrency=default", "concurrency    16"),
+        ("tenant list", "call-fuel=2M"),
+        ("tenant disable shop", "disabled"),
+        ("tenant enable shop", "enabled"),
+        ("tenant show shop", "stores 0 B"),
+    ])?;
+    let key = shell.json("tenant key create shop --role deploy")?;
+    let (id, key) = (key["id"].as_str().context("id")?, key["key"].as_str().context("key")?);
+    shell.refused(&format!("tenant list --token {key}"), 1, "needs a key with the role admin")?;
+    shell.tour(&[
+        (&format!("bundle list --token {key}"), "no bundle is stored"),
+        ("tenant key list shop", "valid"),
+        (&format!("tenant key revoke shop {id}"), "revoked"),
+        ("tenant key list shop", "revoked"),
+    ])?;
+    shell.refused(&format!("bundle list --token {key}"), 1, "the admin token")?;
+    shell.refused("tenant delete shop", 1, "say --yes")?;
+    let head = shell.run("audit verify")?;
+    shell.tour(&[
+        ("tenant delete shop --yes", "deleted"),
+        ("tenant usage", "nothing was used yet"),
+        ("audit list", "tenant delete"),
+        (&format!("audit verify --noted {}", head.trim()), ":"),
+    ])?;
+    let entries = shell.json("audit list --after 1 --limit 2")?;
+    let what: Vec<&Value> = entries.as_array().into_iter().flatten().map(|entry| &entry["what"]).collect();
+    assert_eq!(what, ["tenant create", "tenant limits"]);
+    shell.refused("audit verify --noted 1:0000", 1, "is no head")?;
+    Ok(())
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_remedy() -> Result<()> {
+    let shell = Shell::start()?;
+    for (command, code, wanted) in [
+        ("tenant create Shop", 1, "must be of small letters"),
+        ("tenant create shop fule=3", 1, "\"fule\" is not a key here"),
+        ("tenant create shop fuel", 2, "write key=value"),
+        ("tenant key create default --role king", 1, "unknown variant `king`"),
+        ("publisher trust acme", 1, "is new and needs a key"),
+        ("publisher trust acme --key acme.pem", 1, "never give a private key away"),
+        ("publisher trust acme --key acme.pub --not-after tomorrow", 1, "is no time such as"),
+        ("publisher revoke acme --key acme.pub", 1, "there is no publisher \"acme\""),
+        ("model show none", 1, "there is no model \"none\""),
+        ("model label echo stable", 2, "<VERSION>"),
+        ("model policy echo latest", 1, "latest NUMBER"),
+        ("bundle delete sha256:1", 1, "a digest is written"),
+        ("bundle push missing.tar", 1, "missing.tar"),
+        ("tenant list --to ftp://x", 1, "must begin with http:// or https://"),
+        ("tenant list --to 127.0.0.1:1", 1, "start a host with `bulkhead serve`"),
+        ("tenant list --token wrong", 1, "the admin token"),
+        (&format!("tenant list --to {}", shell.host.url), 1, "the operator's port?"),
+        ("bundle push 1.0.0 --token wrong", 1, "the admin token"),
+    ] {
+        shell.refused(command, code, wanted)?;
+    }
+    let refusal = shell.output("model show none --json")?;
+    assert_eq!(serde_json::from_slice::<Value>(&refusal.stdout)?["code"], "not_found");
+    Ok(())
+}
+
+#[test]
+fn the_token_is_found_in_the_data_folder_of_this_machine() -> Result<()> {
+    let shell = Shell::start()?;
+    let mut program = Command::new(prepared("BULKHEAD_BINARY"));
+    program.args(["tenant", "list", "--to", &shell.host.admin_url]).current_dir(shell.path());
+    program.env_remove("BULKHEAD_TOKEN").env_remove("BULKHEAD_ADMIN");
+    let without = program.output()?;
+    assert!(String::from_utf8_lossy(&without.stderr).contains("bulkhead-data/admin.token cannot be read"));
+    let with = program.arg("--data").arg(shell.host.data()).output()?;
+    assert!(String::from_utf8_lossy(&with.stdout).contains("default"), "{with:?}");
+    wait_until(|| Ok(shell.host.log().contains("serving")))
+}

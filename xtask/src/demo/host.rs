@@ -1,0 +1,106 @@
+//! The program, as a host that runs and as commands that a reader can repeat.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::setup::{Workspace, run};
+
+/// A folder of its own, with the commands that run in it.
+pub struct Shell {
+    binary: PathBuf,
+    pub folder: PathBuf,
+    /// Where the operator's port is, unless at its usual place.
+    admin: Option<String>,
+}
+
+/// The running program; it ends with this value.
+pub struct Host {
+    process: Child,
+    pub address: String,
+    pub admin: String,
+}
+
+impl Shell {
+    /// What a run before it left is removed.
+    pub fn new(workspace: &Workspace, name: &str) -> Result<Shell> {
+        let folder = workspace.target.join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder)?;
+        Ok(Shell { binary: workspace.host_binary(), folder, admin: None })
+    }
+
+    /// Prints a command and runs it.
+    pub fn bulkhead(&self, command: &str) -> Result<()> {
+        println!("\n$ bulkhead {command}");
+        run(self.command().args(command.split(' ')))
+    }
+
+    /// Starts the host, on its usual ports or on free ones.
+    pub fn serve(&mut self, any_port: bool) -> Result<Host> {
+        let mut arguments = vec!["serve", "--log-level", "warn"];
+        if any_port {
+            arguments.extend(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        }
+        println!("\n$ bulkhead {} &", arguments.join(" "));
+        let mut process = self.command().args(arguments).stdout(Stdio::piped()).spawn()?;
+        let output = process.stdout.take().context("no standard output")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let Ok(addresses) = serde_json::from_str::<Value>(&line) else {
+            bail!("the host did not start ({})", process.wait()?);
+        };
+        print!("{line}");
+        let address = |key: &str| addresses[key].as_str().unwrap_or_default().to_owned();
+        let host = Host { address: address("http"), admin: address("admin"), process };
+        if any_port {
+            println!("\n$ export BULKHEAD_ADMIN=http://{}", host.admin);
+            self.admin = Some(format!("http://{}", host.admin));
+        }
+        Ok(host)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        // What a reader's own shell has set is about another host.
+        command.current_dir(&self.folder).env_remove("BULKHEAD_TOKEN").env_remove("BULKHEAD_ADMIN");
+        if let Some(admin) = &self.admin {
+            command.env("BULKHEAD_ADMIN", admin);
+        }
+        command
+    }
+}
+
+/// Before the folder of a host that still runs is touched.
+pub fn ports_are_free() -> Result<()> {
+    for port in [8000, 8002] {
+        TcpListener::bind(("127.0.0.1", port))
+            .with_context(|| format!("port {port} is taken; stop what listens there, or run the demo with --exit"))?;
+    }
+    Ok(())
+}
+
+impl Host {
+    pub fn ask(&self, model: &str, picture: &Path) -> Result<Value> {
+        let url = format!("http://{}/v2/models/{model}/infer", self.address);
+        let mut reply = ureq::post(&url).content_type("image/png").send(&fs::read(picture)?)?;
+        Ok(serde_json::from_str(&reply.body_mut().read_to_string()?)?)
+    }
+
+    pub fn wait(&mut self) -> Result<()> {
+        self.process.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

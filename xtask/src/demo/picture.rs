@@ -1,0 +1,39 @@
+//! A digit that training never saw.
+
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// A held-out picture; its file is named `NN-is-D.png`.
+pub struct Picture {
+    pub path: PathBuf,
+    pub digit: String,
+}
+
+pub fn a_picture(folder: &Path) -> Result<Picture> {
+    let mut pictures: Vec<PathBuf> =
+        std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    pictures.sort();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs() as usize;
+    let path = pictures.get(now % pictures.len().max(1)).context("no held-out pictures")?.clone();
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let digit = stem.rsplit('-').next().unwrap_or_default().to_owned();
+    Ok(Picture { path, digit })
+}
+
+/// Draws the picture with one character for each of its 8 by 8 cells, twice as wide as high, as letters are not.
+pub fn show(picture: &Picture) -> Result<()> {
+    let decoder = png::Decoder::new(BufReader::new(std::fs::File::open(&picture.path)?));
+    let mut reader = decoder.read_info()?;
+    let mut pixels = vec![0; reader.output_buffer_size().context("picture too large")?];
+    let frame = reader.next_frame(&mut pixels)?;
+    let cell = (frame.width as usize / 8).max(1);
+    println!();
+    for y in (cell / 2..frame.height as usize).step_by(cell) {
+        let shade = |x: usize| [" ", "░", "▒", "▓", "█"][pixels[y * frame.width as usize + x] as usize * 4 / 255];
+        let row: String = (cell / 2..frame.width as usize).step_by(cell).map(|x| shade(x).repeat(2)).collect();
+        println!("    {row}");
+    }
+    Ok(())
+}
