@@ -181,6 +181,12 @@ def shaped(shape):
     return given
 
 
+def outputs_are_classified(client):
+    wanted = triton.InferRequestedOutput("output", class_count=2)
+    result = client.infer(model("FP32"), [tensor("FP32", [0.5, 2.0, 1.0])], outputs=[wanted])
+    assert list(result.as_numpy("output")) == [b"2.000000:1", b"1.000000:2"], result.as_numpy("output")
+
+
 def errors_are_ours(client, stub):
     refused(lambda: client.infer("none", [shaped([1])]), 'there is no model "none"', code="NOT_FOUND")
     refused(
@@ -229,16 +235,22 @@ def what_the_host_says_of_itself(client):
 
 
 def what_is_not_done_says_why(client):
-    refused(lambda: client.register_system_shared_memory("a", "/a", 64), "maps no memory", code="UNIMPLEMENTED")
-    refused(lambda: client.unregister_system_shared_memory(), "maps no memory", code="UNIMPLEMENTED")
-    refused(lambda: client.get_system_shared_memory_status(), "maps no memory", code="UNIMPLEMENTED")
-    refused(lambda: client.register_cuda_shared_memory("a", b"AAAA", 0, 64), "maps no memory", code="UNIMPLEMENTED")
-    refused(lambda: client.unregister_cuda_shared_memory(), "maps no memory", code="UNIMPLEMENTED")
-    refused(lambda: client.get_cuda_shared_memory_status(), "maps no memory", code="UNIMPLEMENTED")
-    refused(lambda: client.load_model("versioned"), "bundles", code="UNIMPLEMENTED")
-    refused(lambda: client.unload_model("versioned"), "bundles", code="UNIMPLEMENTED")
-    refused(lambda: client.get_trace_settings(), "trace settings", code="UNIMPLEMENTED")
-    refused(lambda: client.get_log_settings(), "log settings", code="UNIMPLEMENTED")
+    for call in (
+        lambda: client.register_system_shared_memory("a", "/a", 64),
+        lambda: client.unregister_system_shared_memory(),
+        lambda: client.get_system_shared_memory_status(),
+        lambda: client.register_cuda_shared_memory("a", b"AAAA", 0, 64),
+        lambda: client.unregister_cuda_shared_memory(),
+        lambda: client.get_cuda_shared_memory_status(),
+    ):
+        refused(call, "shared memory between clients and the host is not supported", code="UNIMPLEMENTED")
+    client.load_model("versioned")
+    refused(lambda: client.load_model("none"), "there is no model", code="NOT_FOUND")
+    config = '{"backend": "python"}'
+    refused(lambda: client.load_model("versioned", config=config), 'the parameter "config"', code="UNIMPLEMENTED")
+    refused(lambda: client.unload_model("versioned"), 'unloading "versioned"', code="UNIMPLEMENTED")
+    refused(lambda: client.get_trace_settings(), "the operator's", code="PERMISSION_DENIED")
+    refused(lambda: client.get_log_settings(), "the operator's", code="PERMISSION_DENIED")
 
 
 def streams_keep_their_order_and_survive_errors(client):
@@ -362,6 +374,7 @@ def main():
         (wrong_contents, [stub]),
         (malformed_messages, [channel]),
         (parameters_ids_versions, [client]),
+        (outputs_are_classified, [client]),
         (errors_are_ours, [client, stub]),
         (what_the_host_says_of_itself, [client]),
         (what_is_not_done_says_why, [client]),

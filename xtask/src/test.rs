@@ -30,6 +30,9 @@ impl Test {
         let python = workspace.python("file-type", &workspace.root.join("examples/file-type/requirements.txt"))?;
         let signing = workspace.python("signing", &workspace.root.join("bundle/tests/requirements.txt"))?;
         let grpc = workspace.python("grpc", &workspace.root.join("tests/clients/requirements-grpc.txt"))?;
+        let tfserving =
+            workspace.python("tfserving", &workspace.root.join("tests/clients/requirements-tfserving.txt"))?;
+        let clients = workspace.python("clients", &workspace.root.join("tests/clients/requirements.txt"))?;
         step("lints");
         run(cargo().current_dir(&workspace.root).args([
             "clippy",
@@ -45,9 +48,9 @@ impl Test {
         let mut tests = self.tests(&workspace);
         tests.env("BULKHEAD_BINARY", workspace.host_binary()).env("BULKHEAD_MODELS", models);
         tests.env("BULKHEAD_HOSTILE", hostile).env("BULKHEAD_PYTHON", python);
-        tests.env("BULKHEAD_COMPONENTS", workspace.components());
+        tests.env("BULKHEAD_COMPONENTS", workspace.components()).env("BULKHEAD_CLIENTS", clients);
         tests.env("BULKHEAD_MODEL_SIGNING", signing.with_file_name("model_signing"));
-        tests.env("BULKHEAD_PYTHON_GRPC", grpc);
+        tests.env("BULKHEAD_PYTHON_GRPC", grpc).env("BULKHEAD_PYTHON_TFSERVING", tfserving);
         run(&mut tests)
     }
 

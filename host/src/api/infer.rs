@@ -82,6 +82,8 @@ enum BodyFormat {
     Json(usize),
     /// The model's only input.
     Raw(Raw),
+    /// One of the two: a request if it is one.
+    Either,
 }
 
 impl BodyFormat {
@@ -98,6 +100,8 @@ impl BodyFormat {
             "application/json" => json,
             "" | "application/x-www-form-urlencoded" if body.trim_ascii_start().starts_with(b"{") => json,
             "" => json,
+            // Clients on aiohttp say so of whatever they send.
+            "application/octet-stream" if body.trim_ascii_start().starts_with(b"{") => BodyFormat::Either,
             _ => BodyFormat::Raw(Raw::Plain),
         })
     }
@@ -106,6 +110,8 @@ impl BodyFormat {
         Ok(match self {
             BodyFormat::Json(length) => wire::decode_json(&body[..length], body.slice(length..))?,
             BodyFormat::Raw(raw) => wire::decode_raw(raw, body, query, &pipeline.signature)?,
+            BodyFormat::Either => wire::decode_json(body, Bytes::new())
+                .or_else(|wrong| wire::decode_raw(Raw::Plain, body, query, &pipeline.signature).map_err(|_| wrong))?,
         })
     }
 }
@@ -140,6 +146,8 @@ mod tests {
         assert_eq!(format("application/x-www-form-urlencoded", b" {\"inputs\": []}"), BodyFormat::Json(15));
         assert_eq!(format("application/x-www-form-urlencoded", b"\x89PNG"), BodyFormat::Raw(Raw::Plain));
         assert_eq!(format("image/png", b"{"), BodyFormat::Raw(Raw::Plain));
+        assert_eq!(format("application/octet-stream", b"{}"), BodyFormat::Either);
+        assert_eq!(format("application/octet-stream", b"\x89PNG"), BodyFormat::Raw(Raw::Plain));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod extract;
 mod grpc;
 mod infer;
 mod models;
+mod openapi;
 mod path;
 mod refusal;
 mod reply;
@@ -19,6 +20,7 @@ mod request_id;
 mod server;
 mod shadow;
 mod sse;
+mod tfserving;
 mod tls;
 mod wire;
 
@@ -55,7 +57,7 @@ pub struct App {
     /// The operator's.
     admin_token: Zeroizing<String>,
     /// Archives that may be on their way to the disk at once.
-    receiving: Semaphore,
+    receiving: Arc<Semaphore>,
     anonymous: Anonymous,
     shadow: Arc<ShadowRunner>,
     room: body::Room,
@@ -80,7 +82,7 @@ impl App {
             control,
             http: config.http.clone(),
             admin_token,
-            receiving: Semaphore::new(config.bundles.uploads * RECEIVED_AHEAD),
+            receiving: Arc::new(Semaphore::new(config.bundles.uploads * RECEIVED_AHEAD)),
             anonymous: config.anonymous,
             shadow,
             room: body::Room::new(&config.http),

@@ -10,7 +10,6 @@ use axum::http::{Method, Request, Response, StatusCode};
 use axum::middleware;
 use axum::routing::{any, get};
 
-use super::App;
 use super::call::Client;
 use super::extensions;
 use super::extensions::config::{ModelConfig, PLATFORM};
@@ -19,6 +18,7 @@ use super::refusal::Problem;
 use super::reply::json;
 use super::request_id::with_request_id;
 use super::wire::{ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
+use super::{App, openapi};
 use crate::pipeline::Pipeline;
 use crate::tenant::Role;
 
@@ -26,6 +26,8 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v2", get(server_metadata))
         .route("/v2/", get(server_metadata))
+        .route("/openapi.json", get(openapi::json))
+        .route("/docs", get(openapi::page))
         .route("/v2/health/live", get(server_live))
         .route("/v2/health/ready", get(server_ready))
         .route("/v2/models/stats", get(all_statistics))
@@ -35,6 +37,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v2/trace/setting", any(trace))
         .route("/v2/systemsharedmemory/{*path}", any(shared_memory))
         .route("/v2/cudasharedmemory/{*path}", any(shared_memory))
+        .merge(super::tfserving::router())
         .fallback(no_such_address)
         .method_not_allowed_fallback(only_get)
         .layer(middleware::from_fn(with_request_id))

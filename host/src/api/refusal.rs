@@ -8,7 +8,8 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use bulkhead_store::StoreError;
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::wire::{DecodeError, EncodeError};
 use crate::catalog::NotServed;
@@ -117,6 +118,39 @@ pub struct Refusal {
     pub problem: Arc<Problem>,
 }
 
+/// What a client gets of a refusal.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub struct ErrorReply<'a> {
+    /// For people; it may change.
+    error: String,
+    /// For programs; it does not change.
+    code: &'a str,
+    /// The same stands in the host's log.
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    /// Where a stage of the model was at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<LimitReply>,
+    /// After so many seconds another try makes sense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
+}
+
+/// A limit that was reached: fuel in units, memory, stack and log in bytes, time in milliseconds.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Limit)]
+struct LimitReply {
+    name: &'static str,
+    value: u64,
+    /// How much was used, or would have been, where that was counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used: Option<u64>,
+}
+
 /// A row of the table: status, code, and after how many seconds another try makes sense.
 type Row = (StatusCode, &'static str, Option<u32>);
 
@@ -170,6 +204,7 @@ impl Problem {
             Problem::Panicked(_) | Problem::Log(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),
             Problem::Encode(EncodeError::TooLarge { .. }) => (S::PAYLOAD_TOO_LARGE, "reply_too_large", None),
             Problem::Encode(EncodeError::NotText { .. }) => (S::NOT_ACCEPTABLE, "not_text", None),
+            Problem::Encode(EncodeError::Form { .. }) => (S::BAD_REQUEST, "invalid_input", None),
             Problem::Encode(EncodeError::Json(_)) => (S::INTERNAL_SERVER_ERROR, "internal", None),
         }
     }
@@ -190,6 +225,31 @@ impl Problem {
             other => other.to_string(),
         };
         format!("stage \"{stage}\" {told}")
+    }
+
+    /// The limit that was reached, as an operator calls it; its value; and what was used of it, where that is known.
+    fn limit(&self) -> Option<(&'static str, u64, Option<u64>)> {
+        if let Some(exceeded) = self.exceeded() {
+            return Some((exceeded.limit.name(), exceeded.bound, Some(exceeded.used)));
+        }
+        let whole = |name, value: usize| Some((name, value as u64, Some(value as u64)));
+        match self {
+            Problem::BodyTooLarge { bound } => Some(("request-bytes", *bound, None)),
+            Problem::Encode(EncodeError::TooLarge { bound }) => Some(("reply-bytes", *bound, None)),
+            Problem::UploadTooLarge { bound } => Some(("upload-bytes", *bound, None)),
+            Problem::NoPlace(NoPlace::OutOfFuel(out)) => Some(("fuel-per-second", out.per_second, Some(out.used))),
+            Problem::NoPlace(NoPlace::TenantQueueFull { queue, .. }) => whole("queue", *queue),
+            Problem::NoPlace(NoPlace::TenantTooLong { concurrency, .. }) => whole("concurrency", *concurrency),
+            Problem::NoPlace(NoPlace::QueueFull { queue, .. }) => whole("compute.queue", *queue),
+            Problem::NoPlace(NoPlace::TooLong { concurrency, .. }) => whole("compute.concurrency", *concurrency),
+            Problem::Control(ControlError::TooManyModels { used, bound }) => {
+                Some(("models", *bound as u64, Some(*used as u64)))
+            }
+            Problem::Control(ControlError::TooManyBytes { used, bound, .. }) => {
+                Some(("stored-bytes", *bound, Some(*used)))
+            }
+            _ => None,
+        }
     }
 
     fn exceeded(&self) -> Option<&Exceeded> {
@@ -214,7 +274,7 @@ fn control_row(error: &ControlError) -> Row {
         ControlError::NotItsName { .. } | ControlError::NotValidNow { .. } | ControlError::NotGranted { .. } => {
             (S::FORBIDDEN, "not_permitted", None)
         }
-        ControlError::Revoked { .. } => (S::FORBIDDEN, "revoked", None),
+        ControlError::Revoked { .. } | ControlError::Withdrawn { .. } => (S::FORBIDDEN, "revoked", None),
         ControlError::VersionTaken { .. } | ControlError::ModelTaken { .. } => (S::CONFLICT, "version_taken", None),
         ControlError::TooManyModels { .. } => (S::CONFLICT, "limit_models", None),
         ControlError::TooManyBytes { .. } => (S::INSUFFICIENT_STORAGE, "limit_stored_bytes", None),
@@ -320,26 +380,18 @@ impl Refusal {
 
     /// What the client is told, as bytes.
     pub fn body(&self) -> Bytes {
-        self.told().to_string().into()
+        serde_json::to_vec(&self.told()).unwrap_or_default().into()
     }
 
     /// What the client is told.
-    pub fn told(&self) -> Value {
-        let (_, code, _) = self.problem.row();
-        let text = self.text();
-        let mut body = Map::from_iter([
-            ("error".into(), json!(text)),
-            ("code".into(), json!(code)),
-            ("request_id".into(), json!(*self.request)),
-        ]);
-        if let Problem::Run(RunError { stage, .. }) = &*self.problem {
-            body.insert("model".into(), json!(self.model.as_deref()));
-            body.insert("stage".into(), json!(**stage));
-        }
-        if let Some(exceeded) = self.problem.exceeded() {
-            body.insert("limit".into(), json!({ "name": exceeded.limit.name(), "value": exceeded.bound }));
-        }
-        Value::Object(body)
+    pub fn told(&self) -> ErrorReply<'_> {
+        let (_, code, retry_after) = self.problem.row();
+        let (model, stage) = match &*self.problem {
+            Problem::Run(RunError { stage, .. }) => (self.model.as_deref(), Some(&**stage)),
+            _ => (None, None),
+        };
+        let limit = self.problem.limit().map(|(name, value, used)| LimitReply { name, value, used });
+        ErrorReply { error: self.text(), code, request_id: &self.request, model, stage, limit, retry_after }
     }
 
     /// One line for the operator, with the cause that the client was not told.

@@ -115,6 +115,11 @@ impl Catalog {
     }
 
     pub fn route(&self, owner: &str, model: &str, routing: &Arc<Routing>, sharing: &Arc<Sharing>) {
+        let models = self.models.load();
+        let Some(present) = models.get(model).and_then(|owners| owners.get(owner)) else { return };
+        if present.routing == *routing && present.sharing == *sharing {
+            return;
+        }
         self.change(owner, model, |model| {
             model.routing.clone_from(routing);
             model.sharing.clone_from(sharing);
@@ -129,6 +134,9 @@ impl Catalog {
             change(model);
             if model.versions.is_empty() {
                 owners.remove(owner);
+            }
+            if owners.is_empty() {
+                models.remove(name);
             }
             models
         });

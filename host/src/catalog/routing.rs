@@ -21,6 +21,14 @@ pub struct Routing {
     pub shadow: Option<Shadow>,
 }
 
+impl Routing {
+    /// The versions that some request is sent to by name.
+    pub fn named(&self) -> impl Iterator<Item = &Version> {
+        let split = self.split.iter().flat_map(|split| split.weights.keys());
+        self.labels.values().chain(split).chain(self.shadow.iter().map(|shadow| &shadow.version))
+    }
+}
+
 /// Requests without a version are dealt out by weight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Split {

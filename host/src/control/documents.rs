@@ -116,7 +116,7 @@ pub struct Used {
     pub version: Version,
 }
 
-/// Contents that may never be served again, or a key that may never be trusted again.
+/// Contents that may never be served again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Revocation {
     pub at: Timestamp,

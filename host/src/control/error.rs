@@ -41,6 +41,10 @@ pub enum ControlError {
     #[error("verify: {digest} was revoked ({reason}) and cannot return; publish a new version with other contents")]
     Revoked { digest: Digest, reason: String },
     #[error(
+        "verify: what {name} {version} rests on was revoked meanwhile: its key, or a bundle that it takes stages from; publish a new version"
+    )]
+    Withdrawn { name: String, version: Version },
+    #[error(
         "store: {name} {version} is there already with other contents ({present}); what a version is never changes: give it a new number"
     )]
     VersionTaken { name: String, version: Version, present: Digest },
@@ -71,7 +75,7 @@ pub enum ControlError {
     NotActive { model: String, version: Version, active: String },
     #[error("model \"{model}\" has served no other active version than {present} that it could go back to")]
     NothingToReturnTo { model: String, present: String },
-    #[error("bundle {name} {version} is used by {by}; retire that first")]
+    #[error("bundle {name} {version} is used by {by}; delete that first")]
     InUse { name: String, version: Version, by: String },
 
     #[error("{0}")]

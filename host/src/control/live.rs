@@ -3,32 +3,45 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use bulkhead_bundle::{Files, PublicKey, verify};
+use bulkhead_bundle::{Digest, Files, PublicKey, verify};
 use bulkhead_store::Digest as BlobDigest;
 
 use super::documents::StoredBundle;
 use super::state::{State, bundle_key, model_key};
-use super::{Control, ControlError, Kept};
+use super::{Control, ControlError};
 use crate::bundle::{Activation, Bundle, Others, run_trials};
 use crate::catalog::{Entry, Routing, Sharing};
+use crate::config::TenantLimits;
 use crate::pipeline::Pipeline;
+use crate::sandbox::ACTIVATION_SLOTS;
 use crate::tenant::{Grants, KnownKey, Member, Members, Tenant};
+
+/// Files that are removed while others wait.
+const FILES_AT_ONCE: usize = 32;
+
+/// More than there are uploads and loads at once.
+const TRIALS_WAITING: usize = 1024;
 
 impl Control {
     pub(super) fn bring_in_line(self: &Arc<Self>, state: &State) {
         self.directory.replace(self.members(state));
-        self.route(state);
         let wanted = state.wanted(self.dev);
-        for (key, bundle) in &state.bundles {
+        let (wanted, others): (Vec<_>, Vec<_>) = state.bundles.iter().partition(|(key, _)| wanted.contains(*key));
+        let place =
+            |bundle: &StoredBundle| Some((bundle.tenant.clone(), bundle.model.clone()?, bundle.version.clone()));
+        // Of two bundles that made the same version of a model, one after the other, the deleted one takes nothing away.
+        let taken: BTreeSet<_> = wanted.iter().filter_map(|(_, bundle)| place(bundle)).collect();
+        let gone = others.into_iter().filter_map(|(_, bundle)| place(bundle)).filter(|place| !taken.contains(place));
+        gone.for_each(|(tenant, model, version)| self.catalog.remove(&tenant, &model, &version));
+        for (_, bundle) in wanted {
             let Some(model) = &bundle.model else { continue };
-            let live = self.catalog.entry(&bundle.tenant, model, &bundle.version).is_some();
-            match (live, wanted.contains(key)) {
-                (true, false) => self.catalog.remove(&bundle.tenant, model, &bundle.version),
-                (false, true) => self.load_aside(bundle, model),
-                _ => {}
+            if self.catalog.entry(&bundle.tenant, model, &bundle.version).is_none() {
+                self.load_aside(bundle, model);
             }
         }
+        self.route(state);
     }
 
     /// At the start: what was served before is served again.
@@ -74,7 +87,7 @@ impl Control {
         self.catalog.set(&bundle.tenant, model, &bundle.version, Entry::Loading);
         let (control, bundle, model) = (self.clone(), bundle.clone(), model.to_owned());
         tokio::spawn(async move {
-            let entry = match control.load(&bundle).await {
+            let entry = match control.load_in_turn(&bundle).await {
                 Ok(pipeline) => {
                     tracing::info!(bundle = bundle.name, version = %bundle.version, model, "loaded");
                     Entry::Ready(Arc::new(pipeline))
@@ -94,6 +107,16 @@ impl Control {
         let key = bundle_key(&bundle.tenant, &bundle.name, &bundle.version);
         if kept.state.wanted(self.dev).contains(&key) {
             self.catalog.set(&bundle.tenant, model, &bundle.version, entry);
+        }
+    }
+
+    /// A host that is busy at the moment is no reason to give up what it served before.
+    async fn load_in_turn(self: &Arc<Self>, stored: &StoredBundle) -> Result<Pipeline, ControlError> {
+        loop {
+            match self.load(stored).await {
+                Err(ControlError::NoPlace(_)) => tokio::time::sleep(Duration::from_secs(1)).await,
+                loaded => return loaded,
+            }
         }
     }
 
@@ -166,8 +189,7 @@ impl Control {
         if bundle.manifest.trials.is_empty() {
             return Ok(pipeline);
         }
-        let tenant = self.directory.members().tenants.get(tenant).map(|member| member.tenant.clone());
-        let tenant = tenant.ok_or_else(|| ControlError::no_such("tenant", "of the bundle"))?;
+        let tenant = self.look(|state| self.trial_tenant(state, tenant))?;
         let permit = self.compute.admit(&tenant, Arc::default()).await?;
         let permit = Arc::new(permit);
         let held = permit.clone();
@@ -178,12 +200,47 @@ impl Control {
         Ok(pipeline)
     }
 
-    /// Removes files that neither a bundle nor an upload under way needs.
-    pub(super) fn remove_unneeded_files(&self, kept: &Kept) -> Result<(), ControlError> {
-        let mut needed = kept.state.needed_files();
-        needed.extend(kept.claimed.keys());
+    /// Trials have the limits of a call of their tenant, and queue and fuel of their own: a tenant whose calls use up
+    /// what it has can still be served again after a restart.
+    fn trial_tenant(&self, state: &State, tenant: &str) -> Result<Arc<Tenant>, ControlError> {
+        let record = state.tenants.get(tenant).ok_or_else(|| ControlError::no_such("tenant", tenant))?;
+        let limits = TenantLimits {
+            fuel_per_second: None,
+            concurrency: ACTIVATION_SLOTS as usize,
+            queue: TRIALS_WAITING,
+            ..self.limits_of(record)
+        };
+        // No tenant's name has parentheses.
+        Ok(Arc::new(Tenant::new("(trial)", limits)))
+    }
+
+    /// At the start: removes files that no bundle names. A damaged document may have named some of them.
+    pub(super) fn remove_strays(&self) -> Result<(), ControlError> {
+        let kept = self.kept();
+        if kept.damaged {
+            return Ok(());
+        }
+        let needed = kept.state.needed_files();
         let needed: BTreeSet<&[u8; 32]> = needed.iter().map(|digest| digest.as_bytes()).collect();
-        let mut unneeded = self.blobs.list()?.into_iter().filter(|(digest, _)| !needed.contains(&digest.0));
-        unneeded.try_for_each(|(digest, _)| Ok(self.blobs.remove(&digest)?))
+        let mut strays = self.blobs.list()?.into_iter().filter(|(digest, _)| !needed.contains(&digest.0));
+        strays.try_for_each(|(digest, _)| Ok(self.blobs.remove(&digest)?))
+    }
+
+    /// Removes those of some files that neither a bundle nor an upload under way needs; a few at a time, because others
+    /// wait for the state meanwhile. What cannot be removed stays until the next start.
+    pub(super) fn remove_unneeded(&self, files: &[Digest]) {
+        for some in files.chunks(FILES_AT_ONCE) {
+            let kept = self.kept();
+            if kept.damaged {
+                return;
+            }
+            let needed = kept.state.needed_files();
+            let unneeded = some.iter().filter(|file| !needed.contains(file) && !kept.claimed.contains_key(file));
+            for file in unneeded {
+                if let Err(error) = self.blobs.remove(&BlobDigest(*file.as_bytes())) {
+                    tracing::warn!(%error, "a file that nothing needs could not be removed");
+                }
+            }
+        }
     }
 }

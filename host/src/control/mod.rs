@@ -64,6 +64,8 @@ struct Kept {
     state: State,
     /// Files that uploads under way have stored, and no document names yet.
     claimed: BTreeMap<Digest, usize>,
+    /// Some document could not be read, and what files it names nobody knows.
+    damaged: bool,
 }
 
 /// Who does an act, for the audit log.
@@ -88,7 +90,7 @@ impl Control {
             folder,
             metadata,
             blobs,
-            state: Mutex::new(Kept { state, claimed: BTreeMap::new() }),
+            state: Mutex::new(Kept { state, claimed: BTreeMap::new(), damaged: !damaged.is_empty() }),
             directory,
             catalog,
             compute,
@@ -100,10 +102,7 @@ impl Control {
             upload_places: Semaphore::new(config.bundles.uploads),
             activations: Semaphore::new(ACTIVATION_SLOTS as usize),
         };
-        // A damaged document may have named files that would now seem to be nobody's.
-        if damaged.is_empty() {
-            control.remove_unneeded_files(&control.kept())?;
-        }
+        control.remove_strays()?;
         let control = Arc::new(control);
         control.ensure_default_tenant()?;
         Ok((control, damaged))

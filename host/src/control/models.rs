@@ -57,9 +57,9 @@ impl Control {
         version: Option<Version>,
     ) -> Result<ModelView, ControlError> {
         check_label(label)?;
-        self.change_model(who, "model label", tenant, model, |settings, served| {
+        self.change_model(who, "model label", tenant, model, |settings, served, _| {
             if label == STABLE {
-                settings.served.extend(served);
+                served.into_iter().for_each(|version| settings.remember(version));
             }
             match version {
                 Some(version) => drop(settings.routing.labels.insert(label.into(), version)),
@@ -82,7 +82,7 @@ impl Control {
         if let Some(split) = &split {
             check_split(split)?;
         }
-        self.change_model(who, "model split", tenant, model, |settings, _| {
+        self.change_model(who, "model split", tenant, model, |settings, _, _| {
             settings.routing.split = split;
             Ok(())
         })
@@ -98,7 +98,7 @@ impl Control {
         if shadow.as_ref().is_some_and(|shadow| !(1..=100).contains(&shadow.percent)) {
             return Err(ControlError::Invalid("percent must be from 1 to 100".into()));
         }
-        self.change_model(who, "model shadow", tenant, model, |settings, _| {
+        self.change_model(who, "model shadow", tenant, model, |settings, _, _| {
             settings.routing.shadow = shadow;
             Ok(())
         })
@@ -114,7 +114,7 @@ impl Control {
         if policy == Policy::Latest(0) || policy == Policy::Specific(BTreeSet::new()) {
             return Err(ControlError::Invalid("the policy keeps no version at all; use retire for that".into()));
         }
-        self.change_model(who, "model policy", tenant, model, |settings, _| {
+        self.change_model(who, "model policy", tenant, model, |settings, _, _| {
             settings.policy = policy;
             Ok(())
         })
@@ -127,7 +127,7 @@ impl Control {
         model: &str,
         sharing: Sharing,
     ) -> Result<ModelView, ControlError> {
-        self.change_model(who, "model share", tenant, model, |settings, _| {
+        self.change_model(who, "model share", tenant, model, |settings, _, _| {
             settings.sharing = sharing;
             Ok(())
         })
@@ -135,8 +135,7 @@ impl Control {
 
     /// Goes back to the version that served before, with one swap. Nothing in flight is taken down.
     pub fn rollback(self: &Arc<Self>, who: &Who, tenant: &str, model: &str) -> Result<ModelView, ControlError> {
-        let active = self.active(tenant, model);
-        self.change_model(who, "model rollback", tenant, model, |settings, served| {
+        self.change_model(who, "model rollback", tenant, model, |settings, served, active| {
             let nothing = || ControlError::NothingToReturnTo {
                 model: model.into(),
                 present: served.as_ref().map_or("none".into(), Version::to_string),
@@ -166,6 +165,9 @@ impl Control {
             let bundle = bundle.filter(|bundle| bundle.state != BundleState::Deleted);
             let bundle = bundle.ok_or_else(|| ControlError::no_such("version", version.to_string()))?;
             let now = if retired { BundleState::Retired } else { BundleState::Active };
+            if now == BundleState::Active && bundle.state != now {
+                self.check_models(state, tenant, 1)?;
+            }
             draft.note(&bundle.state, &now);
             let key = bundle_key(tenant, &bundle.name, version);
             draft.put(&key, StoredBundle { state: now, ..bundle.clone() });
@@ -201,6 +203,9 @@ impl Control {
             find_model(state, tenant, model)?;
             let changed: Vec<&StoredBundle> =
                 versions(state, tenant, model).filter(|bundle| bundle.state == from).collect();
+            if loaded {
+                self.check_models(state, tenant, changed.len())?;
+            }
             draft.note(&changed.iter().map(|bundle| &bundle.version).collect::<Vec<_>>(), &to);
             for bundle in changed {
                 let key = bundle_key(tenant, &bundle.name, &bundle.version);
@@ -232,17 +237,16 @@ impl Control {
         what: &str,
         tenant: &str,
         model: &str,
-        change: impl FnOnce(&mut ModelSettings, Option<Version>) -> Result<(), ControlError>,
+        change: impl FnOnce(&mut ModelSettings, Option<Version>, &BTreeSet<Version>) -> Result<(), ControlError>,
     ) -> Result<ModelView, ControlError> {
-        let active = self.active(tenant, model);
-        let served = self.catalog.served(tenant, model);
         self.act(who, what, &format!("{model} of tenant {tenant}"), |state, draft| {
             find_model(state, tenant, model)?;
             let key = model_key(tenant, model);
             let before = state.models.get(&key).cloned().unwrap_or_default();
             let mut settings = before.clone();
-            change(&mut settings, served)?;
-            settings.check(model, &active)?;
+            let active = self.active(state, tenant, model);
+            change(&mut settings, self.catalog.served(tenant, model), &active)?;
+            settings.check(model, &before, &active)?;
             draft.note(&before, &settings);
             draft.put(&key, settings);
             Ok(())
@@ -250,13 +254,11 @@ impl Control {
         self.model(tenant, model)
     }
 
-    fn active(&self, tenant: &str, model: &str) -> BTreeSet<Version> {
-        self.look(|state| {
-            let ready = |bundle: &&StoredBundle| {
-                matches!(self.catalog.entry(tenant, model, &bundle.version), Some(Entry::Ready(_)))
-            };
-            versions(state, tenant, model).filter(ready).map(|bundle| bundle.version.clone()).collect()
-        })
+    fn active(&self, state: &State, tenant: &str, model: &str) -> BTreeSet<Version> {
+        let ready = |bundle: &&StoredBundle| {
+            matches!(self.catalog.entry(tenant, model, &bundle.version), Some(Entry::Ready(_)))
+        };
+        versions(state, tenant, model).filter(ready).map(|bundle| bundle.version.clone()).collect()
     }
 
     fn view_model(&self, state: &State, tenant: &str, model: &str) -> ModelView {
@@ -293,12 +295,11 @@ impl Control {
 }
 
 impl ModelSettings {
-    /// Requests are only sent where something answers.
-    fn check(&self, model: &str, active: &BTreeSet<Version>) -> Result<(), ControlError> {
-        let Routing { labels, split, shadow } = &self.routing;
-        let split = split.iter().flat_map(|split| split.weights.keys());
-        let mut named = labels.values().chain(split).chain(shadow.iter().map(|shadow| &shadow.version));
-        match named.find(|version| !active.contains(version)) {
+    /// Requests are only sent where something answers. What went before to a version that was revoked since is no
+    /// reason to refuse a change that has nothing to do with it.
+    fn check(&self, model: &str, before: &ModelSettings, active: &BTreeSet<Version>) -> Result<(), ControlError> {
+        let known: BTreeSet<&Version> = before.routing.named().collect();
+        match self.routing.named().find(|version| !active.contains(version) && !known.contains(version)) {
             None => Ok(()),
             Some(version) => Err(ControlError::NotActive {
                 model: model.into(),
@@ -310,7 +311,7 @@ impl ModelSettings {
 }
 
 /// Labels and splits do not go to a version that is gone.
-fn forget_routes(state: &State, draft: &mut Draft, tenant: &str, model: &str, version: &Version) {
+pub(super) fn forget_routes(state: &State, draft: &mut Draft, tenant: &str, model: &str, version: &Version) {
     let key = model_key(tenant, model);
     let Some(mut settings) = state.models.get(&key).cloned() else { return };
     let Routing { labels, split, shadow } = &mut settings.routing;

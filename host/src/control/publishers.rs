@@ -7,6 +7,7 @@ use bulkhead_bundle::{Digest, KeyHint, PublicKey};
 use serde::Deserialize;
 
 use super::documents::{BundleState, Publisher, Revocation, StoredBundle, Timestamp, TrustedKey};
+use super::models::forget_routes;
 use super::state::{State, bundle_key};
 use super::{Control, ControlError, Who};
 use crate::tenant::Capability;
@@ -30,8 +31,10 @@ impl Control {
         check_name("publisher", name)?;
         self.act(who, "publisher trust", name, |state, draft| {
             let before = state.publishers.get(name);
-            let own = Publisher { names: BTreeSet::from([format!("{name}/*")]), ..Publisher::default() };
-            let mut publisher = before.cloned().unwrap_or(own);
+            let mut publisher = before.cloned().unwrap_or_default();
+            if publisher.names.is_empty() {
+                publisher.names.insert(format!("{name}/*"));
+            }
             if let Some(names) = request.names {
                 names.iter().try_for_each(|pattern| check_pattern(pattern))?;
                 publisher.names = names;
@@ -39,14 +42,13 @@ impl Control {
             publisher.imports = request.imports.unwrap_or(publisher.imports);
             if let Some(pem) = &request.key {
                 let key = PublicKey::from_pem(pem)?;
-                let hint = key.hint();
-                if state.revoked.contains_key(&hint.to_string()) {
-                    let text = format!("key {hint} was revoked and cannot return; make a new one");
-                    return Err(ControlError::Invalid(text));
-                }
+                refuse_revoked(state, &key.hint())?;
                 publisher.add_key(&key, request.not_before, request.not_after);
             }
-            if publisher.keys.is_empty() {
+            if request.key.is_none() && (request.not_before.is_some() || request.not_after.is_some()) {
+                return Err(ControlError::Invalid("a window of validity is a key's: give the key with it".into()));
+            }
+            if !publisher.keys.iter().any(|key| key.revoked.is_none()) {
                 return Err(ControlError::Invalid(format!("publisher \"{name}\" is new and needs a key")));
             }
             draft.note(&before, &publisher);
@@ -55,36 +57,35 @@ impl Control {
         })
     }
 
-    /// What the key signed stops serving at once, under every name that it was trusted for. It is remembered as revoked
-    /// even when its publisher is forgotten: whoever stole it must not return as somebody new.
+    /// What the key signed stops serving at once, and nothing that it signs is taken again, under whatever publisher.
     pub fn revoke_key(self: &Arc<Self>, who: &Who, name: &str, hint: &KeyHint) -> Result<Publisher, ControlError> {
         self.act(who, "publisher revoke", name, |state, draft| {
             let before = find_publisher(state, name)?;
             if !before.keys.iter().any(|key| key.hint == *hint) {
                 return Err(ControlError::no_such("key", hint.to_string()));
             }
-            let at = Timestamp::now();
-            let after = before.without(hint, at);
-            if after == *before {
-                return Ok(after);
-            }
             for (name, publisher) in &state.publishers {
-                let left = publisher.without(hint, at);
-                if left != *publisher {
-                    draft.put(name, left);
+                if let Some(revoked) = publisher.without_key(hint) {
+                    draft.put(name, revoked);
                 }
             }
-            draft.put(&hint.to_string(), Revocation { at, by: who.to_string(), reason: "a key".into() });
-            draft.note(before, &after);
-            Ok(after)
+            let publisher = before.without_key(hint).unwrap_or_else(|| before.clone());
+            draft.note(before, &publisher);
+            Ok(publisher)
         })
     }
 
-    /// Forgets a publisher; what it published stops serving at once.
+    /// Forgets a publisher, but for the keys that were revoked: they do not return. What it published stops serving at
+    /// once.
     pub fn distrust(self: &Arc<Self>, who: &Who, name: &str) -> Result<(), ControlError> {
         self.act(who, "publisher remove", name, |state, draft| {
-            draft.note(find_publisher(state, name)?, &());
-            draft.remove::<Publisher>(name);
+            let before = find_publisher(state, name)?;
+            let revoked = before.keys.iter().filter(|key| key.revoked.is_some()).cloned().collect::<Vec<_>>();
+            draft.note(before, &());
+            match revoked.is_empty() {
+                true => draft.remove::<Publisher>(name),
+                false => draft.put(name, Publisher { keys: revoked, ..Publisher::default() }),
+            }
             Ok(())
         })
     }
@@ -100,7 +101,8 @@ impl Control {
             if state.revoked.contains_key(&key) {
                 return Ok(());
             }
-            let revocation = Revocation { at: Timestamp::now(), by: who.to_string(), reason: reason.into() };
+            let reason = crate::config::clip(reason.into());
+            let revocation = Revocation { at: Timestamp::now(), by: who.to_string(), reason };
             draft.note(&(), &revocation);
             draft.put(&key, revocation);
             Ok(())
@@ -109,17 +111,22 @@ impl Control {
 
     /// Removes a bundle's files. What its version was is remembered.
     pub fn delete_bundle(self: &Arc<Self>, who: &Who, tenant: &str, digest: &Digest) -> Result<(), ControlError> {
+        let mut files = Vec::new();
         self.act(who, "bundle delete", &format!("{digest} of tenant {tenant}"), |state, draft| {
             for (key, stored) in find_bundles(state, tenant, digest)? {
                 refuse_if_used(state, stored)?;
                 let deleted = StoredBundle { state: BundleState::Deleted, ..stored.clone() };
                 draft.note(&stored.state, &deleted.state);
+                files.extend(stored.files.values().map(|file| file.digest));
                 draft.put(key, deleted);
+                if let Some(model) = &stored.model {
+                    forget_routes(state, draft, tenant, model, &stored.version);
+                }
             }
             Ok(())
         })?;
-        let kept = self.kept();
-        self.remove_unneeded_files(&kept)
+        self.remove_unneeded(&files);
+        Ok(())
     }
 
     /// The bundles of a tenant, or of all, with why they may not be served where that is so.
@@ -143,6 +150,14 @@ impl Control {
 }
 
 impl Publisher {
+    /// As it is once a key is revoked that it has, and that was not.
+    fn without_key(&self, hint: &KeyHint) -> Option<Publisher> {
+        let mut publisher = self.clone();
+        let key = publisher.keys.iter_mut().find(|key| key.hint == *hint && key.revoked.is_none())?;
+        key.revoked = Some(Timestamp::now());
+        Some(publisher)
+    }
+
     fn add_key(&mut self, key: &PublicKey, not_before: Option<Timestamp>, not_after: Option<Timestamp>) {
         let hint = key.hint();
         match self.keys.iter_mut().find(|known| known.hint == hint) {
@@ -153,14 +168,13 @@ impl Publisher {
             }
         }
     }
+}
 
-    /// As it is after a key was revoked.
-    fn without(&self, hint: &KeyHint, at: Timestamp) -> Publisher {
-        let mut publisher = self.clone();
-        for key in publisher.keys.iter_mut().filter(|key| key.hint == *hint) {
-            key.revoked = key.revoked.or(Some(at));
-        }
-        publisher
+fn refuse_revoked(state: &State, hint: &KeyHint) -> Result<(), ControlError> {
+    let mut keys = state.publishers.values().flat_map(|publisher| &publisher.keys);
+    match keys.any(|key| key.hint == *hint && key.revoked.is_some()) {
+        false => Ok(()),
+        true => Err(ControlError::Invalid(format!("key {hint} was revoked and cannot return; make a new one"))),
     }
 }
 

@@ -145,12 +145,17 @@ impl State {
 
     /// Whether a bundle may be served: nothing that it rests on was taken back. Unsigned ones only where that is allowed.
     pub fn trusted(&self, bundle: &StoredBundle, unsigned: bool) -> bool {
-        let signed = if bundle.key.is_none() { unsigned } else { self.signer(bundle).is_some() };
         let uses = bundle.uses.values().all(|used| {
             let used = self.bundles.get(&bundle_key(&bundle.tenant, &used.name, &used.version));
-            used.is_some_and(|used| used.state != BundleState::Deleted && self.trusted(used, unsigned))
+            used.is_some_and(|used| used.state != BundleState::Deleted && self.trusted_itself(used, unsigned))
         });
-        signed && uses && !self.revoked.contains_key(&bundle.digest.to_string())
+        uses && self.trusted_itself(bundle, unsigned)
+    }
+
+    /// Whether its plugins may run. What it lends is its own files alone, so bundles that use each other end nowhere.
+    fn trusted_itself(&self, bundle: &StoredBundle, unsigned: bool) -> bool {
+        let signed = if bundle.key.is_none() { unsigned } else { self.signer(bundle).is_some() };
+        signed && !self.revoked.contains_key(&bundle.digest.to_string())
     }
 
     /// The keys of all bundles that should be served now, as models.
@@ -164,9 +169,11 @@ impl State {
         }
         let mut wanted = BTreeSet::new();
         for ((tenant, model), bundles) in by_model {
-            let policy = self.models.get(&model_key(tenant, model)).map(|model| &model.policy);
+            let settings = self.models.get(&model_key(tenant, model)).cloned().unwrap_or_default();
             let versions = bundles.iter().map(|bundle| &bundle.version);
-            let chosen = policy.cloned().unwrap_or_default().choose(versions);
+            let mut chosen = settings.policy.choose(versions);
+            // An upload that a policy makes room for takes nothing from under a label.
+            chosen.extend(settings.routing.named());
             let chosen = bundles.iter().filter(|bundle| chosen.contains(&bundle.version));
             wanted.extend(chosen.map(|bundle| bundle_key(tenant, &bundle.name, &bundle.version)));
         }

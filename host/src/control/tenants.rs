@@ -111,12 +111,15 @@ impl Control {
                 "the tenant \"default\" is who calls without a key; disable it instead".into(),
             ));
         }
+        self.store_usage()?;
+        let mut files = Vec::new();
         self.act(who, "tenant delete", name, |state, draft| {
             draft.note(find_tenant(state, name)?, &());
             draft.remove::<TenantRecord>(name);
             let (catalog, owner) = (self.catalog.clone(), name.to_owned());
             for (key, bundle) in state.bundles.iter().filter(|(_, bundle)| bundle.tenant == name) {
                 draft.remove::<StoredBundle>(key);
+                files.extend(bundle.files.values().map(|file| file.digest));
                 let (catalog, owner, gone) = (catalog.clone(), owner.clone(), bundle.clone());
                 draft.then(move |_| {
                     if let Some(model) = &gone.model {
@@ -131,8 +134,8 @@ impl Control {
             keys.for_each(|(id, _)| draft.remove::<KeyRecord>(id));
             Ok(())
         })?;
-        let kept = self.kept();
-        self.remove_unneeded_files(&kept)
+        self.remove_unneeded(&files);
+        Ok(())
     }
 
     pub fn tenants(&self) -> Result<Vec<TenantView>, ControlError> {
@@ -208,10 +211,12 @@ impl Control {
         })
     }
 
-    /// How many versions of models a tenant has active.
-    pub fn active_models(&self, tenant: &str) -> usize {
+    /// Whether so many more versions of models may be active.
+    pub(super) fn check_models(&self, state: &State, tenant: &str, more: usize) -> Result<(), ControlError> {
+        let bound = self.limits_of(find_tenant(state, tenant)?).models;
         let active = |bundle: &&StoredBundle| bundle.state == BundleState::Active && bundle.model.is_some();
-        self.look(|state| state.bundles.values().filter(active).filter(|bundle| bundle.tenant == tenant).count())
+        let used = state.bundles.values().filter(active).filter(|bundle| bundle.tenant == tenant).count();
+        if more > 0 && used + more > bound { Err(ControlError::TooManyModels { used, bound }) } else { Ok(()) }
     }
 }
 

@@ -2,11 +2,11 @@
 //! a failure at any of them leaves what served before as it was.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::io::Read;
 use std::sync::Arc;
 
 use bulkhead_bundle::{Digest, Files, KeyHint, PublicKey, SIGNATURE, verify};
-use bulkhead_store::Digest as BlobDigest;
+use bulkhead_store::StoreError;
 use semver::Version;
 use serde::Serialize;
 
@@ -51,7 +51,7 @@ struct Staged {
     stored: StoredBundle,
     others: Others,
     trusted: Trusted,
-    _claim: Claim,
+    claim: Claim,
 }
 
 /// Keeps files from being removed as nobody's; lets go of them when the upload has ended.
@@ -63,12 +63,12 @@ struct Claim {
 type Report = Arc<dyn Fn(Progress) + Send + Sync>;
 
 impl Control {
-    /// The archive is a file of the data folder. The upload goes on when who sent it goes away.
+    /// The archive is dropped when it was unpacked. The upload goes on when who sent it goes away.
     pub async fn upload(
         self: &Arc<Self>,
         who: Who,
         tenant: String,
-        archive: File,
+        archive: impl Read + Send + 'static,
         report: impl Fn(Progress) + Send + Sync + 'static,
     ) -> Result<Uploaded, ControlError> {
         let control = self.clone();
@@ -81,7 +81,7 @@ impl Control {
         self: Arc<Self>,
         who: Who,
         tenant: String,
-        archive: File,
+        archive: impl Read + Send + 'static,
         report: Report,
     ) -> Result<Uploaded, ControlError> {
         let _place = self.upload_places.acquire().await;
@@ -92,24 +92,38 @@ impl Control {
                 let trusted = control.examine(Files::unpack(archive, &control.bounds)?)?;
                 told(Progress { step: "verified", detail: trusted.describe() });
                 let staged = control.stage(trusted, &owner, &by)?;
+                // Only now: what is damaged on the disk is whole again.
+                if control.look(|state| control.is_served(state, &staged.stored)) {
+                    return Ok(Err(Uploaded::of(&staged.stored, true)));
+                }
                 told(Progress { step: "stored", detail: format!("{} bytes", staged.stored.bytes) });
-                Ok(staged)
+                Ok(Ok(staged))
             })
             .await?;
-        if self.is_served(&staged.stored) {
-            return Ok(Uploaded::of(&staged.stored, true));
-        }
-        let Staged { stored, others, trusted, _claim } = staged;
-        let pipeline = match &stored.model {
+        let Staged { stored, others, trusted, claim } = match staged {
+            Ok(staged) => staged,
+            Err(already) => return Ok(already),
+        };
+        let told = move |part: &str| report(Progress { step: "activated", detail: part.to_owned() });
+        let activated = match &stored.model {
             Some(_) => {
                 let _turn = self.activations.acquire().await;
-                let told = move |part: &str| report(Progress { step: "activated", detail: part.to_owned() });
                 let (bundle, others) = (Arc::new(trusted.bundle), Arc::new(others));
-                Some(self.activate(&tenant, bundle, trusted.grants, others, Arc::new(told)).await?)
+                self.activate(&tenant, bundle, trusted.grants, others, Arc::new(told)).await.map(Some)
             }
-            None => None,
+            None => Ok(None),
         };
-        self.aside(move |control| control.publish(&who, stored, pipeline)).await
+        // The claim ends where waiting for the disk holds up nobody, whatever became of the upload.
+        self.aside(move |control| {
+            let published = activated.and_then(|pipeline| control.publish(&who, stored, pipeline));
+            match &published {
+                // Whether the host that starts next finds the bundle nobody knows, so its files stay.
+                Err(ControlError::Store(StoreError::Unconfirmed { .. })) => std::mem::forget(claim),
+                _ => drop(claim),
+            }
+            published
+        })
+        .await
     }
 
     /// Verifies; reads nothing of the contents before that.
@@ -130,29 +144,37 @@ impl Control {
     /// Checks what only the state can tell, and puts the files on the disk.
     fn stage(self: &Arc<Self>, trusted: Trusted, tenant: &str, by: &str) -> Result<Staged, ControlError> {
         let mut stored = trusted.describe_stored(tenant, by);
-        stored.uses = self.look(|state| {
+        let (uses, replaced) = self.look(|state| {
             self.check_room(state, &stored)?;
-            state.choose_stages(&trusted.bundle, tenant, self.dev)
+            let present = state.present(&stored);
+            let uses = match present {
+                Some(present) => present.uses.clone(),
+                None => state.choose_stages(&trusted.bundle, tenant, self.dev)?,
+            };
+            Ok::<_, ControlError>((uses, present.map(|present| present.files.clone()).unwrap_or_default()))
         })?;
-        let digests: Vec<Digest> = stored.files.values().map(|file| file.digest).collect();
+        stored.uses = uses;
+        let digests: Vec<Digest> = stored.files.values().chain(replaced.values()).map(|file| file.digest).collect();
         let claim = Claim::new(self, digests);
         for (_, content) in trusted.bundle.files().iter() {
             self.blobs.put(content)?;
         }
         let others = self.open_used(&stored)?;
-        Ok(Staged { stored, others, trusted, _claim: claim })
+        Ok(Staged { stored, others, trusted, claim })
     }
 
-    fn is_served(&self, stored: &StoredBundle) -> bool {
-        let key = bundle_key(&stored.tenant, &stored.name, &stored.version);
-        self.look(|state| {
-            let known = state.bundles.get(&key).is_some_and(|known| known.state == BundleState::Active);
-            let live = stored.model.as_ref().is_none_or(|model| {
-                let entry = self.catalog.entry(&stored.tenant, model, &stored.version);
-                matches!(entry, Some(Entry::Ready(_) | Entry::Loading))
-            });
-            known && live
-        })
+    /// Whether the same contents, signed by the same key, are served already.
+    fn is_served(&self, state: &State, stored: &StoredBundle) -> bool {
+        let known = state.bundles.get(&bundle_key(&stored.tenant, &stored.name, &stored.version));
+        let same = known.is_some_and(|known| {
+            let same = known.digest == stored.digest && known.key == stored.key;
+            same && known.state == BundleState::Active && state.trusted(known, self.dev)
+        });
+        let live = stored.model.as_ref().is_none_or(|model| {
+            let entry = self.catalog.entry(&stored.tenant, model, &stored.version);
+            matches!(entry, Some(Entry::Ready(_) | Entry::Loading))
+        });
+        same && live
     }
 
     /// The last look at the state, the commit, and the swap, as one act.
@@ -168,18 +190,28 @@ impl Control {
         self.act(who, "bundle upload", &subject, |state, draft| {
             self.check_room(state, &stored)?;
             if !state.trusted(&stored, self.dev) {
-                return Err(ControlError::Invalid("store: what the bundle rests on was revoked meanwhile".into()));
+                let Uploaded { name, version, .. } = uploaded;
+                return Err(ControlError::Withdrawn { name, version });
+            }
+            if self.is_served(state, &stored) {
+                return Ok(Uploaded { already: true, ..uploaded });
             }
             let note =
                 |stored: &StoredBundle| serde_json::json!({ "version": stored.version, "digest": stored.digest });
             draft.note(&state.bundles.get(&key).map(note), &note(&stored));
+            draft.put(&key, stored.clone());
             if let (Some(model), Some(pipeline)) = (&stored.model, pipeline) {
                 self.note_served(state, draft, &stored, model);
                 let (catalog, entry) = (self.catalog.clone(), Entry::Ready(Arc::new(pipeline)));
                 let (tenant, model, version) = (stored.tenant.clone(), model.clone(), stored.version.clone());
-                draft.then(move |_| catalog.set(&tenant, &model, &version, entry));
+                let (key, dev) = (key.clone(), self.dev);
+                // Its policy may not want it.
+                draft.then(move |state| {
+                    if state.wanted(dev).contains(&key) {
+                        catalog.set(&tenant, &model, &version, entry);
+                    }
+                });
             }
-            draft.put(&key, stored);
             Ok(uploaded)
         })
     }
@@ -205,15 +237,9 @@ impl Control {
         if used.saturating_add(stored.bytes) > limits.stored_bytes {
             return Err(ControlError::TooManyBytes { used, wanted: stored.bytes, bound: limits.stored_bytes });
         }
-        let active = |bundle: &&StoredBundle| {
-            bundle.tenant == stored.tenant && bundle.model.is_some() && bundle.state == BundleState::Active
-        };
-        let used = state.bundles.values().filter(active).count();
-        let comes_anew = stored.model.is_some() && !state.present(stored).is_some_and(|present| active(&present));
-        if comes_anew && used >= limits.models {
-            return Err(ControlError::TooManyModels { used, bound: limits.models });
-        }
-        Ok(())
+        let is_active = state.present(stored).is_some_and(|present| present.state == BundleState::Active);
+        let comes_anew = stored.model.is_some() && !is_active;
+        self.check_models(state, &stored.tenant, usize::from(comes_anew))
     }
 }
 
@@ -359,20 +385,14 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut kept = self.control.kept();
-        let needed = kept.state.needed_files();
         for digest in &self.digests {
             let claims = kept.claimed.entry(*digest).or_default();
             *claims = claims.saturating_sub(1);
-            if *claims > 0 {
-                continue;
-            }
-            kept.claimed.remove(digest);
-            if !needed.contains(digest)
-                && let Err(error) = self.control.blobs.remove(&BlobDigest(*digest.as_bytes()))
-            {
-                // It stays until the next start, which looks for files that are nobody's.
-                tracing::warn!(%error, "a file of a refused upload could not be removed");
+            if *claims == 0 {
+                kept.claimed.remove(digest);
             }
         }
+        drop(kept);
+        self.control.remove_unneeded(&self.digests);
     }
 }

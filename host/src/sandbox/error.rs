@@ -86,8 +86,8 @@ impl CallError {
             return CallError::Exited(exit.0);
         }
         match error.downcast_ref::<Trap>() {
-            Some(Trap::OutOfFuel) => CallError::Exceeded(Exceeded { limit: Limit::Fuel, bound: bounds.fuel }),
-            Some(Trap::StackOverflow) => CallError::Exceeded(Exceeded { limit: Limit::Stack, bound: bounds.stack }),
+            Some(Trap::OutOfFuel) => CallError::Exceeded(Exceeded::whole(Limit::Fuel, bounds.fuel)),
+            Some(Trap::StackOverflow) => CallError::Exceeded(Exceeded::whole(Limit::Stack, bounds.stack)),
             Some(trap) => CallError::Trap { reason: format!("{trap}{}", where_in_wasm(&error)) },
             // What an import refused; the chain around it only repeats where the guest was.
             None => CallError::Trap { reason: format!("{}{}", error.root_cause(), where_in_wasm(&error)) },

@@ -80,7 +80,8 @@ impl PluginLog {
     }
 
     fn charge(&self, lines: &mut Lines, bytes: usize) -> Result<(), Exceeded> {
-        let exceeded = Exceeded { limit: Limit::Log, bound: self.0.bound };
+        let bound = self.0.bound;
+        let exceeded = Exceeded { limit: Limit::Log, bound, used: bound.saturating_sub(lines.left) };
         lines.left = lines.left.checked_sub(bytes as u64).ok_or(exceeded)?;
         Ok(())
     }

@@ -82,6 +82,7 @@ impl FairQueue {
             return Turn::Now(Place { queue: Some(self.clone()), tenant: tenant.clone(), used: 0 });
         }
         if lane.waiters.len() >= share.queue {
+            state.forget_idle(tenant);
             return Turn::TenantQueueFull;
         }
         if *waiting >= queue {

@@ -96,7 +96,12 @@ impl Compute {
         let share = Share { places: limits.concurrency, queue: limits.queue };
         let place = match self.places.turn(&tenant.name, share, self.queue) {
             Turn::Now(place) => place,
-            Turn::Later(wait) => self.wait(wait, share).await?,
+            Turn::Later(wait) => {
+                let place = self.wait(wait, share).await?;
+                // Those before it may have burnt all that there was.
+                tenant.check_fuel()?;
+                place
+            }
             Turn::TenantQueueFull => {
                 return Err(NoPlace::TenantQueueFull { concurrency: share.places, queue: share.queue });
             }

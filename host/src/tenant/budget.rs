@@ -59,20 +59,27 @@ impl Limit {
     }
 }
 
-/// A limit was reached, and the call is over. `bound` in units of fuel, bytes, or milliseconds.
+/// A limit was reached, and the call is over. In units of fuel, bytes, or milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("reached its {} limit of {}", limit.name(), self.bound_text())]
+#[error("reached its {} limit of {} ({} used)", limit.name(), self.text(*bound), self.text(*used))]
 pub struct Exceeded {
     pub limit: Limit,
     pub bound: u64,
+    /// Before what did not fit any more.
+    pub used: u64,
 }
 
 impl Exceeded {
-    fn bound_text(&self) -> String {
+    /// Where all that there was is used up.
+    pub fn whole(limit: Limit, bound: u64) -> Exceeded {
+        Exceeded { limit, bound, used: bound }
+    }
+
+    fn text(&self, amount: u64) -> String {
         match self.limit {
-            Limit::Fuel => format_count(self.bound),
-            Limit::Time => humantime::format_duration(Duration::from_millis(self.bound)).to_string(),
-            Limit::Memory | Limit::Stack | Limit::Log | Limit::TenantMemory => format_bytes(self.bound),
+            Limit::Fuel => format_count(amount),
+            Limit::Time => humantime::format_duration(Duration::from_millis(amount)).to_string(),
+            Limit::Memory | Limit::Stack | Limit::Log | Limit::TenantMemory => format_bytes(amount),
         }
     }
 }
@@ -113,6 +120,10 @@ impl Meter {
             self.peak.fetch_max(before + bytes, Ordering::Relaxed);
         }
         before.is_ok()
+    }
+
+    fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
     }
 
     fn give_back(&self, bytes: u64) {
@@ -238,16 +249,21 @@ impl Budget {
     }
 
     pub fn exceeded(&self, limit: Limit) -> Exceeded {
-        let bound = match limit {
-            Limit::Fuel => self.limits.fuel,
-            Limit::Memory => self.limits.memory,
-            Limit::Time => self.limits.time.as_millis() as u64,
-            Limit::Log => self.limits.log,
-            Limit::TenantMemory => self.tenant_memory,
+        let (bound, used) = match limit {
+            Limit::Fuel => (self.limits.fuel, self.limits.fuel - self.fuel),
+            Limit::Memory => (self.limits.memory, self.memory.used()),
+            Limit::Time => (milliseconds(self.limits.time), milliseconds(self.elapsed())),
+            Limit::Log => (self.limits.log, self.limits.log - self.log),
+            Limit::TenantMemory => (self.tenant_memory, self.memory.whole.as_ref().map_or(0, |whole| whole.used())),
             // The stack's size belongs to the engine, which reports it.
-            Limit::Stack => 0,
+            Limit::Stack => (0, 0),
         };
-        Exceeded { limit, bound }
+        Exceeded { limit, bound, used }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.limits.time.saturating_sub(self.deadline.saturating_duration_since(Instant::now()))
+            + Instant::now().saturating_duration_since(self.deadline)
     }
 
     pub fn fuel_limit(&self) -> u64 {
@@ -263,6 +279,10 @@ impl Budget {
     }
 }
 
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,8 +295,8 @@ mod tests {
     fn fuel_runs_out_at_its_bound() {
         let mut budget = budget();
         budget.charge_fuel(100).unwrap();
-        assert_eq!(budget.charge_fuel(1), Err(Exceeded { limit: Limit::Fuel, bound: 100 }));
-        assert_eq!(budget.exceeded(Limit::Log).to_string(), "reached its log limit of 10 B");
+        assert_eq!(budget.charge_fuel(1), Err(Exceeded { limit: Limit::Fuel, bound: 100, used: 100 }));
+        assert_eq!(budget.exceeded(Limit::Log).to_string(), "reached its log limit of 10 B (0 B used)");
         assert_eq!(budget.usage().fuel, 100);
     }
 
@@ -303,7 +323,10 @@ mod tests {
         let limits = TenantLimits { call: CallLimits { memory: 1000, ..limits.call.clone() }, ..limits };
         let (first, second) = (Budget::of(&tenant, &limits), Budget::of(&tenant, &limits));
         let held = first.charge_memory(900).unwrap();
-        assert_eq!(second.charge_memory(700).unwrap_err(), Exceeded { limit: Limit::TenantMemory, bound: 1500 });
+        assert_eq!(
+            second.charge_memory(700).unwrap_err(),
+            Exceeded { limit: Limit::TenantMemory, bound: 1500, used: 900 }
+        );
         let _small = second.charge_memory(600).unwrap();
         drop(held);
         let _more = second.charge_memory(400).unwrap();

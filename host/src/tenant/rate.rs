@@ -17,12 +17,14 @@ pub struct Bucket {
 /// A tenant has burnt what it may for now.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
-    "the tenant has burnt more than its {} fuel per second (fuel-per-second, with a burst of {}); there is more in {}",
-    format_count(*.per_second), format_count(*.burst), humantime::format_duration(round_up(*.wait))
+    "the tenant has burnt {}, more than its {} fuel per second (fuel-per-second) and a burst of {} (fuel-burst); there is more in {}",
+    format_count(*.used), format_count(*.per_second), format_count(*.burst), humantime::format_duration(round_up(*.wait))
 )]
 pub struct OutOfFuel {
     pub per_second: u64,
     pub burst: u64,
+    /// Of the burst, and beyond it.
+    pub used: u64,
     /// Until a call can begin.
     pub wait: Duration,
 }
@@ -61,7 +63,8 @@ impl Bucket {
         self.fill(per_second, burst, now);
         let seconds = |fuel: f64| Duration::from_secs_f64((fuel / per_second.max(1) as f64).clamp(0.0, 1e9));
         if self.level <= 0.0 {
-            return Err(OutOfFuel { per_second, burst, wait: seconds(1.0 - self.level) });
+            let used = (burst as f64 - self.level) as u64;
+            return Err(OutOfFuel { per_second, burst, used, wait: seconds(1.0 - self.level) });
         }
         let full_in = seconds(burst as f64 - self.level);
         Ok(FuelLeft { per_second, burst, left: self.level as u64, full_in })
@@ -84,7 +87,7 @@ mod tests {
         assert_eq!(bucket.check(100, 300, start).unwrap().left, 300);
         bucket.burn(1300);
         let refused = bucket.check(100, 300, start).unwrap_err();
-        assert_eq!(refused.wait.as_secs(), 10);
+        assert_eq!((refused.wait.as_secs(), refused.used), (10, 1300));
         assert!(bucket.check(100, 300, later(9)).is_err());
         let left = bucket.check(100, 300, later(12)).unwrap();
         assert_eq!((left.left, left.full_in.as_secs()), (200, 1));

@@ -1,6 +1,6 @@
 //! `/v1/bundles`: uploads, and taking back what was uploaded.
 
-use std::io::Write;
+use std::io::{Read, Seek, Write};
 use std::sync::Arc;
 
 use axum::Json;
@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tempfile::NamedTempFile;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
@@ -47,7 +47,8 @@ pub async fn list(
 ) -> Result<Json<Vec<BundleView>>, Problem> {
     let tenant = operator.tenants(scope)?;
     let view = |(stored, not_served_because)| BundleView { stored, not_served_because };
-    Ok(Json(app.control.bundles(tenant.as_deref()).into_iter().map(view).collect()))
+    let bundles = app.control.aside(move |control| Ok(control.bundles(tenant.as_deref()))).await?;
+    Ok(Json(bundles.into_iter().map(view).collect()))
 }
 
 pub async fn remove(
@@ -82,19 +83,23 @@ fn parse(digest: &str) -> Result<Digest, ControlError> {
 /// and ends with the outcome; otherwise it is the outcome alone, with its status.
 pub async fn upload(
     State(app): State<Arc<App>>,
-    operator: Operator,
+    operator: Result<Operator, Problem>,
     request_id: RequestId,
     Query(scope): Query<Scope>,
     headers: HeaderMap,
     body: HttpBody,
 ) -> Result<Response<HttpBody>, Problem> {
-    let tenant = operator.tenant(scope)?;
-    app.control.tenant(&tenant)?;
+    let (operator, tenant) = match app.may_upload(operator, scope).await {
+        Ok(allowed) => allowed,
+        Err(problem) => {
+            app.drain(body).await;
+            return Err(problem);
+        }
+    };
     let archive = app.receive(&headers, body).await?;
-    let file = archive.reopen().map_err(Problem::Staging)?;
     let wants_steps = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/x-ndjson");
     if !wants_steps {
-        let uploaded = app.control.upload(operator.who, tenant, file, |_| ()).await?;
+        let uploaded = app.control.upload(operator.who, tenant, archive, |_| ()).await?;
         return Ok(Json(uploaded).into_response());
     }
     let (sender, lines) = mpsc::unbounded_channel();
@@ -102,9 +107,8 @@ pub async fn upload(
     tokio::spawn(async move {
         // Who asked may be gone; the upload goes on.
         let report = move |progress: Progress| drop(steps.send(line(&progress)));
-        let outcome = app.control.upload(operator.who, tenant, file, report).await;
+        let outcome = app.control.upload(operator.who, tenant, archive, report).await;
         let _ = sender.send(last_line(outcome, &request_id));
-        drop(archive);
     });
     let body = HttpBody::from_stream(UnboundedReceiverStream::new(lines).map(Ok::<Bytes, std::convert::Infallible>));
     let mut response = Response::new(body);
@@ -129,9 +133,33 @@ fn last_line(outcome: Result<Uploaded, ControlError>, request_id: &RequestId) ->
     }
 }
 
+/// An archive that was received to the disk. Dropping it removes it, and makes room for the next.
+struct Archive {
+    file: NamedTempFile,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Read for Archive {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
 impl App {
-    /// The whole archive, in a file that goes when it is no longer held. As many at once as the disk is meant to hold.
-    async fn receive(&self, headers: &HeaderMap, mut body: HttpBody) -> Result<NamedTempFile, Problem> {
+    async fn may_upload(
+        &self,
+        operator: Result<Operator, Problem>,
+        scope: Scope,
+    ) -> Result<(Operator, String), Problem> {
+        let operator = operator?;
+        let tenant = operator.tenant(scope)?;
+        let wanted = tenant.clone();
+        self.control.aside(move |control| control.tenant(&wanted)).await?;
+        Ok((operator, tenant))
+    }
+
+    /// The whole archive. As many at once as the disk is meant to hold, those that wait to be unpacked among them.
+    async fn receive(&self, headers: &HeaderMap, mut body: HttpBody) -> Result<Archive, Problem> {
         let limits = self.control.upload_limits();
         let bound = limits.upload_bytes;
         let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
@@ -139,8 +167,9 @@ impl App {
             self.drain(body).await;
             return Err(Problem::UploadTooLarge { bound });
         }
-        let _place = self.receiving.acquire().await;
-        let mut archive = self.control.staging_file()?;
+        // The semaphore is never closed.
+        let place = self.receiving.clone().acquire_owned().await.map_err(|_| Problem::ShuttingDown)?;
+        let mut file = self.control.staging_file()?;
         let waited = limits.upload_time;
         let received = async {
             let mut bytes = 0;
@@ -151,12 +180,15 @@ impl App {
                     return Err(Problem::UploadTooLarge { bound });
                 }
                 // Frames are small, and the page cache takes them at once.
-                archive.write_all(&data).map_err(Problem::Staging)?;
+                file.write_all(&data).map_err(Problem::Staging)?;
             }
             Ok(())
         };
         match tokio::time::timeout(waited, received).await {
-            Ok(Ok(())) => Ok(archive),
+            Ok(Ok(())) => {
+                file.rewind().map_err(Problem::Staging)?;
+                Ok(Archive { file, _place: place })
+            }
             Ok(Err(problem)) => {
                 self.drain(body).await;
                 Err(problem)

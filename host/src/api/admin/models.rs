@@ -39,7 +39,7 @@ pub async fn list(
     Query(scope): Query<Scope>,
 ) -> Result<Json<Vec<ModelView>>, Problem> {
     let tenant = operator.tenants(scope)?;
-    Ok(Json(app.control.models(tenant.as_deref())))
+    Ok(Json(app.control.aside(move |control| Ok(control.models(tenant.as_deref()))).await?))
 }
 
 pub async fn show(
@@ -49,7 +49,7 @@ pub async fn show(
     Query(scope): Query<Scope>,
 ) -> Reply {
     let tenant = operator.tenant(scope)?;
-    Ok(Json(app.control.model(&tenant, &model)?))
+    Ok(Json(app.control.aside(move |control| control.model(&tenant, &model)).await?))
 }
 
 pub async fn label(

@@ -20,7 +20,7 @@ pub async fn list(
     operator: Operator,
 ) -> Result<Json<BTreeMap<String, Publisher>>, Problem> {
     operator.must_be_admin()?;
-    Ok(Json(app.control.publishers()))
+    Ok(Json(app.control.aside(|control| Ok(control.publishers())).await?))
 }
 
 pub async fn trust(

@@ -57,7 +57,7 @@ impl KeyView {
 
 pub async fn list(State(app): State<Arc<App>>, operator: Operator) -> Result<Json<Vec<TenantView>>, Problem> {
     operator.must_be_admin()?;
-    Ok(Json(app.control.tenants()?))
+    Ok(Json(app.control.aside(|control| control.tenants()).await?))
 }
 
 pub async fn create(State(app): State<Arc<App>>, operator: Operator, Body(new): Body<NewTenant>) -> Reply {
@@ -68,7 +68,7 @@ pub async fn create(State(app): State<Arc<App>>, operator: Operator, Body(new): 
 
 pub async fn show(State(app): State<Arc<App>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
     let tenant = operator.tenant(Scope { tenant: Some(tenant) })?;
-    Ok(Json(app.control.tenant(&tenant)?))
+    Ok(Json(app.control.aside(move |control| control.tenant(&tenant)).await?))
 }
 
 pub async fn remove(
@@ -109,7 +109,7 @@ pub async fn keys(
     Path(tenant): Path<String>,
 ) -> Result<Json<Vec<KeyView>>, Problem> {
     operator.must_be_admin()?;
-    let keys: BTreeMap<String, KeyRecord> = app.control.keys(&tenant)?;
+    let keys: BTreeMap<String, KeyRecord> = app.control.aside(move |control| control.keys(&tenant)).await?;
     Ok(Json(keys.into_iter().map(|(id, record)| KeyView::new(id, record, None)).collect()))
 }
 

@@ -24,11 +24,11 @@ pub struct ModelConfig<'a> {
 /// Every version that was activated is served.
 #[derive(Serialize, ToSchema)]
 struct VersionPolicy {
-    all: Empty,
+    all: AllVersions,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Empty {}
+struct AllVersions {}
 
 #[derive(Serialize, ToSchema)]
 struct TransactionPolicy {
@@ -64,7 +64,7 @@ impl<'a> ModelConfig<'a> {
             name: &pipeline.model,
             platform: PLATFORM,
             backend: "bulkhead",
-            version_policy: VersionPolicy { all: Empty {} },
+            version_policy: VersionPolicy { all: AllVersions {} },
             max_batch_size: 0,
             input: pipeline.signature.inputs.iter().map(input).collect(),
             output: pipeline.signature.outputs.iter().map(output).collect(),

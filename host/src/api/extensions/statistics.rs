@@ -26,13 +26,13 @@ struct ModelStatistics {
     execution_count: u64,
     inference_stats: InferenceStatistics,
     /// Of requests with more than one answer.
-    response_stats: Empty,
+    response_stats: NoResponses,
     batch_stats: Vec<BatchStatistics>,
     memory_usage: Vec<MemoryUsage>,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Empty {}
+struct NoResponses {}
 
 #[derive(Serialize, ToSchema)]
 struct InferenceStatistics {
@@ -65,6 +65,7 @@ struct MemoryUsage {
 }
 
 #[derive(Clone, Copy, Default, Serialize, ToSchema)]
+#[schema(as = DurationStatistics)]
 struct Duration {
     count: u64,
     ns: u64,
@@ -125,7 +126,7 @@ fn statistics(pipeline: &Pipeline) -> ModelStatistics {
             cache_hit: Duration::default(),
             cache_miss: Duration::default(),
         },
-        response_stats: Empty {},
+        response_stats: NoResponses {},
         batch_stats: if read.success.count > 0 { vec![batch] } else { Vec::new() },
         memory_usage: Vec::new(),
     }

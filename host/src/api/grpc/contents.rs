@@ -15,6 +15,8 @@ pub struct Elements {
     bytes: Vec<u8>,
     /// A packed list of fixed width is its tensor's bytes, and needs no copy while it is the only one.
     whole: Option<Bytes>,
+    /// Where the last element of BYTES begins.
+    last_text: usize,
 }
 
 /// A list does not hold what its tensor needs.
@@ -36,7 +38,7 @@ pub enum ElementError {
 
 impl Elements {
     pub fn new(datatype: Datatype, count: u64) -> Elements {
-        Elements { datatype, count, found: 0, bytes: Vec::new(), whole: None }
+        Elements { datatype, count, found: 0, bytes: Vec::new(), whole: None, last_text: 0 }
     }
 
     pub fn take(&mut self, field: Field) -> Result<(), ElementError> {
@@ -56,44 +58,43 @@ impl Elements {
         Ok(self.whole.unwrap_or(self.bytes.into()))
     }
 
-    /// The same, where a list that is too short goes on with its last element, as TensorFlow has it.
-    pub fn finish_repeating_last(mut self) -> Result<Bytes, ElementError> {
-        if self.found == 0 || self.found == self.count {
-            return self.finish();
+    /// The same, where a list that is too short goes on with its last element, and an empty one with zeros, as TensorFlow
+    /// has it.
+    pub fn finish_repeating_last(mut self) -> Bytes {
+        if self.found == self.count {
+            return self.whole.unwrap_or(self.bytes.into());
         }
         self.own();
-        let last = match self.datatype.width() {
-            Some(width) => self.bytes.len() - width as usize,
-            None => self.last_byte_string(),
-        };
-        let element = self.bytes[last..].to_vec();
+        let element = self.last();
         self.bytes.reserve(element.len().saturating_mul((self.count - self.found) as usize));
         for _ in self.found..self.count {
             self.bytes.extend_from_slice(&element);
         }
-        Ok(self.bytes.into())
+        self.bytes.into()
     }
 
     /// How many bytes the tensor has when it is finished by repeating.
     pub fn repeated_size(&self) -> u64 {
-        let last = match self.datatype.width() {
-            Some(width) => width,
-            None => (self.bytes.len() - self.last_byte_string()) as u64,
-        };
-        let length = self.whole.as_ref().map_or(self.bytes.len(), Bytes::len) as u64;
-        length.saturating_add(last.saturating_mul(self.count - self.found))
+        let there = self.whole.as_ref().map_or(self.bytes.len(), Bytes::len) as u64;
+        let each = self.datatype.width().unwrap_or_else(|| self.last().len() as u64);
+        there.saturating_add(each.saturating_mul(self.count - self.found))
     }
 
-    fn last_byte_string(&self) -> usize {
-        let mut at = 0;
-        while let Some((length, _)) = self.bytes[at..].split_first_chunk::<4>() {
-            let next = at + 4 + u32::from_le_bytes(*length) as usize;
-            if next >= self.bytes.len() {
-                break;
-            }
-            at = next;
+    /// The last element, as it lies.
+    fn last(&self) -> Vec<u8> {
+        // An empty element of BYTES is its length alone.
+        let width = self.datatype.width().unwrap_or(4) as usize;
+        if self.found == 0 {
+            return vec![0; width];
         }
-        at
+        let at = if self.datatype.width().is_some() { self.bytes.len() - width } else { self.last_text };
+        self.bytes[at..].to_vec()
+    }
+
+    fn own(&mut self) {
+        if let Some(whole) = self.whole.take() {
+            self.bytes = whole.into();
+        }
     }
 
     fn fixed(&mut self, list: Bytes, width: usize) -> Result<(), ElementError> {
@@ -111,16 +112,11 @@ impl Elements {
         Ok(())
     }
 
-    fn own(&mut self) {
-        if let Some(whole) = self.whole.take() {
-            self.bytes = whole.into();
-        }
-    }
-
     fn byte_string(&mut self, value: &[u8]) -> Result<(), ElementError> {
         if self.found == self.count {
             return Err(ElementError::TooMany { count: self.count });
         }
+        self.last_text = self.bytes.len();
         push_byte_string(&mut self.bytes, value);
         self.found += 1;
         Ok(())

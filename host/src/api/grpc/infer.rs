@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, stream};
+use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::Caller;
@@ -14,8 +15,8 @@ use super::message::RawMessage;
 use super::pb::inference as pb;
 use crate::api::Shutdown;
 use crate::api::call::Answer;
-use crate::api::refusal::Problem;
-use crate::api::wire::{DecodeError, EncodeError};
+use crate::api::refusal::{Problem, Refusal};
+use crate::api::wire::{DecodeError, EncodeError, InferRequest};
 use crate::pipeline::Pipeline;
 
 /// Answers one request.
@@ -37,14 +38,14 @@ pub fn infer_stream(caller: Caller, request: Request<Streaming<RawMessage>>, shu
     let begun = shutdown.clone();
     let messages = request.into_inner().take_until(Box::pin(async move { begun.begun().await }));
     let replying = caller.clone();
-    let answers = messages.map(move |message| answer(replying.clone(), message, strict)).buffered(AHEAD);
+    let answers = messages.map(move |message| answer_one(replying.clone(), message, strict)).buffered(AHEAD);
     let shutdown = shutdown.clone();
     let end = stream::once(async move { shutdown.has_begun() })
         .filter_map(move |begun| future::ready(begun.then(|| Err(caller.refuse(Problem::ShuttingDown)))));
     Response::new(Box::pin(answers.chain(end)))
 }
 
-async fn answer(
+async fn answer_one(
     caller: Caller,
     message: Result<RawMessage, Status>,
     strict: bool,
@@ -78,24 +79,46 @@ fn open(caller: &Caller, message: Bytes) -> Result<Envelope, Problem> {
 }
 
 async fn run(caller: &Caller, envelope: Envelope) -> Result<pb::ModelInferResponse, Status> {
+    let asked = Asked {
+        model: envelope.model.clone(),
+        version: (!envelope.version.is_empty()).then(|| envelope.version.clone()),
+        bytes: envelope.bytes,
+    };
+    let decode = move |_: &Pipeline| Ok(envelope.decode()?);
+    let encode = |pipeline: &Pipeline, answer: Answer, bound: u64| Ok(encode(pipeline, answer, bound)?);
+    answer(caller, &asked, decode, encode).await
+}
+
+/// What a message is about, whatever protocol it is of.
+pub struct Asked {
+    pub model: String,
+    pub version: Option<String>,
+    /// Of the whole message.
+    pub bytes: u64,
+}
+
+/// The recipe of whatever runs a model over gRPC, within the client's deadline. `encode` gets the bound of the reply.
+pub async fn answer<T: Message + 'static>(
+    caller: &Caller,
+    asked: &Asked,
+    decode: impl FnOnce(&Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
+    encode: impl FnOnce(&Pipeline, Answer, u64) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Status> {
     let app = caller.app();
-    let version = (!envelope.version.is_empty()).then_some(&*envelope.version);
     let client = caller.client().map_err(|problem| caller.refuse_call(problem))?;
     let limits = client.caller.tenant.limits();
-    let call = app.begin(&client, caller.headers(), &envelope.model, version);
-    let call = call.map_err(|refusal| refusal.into_status())?;
-    if envelope.bytes > limits.request_bytes {
+    let call = app.begin(&client, caller.headers(), &asked.model, asked.version.as_deref());
+    let call = call.map_err(Refusal::into_status)?;
+    if asked.bytes > limits.request_bytes {
         let problem = Problem::BodyTooLarge { bound: limits.request_bytes };
-        return app.end(call, Err(problem)).map_err(|refusal| refusal.into_status());
+        return app.end(call, Err(problem)).map_err(Refusal::into_status);
     }
-    call.usage.request_bytes.fetch_add(envelope.bytes, Ordering::Relaxed);
-    let (usage, reply_bytes) = (call.usage.clone(), limits.reply_bytes);
-    let decode = move |_: &Pipeline| Ok(envelope.decode()?);
-    let encode = move |pipeline: &Pipeline, answer: Answer| Ok(encode(pipeline, answer, reply_bytes)?);
+    call.usage.request_bytes.fetch_add(asked.bytes, Ordering::Relaxed);
+    let (usage, bound) = (call.usage.clone(), limits.reply_bytes);
+    let encode = move |pipeline: &Pipeline, answer: Answer| encode(pipeline, answer, bound);
     let answer = caller.in_time(app.compute(&call, decode, encode)).await;
-    let answer = app.end(call, answer).map_err(|refusal| refusal.into_status())?;
-    let bytes: usize = answer.raw_output_contents.iter().map(Bytes::len).sum();
-    usage.reply_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    let answer = app.end(call, answer).map_err(Refusal::into_status)?;
+    usage.reply_bytes.fetch_add(answer.encoded_len() as u64, Ordering::Relaxed);
     Ok(answer)
 }
 

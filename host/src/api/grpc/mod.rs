@@ -1,14 +1,14 @@
 //! gRPC in, gRPC out: the Open Inference Protocol and TensorFlow Serving's calls, health and reflection. The only user of
 //! tonic and prost. A call is answered by the same recipe as over HTTP (`api/call.rs`).
 
-mod caller;
+pub(in crate::api) mod caller;
 mod config;
-mod contents;
+pub(in crate::api) mod contents;
 mod decode;
 mod health;
 mod inbox;
-mod infer;
-mod message;
+pub(in crate::api) mod infer;
+pub(in crate::api) mod message;
 mod service;
 mod settings;
 
@@ -24,9 +24,12 @@ pub use config::data_type;
 pub use message::RawMessage;
 
 use super::request_id::with_request_id;
+use super::tfserving::{Models, Predictions};
 use super::{App, Shutdown};
 use health::Health;
 use pb::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
+use pb::tensorflow::serving::model_service_server::ModelServiceServer;
+use pb::tensorflow::serving::prediction_service_server::PredictionServiceServer;
 use service::Inference;
 
 /// Wire types, generated from `host/proto`.
@@ -60,9 +63,17 @@ pub fn router(app: Arc<App>, shutdown: &Shutdown) -> Result<Router, ReflectionEr
         .accept_compressed(Deflate)
         .send_compressed(Gzip)
         .send_compressed(Deflate);
-    let services = vec![name(&inference)];
+    let predictions = PredictionServiceServer::new(Predictions { app: app.clone() })
+        .max_decoding_message_size(request_bytes)
+        .max_encoding_message_size(usize::MAX)
+        .accept_compressed(Gzip)
+        .accept_compressed(Deflate)
+        .send_compressed(Gzip)
+        .send_compressed(Deflate);
+    let models = ModelServiceServer::new(Models { app: app.clone() });
+    let services = vec![name(&inference), name(&predictions), name(&models)];
     let health = HealthServer::new(Health { app: app.clone(), shutdown: shutdown.clone(), services });
-    let calls = Routes::new(inference).add_service(health);
+    let calls = Routes::new(inference).add_service(predictions).add_service(models).add_service(health);
     let calls = calls.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
     let calls = calls.into_axum_router();
     Ok(calls.layer(middleware::from_fn_with_state(app, caller::admit)).layer(middleware::from_fn(with_request_id)))

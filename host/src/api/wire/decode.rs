@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, Visitor};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::elements;
 use crate::sandbox::{ParameterValue, Parameters};
@@ -43,6 +44,9 @@ pub enum DecodeError {
     Json(#[from] serde_json::Error),
     #[error("the message is not an inference request: {0}")]
     Message(String),
+    /// In the words of TensorFlow Serving, to whose clients they are known.
+    #[error("{0}")]
+    Tensorflow(String),
     #[error("input \"{input}\" has datatype \"{datatype}\", which there is not; there are: {known}")]
     Datatype { input: String, datatype: String, known: String },
     #[error("input \"{input}\" has a dimension of {dimension}; sizes are 0 or more")]
@@ -89,11 +93,16 @@ pub enum DecodeError {
     BinaryOutput,
 }
 
-#[derive(Deserialize)]
-struct WireRequest<'a> {
+/// An inference request as JSON.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = InferRequest)]
+pub struct WireRequest<'a> {
+    /// Comes back in the reply.
     #[serde(default)]
     id: Option<String>,
+    /// Booleans, numbers and texts for the plugins; `binary_data_output` is the host's.
     #[serde(default)]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, serde_json::Value>>)]
     parameters: Option<BTreeMap<String, Scalar>>,
     #[serde(borrow)]
     inputs: Vec<WireInput<'a>>,
@@ -101,18 +110,23 @@ struct WireRequest<'a> {
     outputs: Option<Vec<WireOutput>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = InputTensor)]
 struct WireInput<'a> {
     name: String,
     datatype: Cow<'a, str>,
     shape: Vec<i64>,
     #[serde(default)]
     parameters: Option<TensorParameters>,
+    /// Flat or nested; absent where `binary_data_size` says that bytes follow the JSON.
     #[serde(borrow, default)]
+    #[schema(value_type = Option<Vec<serde_json::Value>>)]
     data: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+/// Asks for an output.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = RequestedOutput)]
 struct WireOutput {
     name: String,
     #[serde(default)]
@@ -120,12 +134,16 @@ struct WireOutput {
 }
 
 /// What we know of the parameters of a tensor. Others are of extensions that we do not have, and change nothing.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
 struct TensorParameters {
+    /// Of an input: so many bytes after the JSON are its data.
     binary_data_size: Option<u64>,
+    /// Of an output: whether it is wanted as bytes after the JSON.
     binary_data: Option<bool>,
+    /// Of an output: so many of its best elements are wanted, as texts `value:index`.
     classification: Option<usize>,
+    #[schema(ignore)]
     shared_memory_region: Option<IgnoredAny>,
 }
 
@@ -206,7 +224,7 @@ pub fn tensor_shape(input: &str, sizes: &[i64]) -> Result<(Vec<u64>, u64), Decod
 fn elements_of(wire: &WireInput, datatype: Datatype, count: u64) -> Result<Bytes, DecodeError> {
     let input = || wire.name.clone();
     let data = wire.data.ok_or_else(|| DecodeError::NoData { input: input() })?;
-    let parsed = elements::parse(datatype, Some(count), data.get());
+    let parsed = elements::parse(datatype, Some(count), data.get().as_bytes());
     parsed.map(|(bytes, _)| Bytes::from(bytes)).map_err(|problem| DecodeError::Data { input: input(), problem })
 }
 

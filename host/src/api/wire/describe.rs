@@ -61,3 +61,25 @@ pub struct StageMetadata<'a> {
     /// `plugin` or `graph`.
     pub kind: &'static str,
 }
+
+/// The reply to an inference request, which `encode` writes without making one of these.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the document of the surface only")]
+pub struct InferReply {
+    model_name: String,
+    model_version: String,
+    id: Option<String>,
+    outputs: Vec<OutputTensor>,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the document of the surface only")]
+struct OutputTensor {
+    name: String,
+    datatype: String,
+    shape: Vec<u64>,
+    /// `binary_data_size`, where the data follows the JSON.
+    parameters: Option<std::collections::BTreeMap<String, u64>>,
+    /// Flat; null is a number that is none.
+    data: Option<Vec<serde_json::Value>>,
+}

@@ -20,6 +20,8 @@ pub enum EncodeError {
         "output \"{output}\" holds bytes that are not UTF-8, and JSON can only carry text; ask for it as bytes, with its parameter binary_data=true"
     )]
     NotText { output: String },
+    #[error("{why}")]
+    Form { why: String },
     #[error("{0}")]
     Json(serde_json::Error),
 }
@@ -204,9 +206,19 @@ fn numbers<const WIDTH: usize>(data: &[u8]) -> impl Iterator<Item = [u8; WIDTH]>
 }
 
 /// A buffer that refuses to grow beyond its bound.
-struct Bounded {
+pub struct Bounded {
     bytes: Vec<u8>,
     bound: usize,
+}
+
+impl Bounded {
+    pub fn new(bound: usize) -> Bounded {
+        Bounded { bytes: Vec::with_capacity(bound.min(256)), bound }
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
 }
 
 impl Write for Bounded {

@@ -40,7 +40,7 @@ fn parameters(value: &RawValue) -> Result<Parameters, serde_json::Error> {
 
 fn tensor(spec: &TensorSpec, value: &RawValue) -> Result<Tensor, DecodeError> {
     let input = || spec.name.to_string();
-    let elements = elements::parse(spec.datatype, None, value.get());
+    let elements = elements::parse(spec.datatype, None, value.get().as_bytes());
     let (data, count) = elements.map_err(|problem| DecodeError::Data { input: input(), problem })?;
     let shape = shape(spec, count).ok_or_else(|| DecodeError::NoShape { input: spec.describe(), count })?;
     let tensor = Tensor::new(spec.datatype, shape, Bytes::from(data));

@@ -3,13 +3,13 @@
 
 mod decode;
 mod describe;
-mod elements;
+pub mod elements;
 mod encode;
 mod generate;
 mod raw;
 
-pub use decode::{DecodeError, InferRequest, WantedOutput, decode_json, tensor_head, tensor_shape};
-pub use describe::{ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
-pub use encode::{EncodeError, Encoded, encode, encode_generated};
+pub use decode::{DecodeError, InferRequest, WantedOutput, WireRequest, decode_json, tensor_head, tensor_shape};
+pub use describe::{InferReply, ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
+pub use encode::{Bounded, EncodeError, Encoded, encode, encode_generated};
 pub use generate::decode_generate;
 pub use raw::{Raw, decode_raw};

@@ -1,0 +1,320 @@
+//! Replies over REST. A NaN or an infinity is written as `NaN`, `Infinity` or `-Infinity`, which is not JSON and what
+//! TensorFlow Serving's clients expect.
+
+use std::io::{self, Write};
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use half::{bf16, f16};
+use serde::Serialize;
+
+use super::rows::Form;
+use crate::api::wire::{Bounded, EncodeError};
+use crate::tensor::{Datatype, NamedTensors, Tensor};
+
+/// `{"predictions": …}` for rows, `{"outputs": …}` for columns; an only output goes without its name.
+pub fn predictions(outputs: &NamedTensors, form: Form, bound: u64) -> Result<Vec<u8>, EncodeError> {
+    check_texts(outputs)?;
+    let rows = match form {
+        Form::Rows => Some(common_rows(outputs)?),
+        Form::Columns => None,
+    };
+    write_within(bound, |out| match rows {
+        Some(rows) => write_rows(out, outputs, rows),
+        None => write_columns(out, outputs),
+    })
+}
+
+/// `{"results": [[[label, score], …], …]}`: of each example, the scores of all classes, with their labels where the model
+/// gives any.
+pub fn classes(outputs: &NamedTensors, bound: u64) -> Result<Vec<u8>, EncodeError> {
+    check_texts(outputs)?;
+    let scores = only_floating(outputs, ":classify")?;
+    let &[examples, classes] = scores.shape() else {
+        return Err(unfit(
+            ":classify",
+            format!("its scores have shape {:?}, and not examples by classes", scores.shape()),
+        ));
+    };
+    let labels = outputs.iter().map(|(_, tensor)| tensor).find(|tensor| tensor.datatype() == Datatype::Bytes);
+    let labels = labels.filter(|labels| labels.shape() == scores.shape() || *labels.shape() == [classes]);
+    let repeated = labels.is_some_and(|labels| labels.shape().len() == 1);
+    write_within(bound, |out| {
+        let (mut scores, mut names) = (Elements::of(scores), labels.map(Elements::of));
+        out.write_all(b"{\"results\": [")?;
+        separated(out, examples, |out| {
+            if repeated {
+                names = labels.map(Elements::of);
+            }
+            out.write_all(b"[")?;
+            separated(out, classes, |out| {
+                out.write_all(b"[")?;
+                match &mut names {
+                    Some(names) => names.write_next(out, false)?,
+                    None => out.write_all(b"\"\"")?,
+                }
+                out.write_all(b", ")?;
+                scores.write_next(out, false)?;
+                out.write_all(b"]")
+            })?;
+            out.write_all(b"]")
+        })?;
+        out.write_all(b"]}")
+    })
+}
+
+/// `{"results": [value, …]}`: of each example its value.
+pub fn values(outputs: &NamedTensors, bound: u64) -> Result<Vec<u8>, EncodeError> {
+    let values = only_floating(outputs, ":regress")?;
+    let examples = match values.shape() {
+        &[examples] | &[examples, 1] => examples,
+        shape => {
+            return Err(unfit(":regress", format!("its values have shape {shape:?}, and not one for each example")));
+        }
+    };
+    write_within(bound, |out| {
+        let mut values = Elements::of(values);
+        out.write_all(b"{\"results\": [")?;
+        separated(out, examples, |out| values.write_next(out, false))?;
+        out.write_all(b"]}")
+    })
+}
+
+fn unfit(verb: &str, why: String) -> EncodeError {
+    EncodeError::Form { why: format!("the model does not fit {verb}: {why}; call :predict") }
+}
+
+fn only_floating<'a>(outputs: &'a NamedTensors, verb: &str) -> Result<&'a Tensor, EncodeError> {
+    let floating = |datatype| matches!(datatype, Datatype::Fp16 | Datatype::Bf16 | Datatype::Fp32 | Datatype::Fp64);
+    let mut found = outputs.iter().map(|(_, tensor)| tensor).filter(|tensor| floating(tensor.datatype()));
+    match (found.next(), found.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => Err(unfit(verb, "it has no output of floating numbers".into())),
+        (Some(_), Some(_)) => Err(unfit(verb, "it has several outputs of floating numbers".into())),
+    }
+}
+
+/// By its name, as TensorFlow Serving has it.
+fn is_binary(name: &str) -> bool {
+    name.ends_with("_bytes")
+}
+
+fn check_texts(outputs: &NamedTensors) -> Result<(), EncodeError> {
+    let texts = outputs.iter().filter(|(name, tensor)| tensor.datatype() == Datatype::Bytes && !is_binary(name));
+    for (name, tensor) in texts {
+        if tensor.byte_strings().any(|text| std::str::from_utf8(text).is_err()) {
+            return Err(EncodeError::NotText { output: name.to_string() });
+        }
+    }
+    Ok(())
+}
+
+fn common_rows(outputs: &NamedTensors) -> Result<u64, EncodeError> {
+    let mut common = None;
+    for (name, tensor) in outputs {
+        let Some(rows) = tensor.shape().first() else {
+            let why = format!("Tensor name: {name} has no rows; send 'inputs' instead of 'instances'");
+            return Err(EncodeError::Form { why });
+        };
+        if *common.get_or_insert(*rows) != *rows {
+            let expected = common.unwrap_or_default();
+            let why = format!(
+                "Tensor name: {name} has inconsistent batch size: {rows} expecting: {expected}; send 'inputs' instead of 'instances'"
+            );
+            return Err(EncodeError::Form { why });
+        }
+    }
+    Ok(common.unwrap_or_default())
+}
+
+fn write_within(bound: u64, write: impl FnOnce(&mut Bounded) -> io::Result<()>) -> Result<Vec<u8>, EncodeError> {
+    let mut out = Bounded::new(bound as usize);
+    write(&mut out).map_err(|_| EncodeError::TooLarge { bound })?;
+    Ok(out.into_bytes())
+}
+
+fn write_rows(out: &mut Bounded, outputs: &NamedTensors, rows: u64) -> io::Result<()> {
+    let mut columns: Vec<_> =
+        outputs.iter().map(|(name, tensor)| (name, Elements::of(tensor), &tensor.shape()[1..])).collect();
+    out.write_all(b"{\"predictions\": [")?;
+    separated(out, rows, |out| match &mut columns[..] {
+        [(name, elements, shape)] => elements.write(out, shape, is_binary(name)),
+        several => write_object(out, several.iter_mut(), |out, (name, elements, shape)| {
+            write_name(out, name)?;
+            elements.write(out, shape, is_binary(name))
+        }),
+    })?;
+    out.write_all(b"]}")
+}
+
+fn write_columns(out: &mut Bounded, outputs: &NamedTensors) -> io::Result<()> {
+    out.write_all(b"{\"outputs\": ")?;
+    match &outputs[..] {
+        [(name, tensor)] => Elements::of(tensor).write(out, tensor.shape(), is_binary(name))?,
+        several => write_object(out, several.iter(), |out, (name, tensor)| {
+            write_name(out, name)?;
+            Elements::of(tensor).write(out, tensor.shape(), is_binary(name))
+        })?,
+    }
+    out.write_all(b"}")
+}
+
+fn write_object<T>(
+    out: &mut Bounded,
+    entries: impl Iterator<Item = T>,
+    mut write: impl FnMut(&mut Bounded, T) -> io::Result<()>,
+) -> io::Result<()> {
+    for (at, entry) in entries.enumerate() {
+        out.write_all(if at == 0 { b"{" } else { b", " })?;
+        write(out, entry)?;
+    }
+    out.write_all(b"}")
+}
+
+fn write_name(out: &mut Bounded, name: &str) -> io::Result<()> {
+    json(out, name)?;
+    out.write_all(b": ")
+}
+
+fn separated(out: &mut Bounded, count: u64, mut write: impl FnMut(&mut Bounded) -> io::Result<()>) -> io::Result<()> {
+    for at in 0..count {
+        if at > 0 {
+            out.write_all(b", ")?;
+        }
+        write(out)?;
+    }
+    Ok(())
+}
+
+fn json(out: &mut Bounded, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
+    serde_json::to_writer(out, value).map_err(io::Error::from)
+}
+
+/// The elements of a tensor that are not written yet.
+struct Elements<'a> {
+    datatype: Datatype,
+    rest: &'a [u8],
+}
+
+impl<'a> Elements<'a> {
+    fn of(tensor: &'a Tensor) -> Elements<'a> {
+        Elements { datatype: tensor.datatype(), rest: tensor.data() }
+    }
+
+    fn write(&mut self, out: &mut Bounded, shape: &[u64], binary: bool) -> io::Result<()> {
+        let Some((size, inner)) = shape.split_first() else { return self.write_next(out, binary) };
+        out.write_all(b"[")?;
+        separated(out, *size, |out| self.write(out, inner, binary))?;
+        out.write_all(b"]")
+    }
+
+    fn write_next(&mut self, out: &mut Bounded, binary: bool) -> io::Result<()> {
+        match self.datatype {
+            Datatype::Bool => json(out, &(self.take() != [0])),
+            Datatype::Uint8 => json(out, &u8::from_le_bytes(self.take())),
+            Datatype::Uint16 => json(out, &u16::from_le_bytes(self.take())),
+            Datatype::Uint32 => json(out, &u32::from_le_bytes(self.take())),
+            Datatype::Uint64 => json(out, &u64::from_le_bytes(self.take())),
+            Datatype::Int8 => json(out, &i8::from_le_bytes(self.take())),
+            Datatype::Int16 => json(out, &i16::from_le_bytes(self.take())),
+            Datatype::Int32 => json(out, &i32::from_le_bytes(self.take())),
+            Datatype::Int64 => json(out, &i64::from_le_bytes(self.take())),
+            Datatype::Fp16 => single(out, f16::from_le_bytes(self.take()).to_f32()),
+            Datatype::Bf16 => single(out, bf16::from_le_bytes(self.take()).to_f32()),
+            Datatype::Fp32 => single(out, f32::from_le_bytes(self.take())),
+            Datatype::Fp64 => double(out, f64::from_le_bytes(self.take())),
+            Datatype::Bytes => {
+                let length = u32::from_le_bytes(self.take()) as usize;
+                let (text, rest) = self.rest.split_at_checked(length).unwrap_or_default();
+                self.rest = rest;
+                write_text(out, text, binary)
+            }
+        }
+    }
+
+    /// A tensor has as many bytes as its shape says; of one that had not, zeros would be read.
+    fn take<const WIDTH: usize>(&mut self) -> [u8; WIDTH] {
+        let Some((element, rest)) = self.rest.split_first_chunk() else { return [0; WIDTH] };
+        self.rest = rest;
+        *element
+    }
+}
+
+fn write_text(out: &mut Bounded, text: &[u8], binary: bool) -> io::Result<()> {
+    match std::str::from_utf8(text) {
+        Ok(text) if !binary => json(out, text),
+        _ => {
+            out.write_all(b"{\"b64\": \"")?;
+            // In pieces, so that the reply's bound is met before much is made: three bytes are four letters.
+            for piece in text.chunks(3 << 10) {
+                out.write_all(BASE64_STANDARD.encode(piece).as_bytes())?;
+            }
+            out.write_all(b"\"}")
+        }
+    }
+}
+
+fn single(out: &mut Bounded, value: f32) -> io::Result<()> {
+    if value.is_finite() { json(out, &value) } else { not_finite(out, value.is_nan(), value < 0.0) }
+}
+
+fn double(out: &mut Bounded, value: f64) -> io::Result<()> {
+    if value.is_finite() { json(out, &value) } else { not_finite(out, value.is_nan(), value < 0.0) }
+}
+
+fn not_finite(out: &mut Bounded, nan: bool, negative: bool) -> io::Result<()> {
+    out.write_all(match (nan, negative) {
+        (true, _) => b"NaN",
+        (false, false) => b"Infinity",
+        (false, true) => b"-Infinity",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(name: &str, shape: &[u64], values: &[f32]) -> (std::sync::Arc<str>, Tensor) {
+        let data: Vec<u8> = values.iter().copied().flat_map(f32::to_le_bytes).collect();
+        (name.into(), Tensor::new(Datatype::Fp32, shape.to_vec(), data.into()).unwrap())
+    }
+
+    fn texts(name: &str, shape: &[u64], values: &[&[u8]]) -> (std::sync::Arc<str>, Tensor) {
+        let mut data = Vec::new();
+        values.iter().for_each(|value| crate::tensor::push_byte_string(&mut data, value));
+        (name.into(), Tensor::new(Datatype::Bytes, shape.to_vec(), data.into()).unwrap())
+    }
+
+    fn text(encoded: Result<Vec<u8>, EncodeError>) -> String {
+        encoded.map_or_else(|error| error.to_string(), |bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn rows_and_columns_are_written_as_tensorflow_serving_does() {
+        let y = output("y", &[2, 2], &[1.0, 2.5, f32::NAN, f32::NEG_INFINITY]);
+        let rows = |outputs: &NamedTensors| text(predictions(outputs, Form::Rows, 1000));
+        let columns = |outputs: &NamedTensors| text(predictions(outputs, Form::Columns, 1000));
+        let one = vec![y.clone()];
+        assert_eq!(rows(&one), r#"{"predictions": [[1.0, 2.5], [NaN, -Infinity]]}"#);
+        assert_eq!(columns(&one), r#"{"outputs": [[1.0, 2.5], [NaN, -Infinity]]}"#);
+        let two = vec![y, texts("raw_bytes", &[2], &[b"\xff", b"a"])];
+        assert_eq!(
+            rows(&two),
+            r#"{"predictions": [{"y": [1.0, 2.5], "raw_bytes": {"b64": "/w=="}}, {"y": [NaN, -Infinity], "raw_bytes": {"b64": "YQ=="}}]}"#
+        );
+        assert!(columns(&vec![output("s", &[], &[3.0])]).contains(r#""outputs": 3.0}"#));
+        assert!(rows(&vec![output("s", &[], &[3.0])]).contains("no rows"));
+        assert!(rows(&vec![output("a", &[1], &[3.0]), output("b", &[2], &[3.0, 4.0])]).contains("inconsistent"));
+        assert!(text(predictions(&vec![output("y", &[1 << 40, 0], &[])], Form::Rows, 100)).contains("more than 100"));
+    }
+
+    #[test]
+    fn classes_and_values_are_found_by_their_form() {
+        let scores = output("scores", &[1, 2], &[0.25, 0.75]);
+        let labels = texts("labels", &[2], &[b"cat", b"dog"]);
+        assert_eq!(text(classes(&vec![scores.clone()], 100)), r#"{"results": [[["", 0.25], ["", 0.75]]]}"#);
+        let labelled = text(classes(&vec![labels, scores.clone()], 100));
+        assert_eq!(labelled, r#"{"results": [[["cat", 0.25], ["dog", 0.75]]]}"#);
+        assert_eq!(text(values(&vec![output("y", &[2, 1], &[1.0, 2.0])], 100)), r#"{"results": [1.0, 2.0]}"#);
+        assert!(text(values(&vec![scores], 100)).contains("does not fit :regress"));
+    }
+}

@@ -1,0 +1,25 @@
+//! Other people's clients, as their users use them.
+
+use std::process::Command;
+
+use anyhow::Result;
+use system_tests::{Start, component, identity, prepared, repository};
+
+const DATATYPES: [&str; 14] = [
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64",
+    "BYTES",
+];
+
+#[test]
+fn tritons_http_clients_need_no_change() -> Result<()> {
+    let files = [component("identity")];
+    let bundle =
+        |start: Start, datatype: &&str| start.bundle(&identity(&datatype.to_lowercase(), datatype, &[-1]), &files);
+    let host = DATATYPES.iter().fold(Start::default(), bundle).start()?;
+    let mut client = Command::new(prepared("BULKHEAD_CLIENTS"));
+    client.arg(repository().join("tests/clients/http_client.py")).args([&host.url, &host.admin_url]);
+    let output = client.output()?;
+    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.ends_with("all\n"), "{said}\n{failed}");
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The document of the REST surface: what it says is there, and a change of it is seen.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use system_tests::{Host, Start, component, identity, repository};
+
+fn host() -> Result<Host> {
+    Start::default().bundle(&identity("rows", "FP32", &[-1, 2]), &[component("identity")]).start()
+}
+
+/// `BLESS=1` writes the golden file anew.
+#[test]
+fn the_document_is_the_golden_one() -> Result<()> {
+    let golden = repository().join("tests/golden/openapi.json");
+    let document = host()?.get("/openapi.json")?.body + "\n";
+    if std::env::var_os("BLESS").is_some() {
+        fs::create_dir_all(golden.parent().context("a folder")?)?;
+        fs::write(&golden, &document)?;
+    }
+    let wanted = fs::read_to_string(&golden).unwrap_or_default();
+    let differs = document.lines().zip(wanted.lines()).find(|(line, wanted)| line != wanted);
+    assert!(document == wanted, "the surface changed ({differs:?}): look at it, then run this test with BLESS=1");
+    Ok(())
+}
+
+#[test]
+fn every_operation_is_served_and_answers_as_it_says() -> Result<()> {
+    let host = host()?;
+    let document = host.get("/openapi.json")?.json();
+    let mut operations = 0;
+    for (path, item) in document["paths"].as_object().context("paths")? {
+        let path = path.replace("{model}", "rows").replace("{version}", "1.0.0");
+        for (method, operation) in item.as_object().context("operations")? {
+            let reply = if method == "get" { host.get(&path)? } else { host.post(&path, "application/json", b"{}")? };
+            let said = &operation["responses"][reply.status.to_string()]["content"];
+            let kind = reply.header("content-type").unwrap_or_default();
+            assert!(said.get(kind).is_some(), "{method} {path}: {said}: {reply:?}");
+            operations += 1;
+        }
+    }
+    assert!(operations > 25, "{operations}");
+    Ok(())
+}
+
+#[test]
+fn every_schema_that_is_named_is_there() -> Result<()> {
+    let host = host()?;
+    let document = host.get("/openapi.json")?;
+    let json: Value = document.json();
+    for named in document.body.split("\"#/components/schemas/").skip(1) {
+        let name = named.split('"').next().unwrap_or_default();
+        assert!(json["components"]["schemas"][name].is_object(), "{name}");
+    }
+    let page = host.get("/docs")?;
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(page.body.contains("/v2/models/{model}/infer") && !page.body.contains("<script"));
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! TensorFlow Serving's protocols, as its clients use them.
+
+use std::process::Command;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use system_tests::{Reply, Shared, Start, component, identity, prepared, repository};
+
+const DATATYPES: [&str; 14] = [
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64",
+    "BYTES",
+];
+
+/// The same with names of its own for the input and the output.
+fn named(model: &str, input: &str, output: &str, datatype: &str, shape: &[i64]) -> String {
+    identity(model, datatype, shape)
+        .replace("config = {", &format!("config = {{ input = \"{input}\", output = \"{output}\","))
+}
+
+static HOST: Shared = Shared::new(|| {
+    let files = [component("identity")];
+    let mut start = Start::default().config("[http]\nrequest-bytes = '1 MiB'\nreply-bytes = '1 MiB'\n");
+    for datatype in DATATYPES {
+        let manifest = identity(&format!("identity-{}", datatype.to_lowercase()), datatype, &[-1, -1]);
+        start = start.bundle(&manifest, &files);
+    }
+    for version in ["1.0.0", "1.9.0", "2.0.0"] {
+        start = start.bundle(&identity("versioned", "FP32", &[-1, -1]).replace("1.0.0", version), &files);
+    }
+    start = start.bundle(&identity("broken", "FP32", &[-1]), &[]);
+    start = start.bundle(&identity("values", "FP32", &[-1]), &files);
+    start = start.bundle(&named("named", "x", "image_bytes", "BYTES", &[-1]), &files);
+    start.start()
+});
+
+fn post(address: &str, body: &Value) -> Result<Reply> {
+    HOST.get().post(&format!("/v1/models/{address}"), "application/json", body.to_string().as_bytes())
+}
+
+#[test]
+fn a_client_without_tensorflow_is_served() -> Result<()> {
+    let host = HOST.get();
+    let mut client = Command::new(prepared("BULKHEAD_PYTHON_TFSERVING"));
+    client.arg(repository().join("tests/clients/tfserving_client.py")).args(["--url", &host.grpc]);
+    let output = client.output()?;
+    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}\n{failed}\n{}", host.log());
+    Ok(())
+}
+
+#[test]
+fn rows_come_back_as_predictions_and_columns_as_outputs() -> Result<()> {
+    for (model, value) in [
+        ("identity-bool", json!([[true, false]])),
+        ("identity-uint8", json!([[0, 255]])),
+        ("identity-uint64", json!([[0, u64::MAX]])),
+        ("identity-int64", json!([[i64::MIN, i64::MAX], [1, 2]])),
+        ("identity-fp16", json!([[0.5], [1.5]])),
+        ("identity-bf16", json!([[256.0]])),
+        ("identity-fp32", json!([[1.5, -2.0, 3.0], [4.0, 5.0, 6.0]])),
+        ("identity-fp64", json!([[2.5e-308]])),
+        ("identity-bytes", json!([["", "Grüße \"\\"]])),
+        ("values", json!([1.0, 2.0, 5.0])),
+    ] {
+        let rows = post(&format!("{model}:predict"), &json!({ "instances": value }))?;
+        assert_eq!((rows.status, rows.json()), (200, json!({ "predictions": value })), "{model}");
+        let columns = post(&format!("{model}:predict"), &json!({ "inputs": value }))?;
+        assert_eq!((columns.status, columns.json()), (200, json!({ "outputs": value })), "{model}");
+        let named = post(&format!("{model}:predict"), &json!({ "inputs": { "input": value } }))?;
+        assert_eq!(named.json(), json!({ "outputs": value }), "{model}");
+        let rows: Value = value.as_array().into_iter().flatten().map(|row| json!({ "input": row })).collect();
+        let rows = post(&format!("{model}:predict"), &json!({ "instances": rows }))?;
+        assert_eq!(rows.json(), json!({ "predictions": value }), "{model}: {rows:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn bytes_are_base64_in_both_directions() -> Result<()> {
+    let rows = json!({ "instances": [{ "b64": "/wA=" }, "text", { "b64": "YQ" }] });
+    let reply = post("named:predict", &rows)?;
+    assert_eq!(reply.json(), json!({ "predictions": [{ "b64": "/wA=" }, { "b64": "dGV4dA==" }, { "b64": "YQ==" }] }));
+    let named = post("named:predict", &json!({ "instances": [{ "x": { "b64": "/wA=" } }] }))?;
+    assert_eq!(named.json(), json!({ "predictions": [{ "b64": "/wA=" }] }));
+    let torn = post("identity-bytes:predict", &json!({ "inputs": [[{ "b64": "/wA=" }]] }))?;
+    assert_eq!((torn.status, torn.json()["code"].as_str()), (406, Some("not_text")), "{torn:?}");
+    Ok(())
+}
+
+#[test]
+fn versions_and_signatures_are_chosen() -> Result<()> {
+    let body = json!({ "signature_name": "serving_default", "instances": [[1.0]] });
+    for address in ["versioned", "versioned/versions/1", "versioned/versions/1.9.0", "versioned/versions/2"] {
+        assert_eq!(post(&format!("{address}:predict"), &body)?.status, 200, "{address}");
+    }
+    for (address, status) in [("versioned/versions/7", 404), ("versioned/labels/nightly", 404), ("none", 404)] {
+        let reply = post(&format!("{address}:predict"), &body)?;
+        assert_eq!(reply.status, status, "{address}: {reply:?}");
+        assert!(reply.json()["error"].is_string());
+    }
+    let other = post("versioned:predict", &json!({ "signature_name": "other", "instances": [[1.0]] }))?;
+    assert_eq!(
+        (other.status, other.json()["error"].as_str()),
+        (400, Some("Serving signature name: \"other\" not found in signature def"))
+    );
+    Ok(())
+}
+
+#[test]
+fn status_and_metadata_are_what_tensorflow_serving_says() -> Result<()> {
+    let host = HOST.get();
+    let available = |version: &str| json!({ "version": version, "state": "AVAILABLE", "status": { "error_code": "OK", "error_message": "" } });
+    let all = host.get("/v1/models/versioned")?.json();
+    assert_eq!(all, json!({ "model_version_status": [available("2"), available("1")] }));
+    let one = host.get("/v1/models/versioned/versions/1")?.json();
+    assert_eq!(one, json!({ "model_version_status": [available("1")] }));
+    let broken = host.get("/v1/models/broken")?.json();
+    assert_eq!(broken["model_version_status"][0]["state"], "END");
+    assert!(broken["model_version_status"][0]["status"]["error_message"].to_string().contains("identity.wasm"));
+    assert_eq!(host.get("/v1/models/none")?.status, 404);
+    let metadata = host.get("/v1/models/versioned/versions/1/metadata")?.json();
+    assert_eq!(metadata["model_spec"], json!({ "name": "versioned", "signature_name": "", "version": "1" }));
+    let signature = &metadata["metadata"]["signature_def"]["signature_def"]["serving_default"];
+    assert_eq!(signature["method_name"], "tensorflow/serving/predict");
+    let varies = json!({ "size": "-1", "name": "" });
+    assert_eq!(
+        signature["inputs"]["input"],
+        json!({ "dtype": "DT_FLOAT", "name": "input:0", "tensor_shape": { "dim": [varies, varies], "unknown_rank": false } })
+    );
+    Ok(())
+}
+
+#[test]
+fn examples_are_classified_and_regressed_by_models_that_fit() -> Result<()> {
+    let scores =
+        post("identity-fp32:classify", &json!({ "examples": [{ "input": [0.25, 0.75] }, { "input": [1.0, 0.0] }] }))?;
+    assert_eq!(scores.json(), json!({ "results": [[["", 0.25], ["", 0.75]], [["", 1.0], ["", 0.0]]] }), "{scores:?}");
+    let body =
+        json!({ "signature_name": "tensorflow/serving/regress", "examples": [{ "input": 1.0 }, { "input": [2.0] }] });
+    assert_eq!(post("values:regress", &body)?.json(), json!({ "results": [1.0, 2.0] }));
+    let context = json!({ "context": { "input": [3.0] }, "examples": [{}, {}] });
+    assert_eq!(post("identity-fp32:regress", &context)?.json(), json!({ "results": [3.0, 3.0] }));
+    let unfit = post("identity-int8:regress", &json!({ "examples": [{ "input": 1 }] }))?;
+    assert_eq!(unfit.status, 400, "{unfit:?}");
+    assert!(unfit.body.contains("does not fit :regress"), "{unfit:?}");
+    Ok(())
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_said() -> Result<()> {
+    for (body, wanted) in [
+        (json!({}), "Missing 'inputs' or 'instances' key"),
+        (json!({ "inputs": [[1.0]], "instances": [[1.0]] }), "only one of 'inputs' or 'instances'"),
+        (json!({ "instances": [] }), "'instances' is not a list, or is an empty one"),
+        (json!({ "instances": 1 }), "'instances' is not a list"),
+        (json!({ "instances": [[1.0], [1.0, 2.0]] }), "Encountered list at unexpected size: 2 at level: 1"),
+        (json!({ "instances": [[1.0], ["a"]] }), "element 1 is a text, and must be a number"),
+        (json!({ "instances": [[{ "b64": "YQ==" }]] }), "expected a number"),
+        (json!({ "instances": [{ "other": [1.0] }] }), "does not have named input: other"),
+        (json!({ "instances": [{}] }), "item 0: keys must be equal to: input"),
+        (json!({ "instances": [{ "input": [1.0] }, { "input": [1.0, 2.0] }] }), "Expecting shape [1] but got: [2]"),
+        (json!({ "instances": [1.0] }), "has shape [1], and [-1, -1] is wanted"),
+        (json!({ "inputs": { "input": [[1.0]], "other": 1 } }), "does not have named input: other"),
+        (json!({ "signature_name": 7, "inputs": [[1.0]] }), "JSON Parse error"),
+    ] {
+        let reply = post("identity-fp32:predict", &body)?;
+        assert_eq!(reply.status, 400, "{body}: {reply:?}");
+        let error = reply.json()["error"].as_str().unwrap_or_default().to_owned();
+        assert!(error.contains(wanted), "{wanted} is not in: {error}");
+    }
+    let examples = post("identity-fp32:classify", &json!({ "instances": [[1.0]] }))?;
+    assert!(examples.body.contains("key 'examples' is expected"), "{examples:?}");
+    let once = vec![0.5; 50_000];
+    let context = json!({ "context": { "input": once }, "examples": vec![json!({}); 1000] });
+    let much = post("identity-fp32:regress", &context)?;
+    assert!(much.status == 400 && much.body.contains("the rows together have more than"), "{}", much.status);
+    Ok(())
+}
+
+#[test]
+fn addresses_and_methods_that_are_not_there() -> Result<()> {
+    let host = HOST.get();
+    let get = host.get("/v1/models/versioned:predict")?;
+    assert_eq!((get.status, get.header("allow")), (405, Some("POST")));
+    assert_eq!(host.post("/v1/models/versioned", "", b"{}")?.status, 405);
+    assert_eq!(host.get("/v1/models/:predict")?.status, 404);
+    assert_eq!(host.get("/v1/other")?.status, 404);
+    Ok(())
+}
