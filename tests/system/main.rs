@@ -1,5 +1,6 @@
 //! The whole system from outside: the real program, over HTTP and gRPC.
 
+mod at_once;
 mod bad_input;
 mod binary;
 mod bundles;
@@ -10,6 +11,14 @@ mod extensions;
 mod file_type;
 mod grpc;
 mod hostile;
+mod isolation;
+mod kill;
+mod limits;
 mod metrics;
 mod protocol;
+mod restart;
 mod shutdown;
+mod stages;
+mod tenants;
+mod uploads;
+mod versions;
