@@ -7,9 +7,12 @@ mod elements;
 mod encode;
 mod generate;
 mod raw;
+mod request;
+mod walk;
 
-pub use decode::{DecodeError, InferRequest, WantedOutput, WireRequest, decode_json};
+pub use decode::{DecodeError, InferRequest, WantedOutput, decode_json};
 pub use describe::{InferReply, ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
 pub use encode::{EncodeError, Encoded, encode, encode_generated};
 pub use generate::decode_generate;
 pub use raw::{Raw, decode_raw};
+pub use request::WireRequest;
