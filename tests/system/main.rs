@@ -1,5 +1,7 @@
 //! The whole system from outside: the real program, over HTTP and gRPC.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it misses by failing")]
+
 mod at_once;
 mod bad_input;
 mod binary;

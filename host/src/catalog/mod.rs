@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use semver::Version;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::pipeline::Pipeline;
 pub use routing::{Routing, STABLE, Shadow, Split, Sticky, Traits};
@@ -35,11 +36,12 @@ struct Model {
 type Versions = BTreeMap<Version, Entry>;
 
 /// Who may call a model beside its owner.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sharing {
     #[default]
     Nobody,
+    #[schema(value_type = Vec<String>)]
     Tenants(BTreeSet<String>),
     Everybody,
 }

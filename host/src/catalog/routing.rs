@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The label that a request without a version goes to, where there is one.
 pub const STABLE: &str = "stable";
 
 /// How requests find their version. An operator changes it as a whole, so that no request sees half of a change.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Routing {
     #[serde(default)]
+    #[schema(value_type = BTreeMap<String, String>)]
     pub labels: BTreeMap<String, Version>,
     #[serde(default)]
     pub split: Option<Split>,
@@ -30,14 +32,15 @@ impl Routing {
 }
 
 /// Requests without a version are dealt out by weight.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Split {
+    #[schema(value_type = BTreeMap<String, u32>)]
     pub weights: BTreeMap<Version, u32>,
     pub sticky: Sticky,
 }
 
 /// What decides where a request of a split goes, so that the same caller stays with the same version.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sticky {
     Tenant,
@@ -47,8 +50,9 @@ pub enum Sticky {
 }
 
 /// A version that gets a copy of requests, and whose answers are compared and never returned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Shadow {
+    #[schema(value_type = String)]
     pub version: Version,
     /// Of a hundred requests, how many are copied.
     pub percent: u8,

@@ -9,6 +9,7 @@ use bulkhead_bundle::{Digest, KeyHint};
 use semver::Version;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::catalog::{Routing, Sharing};
 use crate::tenant::{Capability, KeyHash, Role};
@@ -53,38 +54,49 @@ impl<'de> Deserialize<'de> for Timestamp {
 }
 
 /// Who may sign, under which names, and what their plugins may be granted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Publisher {
     pub keys: Vec<TrustedKey>,
     /// Names of bundles: `acme/*`, or one in full.
+    #[schema(value_type = Vec<String>)]
     pub names: BTreeSet<String>,
+    #[schema(value_type = Vec<String>)]
     pub imports: BTreeSet<Capability>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TrustedKey {
+    #[schema(value_type = String)]
     pub hint: KeyHint,
     pub pem: String,
+    #[schema(value_type = String)]
     pub added: Timestamp,
     /// Bundles that are uploaded outside of the window are refused; what was uploaded inside it stays good.
+    #[schema(value_type = Option<String>)]
     pub not_before: Option<Timestamp>,
+    #[schema(value_type = Option<String>)]
     pub not_after: Option<Timestamp>,
+    #[schema(value_type = Option<String>)]
     pub revoked: Option<Timestamp>,
 }
 
 /// A version of a bundle in a tenant's namespace. Its digest never changes, not even when it was deleted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StoredBundle {
     pub tenant: String,
     pub name: String,
+    #[schema(value_type = String)]
     pub version: Version,
+    #[schema(value_type = String)]
     pub digest: Digest,
     /// What clients call it; a bundle without a pipeline is no model, and lends its plugins to others.
     pub model: Option<String>,
     /// `None` was accepted unsigned, under `serve --dev`.
+    #[schema(value_type = Option<String>)]
     pub key: Option<KeyHint>,
     pub files: BTreeMap<String, StoredFile>,
     pub bytes: u64,
+    #[schema(value_type = String)]
     pub uploaded: Timestamp,
     pub by: String,
     pub state: BundleState,
@@ -93,13 +105,14 @@ pub struct StoredBundle {
     pub uses: BTreeMap<String, Used>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StoredFile {
+    #[schema(value_type = String)]
     pub digest: Digest,
     pub bytes: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BundleState {
     Active,
@@ -110,9 +123,10 @@ pub enum BundleState {
 }
 
 /// A version of another bundle of the tenant.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Used {
     pub name: String,
+    #[schema(value_type = String)]
     pub version: Version,
 }
 
@@ -125,7 +139,7 @@ pub struct Revocation {
 }
 
 /// How a tenant's model is served.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ModelSettings {
     #[serde(default)]
     pub routing: Routing,
@@ -135,17 +149,19 @@ pub struct ModelSettings {
     pub policy: Policy,
     /// The versions that requests without one went to, the latest last. For rollback.
     #[serde(default)]
+    #[schema(value_type = Vec<String>)]
     pub served: Vec<Version>,
 }
 
 /// Which of a model's versions are active.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
     #[default]
     All,
     /// The newest so many.
     Latest(usize),
+    #[schema(value_type = Vec<String>)]
     Specific(BTreeSet<Version>),
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bulkhead_bundle::Digest;
 use semver::Version;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::documents::{BundleState, ModelSettings, Policy, StoredBundle};
 use super::state::{Draft, State, bundle_key, model_key};
@@ -13,21 +14,24 @@ use super::{Control, ControlError, Who};
 use crate::catalog::{Entry, Routing, STABLE, Shadow, Sharing, Split};
 
 /// A tenant's model.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ModelView {
     pub tenant: String,
     pub model: String,
     /// Where requests without a version go, splits aside.
+    #[schema(value_type = Option<String>)]
     pub serves: Option<Version>,
     pub versions: Vec<VersionView>,
     #[serde(flatten)]
     pub settings: ModelSettings,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct VersionView {
+    #[schema(value_type = String)]
     pub version: Version,
     pub bundle: String,
+    #[schema(value_type = String)]
     pub digest: Digest,
     /// `ready`, `loading`, `failed`, `retired`, `inactive` (by the policy), `revoked` or `deleted`.
     pub state: &'static str,

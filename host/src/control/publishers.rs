@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bulkhead_bundle::{Digest, KeyHint, PublicKey};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::documents::{BundleState, Publisher, Revocation, StoredBundle, Timestamp, TrustedKey};
 use super::models::forget_routes;
@@ -13,16 +14,20 @@ use super::{Control, ControlError, Who};
 use crate::tenant::Capability;
 
 /// Makes a publisher, or changes what is given.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrustRequest {
     /// A public key as PEM text, added to those that are there.
     pub key: Option<String>,
+    #[schema(value_type = Option<String>)]
     pub not_before: Option<Timestamp>,
+    #[schema(value_type = Option<String>)]
     pub not_after: Option<Timestamp>,
     /// Names of bundles instead of those that are there: `acme/*`, or one in full. At first, all under its own name.
+    #[schema(value_type = Option<Vec<String>>)]
     pub names: Option<BTreeSet<String>>,
     /// What its plugins may be granted, instead of what is there. At first, nothing.
+    #[schema(value_type = Option<Vec<String>>)]
     pub imports: Option<BTreeSet<Capability>>,
 }
 

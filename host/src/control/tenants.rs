@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::documents::{BundleState, KeyRecord, ModelSettings, StoredBundle, TenantRecord, Timestamp};
 use super::publishers::check_name;
@@ -14,25 +15,30 @@ use crate::config::TenantLimits;
 use crate::tenant::{ApiKey, DEFAULT_TENANT, Role};
 
 /// A tenant with what it may use.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct TenantView {
     pub name: String,
+    #[schema(value_type = String)]
     pub created: Timestamp,
     pub disabled: bool,
     /// What it was given of its own; the rest is as the host's configuration says.
+    #[schema(value_type = Object)]
     pub own_limits: Map<String, Value>,
+    #[schema(value_type = Object)]
     pub limits: TenantLimits,
     pub stored_bytes: u64,
 }
 
 /// What a new key is for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
+    #[schema(value_type = String)]
     pub role: Role,
     /// For people to tell keys apart.
     #[serde(default)]
     pub note: String,
+    #[schema(value_type = Option<String>)]
     pub expires: Option<Timestamp>,
 }
 

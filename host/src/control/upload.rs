@@ -9,6 +9,7 @@ use bulkhead_bundle::{Digest, Files, KeyHint, PublicKey, SIGNATURE, verify};
 use bulkhead_store::StoreError;
 use semver::Version;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::documents::{BundleState, ModelSettings, StoredBundle, StoredFile, Timestamp, Used};
 use super::state::{Draft, State, bundle_key, model_key};
@@ -26,10 +27,12 @@ pub struct Progress {
 }
 
 /// What became of an upload.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Uploaded {
     pub name: String,
+    #[schema(value_type = String)]
     pub version: Version,
+    #[schema(value_type = String)]
     pub digest: Digest,
     /// What clients call it; none where the bundle only lends plugins to others.
     pub model: Option<String>,

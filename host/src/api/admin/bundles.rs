@@ -17,6 +17,7 @@ use tempfile::NamedTempFile;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use utoipa::ToSchema;
 
 use super::operator::{Operator, Scope};
 use crate::api::App;
@@ -26,14 +27,14 @@ use crate::api::request_id::RequestId;
 use crate::control::{ControlError, Progress, StoredBundle, Uploaded};
 
 /// A bundle, and why it may not be served where that is so.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct BundleView {
     #[serde(flatten)]
     pub stored: StoredBundle,
     pub not_served_because: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reason {
     #[serde(default)]

@@ -17,9 +17,14 @@ use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{any, delete, get, post, put};
 
-use super::App;
+pub(super) use audit::{AuditLine, AuditVerified};
+pub(super) use bundles::{BundleView, Reason};
+pub(super) use models::Labelled;
+pub(super) use tenants::{KeyView, NewTenant, UsageView};
+
 use super::refusal::Problem;
 use super::request_id::with_request_id;
+use super::{App, openapi};
 
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -31,6 +36,8 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(bundles())
         .merge(tenants())
         .merge(models())
+        .route("/openapi.json", get(openapi::for_operators))
+        .route("/docs", get(openapi::page_for_operators))
         .route("/v1/audit", get(audit::list))
         .route("/v1/audit/verify", get(audit::verify))
         .fallback(|| async { Problem::NoSuchAddress })

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use semver::Version;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::operator::{Operator, Scope};
 use crate::api::App;
@@ -16,9 +17,10 @@ use crate::control::{Control, ControlError, ModelView, Policy, Who};
 
 type Reply = Result<Json<ModelView>, Problem>;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Labelled {
+    #[schema(value_type = String)]
     pub version: Version,
 }
 

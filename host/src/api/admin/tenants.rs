@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use bulkhead_store::UsageRow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::operator::{Operator, Scope};
 use crate::api::App;
@@ -18,32 +19,58 @@ use crate::tenant::Role;
 
 type Reply = Result<Json<TenantView>, Problem>;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTenant {
     pub name: String,
     #[serde(default)]
+    #[schema(value_type = Object)]
     pub limits: Map<String, Value>,
 }
 
 /// A key without what only its owner may know.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct KeyView {
     pub id: String,
     pub tenant: String,
+    #[schema(value_type = String)]
     pub role: Role,
     pub note: String,
+    #[schema(value_type = String)]
     pub created: Timestamp,
+    #[schema(value_type = Option<String>)]
     pub expires: Option<Timestamp>,
+    #[schema(value_type = Option<String>)]
     pub revoked: Option<Timestamp>,
     /// Only in the reply that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// What one tenant used of one model, since there is this host.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UsageLine {
+    tenant: String,
+    model: String,
+    requests: u64,
+    refused: u64,
+    fuel: u64,
+    /// Time on a core.
+    cpu_nanoseconds: u64,
+    request_bytes: u64,
+    reply_bytes: u64,
+}
+
+impl From<UsageRow> for UsageLine {
+    fn from(row: UsageRow) -> UsageLine {
+        let UsageRow { tenant, model, requests, refused, fuel, cpu_nanoseconds, request_bytes, reply_bytes } = row;
+        UsageLine { tenant, model, requests, refused, fuel, cpu_nanoseconds, request_bytes, reply_bytes }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
 pub struct UsageView {
-    pub usage: Vec<UsageRow>,
+    pub usage: Vec<UsageLine>,
     /// Rows whose numbers were damaged on the disk, and are left out.
     pub damaged: Vec<String>,
 }
@@ -144,5 +171,6 @@ pub async fn usage(
     let tenant = operator.tenants(scope)?;
     let usage = app.control.aside(move |control| control.usage(tenant.as_deref())).await?;
     let damaged = usage.damaged.iter().map(ToString::to_string).collect();
-    Ok(Json(UsageView { usage: usage.rows, damaged }))
+    let usage = usage.rows.into_iter().map(UsageLine::from).collect();
+    Ok(Json(UsageView { usage, damaged }))
 }

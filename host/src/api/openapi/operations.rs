@@ -1,8 +1,6 @@
 //! What there is, one row each.
 
-use utoipa::openapi::path::HttpMethod;
-
-use super::{NamedSchema, collect};
+use super::{NamedSchema, OBJECT, Operation, Payload, Scope, collect, get, json, post};
 use crate::api::extensions::config::ModelConfig;
 use crate::api::extensions::repository::{IndexEntry, IndexRequest, LoadRequest};
 use crate::api::extensions::settings::{LogChanges, LogSettings, TraceSettings};
@@ -30,75 +28,19 @@ pub const SCHEMAS: [fn(&mut Vec<NamedSchema>); 16] = [
     collect::<TraceSettings>,
 ];
 
-pub struct Operation {
-    pub id: &'static str,
-    pub method: HttpMethod,
-    pub scope: Scope,
-    /// What follows the scope's path.
-    pub path: &'static str,
-    pub summary: &'static str,
-    pub takes: &'static [Payload],
-    pub gives: &'static [Payload],
-    pub refuses: &'static [u16],
-    /// What 503 says where it is an answer and no refusal.
-    pub unready: Option<&'static str>,
-}
-
-/// What an operation is about.
-pub enum Scope {
-    Server,
-    Repository,
-    Model,
-    /// A model, or one version of it.
-    Version,
-}
-
-/// A body: its content type, and the name of its schema where it is JSON; `[]` before it is a list of these.
-pub struct Payload {
-    pub kind: &'static str,
-    pub schema: Option<&'static str>,
-}
-
-const fn json(schema: &'static str) -> Payload {
-    Payload { kind: "application/json", schema: Some(schema) }
-}
-
-/// Any object.
-const OBJECT: Payload = Payload { kind: "application/json", schema: None };
-
 /// JSON and binary tensors, or one tensor alone.
 const BINARY: Payload = Payload { kind: "application/octet-stream", schema: None };
 
 const EVENTS: Payload = Payload { kind: "text/event-stream", schema: None };
 
 /// What can happen to a request that runs a model.
-const RUN: &[u16] = &[400, 404, 406, 408, 413, 415, 500, 503, 504];
+const RUN: &[u16] = &[400, 401, 403, 404, 406, 408, 413, 415, 429, 500, 503, 504];
+
+/// What can happen to a question about a model.
+const ASK: &[u16] = &[401, 403, 404, 503];
 
 /// What can happen to a short body.
-const SHORT: &[u16] = &[400, 408, 413, 415, 503];
-
-const fn get(
-    id: &'static str,
-    scope: Scope,
-    path: &'static str,
-    gives: &'static [Payload],
-    refuses: &'static [u16],
-    summary: &'static str,
-) -> Operation {
-    Operation { id, method: HttpMethod::Get, scope, path, summary, takes: &[], gives, refuses, unready: None }
-}
-
-const fn post(
-    id: &'static str,
-    scope: Scope,
-    path: &'static str,
-    takes: &'static [Payload],
-    gives: &'static [Payload],
-    refuses: &'static [u16],
-    summary: &'static str,
-) -> Operation {
-    Operation { id, method: HttpMethod::Post, scope, path, summary, takes, gives, refuses, unready: None }
-}
+const SHORT: &[u16] = &[400, 401, 403, 408, 413, 415, 503];
 
 pub const OPERATIONS: &[Operation] = &[
     get(
@@ -121,14 +63,14 @@ pub const OPERATIONS: &[Operation] = &[
             "Whether all models are ready",
         )
     },
-    get("model", Scope::Version, "", &[json("ModelMetadata")], &[404, 503], "A model's inputs and outputs"),
-    get("model_ready", Scope::Version, "/ready", &[json("ModelReady")], &[404, 503], "Whether a model is ready"),
+    get("model", Scope::Version, "", &[json("ModelMetadata")], ASK, "A model's inputs and outputs"),
+    get("model_ready", Scope::Version, "/ready", &[json("ModelReady")], ASK, "Whether a model is ready"),
     get(
         "model_config",
         Scope::Version,
         "/config",
         &[json("ModelConfig")],
-        &[404, 503],
+        ASK,
         "A model's configuration, as Triton has it",
     ),
     post(
@@ -163,7 +105,7 @@ pub const OPERATIONS: &[Operation] = &[
         Scope::Server,
         "/v2/models/stats",
         &[json("StatisticsReply")],
-        &[],
+        &[401, 403],
         "What all models did, and how long it took",
     ),
     get(
@@ -171,7 +113,7 @@ pub const OPERATIONS: &[Operation] = &[
         Scope::Version,
         "/stats",
         &[json("StatisticsReply")],
-        &[404, 503],
+        ASK,
         "What a model did, and how long it took",
     ),
     post(
@@ -189,7 +131,7 @@ pub const OPERATIONS: &[Operation] = &[
         "/load",
         &[json("LoadRequest")],
         &[OBJECT],
-        &[400, 404, 408, 413, 415, 503],
+        &[400, 401, 403, 404, 408, 409, 413, 415, 500, 503, 507],
         "See to it that a model is served",
     ),
     post(
@@ -198,17 +140,24 @@ pub const OPERATIONS: &[Operation] = &[
         "/unload",
         &[json("LoadRequest")],
         &[OBJECT],
-        &[400, 404, 408, 413, 415, 503],
+        &[400, 401, 403, 404, 408, 409, 413, 415, 500, 503, 507],
         "Take a model out of service",
     ),
-    get("log_settings", Scope::Server, "/v2/logging", &[json("LogSettings")], &[403], "What is logged; the operator's"),
+    get(
+        "log_settings",
+        Scope::Server,
+        "/v2/logging",
+        &[json("LogSettings")],
+        &[401, 403],
+        "What is logged; the operator's",
+    ),
     post(
         "change_log",
         Scope::Server,
         "/v2/logging",
         &[json("LogChanges")],
         &[json("LogSettings")],
-        &[400, 403, 408, 413, 415, 503],
+        SHORT,
         "Change what is logged; the operator's",
     ),
     get(
@@ -216,7 +165,7 @@ pub const OPERATIONS: &[Operation] = &[
         Scope::Server,
         "/v2/trace/setting",
         &[json("TraceSettings")],
-        &[403],
+        &[401, 403],
         "Whether requests are traced; the operator's",
     ),
     post(
@@ -225,7 +174,7 @@ pub const OPERATIONS: &[Operation] = &[
         "/v2/trace/setting",
         &[OBJECT],
         &[json("TraceSettings")],
-        &[400, 403, 408, 413, 415, 503],
+        SHORT,
         "Traces are off; the operator's",
     ),
     get(
@@ -233,7 +182,7 @@ pub const OPERATIONS: &[Operation] = &[
         Scope::Model,
         "/trace/setting",
         &[json("TraceSettings")],
-        &[403, 404, 503],
+        ASK,
         "Whether a model's requests are traced; the operator's",
     ),
     post(
@@ -242,7 +191,7 @@ pub const OPERATIONS: &[Operation] = &[
         "/trace/setting",
         &[OBJECT],
         &[json("TraceSettings")],
-        &[400, 403, 404, 408, 413, 415, 503],
+        &[400, 401, 403, 404, 408, 413, 415, 503],
         "Traces are off; the operator's",
     ),
 ];
