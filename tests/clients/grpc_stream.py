@@ -2,6 +2,7 @@
 
 import argparse
 import queue
+import time
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -20,6 +21,10 @@ def main():
     requests = queue.Queue()
     requests.put(request)
     stream = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer(iter(requests.get, None))
+    assert not next(stream).error_message
+    # Longer than this host lets a body take.
+    time.sleep(2.5)
+    requests.put(request)
     assert not next(stream).error_message
     # From here on it waits for the test to end the host.
     try:

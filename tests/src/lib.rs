@@ -2,6 +2,10 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test says what it misses by failing")]
 
+mod publisher;
+
+pub use publisher::{Draft, Publisher, pack};
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -32,9 +36,7 @@ pub struct Host {
     pub admin_url: String,
     /// What the operator's port wants.
     pub token: String,
-    data: PathBuf,
-    /// Of a host that nobody gave a folder; goes with the last host that uses it.
-    folder: Option<Arc<tempfile::TempDir>>,
+    place: Place,
     log: Arc<Mutex<String>>,
     log_reader: Option<JoinHandle<()>>,
 }
@@ -77,7 +79,7 @@ impl Start {
 
     /// The state of a host that was there before.
     pub fn data_of(mut self, host: &Host) -> Start {
-        self.data = Some((host.data.clone(), host.folder.clone()));
+        self.data = Some((host.place.data.clone(), host.place.state.clone()));
         self
     }
 
@@ -88,6 +90,28 @@ impl Start {
     }
 
     pub fn start(self) -> Result<Host> {
+        let (command, place) = self.command()?;
+        Host::spawn(command, place)
+    }
+
+    /// Starts a host, and ends it as a power cut would so long after that.
+    pub fn start_and_kill(self, after: Duration) -> Result<()> {
+        let (mut command, _place) = self.command()?;
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        std::thread::sleep(after);
+        process.kill()?;
+        process.wait()?;
+        Ok(())
+    }
+
+    /// What a host says that cannot start, and its exit code.
+    pub fn fails(self) -> Result<(Option<i32>, String)> {
+        let (mut command, _place) = self.command()?;
+        let output = command.stdin(Stdio::null()).output()?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+
+    fn command(self) -> Result<(Command, Place)> {
         let folder = Arc::new(tempfile::tempdir()?);
         let config = folder.path().join("bulkhead.toml");
         std::fs::write(&config, &self.config)?;
@@ -111,9 +135,10 @@ impl Start {
             command.arg("--dev").arg("--models").arg(models);
         }
         self.make_bundles(folder.path())?;
-        let (data, folder) = self.data.unwrap_or_else(|| (folder.path().join("data"), Some(folder)));
+        let own = (folder.path().join("data"), Some(folder.clone()));
+        let (data, state) = self.data.unwrap_or(own);
         command.arg("--data").arg(&data);
-        Host::spawn(command, data, folder)
+        Ok((command, Place { data, state, _own: folder }))
     }
 
     fn make_bundles(&self, folder: &Path) -> Result<()> {
@@ -128,6 +153,14 @@ impl Start {
         }
         Ok(())
     }
+}
+
+/// Folders that go with the last host that uses them.
+struct Place {
+    data: PathBuf,
+    /// Where the data folder is, unless the test made it.
+    state: Option<Arc<tempfile::TempDir>>,
+    _own: Arc<tempfile::TempDir>,
 }
 
 /// The component of one of the workspace's plugins.
@@ -165,7 +198,7 @@ impl Host {
         Start::default().models(folder).start()
     }
 
-    fn spawn(mut command: Command, data: PathBuf, folder: Option<Arc<tempfile::TempDir>>) -> Result<Host> {
+    fn spawn(mut command: Command, place: Place) -> Result<Host> {
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let errors = process.stderr.take().context("no standard error")?;
         let log = Arc::new(Mutex::new(String::new()));
@@ -183,8 +216,8 @@ impl Host {
         let url = |key: &str| format!("http://{}", addresses[key].as_str().unwrap_or_default());
         let (url, admin_url) = (url("http"), url("admin"));
         let grpc = addresses["grpc"].as_str().unwrap_or_default().to_owned();
-        let token = std::fs::read_to_string(data.join("admin.token"))?.trim().to_owned();
-        Ok(Host { process, url, grpc, admin_url, token, data, folder, log, log_reader: Some(log_reader) })
+        let token = std::fs::read_to_string(place.data.join("admin.token"))?.trim().to_owned();
+        Ok(Host { process, url, grpc, admin_url, token, place, log, log_reader: Some(log_reader) })
     }
 
     pub fn get(&self, path: &str) -> Result<Reply> {
@@ -247,7 +280,56 @@ impl Host {
         self.ask("POST", &format!("{}/v1/bundles{tenant}", self.admin_url), key, "application/x-tar", archive)
     }
 
-    fn ask(&self, method: &str, url: &str, key: &str, content_type: &str, body: &[u8]) -> Result<Reply> {
+    /// Uploads an archive; each step as it was told, the outcome last.
+    pub fn upload_steps(&self, key: &str, archive: &[u8]) -> Result<Vec<Value>> {
+        let request = ureq::http::Request::post(format!("{}/v1/bundles", self.admin_url));
+        let request = request.header("accept", "application/x-ndjson").header("authorization", format!("Bearer {key}"));
+        let reply = Reply::from(agent().run(request.body(archive)?)?)?.ok()?;
+        reply.body.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    /// Makes a tenant with limits of its own.
+    pub fn tenant(&self, name: &str, limits: &Value) -> Result<()> {
+        self.admin("POST", "/v1/tenants", &serde_json::json!({ "name": name, "limits": limits }))?.ok().map(drop)
+    }
+
+    pub fn limit(&self, tenant: &str, limits: &Value) -> Result<()> {
+        self.admin("PATCH", &format!("/v1/tenants/{tenant}/limits"), limits)?.ok().map(drop)
+    }
+
+    /// Makes a key of a tenant.
+    pub fn key(&self, tenant: &str, role: &str) -> Result<String> {
+        let made = self.admin("POST", &format!("/v1/tenants/{tenant}/keys"), &serde_json::json!({ "role": role }))?;
+        Ok(made.ok()?.json()["key"].as_str().context("no key")?.to_owned())
+    }
+
+    /// Asks a model of identity, or of another plugin with this input, with a key or with none.
+    pub fn call(&self, key: &str, model: &str, input: &str) -> Result<Reply> {
+        let tensor = serde_json::json!({ "name": input, "datatype": "FP32", "shape": [1], "data": [1.0] });
+        self.ask_as(key, "POST", &format!("/v2/models/{model}/infer"), &serde_json::json!({ "inputs": [tensor] }))
+    }
+
+    /// Which version of a model of identity answers. The model may be a path, with a version or a label.
+    pub fn version(&self, key: &str, model: &str) -> Result<String> {
+        let reply = self.call(key, model, "input")?.ok()?;
+        Ok(reply.json()["model_version"].as_str().context("no version")?.to_owned())
+    }
+
+    /// The most memory that it ever had, in bytes.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("no VmHWM")?;
+        Ok(line.split_whitespace().nth(1).context("no number")?.parse::<u64>()? * 1024)
+    }
+
+    /// Names of the files in one of the folders of its state.
+    pub fn files_of(&self, folder: &str) -> Result<Vec<String>> {
+        let entries = std::fs::read_dir(self.place.data.join(folder))?;
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    /// Any request, to either port.
+    pub fn ask(&self, method: &str, url: &str, key: &str, content_type: &str, body: &[u8]) -> Result<Reply> {
         let mut request = ureq::http::Request::builder().method(method).uri(url).header("content-type", content_type);
         if !key.is_empty() {
             request = request.header("authorization", format!("Bearer {key}"));
@@ -257,7 +339,7 @@ impl Host {
 
     /// The folder that it keeps its state in.
     pub fn data(&self) -> &Path {
-        &self.data
+        &self.place.data
     }
 
     /// Ends it as a power cut would.
@@ -265,6 +347,12 @@ impl Host {
         self.process.kill()?;
         self.process.wait()?;
         Ok(())
+    }
+
+    /// The same while others talk to it; who called still has to [`Host::kill`] it, or drop it.
+    pub fn kill_now(&self) -> Result<()> {
+        let status = Command::new("kill").args(["-KILL", &self.process.id().to_string()]).status()?;
+        if status.success() { Ok(()) } else { bail!("kill: {status}") }
     }
 
     /// What the host has logged so far.
@@ -368,6 +456,23 @@ impl Reply {
         response.body_mut().as_reader().read_to_end(&mut bytes)?;
         let body = String::from_utf8_lossy(&bytes).into_owned();
         Ok(Reply { status: response.status().as_u16(), headers, bytes, body })
+    }
+
+    /// An error unless it was answered.
+    pub fn ok(self) -> Result<Reply> {
+        anyhow::ensure!(self.status == 200, "{self:?}");
+        Ok(self)
+    }
+
+    /// An error unless it was refused with this status and code, and a text that has all of these parts.
+    #[track_caller]
+    pub fn refused(self, status: u16, code: &str, parts: &[&str]) -> Result<Reply> {
+        let body = self.json();
+        let text = body["error"].as_str().unwrap_or_default();
+        let told = self.status == status && body["code"] == code && parts.iter().all(|part| text.contains(part));
+        let caller = std::panic::Location::caller();
+        anyhow::ensure!(told, "{caller}: {status} {code} {parts:?} was expected, and came: {self:?}");
+        Ok(self)
     }
 
     pub fn json(&self) -> Value {

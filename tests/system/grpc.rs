@@ -10,9 +10,10 @@ const DATATYPES: [&str; 14] = [
     "BYTES",
 ];
 
-fn start() -> Result<Start> {
+/// `http` are keys of that section.
+fn start(http: &str) -> Result<Start> {
     let files = [component("identity")];
-    let mut start = Start::default().config("[http]\nrequest-bytes = '8 MiB'\n[call]\ntime = '60s'\n");
+    let mut start = Start::default().config(&format!("[http]\n{http}\n[call]\ntime = '60s'\n"));
     for datatype in DATATYPES {
         start = start.bundle(&identity(&format!("identity-{}", datatype.to_lowercase()), datatype, &[-1]), &files);
     }
@@ -30,7 +31,7 @@ fn start() -> Result<Start> {
 /// Everything that `tritonclient` and the standard services' clients do, and then that nothing is left of it.
 #[test]
 fn tritonclient_is_served() -> Result<()> {
-    let host = start()?.start()?;
+    let host = start("request-bytes = '8 MiB'")?.start()?;
     let mut client = Command::new(prepared("BULKHEAD_PYTHON_GRPC"));
     client.arg(repository().join("tests/clients/grpc_client.py")).args(["--url", &host.grpc]);
     let output = client.output()?;
@@ -64,14 +65,14 @@ fn plain_http_is_told_where_to_go() -> Result<()> {
     Ok(())
 }
 
-/// Open streams do not hold up a shutdown.
+/// A stream may pause for as long as it likes, and does not hold up a shutdown.
 #[test]
 fn open_streams_end_when_the_host_shuts_down() -> Result<()> {
-    let mut host = start()?.config("[shutdown]\ngrace = '60s'\n").start()?;
+    let mut host = start("body-time = '1s'")?.config("[shutdown]\ngrace = '60s'\n").start()?;
     let mut client = Command::new(prepared("BULKHEAD_PYTHON_GRPC"));
     client.arg(repository().join("tests/clients/grpc_stream.py")).args(["--url", &host.grpc]);
     let client = client.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn()?;
-    let counted = "bulkhead_requests_total{model=\"identity-int8\",outcome=\"ok\"} 1";
+    let counted = "bulkhead_requests_total{model=\"identity-int8\",outcome=\"ok\"} 2";
     wait_until(|| Ok(host.metrics()?.contains(counted)))?;
     let began = std::time::Instant::now();
     host.terminate()?;
@@ -80,4 +81,127 @@ fn open_streams_end_when_the_host_shuts_down() -> Result<()> {
     assert!(host.wait()?.success());
     assert!(began.elapsed() < std::time::Duration::from_secs(30), "it waited for the streams");
     Ok(())
+}
+
+/// Frames of HTTP/2 as a test wants them, which no client would send.
+mod frames {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use anyhow::Result;
+
+    pub const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    const END_HEADERS: u8 = 4;
+
+    pub fn connect(address: &str) -> Result<TcpStream> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
+        send(&mut stream, SETTINGS, 0, 0, b"")?;
+        Ok(stream)
+    }
+
+    pub fn send(stream: &mut TcpStream, kind: u8, flags: u8, id: u32, payload: &[u8]) -> Result<()> {
+        let length = (payload.len() as u32).to_be_bytes();
+        let mut frame = length[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(id.to_be_bytes());
+        frame.extend(payload);
+        Ok(stream.write_all(&frame)?)
+    }
+
+    /// Begins a call on stream 1.
+    pub fn call(stream: &mut TcpStream, path: &str, more: &[(&str, &str)]) -> Result<()> {
+        let head = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", "test"),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+        ];
+        let mut block = Vec::new();
+        for (name, value) in head.iter().chain(more) {
+            // A literal that nobody indexes, each text by its length.
+            block.push(0);
+            for text in [name, value] {
+                block.push(text.len() as u8);
+                block.extend(text.as_bytes());
+            }
+        }
+        send(stream, HEADERS, END_HEADERS, 1, &block)
+    }
+
+    /// Waits for a frame of headers on stream 1.
+    pub fn wait_for_headers(stream: &mut TcpStream) -> Result<()> {
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head)?;
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            std::io::copy(&mut stream.take(length.into()), &mut std::io::sink())?;
+            if head[3] == HEADERS {
+                return Ok(());
+            }
+        }
+    }
+}
+
+const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
+
+/// A message that never ends takes no longer than a body may, and its room is given back.
+#[test]
+fn messages_that_never_end_are_refused_in_time() -> Result<()> {
+    let host = Start::default().config("[http]\nbody-time = '1s'\n").start()?;
+    let paths =
+        [INFER, "/inference.GRPCInferenceService/ModelStreamInfer", "/tensorflow.serving.PredictionService/Predict"];
+    let mut held = Vec::new();
+    for path in paths {
+        let mut stream = frames::connect(&host.grpc)?;
+        frames::call(&mut stream, path, &[])?;
+        // 64 KiB are announced, and these are all that come.
+        frames::send(&mut stream, frames::DATA, 0, 1, &[0, 0, 1, 0, 0, 7, 7, 7])?;
+        held.push(stream);
+    }
+    for stream in &mut held {
+        frames::wait_for_headers(stream)?;
+    }
+    wait_until(|| Ok(host.metrics()?.contains("outcome=\"request_too_slow\"} 3")))?;
+    wait_until(|| Ok(host.metrics()?.contains("bulkhead_buffered_bytes 0")))
+}
+
+/// Bodies of all streams together stay within `http.buffered-bytes`, and a connection that ends gives back what it held.
+#[test]
+fn what_arrives_is_counted_until_it_is_gone() -> Result<()> {
+    let host = Start::default().config("[http]\nbuffered-bytes = '1 MiB'\n").start()?;
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let mut stream = frames::connect(&host.grpc)?;
+        frames::call(&mut stream, INFER, &[])?;
+        // The window of a stream is 64 KiB until the other side says more.
+        frames::send(&mut stream, frames::DATA, 0, 1, &[&[0, 0, 16, 0, 0][..], &[7; 16_000]].concat())?;
+        for _ in 0..3 {
+            frames::send(&mut stream, frames::DATA, 0, 1, &[7; 16_000])?;
+        }
+        held.push(stream);
+    }
+    wait_until(|| Ok(host.metrics()?.contains("outcome=\"overloaded\"")))?;
+    drop(held);
+    wait_until(|| Ok(host.metrics()?.contains("bulkhead_buffered_bytes 0")))
+}
+
+/// The deadline is the client's word, and the host's to keep: here nobody cancels.
+#[test]
+fn a_deadline_ends_the_call_though_the_client_waits_on() -> Result<()> {
+    let host = start("")?.start()?;
+    let mut stream = frames::connect(&host.grpc)?;
+    frames::call(&mut stream, INFER, &[("grpc-timeout", "300m")])?;
+    let input = b"\x0a\x01x\x12\x04FP32\x1a\x01\x01";
+    let message = [b"\x0a\x05sleep\x2a", &[input.len() as u8][..], input, b"\x3a\x04\0\0\0\0"].concat();
+    let prefixed = [&[0, 0, 0, 0, message.len() as u8][..], &message].concat();
+    frames::send(&mut stream, frames::DATA, 1, 1, &prefixed)?;
+    frames::wait_for_headers(&mut stream)?;
+    let counted = "bulkhead_requests_total{model=\"sleep\",outcome=\"client_deadline\"} 1";
+    wait_until(|| Ok(host.metrics()?.contains(counted)))?;
+    wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))
 }

@@ -1,11 +1,12 @@
 //! The whole system from outside: the real program, over HTTP and gRPC.
 
+mod at_once;
 mod bad_input;
 mod binary;
 mod bundles;
 mod children;
-mod clients;
 mod cli;
+mod clients;
 mod compression;
 mod configuration;
 mod digits;
@@ -14,9 +15,17 @@ mod file_type;
 mod grpc;
 mod guide;
 mod hostile;
+mod isolation;
+mod kill;
+mod limits;
 mod metrics;
 mod openapi;
 mod protocol;
+mod restart;
 mod shutdown;
+mod stages;
+mod tenants;
 mod tfserving;
 mod tls;
+mod uploads;
+mod versions;

@@ -227,3 +227,75 @@ fn decode_parameter(message: Bytes) -> Result<Option<ParameterValue>, Malformed>
     }
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+
+    /// As a client writes it; the request itself is read by hand and has no generated code.
+    fn field(number: u32, value: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        prost::encoding::encode_varint(u64::from(number << 3 | 2), &mut bytes);
+        prost::encoding::encode_varint(value.len() as u64, &mut bytes);
+        bytes.extend(value);
+        bytes
+    }
+
+    fn request(last: &[u8]) -> Vec<u8> {
+        use crate::api::grpc::pb::inference::{InferParameter, infer_parameter::ParameterChoice};
+        let parameter = |choice| InferParameter { parameter_choice: Some(choice) }.encode_to_vec();
+        let entry = |name: &[u8], choice| [field(1, name), field(2, &parameter(choice))].concat();
+        let input = [field(1, b"x"), field(2, b"INT16"), vec![0x18, 2], last.to_vec()].concat();
+        let parameters = [
+            field(4, &entry(b"flag", ParameterChoice::BoolParam(true))),
+            field(4, &entry(b"low", ParameterChoice::Int64Param(-5))),
+            field(4, &entry(b"high", ParameterChoice::Uint64Param(u64::MAX))),
+            field(4, &entry(b"half", ParameterChoice::DoubleParam(0.5))),
+        ];
+        [
+            field(1, b"m"),
+            field(2, b"1"),
+            field(3, b"id"),
+            parameters.concat(),
+            field(5, &input),
+            field(6, &field(1, b"y")),
+        ]
+        .concat()
+    }
+
+    fn decode(message: Vec<u8>) -> Result<InferRequest, DecodeError> {
+        Envelope::open(message.into())?.decode()
+    }
+
+    #[test]
+    fn typed_and_raw_are_the_same() {
+        let minus_one = b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+        let typed = field(5, &field(2, &[&[7], &minus_one[..]].concat()));
+        let typed = decode(request(&typed)).unwrap();
+        let raw = decode([request(b""), field(7, b"\x07\0\xff\xff")].concat()).unwrap();
+        assert_eq!(typed.inputs, raw.inputs);
+        assert_eq!((typed.id.as_deref(), typed.outputs.unwrap()[0].name.as_str()), (Some("id"), "y"));
+        let values: Vec<ParameterValue> = typed.parameters.into_iter().map(|(_, value)| value).collect();
+        let number = ParameterValue::Number;
+        let wanted = [ParameterValue::Boolean(true), ParameterValue::Integer(-5), number(u64::MAX as f64), number(0.5)];
+        assert_eq!(values, wanted);
+    }
+
+    /// Whatever arrives, it is a request or an error.
+    #[test]
+    fn torn_and_twisted_messages_are_errors() {
+        for whole in [request(&field(5, &field(2, &[7, 8]))), [request(b""), field(7, &[1, 2, 3, 4])].concat()] {
+            assert!(decode(whole.clone()).is_ok());
+            for at in 0..whole.len() {
+                let _ = decode(whole[..at].to_vec());
+                for mask in [0x01, 0x08, 0x80, 0xff] {
+                    let mut twisted = whole.clone();
+                    twisted[at] ^= mask;
+                    let _ = decode(twisted);
+                }
+            }
+        }
+    }
+}

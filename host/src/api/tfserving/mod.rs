@@ -12,6 +12,7 @@ mod rest;
 mod rows;
 mod service;
 mod status;
+mod values;
 
 use std::collections::HashMap;
 

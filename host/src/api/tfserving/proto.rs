@@ -228,4 +228,20 @@ mod tests {
         other.dtype = tf::DataType::DtInt32.into();
         assert!(read(&other).unwrap_err().contains("the list that belongs to DT_INT32"));
     }
+
+    /// Whatever arrives, it is a tensor or an error.
+    #[test]
+    fn torn_and_twisted_tensors_are_errors() {
+        for whole in [floats(&[2, 2], &[1.0, 2.0]).encode_to_vec(), encode(&Tensor::byte_string(b"hi")).encode_to_vec()]
+        {
+            for at in 0..whole.len() {
+                let _ = decode("x", whole[..at].to_vec().into(), 1000);
+                for mask in [0x01, 0x08, 0x80, 0xff] {
+                    let mut twisted = whole.clone();
+                    twisted[at] ^= mask;
+                    let _ = decode("x", twisted.into(), 1000);
+                }
+            }
+        }
+    }
 }

@@ -228,7 +228,7 @@ pub fn each(json: &str, mut look: impl FnMut(&RawValue) -> Result<(), DecodeErro
         problem.is_none()
     });
     let read = serde::Deserializer::deserialize_seq(&mut serde_json::Deserializer::from_str(json), visitor);
-    problem.map_or(read.map_err(DecodeError::Json), Err)
+    problem.map_or(read.map_err(DecodeError::NotJson), Err)
 }
 
 /// Looks at each entry of an object of JSON.
@@ -239,7 +239,7 @@ pub fn each_entry(json: &str, mut look: impl FnMut(&str, &str) -> Result<(), Dec
         problem.is_none()
     });
     let read = serde::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_str(json), visitor);
-    problem.map_or(read.map_err(DecodeError::Json), Err)
+    problem.map_or(read.map_err(DecodeError::NotJson), Err)
 }
 
 /// Ends the reading when the look says no.

@@ -1,17 +1,14 @@
 //! Request bodies.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use serde::Deserialize;
-use serde::de::{IgnoredAny, Visitor};
-use serde_json::value::RawValue;
-use utoipa::ToSchema;
+use serde::de::Visitor;
 
 use super::elements;
+use super::request::{Data, WireInput, WireOutput, WireRequest};
 use crate::sandbox::{ParameterValue, Parameters};
 use crate::tensor::{self, Datatype, NamedTensors, Tensor, TensorError};
 
@@ -40,10 +37,12 @@ pub struct WantedOutput {
 /// The body is not a request. The texts tell a client where and how.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    #[error("the body is not JSON of an inference request: {0}")]
-    Json(#[from] serde_json::Error),
+    #[error("the body is not JSON of an inference request: {problem}, at byte {byte}")]
+    Json { problem: String, byte: usize },
     #[error("the message is not an inference request: {0}")]
     Message(String),
+    #[error("the body is not JSON of a request: {0}")]
+    NotJson(serde_json::Error),
     /// In the words of TensorFlow Serving, to whose clients they are known.
     #[error("{0}")]
     Tensorflow(String),
@@ -93,63 +92,9 @@ pub enum DecodeError {
     BinaryOutput,
 }
 
-/// An inference request as JSON.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = InferRequest)]
-pub struct WireRequest<'a> {
-    /// Comes back in the reply.
-    #[serde(default)]
-    id: Option<String>,
-    /// Booleans, numbers and texts for the plugins; `binary_data_output` is the host's.
-    #[serde(default)]
-    #[schema(value_type = Option<std::collections::BTreeMap<String, serde_json::Value>>)]
-    parameters: Option<BTreeMap<String, Scalar>>,
-    #[serde(borrow)]
-    inputs: Vec<WireInput<'a>>,
-    #[serde(default)]
-    outputs: Option<Vec<WireOutput>>,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[schema(as = InputTensor)]
-struct WireInput<'a> {
-    name: String,
-    datatype: Cow<'a, str>,
-    shape: Vec<i64>,
-    #[serde(default)]
-    parameters: Option<TensorParameters>,
-    /// Flat or nested; absent where `binary_data_size` says that bytes follow the JSON.
-    #[serde(borrow, default)]
-    #[schema(value_type = Option<Vec<serde_json::Value>>)]
-    data: Option<&'a RawValue>,
-}
-
-/// Asks for an output.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = RequestedOutput)]
-struct WireOutput {
-    name: String,
-    #[serde(default)]
-    parameters: Option<TensorParameters>,
-}
-
-/// What we know of the parameters of a tensor. Others are of extensions that we do not have, and change nothing.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(default)]
-struct TensorParameters {
-    /// Of an input: so many bytes after the JSON are its data.
-    binary_data_size: Option<u64>,
-    /// Of an output: whether it is wanted as bytes after the JSON.
-    binary_data: Option<bool>,
-    /// Of an output: so many of its best elements are wanted, as texts `value:index`.
-    classification: Option<usize>,
-    #[schema(ignore)]
-    shared_memory_region: Option<IgnoredAny>,
-}
-
 /// `rest` is what follows the JSON: the bytes of tensors, which are taken where they lie.
 pub fn decode_json(json: &[u8], mut rest: Bytes) -> Result<InferRequest, DecodeError> {
-    let wire: WireRequest = serde_json::from_slice(json)?;
+    let wire = WireRequest::read(json)?;
     let inputs = wire.inputs.into_iter().map(|input| decode_input(input, &mut rest));
     let inputs = inputs.collect::<Result<NamedTensors, _>>()?;
     if rest.has_remaining() {
@@ -171,30 +116,19 @@ pub(super) fn take_binary_output(parameters: &mut Parameters) -> Result<bool, De
     }
 }
 
-impl WireOutput {
-    fn wanted(self) -> Result<WantedOutput, DecodeError> {
-        let parameters = self.parameters.unwrap_or_default();
-        if parameters.shared_memory_region.is_some() {
-            return Err(DecodeError::SharedMemory { tensor: self.name });
-        }
-        // As the extension has it, none of the classes is the tensor itself.
-        let classification = parameters.classification.filter(|count| *count > 0);
-        Ok(WantedOutput { name: self.name, binary: parameters.binary_data, classification })
-    }
-}
-
 fn decode_input(mut wire: WireInput, rest: &mut Bytes) -> Result<(Arc<str>, Tensor), DecodeError> {
-    let input = || wire.name.clone();
+    let name = wire.name.clone();
+    let input = || name.clone();
     let (datatype, shape, count) = tensor_head(&wire.name, &wire.datatype, &wire.shape)?;
     let parameters = wire.parameters.take().unwrap_or_default();
     let data = match parameters.binary_data_size {
-        _ if parameters.shared_memory_region.is_some() => Err(DecodeError::SharedMemory { tensor: wire.name.clone() }),
+        _ if parameters.shared_memory_region.is_some() => Err(DecodeError::SharedMemory { tensor: input() }),
         Some(_) if wire.data.is_some() => Err(DecodeError::TwiceData { input: input() }),
         Some(size) if size > rest.len() as u64 => {
             Err(DecodeError::BinaryShort { input: input(), size, left: rest.len() })
         }
         Some(size) => Ok(rest.split_to(size as usize)),
-        None => elements_of(&wire, datatype, count),
+        None => elements_of(&mut wire, datatype, count),
     }?;
     let tensor = Tensor::new(datatype, shape, data);
     let tensor = tensor.map_err(|error| DecodeError::Tensor { input: input(), error })?;
@@ -221,15 +155,31 @@ pub fn tensor_shape(input: &str, sizes: &[i64]) -> Result<(Vec<u64>, u64), Decod
     Ok((shape, count))
 }
 
-fn elements_of(wire: &WireInput, datatype: Datatype, count: u64) -> Result<Bytes, DecodeError> {
-    let input = || wire.name.clone();
-    let data = wire.data.ok_or_else(|| DecodeError::NoData { input: input() })?;
-    let parsed = elements::parse(datatype, Some(count), data.get().as_bytes());
-    parsed.map(|(bytes, _)| Bytes::from(bytes)).map_err(|problem| DecodeError::Data { input: input(), problem })
+fn elements_of(wire: &mut WireInput, datatype: Datatype, count: u64) -> Result<Bytes, DecodeError> {
+    match wire.data.take() {
+        Some(Data::Read(bytes)) => Ok(bytes.into()),
+        Some(Data::Text(text)) => {
+            read_elements(&wire.name, datatype, count, text.get().as_bytes()).map(|(bytes, _)| bytes.into())
+        }
+        None => Err(DecodeError::NoData { input: wire.name.clone() }),
+    }
+}
+
+/// The bytes of the elements, and the length of their text.
+pub(super) fn read_elements(
+    input: &str,
+    datatype: Datatype,
+    count: u64,
+    json: &[u8],
+) -> Result<(Vec<u8>, usize), DecodeError> {
+    match elements::parse(datatype, Some(count), json) {
+        Ok(elements) => Ok((elements.bytes, elements.length)),
+        Err(problem) => Err(DecodeError::Data { input: input.to_owned(), problem }),
+    }
 }
 
 /// The value of a parameter. Anything larger ends the reading where it begins.
-pub(super) struct Scalar(pub ParameterValue);
+pub struct Scalar(pub ParameterValue);
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -7,13 +7,16 @@ use serde_json::value::RawValue;
 
 use super::decode::{DecodeError, InferRequest, Scalar};
 use super::elements;
+use super::walk::Walk;
 use crate::sandbox::Parameters;
 use crate::tensor::{Signature, Tensor, TensorSpec};
 
 /// A field that names an input is that tensor: one value, or an array of them. Of the others, `id` and `parameters` are
 /// what they are in every request, and the rest are parameters too.
 pub fn decode_generate(json: &[u8], signature: &Signature) -> Result<InferRequest, DecodeError> {
-    let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(json)?;
+    let mut walk = Walk::new(json);
+    let fields: BTreeMap<String, &RawValue> = walk.value()?;
+    walk.end()?;
     let mut request = InferRequest::default();
     for (name, value) in fields {
         if let Some(spec) = signature.inputs.iter().find(|spec| *spec.name == *name) {
@@ -41,9 +44,10 @@ fn parameters(value: &RawValue) -> Result<Parameters, serde_json::Error> {
 fn tensor(spec: &TensorSpec, value: &RawValue) -> Result<Tensor, DecodeError> {
     let input = || spec.name.to_string();
     let elements = elements::parse(spec.datatype, None, value.get().as_bytes());
-    let (data, count) = elements.map_err(|problem| DecodeError::Data { input: input(), problem })?;
+    let elements::Parsed { bytes, count, .. } =
+        elements.map_err(|problem| DecodeError::Data { input: input(), problem })?;
     let shape = shape(spec, count).ok_or_else(|| DecodeError::NoShape { input: spec.describe(), count })?;
-    let tensor = Tensor::new(spec.datatype, shape, Bytes::from(data));
+    let tensor = Tensor::new(spec.datatype, shape, Bytes::from(bytes));
     tensor.map_err(|error| DecodeError::Tensor { input: input(), error })
 }
 

@@ -7,9 +7,12 @@ pub mod elements;
 mod encode;
 mod generate;
 mod raw;
+mod request;
+mod walk;
 
-pub use decode::{DecodeError, InferRequest, WantedOutput, WireRequest, decode_json, tensor_head, tensor_shape};
+pub use decode::{DecodeError, InferRequest, WantedOutput, decode_json, tensor_head, tensor_shape};
 pub use describe::{InferReply, ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
 pub use encode::{Bounded, EncodeError, Encoded, encode, encode_generated};
 pub use generate::decode_generate;
 pub use raw::{Raw, decode_raw};
+pub use request::WireRequest;

@@ -64,13 +64,13 @@ impl<'a> Array<'a> {
         Some(rest)
     }
 
-    /// The next scalar; `None` at the end, when nothing follows it.
+    /// The next scalar; `None` at the end.
     pub fn next(&mut self) -> Result<Option<Scalar<'a>>, String> {
         loop {
             let byte = self.json.get(self.at).copied();
             match (byte, self.wants) {
+                (_, Wants::CommaOrEnd) if self.depth == 0 => return Ok(None),
                 (Some(b' ' | b'\n' | b'\r' | b'\t'), _) => self.at += 1,
-                (_, Wants::CommaOrEnd) if self.depth == 0 => return self.nothing_more(byte),
                 (Some(b','), Wants::CommaOrEnd) => self.step(Wants::Value),
                 (Some(b']'), Wants::CommaOrEnd | Wants::ValueOrEnd) => {
                     self.depth -= 1;
@@ -87,6 +87,11 @@ impl<'a> Array<'a> {
         }
     }
 
+    /// How much has been read.
+    pub fn length(&self) -> usize {
+        self.at
+    }
+
     /// The number or object that was read has this length.
     #[inline]
     pub fn skip(&mut self, length: usize) {
@@ -97,10 +102,6 @@ impl<'a> Array<'a> {
     fn step(&mut self, wants: Wants) {
         self.at += 1;
         self.wants = wants;
-    }
-
-    fn nothing_more(&self, byte: Option<u8>) -> Result<Option<Scalar<'a>>, String> {
-        if byte.is_none() { Ok(None) } else { Err(self.unexpected()) }
     }
 
     #[cold]

@@ -10,11 +10,18 @@ use self::array::{Array, Scalar};
 use self::kinds::{Bools, Floats, Integers, Kind, Texts, TextsOrBase64, Wrong};
 use crate::tensor::Datatype;
 
-/// The bytes of the elements, and how many there are: `count`, where that is known before. An error says which element is
-/// wrong and why.
-pub fn parse(datatype: Datatype, count: Option<u64>, json: &[u8]) -> Result<(Vec<u8>, u64), String> {
+/// Elements as they were found.
+pub struct Parsed {
+    pub bytes: Vec<u8>,
+    pub count: u64,
+    /// Of the text that they were read from; more may follow.
+    pub length: usize,
+}
+
+/// The elements at the begin of a text: `count`, where that is known before. An error says which element is wrong and why.
+pub fn parse(datatype: Datatype, count: Option<u64>, json: &[u8]) -> Result<Parsed, String> {
     // An element takes two characters at least, so a count beyond that can be refused before anything is allocated.
-    if let Some(count) = count.filter(|count| *count > json.len() as u64) {
+    if let Some(count) = count.filter(|count| *count > json.len() as u64 / 2 + 1) {
         return Err(format!("the shape has {count} elements, and the data holds fewer"));
     }
     match datatype {
@@ -41,10 +48,10 @@ pub fn parse_with_base64(datatype: Datatype, count: u64, json: &[u8]) -> Result<
         Datatype::Bytes => read::<TextsOrBase64>(Some(count), json),
         _ => parse(datatype, Some(count), json),
     };
-    parsed.map(|(bytes, _)| bytes)
+    parsed.map(|parsed| parsed.bytes)
 }
 
-fn read<K: Kind>(count: Option<u64>, json: &[u8]) -> Result<(Vec<u8>, u64), String> {
+fn read<K: Kind>(count: Option<u64>, json: &[u8]) -> Result<Parsed, String> {
     let mut elements = Elements::<K>::new(count);
     let mut array = Array::new(json);
     while let Some(scalar) = array.next()? {
@@ -53,7 +60,7 @@ fn read<K: Kind>(count: Option<u64>, json: &[u8]) -> Result<(Vec<u8>, u64), Stri
             array.skip(elements.push_number(rest)?);
         }
     }
-    elements.finish()
+    elements.finish(array.length())
 }
 
 /// The elements so far.
@@ -112,12 +119,12 @@ impl<K: Kind> Elements<K> {
         format!("element {} is {}, and must be {}", self.found, scalar.describe(), K::WANTED)
     }
 
-    fn finish(self) -> Result<(Vec<u8>, u64), String> {
+    fn finish(self, length: usize) -> Result<Parsed, String> {
         match self.count {
             Some(count) if self.found < count => {
                 Err(format!("the shape has {count} elements, and the data holds {}", self.found))
             }
-            _ => Ok((self.bytes, self.found)),
+            _ => Ok(Parsed { bytes: self.bytes, count: self.found, length }),
         }
     }
 }
@@ -132,7 +139,7 @@ mod tests {
     use super::*;
 
     fn parse(datatype: Datatype, count: u64, json: &str) -> Result<Vec<u8>, String> {
-        super::parse(datatype, Some(count), json.as_bytes()).map(|(bytes, _)| bytes)
+        super::parse(datatype, Some(count), json.as_bytes()).map(|parsed| parsed.bytes)
     }
 
     #[test]
@@ -176,7 +183,6 @@ mod tests {
             (Datatype::Fp32, 1 << 40, "[1, 2]", "holds fewer"),
             (Datatype::Fp32, 1, "[{}]", "element 0 is an object"),
             (Datatype::Fp32, 1, "[1", "the data ends at byte 2"),
-            (Datatype::Fp32, 1, "[1]]", "found ']' at byte 3"),
             (Datatype::Fp32, 1, "[,1]", "found ',' at byte 1"),
             (Datatype::Fp32, 1, "[1,]", "found ']' at byte 3"),
             (Datatype::Fp32, 2, "[1 2]", "found '2' at byte 3"),
@@ -198,6 +204,12 @@ mod tests {
             let error = parse(datatype, count, json).unwrap_err();
             assert!(error.contains(wanted), "{json}: {error}");
         }
+    }
+
+    #[test]
+    fn what_follows_is_not_its_business() {
+        let parsed = super::parse(Datatype::Fp32, None, b" [[1, 2], [3]] , \"x\"").unwrap();
+        assert_eq!((parsed.count, parsed.length), (3, 14));
     }
 
     #[test]

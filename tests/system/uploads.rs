@@ -1,0 +1,264 @@
+//! From a stranger's archive to a model that answers, and every way in which an upload is refused.
+
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use system_tests::{Draft, Publisher, Start, prepared};
+
+#[test]
+fn what_a_trusted_publisher_signed_is_served() -> Result<()> {
+    let host = Start::default().start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    let draft = Draft::identity("acme/echo", "1.0.0");
+    let uploaded = acme.push(&host, &draft)?.ok()?.json();
+    assert_eq!((&uploaded["model"], &uploaded["already"]), (&"echo".into(), &false.into()));
+    assert_eq!(uploaded["digest"], draft.digest());
+    assert_eq!(host.call("", "echo", "input")?.ok()?.output("output"), [json!(1.0)]);
+    assert_eq!(acme.push(&host, &draft)?.ok()?.json()["already"], true);
+    let steps = host.upload_steps(&host.token, &acme.sign(&Draft::identity("acme/echo", "1.1.0")))?;
+    let names: Vec<&str> = steps.iter().filter_map(|step| step["step"].as_str()).collect();
+    assert_eq!(names, ["verified", "stored", "activated", "done"]);
+    assert_eq!(steps[3]["bundle"]["version"], "1.1.0");
+    assert_eq!(host.version("", "echo")?, "1.1.0");
+    let steps = host.upload_steps(&host.token, b"no archive")?;
+    assert_eq!((&steps[0]["step"], &steps[0]["status"]), (&"failed".into(), &400.into()), "{steps:?}");
+    assert_eq!(steps[0]["refusal"]["code"], "malformed_archive");
+    assert_eq!(host.files_of("staging")?, [""; 0]);
+    Ok(())
+}
+
+/// What is wrong, the status, the code, and what the text says.
+type Refused = (&'static str, Vec<u8>, u16, &'static str, &'static [&'static str]);
+
+fn refused_uploads(acme: &Publisher, stranger: &Publisher) -> Vec<Refused> {
+    let echo = || Draft::identity("acme/echo", "2.0.0");
+    let asks = echo().replace("component =", "imports = [\"random\"]\ncomponent =");
+    let trial = |data: &str| {
+        let inputs = "inputs = { input = { datatype = \"FP32\", data = [1.0, 2.0] } }";
+        let outputs = format!("outputs = {{ output = {{ datatype = \"FP32\", data = {data}, absolute = 0.01 }} }}");
+        echo().more(&format!("[[trial]]\nname = \"pair\"\n{inputs}\n{outputs}"))
+    };
+    let twice = [acme.sign(&echo()), acme.sign(&echo())].concat();
+    let tampered = {
+        let files = echo().files();
+        let signature = bulkhead_bundle::Files::unpack(&acme.sign(&echo())[..], &Default::default()).unwrap();
+        let signature = signature.get("bundle.sig").unwrap().clone();
+        assert!(files.get("bundle.sig").is_none());
+        system_tests::pack(&echo().more("# one line more").files().with_signature(signature))
+    };
+    vec![
+        ("unknown key", stranger.sign(&echo()), 403, "untrusted", &["publisher trust"]),
+        ("unsigned", echo().pack(), 403, "untrusted", &["bundle.sig"]),
+        ("changed after it was signed", tampered, 403, "untrusted", &["bundle.toml"]),
+        (
+            "another's name",
+            acme.sign(&Draft::identity("evil/echo", "1.0.0")),
+            403,
+            "not_permitted",
+            &["acme/*", "evil/echo"],
+        ),
+        ("an import that was not granted", acme.sign(&asks), 403, "not_permitted", &["\"random\"", "logging"]),
+        ("no archive", b"no archive".to_vec(), 400, "malformed_archive", &["cannot be read as an archive"]),
+        ("nothing", Vec::new(), 400, "malformed_archive", &[]),
+        ("something after the end", twice, 400, "malformed_archive", &["end mark"]),
+        (
+            "no manifest",
+            acme.sign(&echo().without("bundle.toml").file("x", "y")),
+            400,
+            "malformed_bundle",
+            &["bundle.toml"],
+        ),
+        ("no version", acme.sign(&echo().replace("version = \"2.0.0\"", "")), 400, "malformed_bundle", &["version"]),
+        (
+            "an unknown key",
+            acme.sign(&echo().replace("component =", "conponent =")),
+            400,
+            "malformed_bundle",
+            &["conponent"],
+        ),
+        (
+            "a file that is missing",
+            acme.sign(&echo().without("stage.wasm").file("x", "y")),
+            400,
+            "malformed_bundle",
+            &["stage.wasm"],
+        ),
+        (
+            "a stage that is missing",
+            acme.sign(&echo().replace("[\"stage\"]", "[\"stages\"]")),
+            400,
+            "malformed_bundle",
+            &["stages"],
+        ),
+        (
+            "other contents",
+            acme.sign(&Draft::identity("acme/echo", "1.0.0").more("# other")),
+            409,
+            "version_taken",
+            &["1.0.0"],
+        ),
+        (
+            "another's model",
+            acme.sign(&Draft::identity("acme/other", "1.0.0").more("model = \"echo\"")),
+            409,
+            "version_taken",
+            &["acme/echo"],
+        ),
+        (
+            "no component",
+            acme.sign(&echo().file("stage.wasm", "junk")),
+            422,
+            "activation_failed",
+            &["activate:", "stage"],
+        ),
+        (
+            "init fails",
+            acme.sign(&Draft::hostile("acme/echo", "2.0.0", "init-panic")),
+            422,
+            "activation_failed",
+            &["activate:"],
+        ),
+        (
+            "a bundle that is not there",
+            acme.sign(&echo().replace("[\"stage\"]", "[\"acme/labels:x@^1\"]")),
+            422,
+            "activation_failed",
+            &["acme/labels", "^1"],
+        ),
+        (
+            "other numbers",
+            acme.sign(&trial("[1.0, 2.5]")),
+            422,
+            "trial_failed",
+            &["\"pair\"", "\"output\"", "has 2 at element 1, and 2.5"],
+        ),
+        ("another shape", acme.sign(&trial("[1.0]")), 422, "trial_failed", &["\"output\"", "shape"]),
+    ]
+}
+
+#[test]
+fn each_refusal_has_its_code_and_what_was_served_is_served() -> Result<()> {
+    let host = Start::default().start()?;
+    let (acme, stranger) = (Publisher::new("acme"), Publisher::new("stranger"));
+    acme.trust(&host, &json!({ "imports": ["logging"] }))?.ok()?;
+    acme.push(&host, &Draft::identity("acme/echo", "1.0.0"))?.ok()?;
+    let blobs = host.files_of("blobs")?.len();
+    let mut wrong = Vec::new();
+    for (name, archive, status, code, parts) in refused_uploads(&acme, &stranger) {
+        let reply = host.upload(&host.token, "default", &archive)?;
+        if let Err(error) = reply.refused(status, code, parts) {
+            wrong.push(format!("{name}: {error}"));
+        }
+        assert_eq!(host.version("", "echo")?, "1.0.0", "{name}");
+        assert_eq!((host.files_of("staging")?.len(), host.files_of("blobs")?.len()), (0, blobs), "{name}");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn keys_count_inside_their_window_and_until_they_are_revoked() -> Result<()> {
+    let host = Start::default().start()?;
+    let acme = Publisher::new("acme");
+    let draft = Draft::identity("acme/echo", "1.0.0");
+    for window in [json!({ "not_before": "2999-01-01" }), json!({ "not_after": "2001-01-01" })] {
+        acme.trust(&host, &window)?.ok()?;
+        acme.push(&host, &draft)?.refused(403, "not_permitted", &["valid", &acme.hint()])?;
+    }
+    let window = json!({ "not_before": "2001-01-01" });
+    host.admin("PUT", "/v1/publishers/acme", &window)?.refused(400, "invalid_value", &["key"])?;
+    acme.trust(&host, &json!({ "not_before": "2001-01-01", "not_after": "2999-01-01" }))?.ok()?;
+    acme.push(&host, &draft)?.ok()?;
+    assert_eq!(host.version("", "echo")?, "1.0.0");
+
+    acme.revoke_key(&host)?.ok()?;
+    host.call("", "echo", "input")?.refused(404, "unknown_model", &[])?;
+    acme.push(&host, &draft)?.refused(403, "untrusted", &[])?;
+    // Neither by trusting it again, nor under another name, nor by forgetting the publisher in between.
+    acme.trust(&host, &json!({}))?.refused(400, "invalid_value", &["revoked"])?;
+    let again = json!({ "key": acme.pem() });
+    host.admin("PUT", "/v1/publishers/acme2", &again)?.refused(400, "invalid_value", &["revoked"])?;
+    host.admin("DELETE", "/v1/publishers/acme", &Value::Null)?.ok()?;
+    acme.trust(&host, &json!({}))?.refused(400, "invalid_value", &["revoked"])?;
+    // With another key of the same publisher the same contents are good again: it was the key that was bad.
+    let other = Publisher::trusted("acme", &host)?;
+    assert_eq!(other.push(&host, &draft)?.ok()?.json()["already"], false);
+    assert_eq!(host.version("", "echo")?, "1.0.0");
+    Ok(())
+}
+
+#[test]
+fn what_was_revoked_or_deleted_does_not_return_as_something_else() -> Result<()> {
+    let mut host = Start::default().start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    let draft = Draft::identity("acme/echo", "1.0.0");
+    acme.push(&host, &draft)?.ok()?;
+    host.admin("POST", &format!("/v1/bundles/{}/revoke", draft.digest()), &json!({ "reason": "it steals" }))?.ok()?;
+    host.call("", "echo", "input")?.refused(404, "unknown_model", &[])?;
+    acme.push(&host, &draft)?.refused(403, "revoked", &["it steals", "cannot return"])?;
+    let deleted = Draft::identity("acme/other", "1.0.0");
+    acme.push(&host, &deleted)?.ok()?;
+    host.admin("DELETE", &format!("/v1/bundles/{}", deleted.digest()), &Value::Null)?.ok()?;
+    host.call("", "other", "input")?.refused(404, "unknown_model", &[])?;
+    acme.push(&host, &deleted.clone().more("# other contents"))?.refused(409, "version_taken", &[])?;
+    host.kill()?;
+    let host = Start::default().data_of(&host).start()?;
+    host.call("", "echo", "input")?.refused(404, "unknown_model", &[])?;
+    acme.push(&host, &draft)?.refused(403, "revoked", &["it steals"])?;
+    acme.push(&host, &deleted)?.ok()?;
+    assert_eq!(host.version("", "other")?, "1.0.0");
+    Ok(())
+}
+
+/// A model's name passes from one bundle to another: what the first one was does not disturb the second.
+#[test]
+fn a_deleted_bundle_takes_nothing_from_its_successor() -> Result<()> {
+    let host = Start::default().start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    let first = Draft::identity("acme/zebra", "1.0.0").more("model = \"echo\"");
+    acme.push(&host, &first)?.ok()?;
+    host.admin("DELETE", &format!("/v1/bundles/{}", first.digest()), &Value::Null)?.ok()?;
+    acme.push(&host, &Draft::identity("acme/echo", "1.0.0"))?.ok()?;
+    for number in 0..3 {
+        host.tenant(&format!("other-{number}"), &json!({}))?;
+        assert_eq!(host.version("", "echo")?, "1.0.0");
+    }
+    Ok(())
+}
+
+#[test]
+fn unsigned_bundles_are_for_dev_and_every_line_says_so() -> Result<()> {
+    let host = Start::default().argument("--dev").start()?;
+    host.upload(&host.token, "default", &Draft::identity("any/echo", "1.0.0").pack())?.ok()?;
+    assert_eq!(host.version("", "echo")?, "1.0.0");
+    for line in host.log().lines() {
+        assert_eq!(serde_json::from_str::<Value>(line)?["dev"], true, "{line}");
+    }
+    for address in ["--http", "--grpc", "--admin"] {
+        let mut serve = Command::new(prepared("BULKHEAD_BINARY"));
+        serve.args(["serve", "--dev", address, "0.0.0.0:0"]).stdin(Stdio::null());
+        let output = serve.output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{address}: {said}");
+        assert!(said.contains("loopback"), "{said}");
+    }
+    Ok(())
+}
+
+/// What was taken unsigned under `--dev` is not served without, until someone whom the operator trusts signs it.
+#[test]
+fn unsigned_bundles_are_not_served_after_dev() -> Result<()> {
+    let mut host = Start::default().argument("--dev").start()?;
+    let draft = Draft::identity("acme/echo", "1.0.0");
+    host.upload(&host.token, "default", &draft.pack())?.ok()?;
+    host.kill()?;
+    let host = Start::default().data_of(&host).start()?;
+    host.call("", "echo", "input")?.refused(404, "unknown_model", &[])?;
+    let bundles = host.admin("GET", "/v1/bundles", &Value::Null)?.ok()?.json();
+    assert!(bundles[0]["not_served_because"].as_str().is_some_and(|why| why.contains("--dev")), "{bundles}");
+    let acme = Publisher::trusted("acme", &host)?;
+    assert_eq!(acme.push(&host, &draft)?.ok()?.json()["already"], false);
+    assert_eq!(host.version("", "echo")?, "1.0.0");
+    Ok(())
+}

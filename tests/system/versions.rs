@@ -1,0 +1,261 @@
+//! Which version answers: labels, policies, splits, rollback, shadows; and no change of them takes a request down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use system_tests::{Draft, Host, Publisher, Reply, Start, wait_until};
+
+/// A host with these versions of `echo`.
+fn with_versions(versions: &[&str]) -> Result<(Host, Publisher)> {
+    let host = Start::default().start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    for version in versions {
+        acme.push(&host, &Draft::identity("acme/echo", version))?.ok()?;
+    }
+    Ok((host, acme))
+}
+
+fn set(host: &Host, what: &str, to: &Value) -> Result<Reply> {
+    host.admin("PUT", &format!("/v1/models/echo/{what}"), to)
+}
+
+fn unset(host: &Host, what: &str) -> Result<Reply> {
+    host.admin("DELETE", &format!("/v1/models/echo/{what}"), &Value::Null)
+}
+
+fn post(host: &Host, what: &str) -> Result<Reply> {
+    host.admin("POST", &format!("/v1/models/echo/{what}"), &Value::Null)
+}
+
+fn label(host: &Host, label: &str, version: &str) -> Result<Reply> {
+    set(host, &format!("labels/{label}"), &json!({ "version": version }))
+}
+
+#[track_caller]
+fn answers(host: &Host, cases: &[(&str, &str)]) -> Result<()> {
+    for (path, wanted) in cases {
+        assert_eq!(host.version("", path)?, *wanted, "{path}");
+    }
+    Ok(())
+}
+
+#[test]
+fn versions_labels_and_numbers_find_their_version() -> Result<()> {
+    let (mut host, _) = with_versions(&["1.0.0", "1.9.0", "1.10.0", "2.0.0", "3.0.0-beta.1"])?;
+    answers(
+        &host,
+        &[
+            ("echo/versions/1.0.0", "1.0.0"),
+            ("echo/versions/1", "1.10.0"),
+            ("echo/versions/1.9", "1.9.0"),
+            ("echo/versions/2", "2.0.0"),
+        ],
+    )?;
+    host.call("", "echo/versions/4", "input")?.refused(404, "unknown_version", &["2.0.0", "1.10.0"])?;
+    label(&host, "stable", "1.9.0")?.ok()?;
+    label(&host, "canary", "2.0.0")?.ok()?;
+    let all = [("echo", "1.9.0"), ("echo/versions/canary", "2.0.0"), ("echo/versions/stable", "1.9.0")];
+    answers(&host, &all)?;
+    label(&host, "2", "2.0.0")?.refused(400, "invalid_value", &["digit"])?;
+    label(&host, "Bad", "2.0.0")?.refused(400, "invalid_value", &["small letters"])?;
+    label(&host, "canary", "9.0.0")?.refused(409, "conflict", &["9.0.0", "not active"])?;
+    unset(&host, "labels/none")?.refused(404, "not_found", &["none"])?;
+    host.kill()?;
+    let host = Start::default().data_of(&host).start()?;
+    wait_until(|| Ok(host.get("/v2/health/ready")?.status == 200))?;
+    answers(&host, &all)?;
+    unset(&host, "labels/stable")?.ok()?;
+    post(&host, "versions/2.0.0/retire")?.ok()?;
+    post(&host, "versions/3.0.0-beta.1/retire")?.ok()?;
+    answers(&host, &[("echo", "1.10.0")])?;
+    host.call("", "echo/versions/canary", "input")?.refused(404, "unknown_version", &["1.10.0"])?;
+    Ok(())
+}
+
+/// A label whose version was revoked is no reason to refuse every other change.
+#[test]
+fn what_was_revoked_under_a_label_leaves_the_rest_changeable() -> Result<()> {
+    let (host, _) = with_versions(&["1.0.0", "2.0.0", "3.0.0"])?;
+    label(&host, "old", "1.0.0")?.ok()?;
+    label(&host, "stable", "2.0.0")?.ok()?;
+    for version in ["1.0.0", "2.0.0"] {
+        let digest = Draft::identity("acme/echo", version).digest();
+        host.admin("POST", &format!("/v1/bundles/{digest}/revoke"), &json!({}))?.ok()?;
+    }
+    answers(&host, &[("echo", "3.0.0")])?;
+    label(&host, "new", "3.0.0")?.ok()?;
+    unset(&host, "labels/old")?.ok()?;
+    label(&host, "stable", "3.0.0")?.ok().map(drop)
+}
+
+#[test]
+fn policies_keep_all_the_newest_or_some() -> Result<()> {
+    let (host, acme) = with_versions(&["1.0.0", "2.0.0", "3.0.0"])?;
+    let active = || -> Result<BTreeSet<String>> {
+        let model = host.admin("GET", "/v1/models/echo", &Value::Null)?.ok()?.json();
+        let versions = model["versions"].as_array().context("no versions")?.iter();
+        let ready = versions.filter(|version| version["state"] == "ready");
+        Ok(ready.filter_map(|version| Some(version["version"].as_str()?.to_owned())).collect())
+    };
+    let set_of = |versions: &[&str]| versions.iter().map(|version| version.to_string()).collect::<BTreeSet<_>>();
+    set(&host, "policy", &json!({ "latest": 1 }))?.ok()?;
+    assert_eq!(active()?, set_of(&["3.0.0"]));
+    host.call("", "echo/versions/1.0.0", "input")?.refused(404, "unknown_version", &["3.0.0"])?;
+    set(&host, "policy", &json!({ "specific": ["1.0.0", "2.0.0"] }))?.ok()?;
+    wait_until(|| Ok(active()? == set_of(&["1.0.0", "2.0.0"])))?;
+    acme.push(&host, &Draft::identity("acme/echo", "4.0.0"))?.ok()?;
+    answers(&host, &[("echo", "2.0.0")])?;
+    set(&host, "policy", &json!("all"))?.ok()?;
+    wait_until(|| Ok(active()?.len() == 4))?;
+    for nothing in [json!({ "latest": 0 }), json!({ "specific": [] })] {
+        set(&host, "policy", &nothing)?.refused(400, "invalid_value", &["no version"])?;
+    }
+    set(&host, "policy", &json!("newest"))?.refused(400, "malformed_request", &[])?;
+    // A label holds on to its version, whatever is uploaded.
+    label(&host, "stable", "1.0.0")?.ok()?;
+    set(&host, "policy", &json!({ "latest": 1 }))?.ok()?;
+    acme.push(&host, &Draft::identity("acme/echo", "5.0.0"))?.ok()?;
+    assert_eq!(active()?, set_of(&["1.0.0", "5.0.0"]));
+    answers(&host, &[("echo", "1.0.0")])
+}
+
+/// Which versions so many requests with this header got.
+fn dealt(host: &Host, key: &str, header: impl Fn(usize) -> String) -> Result<BTreeMap<String, usize>> {
+    let tensor = json!({ "name": "input", "datatype": "FP32", "shape": [1], "data": [1.0] });
+    let body = json!({ "inputs": [tensor] }).to_string();
+    let mut dealt = BTreeMap::new();
+    for number in 0..200 {
+        let (user, bearer) = (header(number), format!("Bearer {key}"));
+        let mut headers = vec![("content-type", "application/json"), ("x-user", user.as_str())];
+        headers.extend((!key.is_empty()).then_some(("authorization", bearer.as_str())));
+        let reply = host.send("/v2/models/echo/infer", &headers, body.as_bytes())?.ok()?;
+        *dealt.entry(reply.json()["model_version"].as_str().context("no version")?.to_owned()).or_default() += 1;
+    }
+    Ok(dealt)
+}
+
+#[test]
+fn a_split_deals_by_weight_and_callers_stay() -> Result<()> {
+    let (host, _) = with_versions(&["1.0.0", "2.0.0", "3.0.0"])?;
+    let weights = json!({ "1.0.0": 70, "2.0.0": 30 });
+    let split = |sticky: Value| set(&host, "split", &json!({ "weights": weights, "sticky": sticky }));
+    split(json!("nothing"))?.ok()?;
+    let by_one = dealt(&host, "", |_| "same".into())?;
+    assert!((30..=90).contains(&by_one["2.0.0"]) && !by_one.contains_key("3.0.0"), "{by_one:?}");
+    split(json!({ "header": "X-User" }))?.ok()?;
+    assert_eq!(dealt(&host, "", |_| "anna".into())?.len(), 1);
+    let by_user = dealt(&host, "", |number| number.to_string())?;
+    assert!((30..=90).contains(&by_user["2.0.0"]), "{by_user:?}");
+    assert_eq!(dealt(&host, "", |number| number.to_string())?, by_user);
+    split(json!("tenant"))?.ok()?;
+    assert_eq!(dealt(&host, "", |number| number.to_string())?.len(), 1);
+    answers(&host, &[("echo/versions/3.0.0", "3.0.0")])?;
+    for (weights, status, code) in [
+        (json!({ "1.0.0": 1 }), 400, "invalid_value"),
+        (json!({ "1.0.0": 0, "2.0.0": 0 }), 400, "invalid_value"),
+        (json!({ "1.0.0": 1, "9.0.0": 1 }), 409, "conflict"),
+    ] {
+        set(&host, "split", &json!({ "weights": weights, "sticky": "nothing" }))?.refused(status, code, &[])?;
+    }
+    post(&host, "versions/2.0.0/retire")?.ok()?;
+    answers(&host, &[("echo", "3.0.0")])
+}
+
+/// While requests come without a pause, versions come and go. None fails, and each answer is of a version that was served.
+#[test]
+fn changes_take_no_request_down() -> Result<()> {
+    let (host, acme) = with_versions(&["1.0.0", "2.0.0"])?;
+    let stop = AtomicBool::new(false);
+    let ask = || -> Result<BTreeSet<String>> {
+        let mut seen = BTreeSet::new();
+        while !stop.load(Ordering::Relaxed) {
+            seen.insert(host.version("", "echo")?);
+        }
+        Ok(seen)
+    };
+    let change = || -> Result<()> {
+        for _ in 0..30 {
+            label(&host, "stable", "2.0.0")?.ok()?;
+            let model = post(&host, "rollback")?.ok()?.json();
+            assert_eq!(model["serves"], "1.0.0", "{model}");
+            label(&host, "stable", "1.0.0")?.ok()?;
+            unset(&host, "labels/stable")?.ok()?;
+            post(&host, "versions/2.0.0/retire")?.ok()?;
+            post(&host, "versions/2.0.0/activate")?.ok()?;
+            let ready = || Ok(host.call("", "echo/versions/2.0.0", "input")?.status == 200);
+            wait_until(ready)?;
+            label(&host, "stable", "1.0.0")?.ok()?;
+        }
+        acme.push(&host, &Draft::identity("acme/echo", "1.5.0"))?.ok().map(drop)
+    };
+    let seen = std::thread::scope(|scope| -> Result<_> {
+        let askers = [scope.spawn(ask), scope.spawn(ask)];
+        let changed = change();
+        stop.store(true, Ordering::Relaxed);
+        let seen = askers.into_iter().map(|asker| asker.join().unwrap()).collect::<Result<Vec<_>>>();
+        changed.and(seen)
+    })?;
+    let seen: BTreeSet<String> = seen.into_iter().flatten().collect();
+    assert_eq!(seen, BTreeSet::from(["1.0.0".into(), "2.0.0".into()]));
+    Ok(())
+}
+
+#[test]
+fn a_rollback_goes_back_to_what_served_before() -> Result<()> {
+    let (host, acme) = with_versions(&["1.0.0"])?;
+    post(&host, "rollback")?.refused(409, "conflict", &["no other active version"])?;
+    for version in ["2.0.0", "3.0.0"] {
+        acme.push(&host, &Draft::identity("acme/echo", version))?.ok()?;
+    }
+    for wanted in ["2.0.0", "1.0.0"] {
+        assert_eq!(post(&host, "rollback")?.ok()?.json()["serves"], wanted);
+        answers(&host, &[("echo", wanted)])?;
+    }
+    post(&host, "rollback")?.refused(409, "conflict", &["1.0.0"])?;
+    // What comes later does not take over from a version that somebody went back to.
+    acme.push(&host, &Draft::identity("acme/echo", "4.0.0"))?.ok()?;
+    answers(&host, &[("echo", "1.0.0")])
+}
+
+#[test]
+fn a_request_in_flight_finishes_on_its_version() -> Result<()> {
+    let host = Start::default().config("[call]\ntime = '3s'\n").start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    let slow = Draft::hostile("acme/slow", "1.0.0", "loop");
+    acme.push(&host, &slow)?.ok()?;
+    host.limit("default", &json!({ "call-time": "1s" }))?;
+    std::thread::scope(|scope| -> Result<()> {
+        let running = scope.spawn(|| host.call("", "slow", "x"));
+        wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 1")))?;
+        host.admin("DELETE", &format!("/v1/bundles/{}", slow.digest()), &Value::Null)?.ok()?;
+        host.call("", "slow", "x")?.refused(404, "unknown_model", &[])?;
+        running.join().unwrap()?.refused(504, "limit_time", &["time limit of 1s"]).map(drop)
+    })
+}
+
+/// One version answers 0, another what it got, and a third always fails.
+#[test]
+fn a_shadow_is_compared_and_never_returned() -> Result<()> {
+    let host = Start::default().start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    for (version, misdeed) in [("1.0.0", "secret"), ("1.1.0", "secret"), ("2.0.0", "print-forgery"), ("3.0.0", "trap")]
+    {
+        acme.push(&host, &Draft::hostile("acme/echo", version, misdeed))?.ok()?;
+    }
+    label(&host, "stable", "1.0.0")?.ok()?;
+    for (version, outcome) in [("1.1.0", "same"), ("2.0.0", "different"), ("3.0.0", "failed")] {
+        set(&host, "shadow", &json!({ "version": version, "percent": 100 }))?.ok()?;
+        for _ in 0..5 {
+            let reply = host.call("", "echo", "x")?.ok()?;
+            assert_eq!((&reply.json()["model_version"], reply.output("y")), (&"1.0.0".into(), vec![json!(0.0)]));
+        }
+        let counted =
+            |line: &&str| line.starts_with("bulkhead_shadow") && line.contains(version) && line.contains(outcome);
+        wait_until(|| Ok(host.metrics()?.lines().find(counted).is_some_and(|line| line.ends_with(" 5"))))
+            .with_context(|| format!("{version} {outcome}"))?;
+    }
+    set(&host, "shadow", &json!({ "version": "2.0.0", "percent": 0 }))?.refused(400, "invalid_value", &["percent"])?;
+    unset(&host, "shadow")?.ok().map(drop)
+}
