@@ -4,3 +4,4 @@ mod configuration;
 mod contract;
 mod layers;
 mod status_codes;
+mod threat_model;

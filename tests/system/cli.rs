@@ -94,6 +94,12 @@ fn a_bundle_goes_from_its_publisher_to_a_client_and_is_taken_back() -> Result<()
     shell.refused("bundle push 1.0.0", 1, "bulkhead publisher trust")?;
     shell.tour(&[
         ("publisher list", "nobody is trusted"),
+        ("publisher trust acme --key acme.pub --names other/thing", "other/thing"),
+    ])?;
+    shell.refused("bundle push 1.0.0", 1, "may publish other/thing")?;
+    shell.run("publisher trust acme --key acme.pub --names acme/* --not-after 2020-01-01")?;
+    shell.refused("bundle push 1.0.0", 1, "until 2020-01-01")?;
+    shell.tour(&[
         ("publisher trust acme --key acme.pub --imports logging,assets", "assets, logging"),
         ("tenant create shop concurrency=4", "its own"),
         ("bundle push 1.0.0 --tenant shop", "clients call it with POST /v2/models/echo/versions/1.0.0/infer"),
@@ -102,6 +108,11 @@ fn a_bundle_goes_from_its_publisher_to_a_client_and_is_taken_back() -> Result<()
     let key = shell.run("tenant key create shop --role infer --expires 90d --note till")?.trim().to_owned();
     assert!(key.starts_with("bh_") && !key.contains(char::is_whitespace), "{key}");
     assert_eq!(shell.served(&key)?, "1.0.0");
+    fs::write(shell.path().join("1.0.0/notes.txt"), "something else")?;
+    shell.run("bundle sign 1.0.0 --key acme.pem")?;
+    shell.refused("bundle push 1.0.0 --tenant shop", 1, "is there already with other contents")?;
+    fs::remove_file(shell.path().join("1.0.0/notes.txt"))?;
+    shell.run("bundle sign 1.0.0 --key acme.pem")?;
     shell.run("bundle pack 1.1.0 -o echo.tar.zst")?;
     shell.tour(&[
         ("model label echo stable 1.0.0 --tenant shop", "serves 1.0.0"),
@@ -145,7 +156,7 @@ fn tenants_and_the_audit_log_are_kept() -> Result<()> {
     let shell = Shell::start()?;
     shell.tour(&[
         ("tenant create shop", "active"),
-        ("tenant limits shop call-fuel=2M concurrency=3", "2 M      its own"),
+        ("tenant limits shop call-fuel=2M concurrency=3", "2 M        its own"),
         ("tenant limits shop concurrency=default", "concurrency    16"),
         ("tenant list", "call-fuel=2M"),
         ("tenant disable shop", "disabled"),
@@ -194,6 +205,8 @@ fn what_is_wrong_is_said_with_its_remedy() -> Result<()> {
         ("model policy echo latest", 1, "latest NUMBER"),
         ("bundle delete sha256:1", 1, "a digest is written"),
         ("bundle push missing.tar", 1, "missing.tar"),
+        ("serve --models .", 2, "is served with --dev only"),
+        ("serve --dev --http 0.0.0.0:0", 2, "listens on loopback only"),
         ("tenant list --to ftp://x", 1, "must begin with http:// or https://"),
         ("tenant list --to 127.0.0.1:1", 1, "start a host with `bulkhead serve`"),
         ("tenant list --token wrong", 1, "the admin token"),

@@ -290,3 +290,27 @@ fn refusal(folder: &Path, config: &str) -> Result<String> {
     anyhow::ensure!(output.status.code() == Some(1), "{output:?}");
     Ok(String::from_utf8_lossy(&output.stderr).into_owned())
 }
+
+#[test]
+fn the_commands_reach_an_operators_port_that_wants_to_know_them() -> Result<()> {
+    let (hosts, operators) = (Authority::new()?, Authority::new()?);
+    let files = Files::new(&hosts.certify(LONG)?, &operators)?;
+    let host = Start::default().config(&files.section("admin", true)).start()?;
+    let me = operators.certify(LONG)?;
+    fs::write(files.path("authority.pem"), hosts.0.pem())?;
+    fs::write(files.path("me.pem"), me.certificate + &me.key)?;
+    let port = host.admin_url.rsplit(':').next().context("a port")?;
+    let list = |more: &[&str]| -> Result<(Option<i32>, String)> {
+        let mut program = Command::new(prepared("BULKHEAD_BINARY"));
+        program.args(["tenant", "list", "--to", &format!("https://localhost:{port}"), "--data"]).arg(host.data());
+        let output = program.args(more).current_dir(files.0.path()).output()?;
+        Ok((output.status.code(), String::from_utf8([output.stdout, output.stderr].concat())?))
+    };
+    let (code, said) = list(&["--ca", "authority.pem", "--client-cert", "me.pem"])?;
+    assert!(code == Some(0) && said.contains("default"), "{said}");
+    let (code, said) = list(&["--client-cert", "me.pem"])?;
+    assert!(code == Some(1) && said.contains("--ca FILE"), "{said}");
+    let (code, said) = list(&["--ca", "authority.pem"])?;
+    assert!(code == Some(1) && said.contains("--client-cert FILE"), "{said}");
+    Ok(())
+}

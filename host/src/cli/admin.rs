@@ -185,10 +185,8 @@ impl Client {
             ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => anyhow!(
                 "nothing listens at {url}: start a host with `bulkhead serve`, or name its operator's port with --to URL"
             ),
-            ureq::Error::Rustls(error) => {
-                anyhow!(
-                    "{url}: {error}. Name the certificates to trust with --ca FILE, or use http:// where there is no TLS"
-                )
+            error if url.starts_with("https:") => {
+                anyhow!("{url}: {error}. Whom to trust is said with --ca FILE, and who you are with --client-cert FILE")
             }
             error => anyhow!("{url}: {error}"),
         }
