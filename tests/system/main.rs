@@ -1,11 +1,13 @@
 //! The whole system from outside: the real program, over HTTP and gRPC.
 
+mod archives;
 mod at_once;
 mod bad_input;
 mod binary;
 mod bundles;
 mod compression;
 mod configuration;
+mod damage;
 mod digits;
 mod extensions;
 mod file_type;

@@ -18,6 +18,7 @@ mod reply;
 mod request_id;
 mod server;
 mod shadow;
+mod unread;
 mod sse;
 mod wire;
 
