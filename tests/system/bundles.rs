@@ -96,6 +96,6 @@ fn what_cannot_be_done_is_refused_with_the_reason() -> Result<()> {
     fs::write(folder.path().join("digits/identity.wasm"), "other")?;
     fails(&folder, "bundle verify digits --key acme.pub", 1, "changed after the bundle was signed: \"identity.wasm\"")?;
     fs::remove_file(folder.path().join("digits/identity.wasm"))?;
-    fails(&folder, "bundle pack digits -o x.tar", 1, "names the file \"identity.wasm\", which is not there")?;
+    fails(&folder, "bundle pack digits -o x.tar", 1, "the file identity.wasm is named and not there")?;
     Ok(())
 }

@@ -184,7 +184,7 @@ fn a_damaged_database_is_noticed() -> Result<()> {
     copy(clean.data(), whole.path())?;
     let length = fs::metadata(whole.path().join("bulkhead.db"))?.len();
     let mut outcomes = [0; 2];
-    for place in (0..40).map(|number| length * number / 40 + 7 * number) {
+    for place in (0..40).map(|number| (length * number / 40 + 7 * number) % length) {
         copy(whole.path(), clean.data())?;
         let database = fs::OpenOptions::new().read(true).write(true).open(clean.data().join("bulkhead.db"))?;
         let mut byte = [0];

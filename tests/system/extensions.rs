@@ -134,7 +134,7 @@ fn generate_takes_and_gives_plain_objects() -> Result<()> {
 #[test]
 fn the_log_is_the_operators_to_change() -> Result<()> {
     let host = Start::default().start()?;
-    assert_eq!(host.get("/v2/logging")?.json()["code"], "not_allowed");
+    assert_eq!(host.get("/v2/logging")?.json()["code"], "role");
     assert_eq!(host.post("/v2/logging", "", b"{\"log_verbose_level\": 2}")?.status, 403);
     assert_eq!(host.get("/v2/trace/setting")?.status, 403);
     assert_eq!(host.admin_get("/v2/logging")?.json()["log_verbose_level"], 0);

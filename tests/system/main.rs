@@ -1,5 +1,7 @@
 //! The whole system from outside: the real program, over HTTP and gRPC.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test says what it misses by failing")]
+
 mod archives;
 mod at_once;
 mod bad_input;
