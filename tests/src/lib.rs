@@ -212,6 +212,12 @@ impl Host {
         });
         let mut line = String::new();
         BufReader::new(process.stdout.take().context("no standard output")?).read_line(&mut line)?;
+        if line.is_empty() {
+            // It has ended, and what it says is whole.
+            process.wait()?;
+            let _ = log_reader.join();
+            bail!("{}", log.lock().unwrap().trim_end());
+        }
         let addresses: Value = serde_json::from_str(&line).with_context(|| log.lock().unwrap().clone())?;
         let url = |key: &str| format!("http://{}", addresses[key].as_str().unwrap_or_default());
         let (url, admin_url) = (url("http"), url("admin"));

@@ -115,7 +115,7 @@ fn a_body_of_a_gigabyte_is_refused_before_it_is_read() -> Result<()> {
     let reply = raw(&host, &format!("{POST}content-length: 1073741824\r\n\r\n"), b"{")?;
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert!(reply.starts_with("HTTP/1.1 413"), "{reply}");
-    assert!(reply.contains("64.0 MiB (http.request-bytes)"), "{reply}");
+    assert!(reply.contains("64.0 MiB (request-bytes of the tenant)"), "{reply}");
     alive(&host)
 }
 

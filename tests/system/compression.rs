@@ -98,7 +98,7 @@ fn what_is_unpacked_is_bounded() -> Result<()> {
         assert!(bomb.len() < 1 << 20);
         let reply = host.send(PATH, &[("content-encoding", encoding)], &bomb)?;
         assert_eq!((reply.status, reply.json()["code"].as_str()), (413, Some("request_too_large")), "{reply:?}");
-        assert!(reply.body.contains("1.0 MiB (http.request-bytes)"), "{reply:?}");
+        assert!(reply.body.contains("1.0 MiB (request-bytes of the tenant)"), "{reply:?}");
     }
     assert!(host.metrics()?.contains("bulkhead_buffered_bytes 0"));
     Ok(())

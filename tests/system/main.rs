@@ -1,7 +1,8 @@
 //! The whole system from outside: the real program, over HTTP and gRPC.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it misses by failing")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test says what it misses by failing")]
 
+mod archives;
 mod at_once;
 mod bad_input;
 mod binary;
@@ -11,6 +12,7 @@ mod cli;
 mod clients;
 mod compression;
 mod configuration;
+mod damage;
 mod digits;
 mod extensions;
 mod file_type;

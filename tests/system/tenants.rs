@@ -168,7 +168,12 @@ fn endless_calls_of_one_tenant_do_not_starve_another() -> Result<()> {
     slowest(&host, &key)?;
     let alone = slowest(&host, &key)?;
     let stop = AtomicBool::new(false);
-    let waste = || while !stop.load(Ordering::Relaxed) && host.call(&hog, "loop", "x").is_ok() {};
+    let waste = || -> Result<()> {
+        while !stop.load(Ordering::Relaxed) {
+            host.call(&hog, "loop", "x")?;
+        }
+        Ok(())
+    };
     let beside = std::thread::scope(|scope| {
         (0..32).for_each(|_| drop(scope.spawn(waste)));
         let beside = wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 16")));

@@ -19,6 +19,7 @@ mod reply;
 mod request_id;
 mod server;
 mod shadow;
+mod unread;
 mod sse;
 mod tfserving;
 mod tls;

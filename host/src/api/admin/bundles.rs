@@ -84,19 +84,15 @@ fn parse(digest: &str) -> Result<Digest, ControlError> {
 /// and ends with the outcome; otherwise it is the outcome alone, with its status.
 pub async fn upload(
     State(app): State<Arc<App>>,
-    operator: Result<Operator, Problem>,
+    operator: Operator,
     request_id: RequestId,
     Query(scope): Query<Scope>,
     headers: HeaderMap,
     body: HttpBody,
 ) -> Result<Response<HttpBody>, Problem> {
-    let (operator, tenant) = match app.may_upload(operator, scope).await {
-        Ok(allowed) => allowed,
-        Err(problem) => {
-            app.drain(body).await;
-            return Err(problem);
-        }
-    };
+    let tenant = operator.tenant(scope)?;
+    let known = tenant.clone();
+    app.control.aside(move |control| control.tenant(&known)).await?;
     let archive = app.receive(&headers, body).await?;
     let wants_steps = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/x-ndjson");
     if !wants_steps {
@@ -147,18 +143,6 @@ impl Read for Archive {
 }
 
 impl App {
-    async fn may_upload(
-        &self,
-        operator: Result<Operator, Problem>,
-        scope: Scope,
-    ) -> Result<(Operator, String), Problem> {
-        let operator = operator?;
-        let tenant = operator.tenant(scope)?;
-        let wanted = tenant.clone();
-        self.control.aside(move |control| control.tenant(&wanted)).await?;
-        Ok((operator, tenant))
-    }
-
     /// The whole archive. As many at once as the disk is meant to hold, those that wait to be unpacked among them.
     async fn receive(&self, headers: &HeaderMap, mut body: HttpBody) -> Result<Archive, Problem> {
         let limits = self.control.upload_limits();

@@ -24,6 +24,7 @@ pub(super) use tenants::{KeyView, NewTenant, UsageView};
 
 use super::refusal::Problem;
 use super::request_id::with_request_id;
+use super::unread::read_unread;
 use super::{App, openapi};
 
 pub fn router(app: Arc<App>) -> Router {
@@ -42,6 +43,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/audit/verify", get(audit::verify))
         .fallback(|| async { Problem::NoSuchAddress })
         .method_not_allowed_fallback(|| async { Problem::NoSuchAddress })
+        .layer(middleware::from_fn_with_state(app.clone(), read_unread))
         .layer(middleware::from_fn(with_request_id))
         .with_state(app)
 }
