@@ -2,6 +2,7 @@
 //! turn.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,10 +27,10 @@ pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Re
     if !options.wants(TITLE) {
         return Ok(());
     }
-    let host = Host::start(options).await?;
+    let host = Host::start(options, &options.models).await?;
     let echo = start_echo()?;
     let picture = crate::stages::a_picture()?;
-    let request = Arc::new(request("/v2/models/digits/infer", &picture));
+    let request = Arc::new(request("/v2/models/digits/infer", "content-type: image/png", &picture));
     let (mut ours, mut other) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         ours.push(load(host.address, &request).await?);
@@ -45,13 +46,13 @@ pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Re
     Ok(())
 }
 
-struct Host {
-    address: SocketAddr,
+pub struct Host {
+    pub address: SocketAddr,
     _process: Child,
 }
 
 impl Host {
-    async fn start(options: &Options) -> Result<Host> {
+    pub async fn start(options: &Options, models: &Path) -> Result<Host> {
         let mut command = Command::new(&options.host);
         command.args([
             "serve",
@@ -66,7 +67,7 @@ impl Host {
             "--dev",
             "--models",
         ]);
-        let mut process = command.arg(&options.models).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let mut process = command.arg(models).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().context("no output")?).read_line(&mut line).await?;
         let addresses: serde_json::Value = serde_json::from_str(&line)?;
@@ -91,10 +92,9 @@ fn start_echo() -> Result<SocketAddr> {
     Ok(receive.recv()?)
 }
 
-fn request(path: &str, body: &[u8]) -> Vec<u8> {
+pub fn request(path: &str, header: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    let head =
-        format!("POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: image/png\r\ncontent-length: {length}\r\n\r\n");
+    let head = format!("POST {path} HTTP/1.1\r\nhost: bench\r\n{header}\r\ncontent-length: {length}\r\n\r\n");
     [head.as_bytes(), body].concat()
 }
 
@@ -115,14 +115,18 @@ async fn one_connection(address: SocketAddr, request: Arc<Vec<u8>>) -> Result<u6
     let end = Instant::now() + ROUND;
     let mut answered = 0;
     while Instant::now() < end {
-        stream.write_all(&request).await?;
+        send(&mut stream, &request).await?;
         read_reply(&mut stream).await?;
         answered += 1;
     }
     Ok(answered)
 }
 
-async fn read_reply(stream: &mut BufReader<TcpStream>) -> Result<()> {
+pub async fn send(stream: &mut BufReader<TcpStream>, request: &[u8]) -> Result<()> {
+    Ok(stream.write_all(request).await?)
+}
+
+pub async fn read_reply(stream: &mut BufReader<TcpStream>) -> Result<()> {
     let mut length = 0;
     let mut line = String::new();
     stream.read_line(&mut line).await?;

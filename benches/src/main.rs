@@ -4,6 +4,7 @@
 mod http;
 mod measure;
 mod stages;
+mod tensors;
 
 use std::path::PathBuf;
 
@@ -47,6 +48,7 @@ fn main() -> Result<()> {
     drop(runtime);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(http::compare(&options, &mut comparisons))?;
+    runtime.block_on(tensors::compare(&options, &mut comparisons))?;
     if options.json {
         let rows: Vec<_> = comparisons.iter().map(Comparison::to_json).collect();
         println!("{}", json!({ "comparisons": rows }));

@@ -105,7 +105,11 @@ impl<'a> Walk<'a> {
     }
 
     fn expect(&mut self, byte: u8, what: &str) -> Result<(), DecodeError> {
-        if self.take(byte) { Ok(()) } else { Err(self.wrong(&format!("expected {what}"))) }
+        if self.take(byte) {
+            return Ok(());
+        }
+        let end = if self.at < self.json.len() { "" } else { ", and the text ends" };
+        Err(self.wrong(&format!("expected {what}{end}")))
     }
 
     fn take(&mut self, byte: u8) -> bool {
@@ -147,11 +151,11 @@ mod tests {
         assert_eq!(names(" { \"a\" : 1 ,\"b\":2 } ").unwrap(), [("a".to_owned(), 1), ("b".to_owned(), 2)]);
         assert_eq!(names("{}").unwrap(), []);
         for (json, wanted) in [
-            ("", "expected an object, at byte 0"),
+            ("", "expected an object, and the text ends, at byte 0"),
             ("[]", "expected an object"),
             ("{\"a\" 1}", "expected a colon, at byte 5"),
             ("{\"a\":}", "expected value, at byte 5"),
-            ("{\"a\":1", "expected a comma or the object's end, at byte 6"),
+            ("{\"a\":1", "expected a comma or the object's end, and the text ends, at byte 6"),
             ("{\"a\":1,}", "expected value, at byte 7"),
             ("{\"a\":1}}", "more follows its end, at byte 7"),
             ("{\"a\":\"x\"}", "invalid type: string \"x\", expected u64, at byte 5"),
