@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::pipeline::Pipeline;
+use crate::tenant::DEFAULT_TENANT;
 pub use routing::{Routing, STABLE, Shadow, Split, Sticky, Traits};
 
 #[derive(Default)]
@@ -195,11 +196,20 @@ impl Catalog {
         self.unreadable.store(true, Ordering::Relaxed);
     }
 
-    /// Whether everything that should be served is.
+    /// Whether everything that should be served is. What another tenant brought and could not be activated is that
+    /// tenant's trouble: it must not take the host out of service for all.
     pub fn all_ready(&self) -> bool {
         let models = self.models.load();
-        let mut entries = models.values().flat_map(BTreeMap::values).flat_map(|model| model.versions.values());
-        !self.unreadable.load(Ordering::Relaxed) && entries.all(|entry| entry.ready().is_some())
+        let mut entries = models
+            .values()
+            .flatten()
+            .flat_map(|(owner, model)| model.versions.values().map(move |entry| (&**owner == DEFAULT_TENANT, entry)));
+        let served = |(operators, entry): (bool, &Entry)| match entry {
+            Entry::Ready(_) => true,
+            Entry::Loading => false,
+            Entry::Failed(_) => !operators,
+        };
+        !self.unreadable.load(Ordering::Relaxed) && entries.all(served)
     }
 }
 

@@ -88,7 +88,8 @@ impl Section {
 
     pub fn path(&mut self, key: &'static str, place: &mut Option<PathBuf>) {
         self.read(key, place, |value| {
-            value.as_str().map(|text| Some(PathBuf::from(text))).ok_or_else(|| "a path".into())
+            let text = value.as_str().filter(|text| !text.is_empty());
+            text.map(|text| Some(PathBuf::from(text))).ok_or_else(|| "a path".into())
         });
     }
 

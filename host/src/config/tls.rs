@@ -69,7 +69,7 @@ mod tests {
             ("certificate = 'c.pem'", "tls.admin.key is missing"),
             ("key = 'k.pem'", "tls.admin.certificate is missing"),
             ("client-ca = 'ca.pem'", "tls.admin.certificate is missing"),
-            ("certificate = ''\nkey = ''\nclient-ca = 'ca.pem'", "tls.admin.certificate is missing"),
+            ("certificate = ''\nkey = ''\nclient-ca = 'ca.pem'", "tls.admin.certificate must be a path"),
         ] {
             let mistakes = Config::from_toml(&format!("[tls.admin]\n{half}\n")).unwrap_err().to_string();
             assert!(mistakes.contains(wanted), "{half}: {mistakes}");
