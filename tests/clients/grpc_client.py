@@ -5,6 +5,7 @@ Wants the models identity-DATATYPE (shape [-1]), versioned (1.0.0, 1.9.0, 1.10.0
 
 import argparse
 import asyncio
+import os
 import queue
 import struct
 import threading
@@ -21,6 +22,8 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import InferenceServerException
+
+OPERATOR = {"authorization": "Bearer " + os.environ["BULKHEAD_KEY"]}
 
 # Of each datatype: numpy's name, values at the edges of its range, the list that carries it typed.
 DATATYPES = {
@@ -170,7 +173,7 @@ def parameters_ids_versions(client):
     assert (response.id, response.model_name, response.model_version) == ("mine", "versioned", "1.9.0")
     refused(
         lambda: client.infer("versioned", [shaped([1, 3])], model_version="7.0.0"),
-        'model "versioned" has no version "7.0.0"; it has: 1.0.0, 1.9.0, 1.10.0',
+        'model "versioned" has no version or label "7.0.0"; it has: 1.0.0, 1.9.0, 1.10.0',
         code="NOT_FOUND",
     )
 
@@ -244,13 +247,16 @@ def what_is_not_done_says_why(client):
         lambda: client.get_cuda_shared_memory_status(),
     ):
         refused(call, "shared memory between clients and the host is not supported", code="UNIMPLEMENTED")
-    client.load_model("versioned")
-    refused(lambda: client.load_model("none"), "there is no model", code="NOT_FOUND")
-    config = '{"backend": "python"}'
-    refused(lambda: client.load_model("versioned", config=config), 'the parameter "config"', code="UNIMPLEMENTED")
-    refused(lambda: client.unload_model("versioned"), 'unloading "versioned"', code="UNIMPLEMENTED")
-    refused(lambda: client.get_trace_settings(), "the operator's", code="PERMISSION_DENIED")
-    refused(lambda: client.get_log_settings(), "the operator's", code="PERMISSION_DENIED")
+    refused(lambda: client.load_model("versioned"), "role deploy", code="PERMISSION_DENIED")
+    client.load_model("versioned", headers=OPERATOR)
+    refused(lambda: client.load_model("none", headers=OPERATOR), "there is no model", code="NOT_FOUND")
+    load = lambda: client.load_model("versioned", config='{"backend": "python"}', headers=OPERATOR)
+    refused(load, 'the parameter "config"', code="UNIMPLEMENTED")
+    refused(lambda: client.unload_model("versioned", headers=OPERATOR), '"versioned"', code="UNIMPLEMENTED")
+    refused(lambda: client.get_trace_settings(), "role admin", code="PERMISSION_DENIED")
+    refused(lambda: client.get_log_settings(), "role admin", code="PERMISSION_DENIED")
+    assert "trace_level" in client.get_trace_settings(headers=OPERATOR, as_json=True)["settings"]
+    assert "log_info" in client.get_log_settings(headers=OPERATOR, as_json=True)["settings"]
 
 
 def streams_keep_their_order_and_survive_errors(client):

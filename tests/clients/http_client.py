@@ -1,6 +1,7 @@
 """Triton's own HTTP clients against a host that serves an identity of each datatype: python http_client.py URL ADMIN_URL"""
 
 import asyncio
+import os
 import sys
 
 import numpy as np
@@ -8,6 +9,7 @@ import tritonclient.http as http
 import tritonclient.http.aio as aio
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+OPERATOR = {"authorization": "Bearer " + os.environ["BULKHEAD_KEY"]}
 URL, ADMIN_URL = (url.removeprefix("http://") for url in sys.argv[1:3])
 
 VALUES = {
@@ -107,7 +109,7 @@ def errors(client):
     inputs, outputs = tensors(http, "BYTES", text, True, False)
     raises("binary_data=true", lambda: client.infer("bytes", inputs, outputs=outputs))
     raises("shared memory", lambda: client.register_system_shared_memory("region", "/key", 64))
-    raises("operator", lambda: client.update_log_settings({"log_verbose_level": 1}))
+    raises("role admin", lambda: client.update_log_settings({"log_verbose_level": 1}))
 
 
 def descriptions(client):
@@ -123,9 +125,10 @@ def descriptions(client):
 def repository_and_statistics(client):
     index = client.get_model_repository_index()
     assert {"name": "fp32", "version": "1.0.0", "state": "READY", "reason": ""} in index, index
-    client.load_model("fp32")
-    raises("not supported", lambda: client.load_model("fp32", config="{}"))
-    raises("not supported", lambda: client.unload_model("fp32"))
+    raises("role deploy", lambda: client.load_model("fp32"))
+    client.load_model("fp32", headers=OPERATOR)
+    raises("not supported", lambda: client.load_model("fp32", config="{}", headers=OPERATOR))
+    raises("not supported", lambda: client.unload_model("fp32", headers=OPERATOR))
     before = client.get_inference_statistics("uint8")["model_stats"][0]
     inputs, outputs = tensors(http, "UINT8", VALUES["UINT8"], True, True)
     client.infer("uint8", inputs, outputs=outputs)
@@ -137,10 +140,10 @@ def repository_and_statistics(client):
 
 def settings():
     operator = http.InferenceServerClient(ADMIN_URL)
-    assert operator.update_log_settings({"log_verbose_level": 1})["log_verbose_level"] == 1
-    assert operator.update_log_settings({"log_verbose_level": 0})["log_info"] is True
-    assert operator.get_trace_settings()["trace_level"] == ["OFF"]
-    raises("not traced", lambda: operator.update_trace_settings(settings={"trace_level": ["TIMESTAMPS"]}))
+    assert operator.update_log_settings({"log_verbose_level": 1}, headers=OPERATOR)["log_verbose_level"] == 1
+    assert operator.update_log_settings({"log_verbose_level": 0}, headers=OPERATOR)["log_info"] is True
+    assert operator.get_trace_settings(headers=OPERATOR)["trace_level"] == ["OFF"]
+    raises("not traced", lambda: operator.update_trace_settings(settings={"trace_level": ["TIMESTAMPS"]}, headers=OPERATOR))
 
 
 def concurrently():

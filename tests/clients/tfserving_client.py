@@ -106,7 +106,7 @@ def versions_signatures_and_filters(predict):
     assert predict(of()).model_spec.version.value == 2
     assert predict(of(version=1)).model_spec.version.value == 1
     assert predict(of(outputs=["output"])).outputs["output"].float_val[1] == 2
-    failed(lambda: predict(of(version=7)), "NOT_FOUND", 'has no version "7"')
+    failed(lambda: predict(of(version=7)), "NOT_FOUND", 'has no version or label "7"')
     failed(lambda: predict(of(label="nightly")), "NOT_FOUND", '"nightly"')
     failed(
         lambda: predict(of(signature="other")),

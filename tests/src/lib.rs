@@ -249,12 +249,12 @@ impl Host {
 
     /// On the operator's port.
     pub fn admin_get(&self, path: &str) -> Result<Reply> {
-        Reply::from(agent().get(format!("{}{path}", self.admin_url)).call()?)
+        self.admin("GET", path, &Value::Null)
     }
 
     /// On the operator's port.
     pub fn admin_post(&self, path: &str, body: &Value) -> Result<Reply> {
-        Reply::from(agent().post(format!("{}{path}", self.admin_url)).send(body.to_string().as_bytes())?)
+        self.admin("POST", path, body)
     }
 
     pub fn metrics(&self) -> Result<String> {

@@ -18,6 +18,7 @@ fn tritons_http_clients_need_no_change() -> Result<()> {
     let host = DATATYPES.iter().fold(Start::default(), bundle).start()?;
     let mut client = Command::new(prepared("BULKHEAD_CLIENTS"));
     client.arg(repository().join("tests/clients/http_client.py")).args([&host.url, &host.admin_url]);
+    client.env("BULKHEAD_KEY", host.key("default", "admin")?);
     let output = client.output()?;
     let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && said.ends_with("all\n"), "{said}\n{failed}");

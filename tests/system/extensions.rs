@@ -63,7 +63,11 @@ fn the_repository_lists_what_there_is_and_why_it_is_not_ready() -> Result<()> {
 #[test]
 fn loading_and_unloading_say_what_they_do() -> Result<()> {
     let host = HOST.get();
-    let ask = |path: &str, body: &str| host.post(&format!("/v2/repository/models/{path}"), "", body.as_bytes());
+    let key = host.key("default", "deploy")?;
+    let ask = |path: &str, body: &str| {
+        let body = serde_json::from_str(body).unwrap_or_default();
+        host.ask_as(&key, "POST", &format!("/v2/repository/models/{path}"), &body)
+    };
     let told = |reply: system_tests::Reply| (reply.status, reply.json()["code"].as_str().map(str::to_owned));
     assert_eq!(told(ask("rows/load", "{}")?), (200, None));
     assert_eq!(told(ask("none/load", "")?), (404, Some("unknown_model".into())));
@@ -71,6 +75,7 @@ fn loading_and_unloading_say_what_they_do() -> Result<()> {
     assert_eq!(told(ask("rows/load", r#"{"parameters": {"config": "{}"}}"#)?), (400, Some("not_supported".into())));
     let unload = ask("rows/unload", r#"{"parameters": {"unload_dependents": false}}"#)?;
     assert!(unload.body.contains("operator"), "{unload:?}");
+    assert_eq!(told(host.post("/v2/repository/models/rows/load", "", b"")?), (403, Some("role".into())));
     assert_eq!(told(unload), (400, Some("not_supported".into())));
     assert_eq!(told(ask("none/unload", "")?), (404, Some("unknown_model".into())));
     assert_eq!(infer(&host, "rows", json!([1, 2]))?, 200);

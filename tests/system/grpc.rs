@@ -34,6 +34,7 @@ fn tritonclient_is_served() -> Result<()> {
     let host = start("request-bytes = '8 MiB'")?.start()?;
     let mut client = Command::new(prepared("BULKHEAD_PYTHON_GRPC"));
     client.arg(repository().join("tests/clients/grpc_client.py")).args(["--url", &host.grpc]);
+    client.env("BULKHEAD_KEY", host.key("default", "admin")?);
     let output = client.output()?;
     let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{failed}\n{}", host.log());
@@ -71,6 +72,7 @@ fn open_streams_end_when_the_host_shuts_down() -> Result<()> {
     let mut host = start("body-time = '1s'")?.config("[shutdown]\ngrace = '60s'\n").start()?;
     let mut client = Command::new(prepared("BULKHEAD_PYTHON_GRPC"));
     client.arg(repository().join("tests/clients/grpc_stream.py")).args(["--url", &host.grpc]);
+    client.env("BULKHEAD_KEY", host.key("default", "admin")?);
     let client = client.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn()?;
     let counted = "bulkhead_requests_total{model=\"identity-int8\",outcome=\"ok\"} 2";
     wait_until(|| Ok(host.metrics()?.contains(counted)))?;

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use system_tests::{Host, Start, component, identity, repository};
+use system_tests::{Host, Reply, Start, component, identity, repository};
 
 fn host() -> Result<Host> {
     Start::default().bundle(&identity("rows", "FP32", &[-1, 2]), &[component("identity")]).start()
@@ -13,8 +13,14 @@ fn host() -> Result<Host> {
 /// `BLESS=1` writes the golden file anew.
 #[test]
 fn the_document_is_the_golden_one() -> Result<()> {
-    let golden = repository().join("tests/golden/openapi.json");
-    let document = host()?.get("/openapi.json")?.body + "\n";
+    let host = host()?;
+    compare("openapi.json", host.get("/openapi.json")?)?;
+    compare("openapi-operator.json", host.admin_as("", "GET", "/openapi.json", &Value::Null)?)
+}
+
+fn compare(golden: &str, document: Reply) -> Result<()> {
+    let golden = repository().join("tests/golden").join(golden);
+    let document = document.body + "\n";
     if std::env::var_os("BLESS").is_some() {
         fs::create_dir_all(golden.parent().context("a folder")?)?;
         fs::write(&golden, &document)?;

@@ -155,7 +155,7 @@ fn what_is_wrong_with_a_request_is_said() -> Result<()> {
         (json!({ "instances": 1 }), "'instances' is not a list"),
         (json!({ "instances": [[1.0], [1.0, 2.0]] }), "Encountered list at unexpected size: 2 at level: 1"),
         (json!({ "instances": [[1.0], ["a"]] }), "element 1 is a text, and must be a number"),
-        (json!({ "instances": [[{ "b64": "YQ==" }]] }), "expected a number"),
+        (json!({ "instances": [[{ "b64": "YQ==" }]] }), "element 0 is an object, and must be a number"),
         (json!({ "instances": [{ "other": [1.0] }] }), "does not have named input: other"),
         (json!({ "instances": [{}] }), "item 0: keys must be equal to: input"),
         (json!({ "instances": [{ "input": [1.0] }, { "input": [1.0, 2.0] }] }), "Expecting shape [1] but got: [2]"),

@@ -221,7 +221,7 @@ fn a_rollback_goes_back_to_what_served_before() -> Result<()> {
 
 #[test]
 fn a_request_in_flight_finishes_on_its_version() -> Result<()> {
-    let host = Start::default().config("[call]\ntime = '3s'\n").start()?;
+    let host = Start::default().config("[call]\ntime = '3s'\nfuel = '1 T'\n").start()?;
     let acme = Publisher::trusted("acme", &host)?;
     let slow = Draft::hostile("acme/slow", "1.0.0", "loop");
     acme.push(&host, &slow)?.ok()?;

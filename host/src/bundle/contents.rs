@@ -11,7 +11,7 @@ use super::{Manifest, ManifestError};
 /// Well above any manifest, and far below what parsing one would cost.
 const MAX_MANIFEST_BYTES: usize = 1 << 20;
 
-/// A manifest, and files among which are all that it names.
+/// A manifest, and the files beside it.
 pub struct Bundle {
     pub manifest: Manifest,
     files: Files,
@@ -30,6 +30,16 @@ pub enum ContentsError {
 }
 
 impl Bundle {
+    /// Reads the manifest, and sees to it that the files that it names are there.
+    pub fn complete(files: Files) -> Result<Bundle, ContentsError> {
+        let bundle = Bundle::read(files)?;
+        let missing = bundle.manifest.files().into_iter().find(|file| bundle.files.get(file).is_none());
+        match missing.map(str::to_owned) {
+            Some(missing) => Err(ContentsError::MissingFile(missing)),
+            None => Ok(bundle),
+        }
+    }
+
     /// Reads the manifest. Whoever calls has verified the files, or was told that they need not be.
     pub fn read(files: Files) -> Result<Bundle, ContentsError> {
         let text = files.get(MANIFEST).ok_or(ContentsError::NoManifest)?;
@@ -38,11 +48,7 @@ impl Bundle {
         }
         let text = std::str::from_utf8(text).map_err(|_| ManifestError::Syntax("it is not UTF-8".into()))?;
         let manifest = Manifest::parse(text)?;
-        let missing = manifest.files().into_iter().find(|file| files.get(file).is_none()).map(str::to_owned);
-        match missing {
-            Some(missing) => Err(ContentsError::MissingFile(missing)),
-            None => Ok(Bundle { manifest, files }),
-        }
+        Ok(Bundle { manifest, files })
     }
 
     pub fn into_parts(self) -> (Manifest, Files) {

@@ -147,10 +147,10 @@ impl Control {
         match signer {
             Some((grants, pem)) => {
                 let verified = verify(files, &self.bounds, |_| PublicKey::from_pem(&pem).ok())?;
-                Ok((Bundle::read(verified.into_files())?, grants))
+                Ok((Bundle::complete(verified.into_files())?, grants))
             }
             None => {
-                let bundle = Bundle::read(files)?;
+                let bundle = Bundle::complete(files)?;
                 let grants = bundle.manifest.imports().into_iter().collect();
                 Ok((bundle, grants))
             }

@@ -133,13 +133,13 @@ impl Control {
     fn examine(&self, files: Files) -> Result<Trusted, ControlError> {
         if self.dev && files.get(SIGNATURE).is_none() {
             let digest = files.digest();
-            let bundle = Bundle::read(files)?;
+            let bundle = Bundle::complete(files)?;
             let grants = bundle.manifest.imports().into_iter().collect();
             return Ok(Trusted { bundle, digest, key: None, grants });
         }
         let verified = verify(files, &self.bounds, |hint| self.look(|state| state.key(hint)))?;
         let (digest, hint) = (verified.digest(), verified.key());
-        let bundle = Bundle::read(verified.into_files())?;
+        let bundle = Bundle::complete(verified.into_files())?;
         let grants = self.look(|state| state.may_publish(&bundle, &hint))?;
         Ok(Trusted { bundle, digest, key: Some(hint), grants })
     }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::api::App;
 use crate::api::call::Client;
 use crate::api::refusal::Problem;
-use crate::catalog::{Entry, Listed, NotServed};
+use crate::catalog::{Entry, Listed};
 use crate::control::ControlError;
 
 #[derive(Default, Deserialize, ToSchema)]
@@ -79,11 +79,15 @@ impl App {
         let done = self.control.aside(move |control| control.set_loaded(&who, &tenant, &name, loaded)).await;
         match done {
             Ok(()) => Ok(()),
-            Err(ControlError::NoSuch { .. }) if self.find(client, model, None).is_ok() => Err(Problem::NotSupported {
-                what: format!("loading or unloading \"{model}\", which is not a bundle of yours"),
-                instead: "ask the operator",
-            }),
-            Err(ControlError::NoSuch { .. }) => Err(NotServed::UnknownModel { model: model.to_owned() }.into()),
+            // It may be served all the same: shared by another tenant, or from the folder of `--dev`.
+            Err(ControlError::NoSuch { .. }) => match self.find(client, model, None) {
+                Ok(_) if loaded => Ok(()),
+                Ok(_) => Err(Problem::NotSupported {
+                    what: format!("unloading \"{model}\", which is not a bundle of yours"),
+                    instead: "ask the operator",
+                }),
+                Err(not_served) => Err(not_served.into()),
+            },
             Err(other) => Err(other.into()),
         }
     }

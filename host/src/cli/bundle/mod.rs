@@ -67,7 +67,7 @@ fn open(place: &Path) -> Result<Files> {
 
 /// What a bundle says of itself, with every file there that it names.
 fn read(place: &Path) -> Result<Contents> {
-    Contents::read(open(place)?).with_context(|| place.display().to_string())
+    Contents::complete(open(place)?).with_context(|| place.display().to_string())
 }
 
 /// A file that is there whole or not at all.
