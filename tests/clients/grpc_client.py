@@ -323,8 +323,8 @@ def packed_requests_get_packed_answers(client, url):
         infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         # A message that unpacks to more than http.request-bytes of this host, 8 MiB.
         bomb = b"\x0a" + b"\x80\x80\x80\x08" + bytes(16 << 20)
-        failed(lambda: infer(bomb, compression=grpc.Compression.Gzip), "RESOURCE_EXHAUSTED", "http.request-bytes")
-        failed(lambda: infer(bytes(9 << 20)), "RESOURCE_EXHAUSTED", "http.request-bytes")
+        failed(lambda: infer(bomb, compression=grpc.Compression.Gzip), "RESOURCE_EXHAUSTED", "request-bytes")
+        failed(lambda: infer(bytes(9 << 20)), "RESOURCE_EXHAUSTED", "request-bytes")
 
 
 def deadlines_end_the_work(client, stub):

@@ -160,7 +160,7 @@ def status(stub):
     (only,) = stub.GetModelStatus(wanted).model_version_status
     assert (only.version, only.state, only.status.error_code) == (1, states.AVAILABLE, 0)
     wanted.model_spec.version.value = 9
-    failed(lambda: stub.GetModelStatus(wanted), "NOT_FOUND", 'no version "9"')
+    failed(lambda: stub.GetModelStatus(wanted), "NOT_FOUND", 'no version or label "9"')
     wanted = get_model_status_pb2.GetModelStatusRequest()
     wanted.model_spec.name = "broken"
     (broken,) = stub.GetModelStatus(wanted).model_version_status
