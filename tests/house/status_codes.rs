@@ -8,7 +8,7 @@ use system_tests::repository;
 
 /// `(S::NOT_FOUND, "unknown_model", None)` in the code.
 fn in_code() -> Result<BTreeSet<(String, String)>> {
-    let source = fs::read_to_string(repository().join("host/src/api/refusal.rs"))?;
+    let source = fs::read_to_string(repository().join("host/src/api/refusal/table.rs"))?;
     let rows = source.split("(S::").skip(1).filter_map(|row| {
         let (status, rest) = row.split_once(", \"")?;
         let (code, _) = rest.split_once('"')?;

@@ -2,6 +2,7 @@
 //! state, written with its line of the audit log, and only then seen; after it, what is live is brought in line with
 //! what is written. Acts are short and block: they run on threads that may wait, one at a time.
 
+mod checks;
 mod documents;
 mod error;
 mod live;
