@@ -3,10 +3,14 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test says what it misses by failing")]
 
 mod publisher;
+mod reply;
+mod start;
 
 pub use publisher::{Draft, Publisher, pack};
+pub use reply::Reply;
+pub use start::Start;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,6 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use reply::agent;
 use serde_json::Value;
 
 /// A folder or file that `cargo xtask test` made.
@@ -39,120 +44,6 @@ pub struct Host {
     place: Place,
     log: Arc<Mutex<String>>,
     log_reader: Option<JoinHandle<()>>,
-}
-
-/// How to start a host.
-#[derive(Default)]
-pub struct Start {
-    models: Option<PathBuf>,
-    /// Manifests of bundles that are made for this host alone, with the files that they name.
-    bundles: Vec<(String, Vec<PathBuf>)>,
-    config: String,
-    /// Where a host before it kept its state.
-    data: Option<(PathBuf, Option<Arc<tempfile::TempDir>>)>,
-    arguments: Vec<String>,
-}
-
-impl Start {
-    pub fn models(mut self, folder: impl Into<PathBuf>) -> Start {
-        self.models = Some(folder.into());
-        self
-    }
-
-    /// A bundle made for this host alone, beside the others or instead of them.
-    pub fn bundle(mut self, manifest: &str, files: &[PathBuf]) -> Start {
-        self.bundles.push((manifest.to_owned(), files.to_vec()));
-        self
-    }
-
-    /// TOML.
-    pub fn config(mut self, config: &str) -> Start {
-        self.config.push_str(config);
-        self
-    }
-
-    /// A folder that the host keeps its state in.
-    pub fn data(mut self, folder: impl Into<PathBuf>) -> Start {
-        self.data = Some((folder.into(), None));
-        self
-    }
-
-    /// The state of a host that was there before.
-    pub fn data_of(mut self, host: &Host) -> Start {
-        self.data = Some((host.place.data.clone(), host.place.state.clone()));
-        self
-    }
-
-    /// One more argument of the command line.
-    pub fn argument(mut self, argument: &str) -> Start {
-        self.arguments.push(argument.to_owned());
-        self
-    }
-
-    pub fn start(self) -> Result<Host> {
-        let (command, place) = self.command()?;
-        Host::spawn(command, place)
-    }
-
-    /// Starts a host, and ends it as a power cut would so long after that.
-    pub fn start_and_kill(self, after: Duration) -> Result<()> {
-        let (mut command, _place) = self.command()?;
-        let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        std::thread::sleep(after);
-        process.kill()?;
-        process.wait()?;
-        Ok(())
-    }
-
-    /// What a host says that cannot start, and its exit code.
-    pub fn fails(self) -> Result<(Option<i32>, String)> {
-        let (mut command, _place) = self.command()?;
-        let output = command.stdin(Stdio::null()).output()?;
-        Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
-    }
-
-    fn command(self) -> Result<(Command, Place)> {
-        let folder = Arc::new(tempfile::tempdir()?);
-        let config = folder.path().join("bulkhead.toml");
-        std::fs::write(&config, &self.config)?;
-        let mut command = Command::new(prepared("BULKHEAD_BINARY"));
-        command.args([
-            "serve",
-            "--http",
-            "127.0.0.1:0",
-            "--grpc",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-            "--log-format",
-            "json",
-        ]);
-        command.arg("--config").arg(&config);
-        command.args(&self.arguments);
-        // Bundles in a folder are served unsigned, which is for --dev alone.
-        if self.models.is_some() || !self.bundles.is_empty() {
-            let models = self.models.as_deref().unwrap_or(folder.path());
-            command.arg("--dev").arg("--models").arg(models);
-        }
-        self.make_bundles(folder.path())?;
-        let own = (folder.path().join("data"), Some(folder.clone()));
-        let (data, state) = self.data.unwrap_or(own);
-        command.arg("--data").arg(&data);
-        Ok((command, Place { data, state, _own: folder }))
-    }
-
-    fn make_bundles(&self, folder: &Path) -> Result<()> {
-        for (number, (manifest, files)) in self.bundles.iter().enumerate() {
-            let bundle = folder.join(format!("bundle-{number}"));
-            std::fs::create_dir(&bundle)?;
-            std::fs::write(bundle.join("bundle.toml"), manifest)?;
-            for file in files {
-                let name = file.file_name().context("a file has a name")?;
-                std::fs::copy(file, bundle.join(name)).with_context(|| file.display().to_string())?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Folders that go with the last host that uses them.
@@ -440,69 +331,4 @@ pub fn wait_until(holds: impl Fn() -> Result<bool>) -> Result<()> {
         std::thread::yield_now();
     }
     Ok(())
-}
-
-/// An answer, whatever its status.
-#[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub bytes: Vec<u8>,
-    /// The same, where it is text.
-    pub body: String,
-}
-
-impl Reply {
-    fn from(mut response: ureq::http::Response<ureq::Body>) -> Result<Reply> {
-        let header = |(name, value): (&ureq::http::HeaderName, &ureq::http::HeaderValue)| {
-            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        };
-        let headers = response.headers().iter().map(header).collect();
-        let mut bytes = Vec::new();
-        response.body_mut().as_reader().read_to_end(&mut bytes)?;
-        let body = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Reply { status: response.status().as_u16(), headers, bytes, body })
-    }
-
-    /// An error unless it was answered.
-    pub fn ok(self) -> Result<Reply> {
-        anyhow::ensure!(self.status == 200, "{self:?}");
-        Ok(self)
-    }
-
-    /// An error unless it was refused with this status and code, and a text that has all of these parts.
-    #[track_caller]
-    pub fn refused(self, status: u16, code: &str, parts: &[&str]) -> Result<Reply> {
-        let body = self.json();
-        let text = body["error"].as_str().unwrap_or_default();
-        let told = self.status == status && body["code"] == code && parts.iter().all(|part| text.contains(part));
-        let caller = std::panic::Location::caller();
-        anyhow::ensure!(told, "{caller}: {status} {code} {parts:?} was expected, and came: {self:?}");
-        Ok(self)
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// The data of an output, which must be there.
-    pub fn output(&self, name: &str) -> Vec<Value> {
-        let body = self.json();
-        let outputs = body["outputs"].as_array().unwrap_or_else(|| panic!("{self:?}"));
-        let output =
-            outputs.iter().find(|output| output["name"] == name).unwrap_or_else(|| panic!("no {name}: {self:?}"));
-        output["data"].as_array().unwrap_or_else(|| panic!("{self:?}")).clone()
-    }
-}
-
-fn agent() -> &'static ureq::Agent {
-    static AGENT: std::sync::OnceLock<ureq::Agent> = std::sync::OnceLock::new();
-    AGENT.get_or_init(|| {
-        let config = ureq::Agent::config_builder().http_status_as_error(false);
-        config.timeout_global(Some(Duration::from_secs(120))).max_idle_connections_per_host(64).build().into()
-    })
 }
