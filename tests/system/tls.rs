@@ -285,8 +285,9 @@ fn refusal(folder: &Path, config: &str) -> Result<String> {
     let file = folder.join("bulkhead.toml");
     fs::write(&file, config)?;
     let mut command = Command::new(prepared("BULKHEAD_BINARY"));
-    command.args(["serve", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config"]);
-    let output = command.arg(&file).output().context("no host")?;
+    command.args(["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let output =
+        command.arg("--data").arg(folder.join("data")).arg("--config").arg(&file).output().context("no host")?;
     anyhow::ensure!(output.status.code() == Some(1), "{output:?}");
     Ok(String::from_utf8_lossy(&output.stderr).into_owned())
 }
