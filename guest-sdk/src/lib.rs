@@ -40,6 +40,8 @@
 //! assert_eq!(&*outputs.get("y").unwrap().view::<f32>().unwrap(), &[2.0, 5.0]);
 //! ```
 //!
+//! A plugin that answers in a stream implements [`Generator`] instead, and calls [`generator!`].
+//!
 //! `init` runs once, when the bundle is activated. What it leaves in memory is snapshotted, and every request starts
 //! from that snapshot in an instance of its own: nothing that one request writes can be seen by the next.
 
@@ -48,6 +50,7 @@ compile_error!("tensors are little-endian, and views of them are not converted")
 
 mod backend;
 mod datatype;
+mod generator;
 mod io;
 mod tensor;
 
@@ -59,6 +62,7 @@ pub mod graphs;
 pub mod log;
 
 pub use datatype::{Datatype, Element};
+pub use generator::{Emitter, Generator, Gone};
 pub use io::{Failure, Inputs, Outputs, Parameters, Signature, TensorSpec, Value};
 pub use tensor::{Tensor, TensorBuilder, TensorError, View};
 
@@ -67,7 +71,10 @@ pub type InitError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Everything that a plugin's source file usually needs.
 pub mod prelude {
-    pub use crate::{Datatype, Element, Failure, InitError, Inputs, Outputs, Parameters, Plugin, Signature, Tensor};
+    pub use crate::{
+        Datatype, Element, Emitter, Failure, Generator, InitError, Inputs, NoConfig, Outputs, Parameters, Plugin,
+        Signature, Tensor,
+    };
 }
 
 /// One stage of a pipeline.
@@ -111,7 +118,7 @@ macro_rules! plugin {
 
             struct Component;
 
-            impl $crate::__component::Guest for Component {
+            impl $crate::__component::stage::Guest for Component {
                 fn init(config: String) -> Result<$crate::__component::Signature, String> {
                     PLUGIN.with(|plugin| $crate::__component::init(plugin, &config))
                 }
@@ -124,7 +131,7 @@ macro_rules! plugin {
                 }
             }
 
-    $crate::__component::export!(Component with_types_in $crate::__component);
+    $crate::__component::stage::export!(Component with_types_in $crate::__component::stage);
         };
     };
 }

@@ -1,18 +1,19 @@
-//! What the host gives a plugin, for native tests: assets, graphs, and the lines that were logged. All of it belongs to
-//! the thread of the test.
+//! What the host gives a plugin, for native tests: assets, graphs, whoever reads a generator's answers, and the lines that
+//! were logged. All of it belongs to the thread of the test.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::log::Level;
-use crate::{Inputs, Outputs};
+use crate::{Emitter, Inputs, Outputs};
 
 type Run = Rc<dyn Fn(Inputs) -> Result<Outputs, String>>;
 
 thread_local! {
     static ASSETS: RefCell<HashMap<String, Vec<u8>>> = RefCell::default();
     static GRAPHS: RefCell<HashMap<String, Run>> = RefCell::default();
+    static ANSWERS: RefCell<Answers> = const { RefCell::new(Answers { given: Vec::new(), wanted: usize::MAX }) };
     static LOG: RefCell<Vec<(Level, String)>> = RefCell::default();
 }
 
@@ -24,6 +25,38 @@ pub fn asset(path: impl Into<String>, content: impl Into<Vec<u8>>) {
 /// Puts a graph into the bundle that the plugin under test sees: `run` stands for the network.
 pub fn graph(name: impl Into<String>, run: impl Fn(Inputs) -> Result<Outputs, String> + 'static) {
     GRAPHS.with_borrow_mut(|graphs| graphs.insert(name.into(), Rc::new(run)));
+}
+
+struct Answers {
+    given: Vec<Outputs>,
+    wanted: usize,
+}
+
+/// What a generator's `generate` is tested with.
+pub fn emitter() -> Emitter {
+    ANSWERS.set(Answers { given: Vec::new(), wanted: usize::MAX });
+    Emitter::new()
+}
+
+/// The same, with a client that leaves after so many answers.
+pub fn emitter_that_wants(answers: usize) -> Emitter {
+    ANSWERS.set(Answers { given: Vec::new(), wanted: answers });
+    Emitter::new()
+}
+
+/// What was emitted since the emitter was made; it is forgotten once taken.
+pub fn take_answers() -> Vec<Outputs> {
+    ANSWERS.with_borrow_mut(|answers| std::mem::take(&mut answers.given))
+}
+
+pub(crate) fn push_answer(outputs: Outputs) -> bool {
+    ANSWERS.with_borrow_mut(|answers| {
+        let wanted = answers.given.len() < answers.wanted;
+        if wanted {
+            answers.given.push(outputs);
+        }
+        wanted
+    })
 }
 
 /// The lines that the plugin has logged so far; they are forgotten once taken.

@@ -141,7 +141,7 @@ impl Host {
             Ok(pipeline) => {
                 let took = humantime::format_duration(Duration::from_millis(started.elapsed().as_millis() as u64));
                 tracing::info!(bundle = name, %version, model, %took, "activated");
-                Entry::Ready(Arc::new(pipeline))
+                Entry::Ready(pipeline)
             }
             Err(error) => {
                 tracing::error!(bundle = name, %version, model, %error, "activation failed");

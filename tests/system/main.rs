@@ -28,6 +28,7 @@ mod protocol;
 mod restart;
 mod shutdown;
 mod stages;
+mod streaming;
 mod tenants;
 mod tfserving;
 mod tls;

@@ -1,31 +1,71 @@
-//! The host behind the generated bindings, and the exported functions of a component. Only [`crate::plugin!`] uses what
-//! is public here.
+//! The host behind the generated bindings, and the exported functions of a component. Only [`crate::plugin!`] and
+//! [`crate::generator!`] use what is public here.
 
 use std::cell::OnceCell;
 
-use crate::{Inputs, Outputs, Parameters, Plugin, Tensor};
+use crate::{Emitter, Generator, Inputs, Outputs, Parameters, Plugin, Tensor};
 
 mod bindings {
     wit_bindgen::generate!({
         path: "../wit/v0.1",
         world: "model-plugin",
         pub_export_macro: true,
-        export_macro_name: "export",
-        default_bindings_module: "$crate::__component",
+        export_macro_name: "export_stage",
+        default_bindings_module: "$crate::__component::stage",
     });
 }
 
+mod streaming {
+    wit_bindgen::generate!({
+        path: "../wit/v0.1",
+        world: "generator-plugin",
+        pub_export_macro: true,
+        export_macro_name: "export_generator",
+        default_bindings_module: "$crate::__component::generator",
+        with: {
+            "bulkhead:plugin/tensors@0.1.0": super::bindings::bulkhead::plugin::tensors,
+            "bulkhead:plugin/types@0.1.0": super::bindings::bulkhead::plugin::types,
+            "bulkhead:plugin/assets@0.1.0": super::bindings::bulkhead::plugin::assets,
+            "bulkhead:plugin/logging@0.1.0": super::bindings::bulkhead::plugin::logging,
+            "bulkhead:plugin/graphs@0.1.0": super::bindings::bulkhead::plugin::graphs,
+        },
+    });
+}
+
+/// What the macro of a stage is made with.
+pub mod stage {
+    pub use super::bindings::exports::bulkhead::plugin::stage::Guest;
+    pub use super::bindings::{export_stage as export, exports};
+}
+
+/// What the macro of a generator is made with.
+pub mod generator {
+    pub use super::streaming::exports::bulkhead::plugin::generator::Guest;
+    pub use super::streaming::{export_generator as export, exports};
+}
+
 use bindings::bulkhead::plugin::tensors;
-pub use bindings::export;
-pub use bindings::exports;
-pub use bindings::exports::bulkhead::plugin::stage::{Failure, Guest, Parameter, Signature};
+pub use bindings::bulkhead::plugin::types::{Failure, Parameter, Signature};
 pub use tensors::NamedTensor;
 
 pub fn init<P: Plugin>(plugin: &OnceCell<P>, config: &str) -> Result<Signature, String> {
-    let config = serde_json::from_str(config).map_err(|error| format!("config: {error}"))?;
-    let started = P::init(config).map_err(|error| error.to_string())?;
+    let started = P::init(read(config)?).map_err(|error| error.to_string())?;
     let signature = started.signature();
-    if plugin.set(started).is_err() {
+    keep(plugin, started, signature)
+}
+
+pub fn init_generator<G: Generator>(generator: &OnceCell<G>, config: &str) -> Result<Signature, String> {
+    let started = G::init(read(config)?).map_err(|error| error.to_string())?;
+    let signature = started.signature();
+    keep(generator, started, signature)
+}
+
+fn read<C: serde::de::DeserializeOwned>(config: &str) -> Result<C, String> {
+    serde_json::from_str(config).map_err(|error| format!("config: {error}"))
+}
+
+fn keep<P>(place: &OnceCell<P>, started: P, signature: crate::Signature) -> Result<Signature, String> {
+    if place.set(started).is_err() {
         return Err("init was called twice".into());
     }
     Ok(Signature {
@@ -40,9 +80,22 @@ pub fn process<P: Plugin>(
     parameters: Vec<Parameter>,
 ) -> Result<Vec<NamedTensor>, Failure> {
     let plugin = plugin.get().ok_or_else(|| Failure::Internal("process was called before init".into()))?;
-    let parameters = Parameters(parameters.into_iter().map(|p| (p.name, p.value.into())).collect());
-    let outputs = plugin.process(host::from_wire(inputs), &parameters).map_err(Failure::from)?;
+    let outputs = plugin.process(host::from_wire(inputs), &from_wire(parameters)).map_err(Failure::from)?;
     Ok(host::to_wire(outputs.0))
+}
+
+pub fn generate<G: Generator>(
+    generator: &OnceCell<G>,
+    inputs: Vec<NamedTensor>,
+    parameters: Vec<Parameter>,
+) -> Result<(), Failure> {
+    let generator = generator.get().ok_or_else(|| Failure::Internal("generate was called before init".into()))?;
+    let ended = generator.generate(host::from_wire(inputs), &from_wire(parameters), &Emitter::new());
+    ended.map_err(Failure::from)
+}
+
+fn from_wire(parameters: Vec<Parameter>) -> Parameters {
+    Parameters(parameters.into_iter().map(|parameter| (parameter.name, parameter.value.into())).collect())
 }
 
 impl From<crate::TensorSpec> for tensors::TensorSpec {
@@ -67,9 +120,9 @@ impl From<crate::Failure> for Failure {
     }
 }
 
-impl From<bindings::exports::bulkhead::plugin::stage::Value> for crate::Value {
-    fn from(value: bindings::exports::bulkhead::plugin::stage::Value) -> Self {
-        use bindings::exports::bulkhead::plugin::stage::Value;
+impl From<bindings::bulkhead::plugin::types::Value> for crate::Value {
+    fn from(value: bindings::bulkhead::plugin::types::Value) -> Self {
+        use bindings::bulkhead::plugin::types::Value;
         match value {
             Value::Boolean(v) => crate::Value::Boolean(v),
             Value::Integer(v) => crate::Value::Integer(v),
@@ -175,6 +228,10 @@ pub(crate) mod host {
             Level::Error => logging::Level::Error,
         };
         logging::log(level, message);
+    }
+
+    pub(crate) fn emit(outputs: Outputs) -> bool {
+        super::streaming::bulkhead::plugin::emitter::emit(to_wire(outputs.0))
     }
 
     pub(crate) fn from_wire(tensors: Vec<NamedTensor>) -> Inputs {

@@ -4,9 +4,9 @@
 #[cfg(target_arch = "wasm32")]
 pub mod component;
 #[cfg(target_arch = "wasm32")]
-pub(crate) use component::host::{BuilderHandle, Handle, OpenGraph, log, open_graph, read_asset};
+pub(crate) use component::host::{BuilderHandle, Handle, OpenGraph, emit, log, open_graph, read_asset};
 
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use native::{BuilderHandle, Handle, OpenGraph, log, open_graph, read_asset};
+pub(crate) use native::{BuilderHandle, Handle, OpenGraph, emit, log, open_graph, read_asset};

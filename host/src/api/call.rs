@@ -13,7 +13,7 @@ use super::wire::{InferRequest, WantedOutput};
 use super::{App, classification};
 use crate::catalog::{NotServed, Traits};
 use crate::pipeline::Pipeline;
-use crate::telemetry::Timings;
+use crate::telemetry::{Metrics, Timings};
 use crate::tenant::{Caller, ModelUsage};
 use crate::tensor::{self, Misfit, NamedTensors};
 
@@ -25,8 +25,8 @@ pub(super) struct Client {
 }
 
 /// A request that found its model. It is counted once, however it ends.
-pub(super) struct Call<'a> {
-    app: &'a App,
+pub(super) struct Call {
+    metrics: Arc<Metrics>,
     pub client: Client,
     pub pipeline: Arc<Pipeline>,
     pub usage: Arc<ModelUsage>,
@@ -53,7 +53,7 @@ impl App {
         headers: &HeaderMap,
         model: &str,
         version: Option<&str>,
-    ) -> Result<Call<'_>, Refusal> {
+    ) -> Result<Call, Refusal> {
         let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
         let traits = Traits { tenant: &client.caller.tenant.name, header: &header };
         let found = match self.catalog.find(model, version, &traits) {
@@ -62,7 +62,7 @@ impl App {
         };
         let usage = client.caller.tenant.usage.of(&found.pipeline.model);
         let (client, pipeline, shadow) = (client.clone(), found.pipeline, found.shadow);
-        Ok(Call { app: self, client, pipeline, usage, shadow, begun: Instant::now(), ended: false })
+        Ok(Call { metrics: self.metrics.clone(), client, pipeline, usage, shadow, begun: Instant::now(), ended: false })
     }
 
     /// A model as a client sees it, for questions about it.
@@ -75,7 +75,7 @@ impl App {
     /// dropped at its next yield.
     pub(super) async fn compute<T: Send + 'static>(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         decode: impl FnOnce(&Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
         encode: impl FnOnce(&Pipeline, Answer) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
@@ -108,7 +108,7 @@ impl App {
     }
 
     /// Counts the call, and makes what went wrong tellable.
-    pub(super) fn end<T>(&self, mut call: Call<'_>, answer: Result<T, Problem>) -> Result<T, Refusal> {
+    pub(super) fn end<T>(&self, mut call: Call, answer: Result<T, Problem>) -> Result<T, Refusal> {
         call.ended = true;
         match answer {
             Ok(answer) => {
@@ -133,33 +133,33 @@ impl App {
     }
 }
 
-impl Drop for Call<'_> {
+impl Drop for Call {
     /// The client went away before it was answered.
     fn drop(&mut self) {
         if !self.ended {
             self.usage.refused.fetch_add(1, Ordering::Relaxed);
             self.pipeline.metrics.statistics.failed(self.begun.elapsed());
-            self.app.metrics.refused(&self.pipeline.model, "abandoned");
+            self.metrics.refused(&self.pipeline.model, "abandoned");
         }
     }
 }
 
 /// Tells the time between one look and the next.
-struct Clock(Instant);
+pub(super) struct Clock(Instant);
 
 impl Clock {
-    fn start() -> Clock {
+    pub fn start() -> Clock {
         Clock(Instant::now())
     }
 
-    fn lap(&mut self) -> Duration {
+    pub fn lap(&mut self) -> Duration {
         let begun = std::mem::replace(&mut self.0, Instant::now());
         self.0 - begun
     }
 }
 
 /// Each output that is wanted is there, is asked for once, and can be had as it is asked for.
-fn check_outputs(pipeline: &Pipeline, wanted: Option<&[WantedOutput]>) -> Result<(), Problem> {
+pub(super) fn check_outputs(pipeline: &Pipeline, wanted: Option<&[WantedOutput]>) -> Result<(), Problem> {
     let given = &pipeline.signature.outputs;
     let wanted = wanted.unwrap_or_default();
     // One more than there are contains one twice, or one that there is not.
@@ -178,7 +178,7 @@ fn check_outputs(pipeline: &Pipeline, wanted: Option<&[WantedOutput]>) -> Result
 }
 
 /// The outputs that the client wants, in its order and form.
-fn answer(
+pub(super) fn answer(
     pipeline: &Pipeline,
     outputs: NamedTensors,
     wanted: Option<&[WantedOutput]>,

@@ -1,19 +1,23 @@
 //! An inference request over HTTP, as one recipe.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, Response, header};
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 
 use super::App;
 use super::auth;
-use super::call::{Answer, Client};
+use super::body::Received;
+use super::call::{Answer, Call, Client};
 use super::coding::Coding;
 use super::path::ModelPath;
-use super::refusal::Problem;
+use super::refusal::{Problem, Refusal};
 use super::reply;
+use super::sse;
 use super::wire::{self, DecodeError, InferRequest, Raw};
 use crate::pipeline::Pipeline;
 
@@ -22,7 +26,12 @@ pub(super) const BINARY_HEADER: &str = "inference-header-content-length";
 
 impl App {
     /// Answers an inference request over HTTP.
-    pub(super) async fn infer(&self, path: &ModelPath, client: &Client, request: Request<Body>) -> Response<Body> {
+    pub(super) async fn infer(
+        self: &Arc<Self>,
+        path: &ModelPath,
+        client: &Client,
+        request: Request<Body>,
+    ) -> Response<Body> {
         let bound = client.caller.tenant.limits().reply_bytes;
         let decode = |head: &Parts, body: &Bytes, pipeline: &Pipeline| {
             BodyFormat::of(&head.headers, body)?.decode(body, head.uri.query().unwrap_or_default(), pipeline)
@@ -36,43 +45,84 @@ impl App {
     /// The recipe of whatever runs a model over HTTP. `decode` gets the body unpacked, `encode` the coding that the client
     /// wants; both are called on a compute thread.
     pub(super) async fn answer(
-        &self,
+        self: &Arc<Self>,
         path: &ModelPath,
         client: &Client,
         request: Request<Body>,
         decode: impl FnOnce(&Parts, &Bytes, &Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
         encode: impl FnOnce(&Pipeline, Answer, Coding) -> Result<Response<Body>, Problem> + Send + 'static,
     ) -> Response<Body> {
+        let answered = async {
+            let (call, head, received) = self.begin_received(path, client, request).await?;
+            let coding = Coding::accepted(&head.headers);
+            let decode = move |pipeline: &Pipeline| decode(&head, &received.unpack()?, pipeline);
+            let encode = move |pipeline: &Pipeline, answer: Answer| encode(pipeline, answer, coding);
+            let answer = self.compute(&call, decode, encode).await;
+            let usage = call.usage.clone();
+            let response = self.end(call, answer)?;
+            let length = axum::body::HttpBody::size_hint(response.body()).lower();
+            usage.reply_bytes.fetch_add(length, Ordering::Relaxed);
+            Ok(response)
+        };
+        respond(client, answered.await)
+    }
+
+    /// The same for whatever has any number of answers: a refusal if that is the first, and then each as an event.
+    pub(super) async fn answer_in_events(
+        self: &Arc<Self>,
+        path: &ModelPath,
+        client: &Client,
+        request: Request<Body>,
+        decode: impl FnOnce(&Parts, &Bytes, &Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
+        encode: impl Fn(&Pipeline, Answer, u64) -> Result<Bytes, Problem> + Send + 'static,
+    ) -> Response<Body> {
+        let answered = async {
+            let (call, head, received) = self.begin_received(path, client, request).await?;
+            let usage = call.usage.clone();
+            let decode = move |pipeline: &Pipeline| decode(&head, &received.unpack()?, pipeline);
+            let encode = move |pipeline: &Pipeline, answer: Answer, bound: u64| {
+                let event = encode(pipeline, answer, bound)?;
+                let bytes = event.len() as u64;
+                usage.reply_bytes.fetch_add(bytes, Ordering::Relaxed);
+                Ok((event, bytes))
+            };
+            let mut answers = self.stream(call, decode, encode).await?;
+            let first = answers.next().await.transpose()?;
+            Ok(sse::events(stream::iter(first.map(Ok)).chain(answers.into_stream())))
+        };
+        respond(client, answered.await)
+    }
+
+    /// Finds the model, and reads the body.
+    async fn begin_received(
+        &self,
+        path: &ModelPath,
+        client: &Client,
+        request: Request<Body>,
+    ) -> Result<(Call, Parts, Received), Refusal> {
         let call = match self.begin(client, request.headers(), &path.model, path.version.as_deref()) {
             Ok(call) => call,
             Err(refusal) => {
                 self.drain(request.into_body()).await;
-                return refusal.into_response();
+                return Err(refusal);
             }
         };
-        let answer = async {
-            let (head, body) = request.into_parts();
-            let bound = client.caller.tenant.limits().request_bytes;
-            let received = self.read_body(&head.headers, body, bound).await?;
-            call.usage.request_bytes.fetch_add(received.len() as u64, Ordering::Relaxed);
-            let coding = Coding::accepted(&head.headers);
-            let decode = move |pipeline: &Pipeline| decode(&head, &received.unpack()?, pipeline);
-            let encode = move |pipeline: &Pipeline, answer: Answer| encode(pipeline, answer, coding);
-            self.compute(&call, decode, encode).await
-        };
-        let answer = answer.await;
-        let usage = call.usage.clone();
-        let mut response = match self.end(call, answer) {
-            Ok(response) => {
-                let length = axum::body::HttpBody::size_hint(response.body()).lower();
-                usage.reply_bytes.fetch_add(length, Ordering::Relaxed);
-                response
+        let (head, body) = request.into_parts();
+        let bound = client.caller.tenant.limits().request_bytes;
+        match self.read_body(&head.headers, body, bound).await {
+            Ok(received) => {
+                call.usage.request_bytes.fetch_add(received.len() as u64, Ordering::Relaxed);
+                Ok((call, head, received))
             }
-            Err(refusal) => refusal.into_response(),
-        };
-        auth::add_rate_limit(&client.caller.tenant, response.headers_mut());
-        response
+            Err(problem) => self.end(call, Err(problem)),
+        }
     }
+}
+
+fn respond(client: &Client, answered: Result<Response<Body>, Refusal>) -> Response<Body> {
+    let mut response = answered.unwrap_or_else(Refusal::into_response);
+    auth::add_rate_limit(&client.caller.tenant, response.headers_mut());
+    response
 }
 
 /// How the body is to be read.

@@ -21,6 +21,7 @@ mod server;
 mod shadow;
 mod unread;
 mod sse;
+mod stream;
 mod tfserving;
 mod tls;
 mod wire;

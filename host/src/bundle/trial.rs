@@ -2,16 +2,18 @@
 //! other numbers in one runtime than in another, and this is where it shows.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
+use async_trait::async_trait;
 use half::{bf16, f16};
 use serde::Deserialize;
 use toml::Value;
 
 use super::Bundle;
 use crate::pipeline::{Pipeline, RunError};
-use crate::sandbox::{ParameterValue, Parameters};
+use crate::sandbox::{ParameterValue, Parameters, Sink, SinkError};
 use crate::schedule::Permit;
+use crate::tenant::Budget;
 use crate::tensor::{
     self, Datatype, Difference, Misfit, NamedTensors, Tensor, TensorError, Tolerance, push_byte_string,
 };
@@ -27,8 +29,14 @@ pub struct TrialEntry {
     pub parameters: BTreeMap<String, Value>,
     /// What must come out; outputs that are not named may be anything.
     #[serde(default)]
-    pub outputs: BTreeMap<String, TensorEntry>,
+    pub outputs: Wanted,
+    /// The same for each answer of a model that streams, which gives as many.
+    #[serde(default)]
+    pub answers: Vec<Wanted>,
 }
+
+/// By the name of an output.
+pub type Wanted = BTreeMap<String, TensorEntry>;
 
 /// A tensor in a manifest: its elements in `data`, or all of its bytes in a `file`.
 #[derive(Debug, Deserialize)]
@@ -57,6 +65,10 @@ pub enum TrialError {
     Inputs { trial: String, misfit: Misfit },
     #[error("trial \"{trial}\": {error}")]
     Run { trial: String, error: RunError },
+    #[error("trial \"{trial}\": the model gave {given} answers, and {wanted} are expected")]
+    Answers { trial: String, given: usize, wanted: usize },
+    #[error("trial \"{trial}\": expects both outputs and answers; a model that streams has answers")]
+    Both { trial: String },
     #[error("trial \"{trial}\": the model has no output \"{output}\"; it gives: {known}")]
     UnknownOutput { trial: String, output: String, known: String },
     #[error(
@@ -66,7 +78,7 @@ pub enum TrialError {
 }
 
 /// Runs all trials of a bundle. The first that fails ends it.
-pub async fn run_trials(bundle: &Bundle, pipeline: &Pipeline, permit: &Permit) -> Result<usize, TrialError> {
+pub async fn run_trials(bundle: &Bundle, pipeline: &Arc<Pipeline>, permit: &Permit) -> Result<usize, TrialError> {
     for trial in &bundle.manifest.trials {
         trial.run(bundle, pipeline, permit).await?;
     }
@@ -74,20 +86,50 @@ pub async fn run_trials(bundle: &Bundle, pipeline: &Pipeline, permit: &Permit) -
 }
 
 impl TrialEntry {
-    async fn run(&self, bundle: &Bundle, pipeline: &Pipeline, permit: &Permit) -> Result<(), TrialError> {
+    async fn run(&self, bundle: &Bundle, pipeline: &Arc<Pipeline>, permit: &Permit) -> Result<(), TrialError> {
         let trial = || self.name.clone();
         let inputs = self.tensors(&self.inputs, bundle)?;
         let inputs = tensor::arrange(&pipeline.signature.inputs, inputs);
         let inputs = inputs.map_err(|misfit| TrialError::Inputs { trial: trial(), misfit })?;
-        let outputs = pipeline.run(permit, &"trial".into(), inputs, &self.parameters()?).await;
-        let outputs = outputs.map_err(|error| TrialError::Run { trial: trial(), error })?;
-        for (name, expected) in self.tensors(&self.outputs, bundle)? {
+        let given = self.answers_of(pipeline, permit, inputs).await?;
+        if self.answers.is_empty() {
+            return given.iter().try_for_each(|outputs| self.compare(bundle, &self.outputs, outputs));
+        }
+        if given.len() != self.answers.len() {
+            return Err(TrialError::Answers { trial: trial(), given: given.len(), wanted: self.answers.len() });
+        }
+        self.answers.iter().zip(&given).try_for_each(|(wanted, outputs)| self.compare(bundle, wanted, outputs))
+    }
+
+    async fn answers_of(
+        &self,
+        pipeline: &Arc<Pipeline>,
+        permit: &Permit,
+        inputs: NamedTensors,
+    ) -> Result<Vec<NamedTensors>, TrialError> {
+        let (name, parameters) = ("trial".into(), self.parameters()?);
+        let failed = |error| TrialError::Run { trial: self.name.clone(), error };
+        if self.answers.is_empty() {
+            return Ok(vec![pipeline.run(permit, &name, inputs, &parameters).await.map_err(failed)?]);
+        }
+        if !self.outputs.is_empty() {
+            return Err(TrialError::Both { trial: self.name.clone() });
+        }
+        let (sender, answers) = mpsc::channel();
+        pipeline.stream(permit, &name, inputs, parameters, Box::new(Collected(sender))).await.map_err(failed)?;
+        Ok(answers.into_iter().collect())
+    }
+
+    fn compare(&self, bundle: &Bundle, wanted: &Wanted, outputs: &NamedTensors) -> Result<(), TrialError> {
+        let trial = || self.name.clone();
+        for (name, expected) in self.tensors(wanted, bundle)? {
             let Some((_, got)) = outputs.iter().find(|(output, _)| *output == name) else {
-                let known = tensor::names(&pipeline.signature.outputs);
+                let known = outputs.iter().map(|(name, _)| &**name).collect::<Vec<_>>().join(", ");
                 return Err(TrialError::UnknownOutput { trial: trial(), output: name.to_string(), known });
             };
-            let tolerance = self.outputs.get(&*name).map_or(Tolerance { absolute: 0.0, relative: 0.0 }, |entry| {
-                Tolerance { absolute: entry.absolute, relative: entry.relative }
+            let tolerance = wanted.get(&*name).map_or(Tolerance { absolute: 0.0, relative: 0.0 }, |entry| Tolerance {
+                absolute: entry.absolute,
+                relative: entry.relative,
             });
             if let Some(difference) = got.differs(&expected, tolerance) {
                 return Err(TrialError::Different { trial: trial(), output: name.to_string(), difference });
@@ -116,6 +158,16 @@ impl TrialEntry {
             Ok((name.clone(), value))
         };
         self.parameters.iter().map(parameter).collect()
+    }
+}
+
+/// Keeps all answers of a trial. Their bytes are the call's, and so within its memory.
+struct Collected(mpsc::Sender<NamedTensors>);
+
+#[async_trait]
+impl Sink for Collected {
+    async fn take(&mut self, outputs: NamedTensors, _: &mut Budget) -> Result<bool, SinkError> {
+        Ok(self.0.send(outputs).is_ok())
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Http {
     pub header_time: Duration,
     /// From the header to the last byte of the body.
     pub body_time: Duration,
+    /// How long the next answer of a stream may wait for its reader.
+    pub reader_time: Duration,
     pub connections: usize,
     /// Bodies that have arrived and wait to be computed, of all connections together.
     pub buffered_bytes: u64,
@@ -145,6 +147,7 @@ impl Default for Config {
             reply_bytes: 64 * MIB,
             header_time: Duration::from_secs(30),
             body_time: Duration::from_secs(60),
+            reader_time: Duration::from_secs(60),
             connections: 16_384,
             buffered_bytes: GIB,
         };
@@ -241,6 +244,7 @@ impl Config {
             s.bytes("reply-bytes", 1..=4 << 30, &mut config.http.reply_bytes);
             s.duration("header-time", &mut config.http.header_time);
             s.duration("body-time", &mut config.http.body_time);
+            s.duration("reader-time", &mut config.http.reader_time);
             s.bytes("buffered-bytes", MIB..=1 << 40, &mut config.http.buffered_bytes);
             s.number("connections", 1..=1_000_000, &mut config.http.connections);
         });

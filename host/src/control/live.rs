@@ -90,7 +90,7 @@ impl Control {
             let entry = match control.load_in_turn(&bundle).await {
                 Ok(pipeline) => {
                     tracing::info!(bundle = bundle.name, version = %bundle.version, model, "loaded");
-                    Entry::Ready(Arc::new(pipeline))
+                    Entry::Ready(pipeline)
                 }
                 Err(error) => {
                     tracing::error!(bundle = bundle.name, version = %bundle.version, model, %error, "not served");
@@ -111,7 +111,7 @@ impl Control {
     }
 
     /// A host that is busy at the moment is no reason to give up what it served before.
-    async fn load_in_turn(self: &Arc<Self>, stored: &StoredBundle) -> Result<Pipeline, ControlError> {
+    async fn load_in_turn(self: &Arc<Self>, stored: &StoredBundle) -> Result<Arc<Pipeline>, ControlError> {
         loop {
             match self.load(stored).await {
                 Err(ControlError::NoPlace(_)) => tokio::time::sleep(Duration::from_secs(1)).await,
@@ -120,7 +120,7 @@ impl Control {
         }
     }
 
-    async fn load(self: &Arc<Self>, stored: &StoredBundle) -> Result<Pipeline, ControlError> {
+    async fn load(self: &Arc<Self>, stored: &StoredBundle) -> Result<Arc<Pipeline>, ControlError> {
         let _turn = self.activations.acquire().await;
         let wanted = stored.clone();
         let (bundle, grants, others) = self
@@ -179,13 +179,14 @@ impl Control {
         grants: Grants,
         others: Arc<Others>,
         report: Arc<dyn Fn(&str) + Send + Sync>,
-    ) -> Result<Pipeline, ControlError> {
+    ) -> Result<Arc<Pipeline>, ControlError> {
         let (control, made, told) = (self.clone(), bundle.clone(), report.clone());
         let making = async move {
             let activation = Activation { bundle: &made, grants: &grants, others: &others, report: &*told };
             control.activator.activate(&activation).await
         };
-        let pipeline = self.compute.run_aside(&tenant.into(), making).await.map_err(|_| ControlError::Panicked)??;
+        let made = self.compute.run_aside(&tenant.into(), making).await.map_err(|_| ControlError::Panicked)?;
+        let pipeline = Arc::new(made?);
         if bundle.manifest.trials.is_empty() {
             return Ok(pipeline);
         }

@@ -185,7 +185,7 @@ impl Control {
         self: &Arc<Self>,
         who: &str,
         stored: StoredBundle,
-        pipeline: Option<Pipeline>,
+        pipeline: Option<Arc<Pipeline>>,
     ) -> Result<Uploaded, ControlError> {
         let key = bundle_key(&stored.tenant, &stored.name, &stored.version);
         let uploaded = Uploaded::of(&stored, false);
@@ -205,7 +205,7 @@ impl Control {
             draft.put(&key, stored.clone());
             if let (Some(model), Some(pipeline)) = (&stored.model, pipeline) {
                 self.note_served(state, draft, &stored, model);
-                let (catalog, entry) = (self.catalog.clone(), Entry::Ready(Arc::new(pipeline)));
+                let (catalog, entry) = (self.catalog.clone(), Entry::Ready(pipeline));
                 let (tenant, model, version) = (stored.tenant.clone(), model.clone(), stored.version.clone());
                 let (key, dev) = (key.clone(), self.dev);
                 // Its policy may not want it.

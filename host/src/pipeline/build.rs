@@ -28,6 +28,10 @@ pub enum BuildError {
         "stage \"{stage}\" wants {wanted}, and nothing before it gives \"{tensor}\"; there are: {available}. Rename with {{ stage = \"{stage}\", inputs = {{ {input} = \"…\" }} }}"
     )]
     Missing { stage: Arc<str>, wanted: String, input: Arc<str>, tensor: Arc<str>, available: String },
+    #[error(
+        "stages \"{first}\" and \"{second}\" are both generators, and a pipeline has room for one: each would have to answer every answer of the other"
+    )]
+    TwoGenerators { first: Arc<str>, second: Arc<str> },
     #[error("stage \"{stage}\" does not fit what stage \"{giver}\" gives: {misfit}")]
     Misfit { stage: Arc<str>, giver: Arc<str>, misfit: Misfit },
 }
@@ -54,11 +58,12 @@ impl Pipeline {
         if stages.is_empty() {
             return Err(BuildError::Empty);
         }
+        let generator = find_generator(&stages)?;
         mark_last_uses(&mut stages);
         let names: Vec<&str> = stages.iter().map(|stage| &*stage.name).collect();
         let metrics = metrics.model(&model, &version, &names);
         let signature = Signature { inputs: builder.model_inputs, outputs: builder.last_outputs };
-        Ok(Pipeline { model, version, signature, metrics, stages, slots: builder.slots })
+        Ok(Pipeline { model, version, signature, metrics, stages, generator, slots: builder.slots })
     }
 }
 
@@ -138,6 +143,16 @@ fn check_names(stage: &Arc<str>, names: &BTreeMap<String, String>, specs: &[Tens
             Err(BuildError::UnknownName { stage: stage.clone(), name: name.clone(), known })
         }
     }
+}
+
+/// One at the most: a call has room for two instances at once, a generator's and that of a stage behind it.
+fn find_generator(stages: &[Stage]) -> Result<Option<usize>, BuildError> {
+    let mut generators = stages.iter().enumerate().filter(|(_, stage)| stage.runner.streams());
+    let first = generators.next();
+    if let (Some((_, first)), Some((_, second))) = (first, generators.next()) {
+        return Err(BuildError::TwoGenerators { first: first.name.clone(), second: second.name.clone() });
+    }
+    Ok(first.map(|(at, _)| at))
 }
 
 /// Walks backwards: the first reader seen of a slot is its last in a run. One stage may read a slot twice.

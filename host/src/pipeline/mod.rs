@@ -1,8 +1,10 @@
 //! A pipeline is an ordered list of stages, and what clients call a model. Whether the stages fit together is found when
-//! it is built; a run only moves tensors between numbered slots.
+//! it is built; a run only moves tensors between numbered slots. One of the stages may be a generator: then the pipeline
+//! streams, and what stands behind it runs once for each of its answers.
 
 mod build;
 mod run;
+mod stream;
 
 use std::sync::Arc;
 
@@ -20,6 +22,8 @@ pub struct Pipeline {
     pub signature: Signature,
     pub metrics: ModelMetrics,
     stages: Vec<Stage>,
+    /// Which of the stages is a generator.
+    generator: Option<usize>,
     /// Tensors that are alive at some time in a run.
     slots: usize,
 }
@@ -53,9 +57,15 @@ impl Runner {
         }
     }
 
+    /// Whether it may have any number of answers.
+    pub fn streams(&self) -> bool {
+        matches!(self, Runner::Plugin(plugin) if plugin.streams())
+    }
+
     /// In metadata: what the stage is.
     pub fn kind(&self) -> &'static str {
         match self {
+            Runner::Plugin(plugin) if plugin.streams() => "generator",
             Runner::Plugin(_) => "plugin",
             Runner::Graph(_) => "graph",
         }
@@ -63,6 +73,11 @@ impl Runner {
 }
 
 impl Pipeline {
+    /// Whether one request may have any number of answers.
+    pub fn streams(&self) -> bool {
+        self.generator.is_some()
+    }
+
     /// Names and kinds of the stages, in order.
     pub fn stages(&self) -> impl Iterator<Item = (&str, &'static str)> {
         self.stages.iter().map(|stage| (&*stage.name, stage.runner.kind()))

@@ -1,5 +1,6 @@
 //! Runs a pipeline: stages in order, one budget for all of them.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -11,6 +12,9 @@ use crate::schedule::Permit;
 use crate::telemetry::ModelMetrics;
 use crate::tenant::{Budget, Exceeded};
 use crate::tensor::{self, Misfit, NamedTensors, Tensor};
+
+/// Where the tensors of a run are, by number.
+pub(super) type Slots = Vec<Option<Tensor>>;
 
 /// A stage gave no result, and the call is over.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +34,11 @@ pub enum StageError {
     Exceeded(Exceeded),
     #[error("cannot take what came before it: {0}")]
     Input(Misfit),
+    /// A generator, where one answer was wanted.
+    #[error(
+        "gave {given}, and this kind of request has exactly one; ask for the answers as they come, by generate_stream or ModelStreamInfer"
+    )]
+    NotOne { given: &'static str },
 }
 
 impl StageError {
@@ -45,10 +54,16 @@ impl StageError {
 }
 
 /// A call's budget. What was used of it is charged to the tenant however the call ends, also when its client went away.
-struct Spending<'a> {
-    budget: Budget,
+pub(super) struct Spending<'a> {
+    pub budget: Budget,
     permit: &'a Permit,
     metrics: &'a ModelMetrics,
+}
+
+impl<'a> Spending<'a> {
+    pub fn begin(permit: &'a Permit, metrics: &'a ModelMetrics) -> Spending<'a> {
+        Spending { budget: Budget::of(&permit.tenant, &permit.tenant.limits()), permit, metrics }
+    }
 }
 
 impl Drop for Spending<'_> {
@@ -62,49 +77,56 @@ impl Drop for Spending<'_> {
 
 impl Pipeline {
     /// `inputs` are in the order of the signature, and so are the outputs. Holding a permit is the permission to compute,
-    /// within the limits of its tenant.
+    /// within the limits of its tenant. A pipeline that streams must have exactly one answer.
     pub async fn run(
-        &self,
+        self: &Arc<Self>,
         permit: &Permit,
         request: &Arc<str>,
         inputs: NamedTensors,
         parameters: &Parameters,
     ) -> Result<NamedTensors, RunError> {
-        let budget = Budget::of(&permit.tenant, &permit.tenant.limits());
-        let mut spending = Spending { budget, permit, metrics: &self.metrics };
-        let mut current = self.stages[0].name.clone();
-        let result = self.run_stages(request, inputs, parameters, &mut spending.budget, &mut current).await;
-        result.map_err(|error| RunError { stage: current, error })
-    }
-
-    async fn run_stages(
-        &self,
-        request: &Arc<str>,
-        inputs: NamedTensors,
-        parameters: &Parameters,
-        budget: &mut Budget,
-        current: &mut Arc<str>,
-    ) -> Result<NamedTensors, StageError> {
-        let mut slots: Vec<Option<Tensor>> = Vec::with_capacity(self.slots);
-        for (_, tensor) in inputs {
-            slots.push(Some(tensor.with_data(|data| budget.hold(data)).map_err(StageError::Exceeded)?));
+        if self.streams() {
+            return self.run_for_one(permit, request, inputs, parameters).await;
         }
-        slots.resize(self.slots, None);
-        for (at, stage) in self.stages.iter().enumerate() {
-            current.clone_from(&stage.name);
-            let started = Instant::now();
-            let inputs = stage.gather(&mut slots).map_err(StageError::Input)?;
-            let outputs = stage.run(request, inputs, parameters, budget).await;
-            self.metrics.stage_took(at, started.elapsed());
-            for (slot, (_, tensor)) in stage.outputs.iter().zip(outputs?) {
-                slots[*slot] = Some(tensor);
-            }
-        }
+        let mut spending = Spending::begin(permit, &self.metrics);
+        let mut slots = self.place(inputs, &spending.budget)?;
+        self.run_stages(0..self.stages.len(), request, &mut slots, parameters, &mut spending.budget).await?;
         Ok(self.collect(slots))
     }
 
+    /// The tensors of a request, in the slots where the stages find them, and counted against the budget.
+    pub(super) fn place(&self, inputs: NamedTensors, budget: &Budget) -> Result<Slots, RunError> {
+        let mut slots = Vec::with_capacity(self.slots);
+        for (_, tensor) in inputs {
+            let held = tensor.with_data(|data| budget.hold(data));
+            slots.push(Some(held.map_err(|exceeded| self.stages[0].failed(StageError::Exceeded(exceeded)))?));
+        }
+        slots.resize(self.slots, None);
+        Ok(slots)
+    }
+
+    /// Some of the stages, one after the other; none of them a generator.
+    pub(super) async fn run_stages(
+        &self,
+        stages: Range<usize>,
+        request: &Arc<str>,
+        slots: &mut Slots,
+        parameters: &Parameters,
+        budget: &mut Budget,
+    ) -> Result<(), RunError> {
+        for at in stages {
+            let stage = &self.stages[at];
+            let started = Instant::now();
+            let inputs = stage.gather(slots)?;
+            let outputs = stage.run(request, inputs, parameters, budget).await;
+            self.metrics.stage_took(at, started.elapsed());
+            stage.put(outputs.map_err(|error| stage.failed(error))?, slots);
+        }
+        Ok(())
+    }
+
     /// The last stage's outputs, under their names in the pipeline.
-    fn collect(&self, mut slots: Vec<Option<Tensor>>) -> NamedTensors {
+    pub(super) fn collect(&self, mut slots: Slots) -> NamedTensors {
         let last = self.stages.last().map_or(&[][..], |stage| &stage.outputs);
         let named = |(spec, slot): (&tensor::TensorSpec, &usize)| Some((spec.name.clone(), slots[*slot].take()?));
         self.signature.outputs.iter().zip(last).filter_map(named).collect()
@@ -112,9 +134,17 @@ impl Pipeline {
 }
 
 impl Stage {
+    pub(super) fn failed(&self, error: StageError) -> RunError {
+        RunError { stage: self.name.clone(), error }
+    }
+
     /// The stage's inputs in the order of its signature: moved at their last use, shared before. Dimensions that vary
     /// could not be compared when the pipeline was built.
-    fn gather(&self, slots: &mut [Option<Tensor>]) -> Result<NamedTensors, Misfit> {
+    pub(super) fn gather(&self, slots: &mut [Option<Tensor>]) -> Result<NamedTensors, RunError> {
+        self.find_inputs(slots).map_err(|misfit| self.failed(StageError::Input(misfit)))
+    }
+
+    fn find_inputs(&self, slots: &mut [Option<Tensor>]) -> Result<NamedTensors, Misfit> {
         let mut inputs = Vec::with_capacity(self.inputs.len());
         for (spec, source) in self.runner.signature().inputs.iter().zip(&self.inputs) {
             let place = &mut slots[source.slot];
@@ -125,6 +155,13 @@ impl Stage {
             inputs.push((spec.name.clone(), tensor));
         }
         Ok(inputs)
+    }
+
+    /// The outputs are in the order of the signature.
+    pub(super) fn put(&self, outputs: NamedTensors, slots: &mut [Option<Tensor>]) {
+        for (slot, (_, tensor)) in self.outputs.iter().zip(outputs) {
+            slots[*slot] = Some(tensor);
+        }
     }
 
     async fn run(

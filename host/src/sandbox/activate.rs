@@ -8,7 +8,7 @@ use wasmtime::component::Linker;
 use wasmtime_wizer::{ComponentContext, Wizer};
 
 use super::compile::{COMPILING, COMPILING_SNAPSHOT};
-use super::contract::{self, Stage, StagePre};
+use super::contract::{self, Linked};
 use super::error::Bounds;
 use super::instance::{self, Shared};
 use super::saved::Saved;
@@ -38,7 +38,7 @@ impl Sandbox {
         let name = self.workers.cache().and_then(|_| saved::name(&self.engine, &self.limits, &source, &config));
         let PluginSource { model, stage, component, initialisation, grants, assets, graphs, .. } = source;
         let shared = Arc::new(Shared { model, stage, assets, graphs });
-        let (saved, pre) = match self.find(name.as_ref(), &grants)? {
+        let (saved, linked) = match self.find(name.as_ref(), &grants)? {
             Some(found) => found,
             None => {
                 let made = self.make(&component, initialisation, &shared, &grants, &config).await?;
@@ -50,7 +50,7 @@ impl Sandbox {
         };
         let Saved { signature, initialisation, .. } = saved;
         let (engine, stack) = (self.engine.clone(), self.limits.stack);
-        Ok(Plugin { engine, pre, shared, config, signature, initialisation, stack })
+        Ok(Plugin { engine, linked, shared, config, signature, initialisation, stack })
     }
 
     /// What can be said without taking it apart.
@@ -66,11 +66,11 @@ impl Sandbox {
     }
 
     /// An entry that does not load any more, as after a change of limits, is made again.
-    fn find(&self, name: Option<&EntryName>, grants: &Grants) -> Result<Option<(Saved, StagePre)>, ActivationError> {
+    fn find(&self, name: Option<&EntryName>, grants: &Grants) -> Result<Option<(Saved, Linked)>, ActivationError> {
         let (Some(cache), Some(name)) = (self.workers.cache(), name) else { return Ok(None) };
         let Some(saved) = Saved::find(cache, name) else { return Ok(None) };
         match self.link(&saved.code, grants) {
-            Ok(pre) => Ok(Some((saved, pre))),
+            Ok(linked) => Ok(Some((saved, linked))),
             Err(ActivationError::Compile(reason)) => {
                 tracing::warn!(entry = %name, reason, "an entry of the cache does not load; it is deleted and made again");
                 cache.remove(name);
@@ -87,32 +87,32 @@ impl Sandbox {
         shared: &Arc<Shared>,
         grants: &Grants,
         config: &str,
-    ) -> Result<(Saved, StagePre), ActivationError> {
+    ) -> Result<(Saved, Linked), ActivationError> {
         let code = match wanted {
             Initialisation::Snapshot => compile::instrumented(&self.workers, wasm).await?,
             Initialisation::EveryCall => compile::plain(&self.workers, wasm, COMPILING).await?,
         };
         let instrumented = code.context.is_some();
-        let pre = self.link(&code.bytes, grants)?;
-        let (signature, snapshot) = self.initialise(&pre, shared, config, code.context).await?;
-        let (initialisation, code, pre) = match snapshot {
-            None if !instrumented => (Initialisation::EveryCall, code.bytes, pre),
+        let linked = self.link(&code.bytes, grants)?;
+        let (signature, snapshot) = self.initialise(&linked, shared, config, code.context).await?;
+        let (initialisation, code, linked) = match snapshot {
+            None if !instrumented => (Initialisation::EveryCall, code.bytes, linked),
             None => {
                 let code = compile::plain(&self.workers, wasm, COMPILING).await?.bytes;
-                let pre = self.link(&code, grants)?;
-                (Initialisation::EveryCall, code, pre)
+                let linked = self.link(&code, grants)?;
+                (Initialisation::EveryCall, code, linked)
             }
             Some(snapshot) => {
                 let code = compile::plain(&self.workers, &snapshot.into(), COMPILING_SNAPSHOT).await?.bytes;
-                let pre = self.link(&code, grants)?;
-                (Initialisation::Snapshot, code, pre)
+                let linked = self.link(&code, grants)?;
+                (Initialisation::Snapshot, code, linked)
             }
         };
-        Ok((Saved { signature, initialisation, code }, pre))
+        Ok((Saved { signature, initialisation, code }, linked))
     }
 
     /// Loads compiled code, and links what was granted. Nothing of the component runs here.
-    fn link(&self, code: &[u8], grants: &Grants) -> Result<StagePre, ActivationError> {
+    fn link(&self, code: &[u8], grants: &Grants) -> Result<Linked, ActivationError> {
         let unloadable = |error: wasmtime::Error| ActivationError::Compile(format!("{error:#}"));
         let component = compiled::load(&self.engine, code).map_err(unloadable)?;
         for (import, _) in component.component_type().imports(&self.engine) {
@@ -121,14 +121,14 @@ impl Sandbox {
         let mut linker = Linker::new(&self.engine);
         let stage = |error: wasmtime::Error| ActivationError::NotAStage(format!("{error:#}"));
         wasi::link(&mut linker, grants).and_then(|()| contract::link(&mut linker, grants)).map_err(stage)?;
-        linker.instantiate_pre(&component).and_then(StagePre::new).map_err(stage)
+        linker.instantiate_pre(&component).and_then(Linked::new).map_err(stage)
     }
 
     /// Runs `init` in an instance of its own, and takes a snapshot of it where it was instrumented and nothing stands
     /// in the way.
     async fn initialise(
         &self,
-        pre: &StagePre,
+        linked: &Linked,
         shared: &Arc<Shared>,
         config: &str,
         instrumented: Option<ComponentContext<'_>>,
@@ -139,9 +139,8 @@ impl Sandbox {
         let store = &mut lent.store;
         let failed = |error| ActivationError::from(CallError::from_wasmtime(error, &self.bounds(limits)));
         let started = async {
-            let instance = pre.instance_pre().instantiate_async(&mut *store).await.map_err(failed)?;
-            let stage = Stage::new(&mut *store, &instance).map_err(failed)?;
-            let signature = contract::init(&stage, &mut *store, config).await.map_err(failed)??;
+            let (started, instance) = linked.instantiate_for_snapshot(store).await.map_err(failed)?;
+            let signature = started.init(store, config).await.map_err(failed)??;
             Ok((signature, instance))
         };
         let (signature, instance) = within_time(limits, started).await?;

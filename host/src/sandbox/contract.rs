@@ -1,40 +1,70 @@
-//! The contract in Rust: bindings of `wit/v0.1`, the small imports, and the two calls that the host makes. The imports with
-//! resources are linked by hand in `tensors` and `graphs`; a later version of the contract gets a file beside this one.
+//! The contract in Rust: bindings of `wit/v0.1`, the small imports, and the calls that the host makes. The imports with
+//! resources are linked by hand in `tensors` and `graphs`, and what waits in `emitter`; a later version of the contract gets
+//! a file beside this one.
 
 use std::sync::Arc;
 
 use wasmtime::Store;
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::{HasSelf, Instance, InstancePre, Linker};
 
 use super::instance::State;
 use super::stdio::Level;
-use super::{ActivationError, ParameterValue, Parameters, graphs, tensors};
+use super::{ActivationError, ParameterValue, Parameters, emitter, graphs, tensors};
 use crate::config::clip;
 use crate::tenant::{Capability, Grants};
 use crate::tensor::{Datatype, NamedTensors, Signature, Tensor, TensorSpec};
 
-wasmtime::component::bindgen!({
-    path: "../wit/v0.1",
-    world: "plugin",
-    imports: { default: trappable },
-    exports: { default: async },
-    with: {
-        "bulkhead:plugin/tensors.tensor": crate::tensor::Tensor,
-        "bulkhead:plugin/tensors.tensor-builder": super::tensors::Building,
-    },
-});
+mod stage {
+    wasmtime::component::bindgen!({
+        path: "../wit/v0.1",
+        world: "plugin",
+        imports: { default: trappable },
+        exports: { default: async },
+        with: {
+            "bulkhead:plugin/tensors.tensor": crate::tensor::Tensor,
+            "bulkhead:plugin/tensors.tensor-builder": crate::sandbox::tensors::Building,
+        },
+    });
+}
 
-pub(super) use self::bulkhead::plugin::tensors as wire;
-use self::bulkhead::plugin::{assets, logging};
-pub(super) use exports::bulkhead::plugin::stage::Failure;
-use exports::bulkhead::plugin::stage::{Parameter, Value};
+mod generator {
+    wasmtime::component::bindgen!({
+        path: "../wit/v0.1",
+        inline: "package bulkhead:host; world streaming { export bulkhead:plugin/generator@0.1.0; }",
+        world: "bulkhead:host/streaming",
+        exports: { default: async },
+        with: {
+            "bulkhead:plugin/tensors": super::stage::bulkhead::plugin::tensors,
+            "bulkhead:plugin/types": super::stage::bulkhead::plugin::types,
+        },
+    });
+}
 
-pub(super) type Stage = Plugin;
-pub(super) type StagePre = PluginPre<State>;
+pub(super) use self::stage::bulkhead::plugin::tensors as wire;
+use self::stage::bulkhead::plugin::{assets, logging, types};
+pub(super) use types::Failure;
+use types::{Parameter, Value};
+
+/// What a component exports decides what it is.
+pub(super) enum Linked {
+    Stage(stage::PluginPre<State>),
+    Generator(generator::StreamingPre<State>),
+}
+
+/// An instance of a component, in which `init` is part of the snapshot or still to be called.
+pub(super) enum Started {
+    Stage(stage::Plugin),
+    Generator(generator::Streaming),
+}
+
+const GENERATOR: &str = "bulkhead:plugin/generator@0.1.0";
 
 /// Links the imports of the contract that were granted.
 pub(super) fn link(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Result<()> {
+    // It has no function, and is an import all the same.
+    linker.instance("bulkhead:plugin/types@0.1.0")?;
     tensors::link(linker)?;
+    emitter::link(linker)?;
     if grants.has(Capability::Assets) {
         assets::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     }
@@ -47,28 +77,74 @@ pub(super) fn link(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Res
     Ok(())
 }
 
-pub(super) async fn init(stage: &Stage, store: &mut Store<State>, config: &str) -> wasmtime::Result<InitResult> {
-    let signature = stage.bulkhead_plugin_stage().call_init(store, config).await?;
-    Ok(signature
-        .map_err(|text| ActivationError::InitRefused(clip(text)))
-        .and_then(|signature| Ok(Signature { inputs: specs(signature.inputs)?, outputs: specs(signature.outputs)? })))
+impl Linked {
+    pub fn new(pre: InstancePre<State>) -> wasmtime::Result<Linked> {
+        Ok(match pre.component().get_export_index(None, GENERATOR) {
+            Some(_) => Linked::Generator(generator::StreamingPre::new(pre)?),
+            None => Linked::Stage(stage::PluginPre::new(pre)?),
+        })
+    }
+
+    pub async fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Started> {
+        Ok(match self {
+            Linked::Stage(pre) => Started::Stage(pre.instantiate_async(store).await?),
+            Linked::Generator(pre) => Started::Generator(pre.instantiate_async(store).await?),
+        })
+    }
+
+    /// The same, with the instance as whoever makes a snapshot of it wants it.
+    pub async fn instantiate_for_snapshot(&self, store: &mut Store<State>) -> wasmtime::Result<(Started, Instance)> {
+        match self {
+            Linked::Stage(pre) => {
+                let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
+                Ok((Started::Stage(stage::Plugin::new(store, &instance)?), instance))
+            }
+            Linked::Generator(pre) => {
+                let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
+                Ok((Started::Generator(generator::Streaming::new(store, &instance)?), instance))
+            }
+        }
+    }
+}
+
+impl Started {
+    pub async fn init(&self, store: &mut Store<State>, config: &str) -> wasmtime::Result<InitResult> {
+        let signature = match self {
+            Started::Stage(stage) => stage.bulkhead_plugin_stage().call_init(store, config).await?,
+            Started::Generator(generator) => generator.bulkhead_plugin_generator().call_init(store, config).await?,
+        };
+        Ok(signature.map_err(|text| ActivationError::InitRefused(clip(text))).and_then(|signature| {
+            Ok(Signature { inputs: specs(signature.inputs)?, outputs: specs(signature.outputs)? })
+        }))
+    }
+
+    /// What a stage gives; a generator has given all to its sink, and nothing is left.
+    pub async fn run(
+        &self,
+        store: &mut Store<State>,
+        inputs: NamedTensors,
+        parameters: &Parameters,
+    ) -> wasmtime::Result<Result<NamedTensors, Failure>> {
+        let inputs = lend_tensors(store.data_mut(), inputs)?;
+        let parameters: Vec<Parameter> = parameters.iter().map(to_wire).collect();
+        match self {
+            Started::Stage(stage) => {
+                let stage = stage.bulkhead_plugin_stage();
+                match stage.call_process(&mut *store, &inputs, &parameters).await? {
+                    Ok(outputs) => Ok(Ok(take_tensors(store.data_mut(), outputs)?)),
+                    Err(failure) => Ok(Err(failure)),
+                }
+            }
+            Started::Generator(generator) => {
+                let generator = generator.bulkhead_plugin_generator();
+                let ended = generator.call_generate(&mut *store, &inputs, &parameters).await?;
+                Ok(ended.map(|()| NamedTensors::new()))
+            }
+        }
+    }
 }
 
 pub(super) type InitResult = Result<Signature, ActivationError>;
-
-pub(super) async fn process(
-    stage: &Stage,
-    store: &mut Store<State>,
-    inputs: NamedTensors,
-    parameters: &Parameters,
-) -> wasmtime::Result<Result<NamedTensors, Failure>> {
-    let inputs = lend_tensors(store.data_mut(), inputs)?;
-    let parameters: Vec<Parameter> = parameters.iter().map(to_wire).collect();
-    match stage.bulkhead_plugin_stage().call_process(&mut *store, &inputs, &parameters).await? {
-        Ok(outputs) => Ok(Ok(take_tensors(store.data_mut(), outputs)?)),
-        Err(failure) => Ok(Err(failure)),
-    }
-}
 
 pub(super) fn lend_tensors(state: &mut State, named: NamedTensors) -> wasmtime::Result<Vec<wire::NamedTensor>> {
     let lend = |(name, tensor): (Arc<str>, Tensor)| {

@@ -29,6 +29,9 @@ const STACK_KEEP_RESIDENT: usize = 64 << 10;
 /// The host's part of the stack under a guest: what an import may need while it runs.
 const HOST_STACK: u64 = 512 << 10;
 
+/// What a call may have at once: a generator, and a stage behind it.
+const INSTANCES_OF_A_CALL: u32 = 2;
+
 /// Slots beside those of calls, for plugins that are being activated.
 pub const ACTIVATION_SLOTS: u32 = 4;
 
@@ -97,7 +100,7 @@ pub(super) fn settings(config: &Config) -> EngineConfig {
 
 /// Slots for as many calls as may be under way, so that an instance is always to be had by who holds a permit.
 fn pool(config: &Config) -> PoolingAllocationConfig {
-    let calls = config.compute.concurrency as u32 + ACTIVATION_SLOTS;
+    let calls = config.compute.concurrency as u32 * INSTANCES_OF_A_CALL + ACTIVATION_SLOTS;
     let memory = config.call.memory.max(config.init.memory) as usize;
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(calls)

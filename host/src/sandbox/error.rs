@@ -2,6 +2,7 @@
 
 use wasmtime::Trap;
 
+use super::emitter::{Refused, SinkError};
 use crate::tenant::{Capability, Exceeded, Limit};
 use crate::tensor::Misfit;
 use crate::worker::WorkerError;
@@ -28,7 +29,7 @@ pub enum ActivationError {
     NotGranted { import: String, capability: Capability },
     #[error("it imports {import}, which no plugin can have: {reason}")]
     Forbidden { import: String, reason: &'static str },
-    #[error("it does not export what a stage must: {0}")]
+    #[error("it does not export what a stage or a generator must: {0}")]
     NotAStage(String),
     #[error("its init refused to start: {0}")]
     InitRefused(String),
@@ -67,6 +68,9 @@ pub enum CallError {
     Exited(i32),
     #[error("gave a wrong result: {0}")]
     Output(#[from] Misfit),
+    /// Whoever takes a generator's answers ended the call.
+    #[error("gave an answer that could not be taken: {0}")]
+    Sink(SinkError),
 }
 
 impl From<CallError> for ActivationError {
@@ -85,6 +89,10 @@ impl CallError {
         if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
             return CallError::Exited(exit.0);
         }
+        let error = match error.downcast::<Refused>() {
+            Ok(Refused(error)) => return CallError::Sink(error),
+            Err(error) => error,
+        };
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => CallError::Exceeded(Exceeded::whole(Limit::Fuel, bounds.fuel)),
             Some(Trap::StackOverflow) => CallError::Exceeded(Exceeded::whole(Limit::Stack, bounds.stack)),

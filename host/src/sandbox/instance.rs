@@ -8,6 +8,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::Sink;
 use super::stdio::PluginLog;
 use crate::graph::Graph;
 use crate::tenant::{Budget, Charge, Limit};
@@ -34,6 +35,8 @@ pub(super) struct State {
     pub handles: ResourceTable,
     /// Streams of the closed WASI.
     pub wasi_handles: ResourceTable,
+    /// Takes what a generator emits; `None` where nothing may be.
+    pub sink: Option<Box<dyn Sink>>,
     request: Arc<str>,
     /// For memories and tables; given back with the instance.
     growth: Option<Charge>,
@@ -65,7 +68,8 @@ pub(super) fn lend<'a>(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>
     handles.set_max_capacity(MAX_HANDLES);
     wasi_handles.set_max_capacity(MAX_HANDLES);
     let (shared, request) = (shared.clone(), request.clone());
-    let state = State { shared, budget, handles, wasi_handles, request, growth: None, log: None, wasi: None };
+    let state =
+        State { shared, budget, handles, wasi_handles, sink: None, request, growth: None, log: None, wasi: None };
     let mut store = Store::new(engine, state);
     store.limiter(|state| state);
     store.set_hostcall_fuel(usize::try_from(memory).unwrap_or(usize::MAX));

@@ -5,6 +5,7 @@ mod activate;
 mod compile;
 mod compiled;
 mod contract;
+mod emitter;
 mod engine;
 mod error;
 mod graphs;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 
 pub use activate::Initialisation;
 pub use compile::Compile;
+pub use emitter::{Sink, SinkError};
 pub use engine::{ACTIVATION_SLOTS, Sandbox};
 pub use error::{ActivationError, CallError, EngineError};
 pub use plugin::Plugin;

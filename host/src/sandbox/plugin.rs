@@ -1,21 +1,22 @@
 //! A plugin that can be called: every call in an instance that no other has touched.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use wasmtime::Engine;
 
-use super::contract::{self, Failure, StagePre};
+use super::contract::{Failure, Linked};
 use super::error::Bounds;
 use super::instance::{self, Shared, State};
-use super::{CallError, Initialisation, Parameters};
+use super::{CallError, Initialisation, Parameters, Sink};
 use crate::config::clip;
-use crate::tenant::{Budget, Limit};
+use crate::tenant::{Budget, Clock, Exceeded, Limit};
 use crate::tensor::{self, NamedTensors, Signature};
 
-/// An activated plugin. Calls share it without a lock.
+/// An activated plugin: a stage, or a generator. Calls share it without a lock.
 pub struct Plugin {
     pub(super) engine: Engine,
-    pub(super) pre: StagePre,
+    pub(super) linked: Linked,
     pub(super) shared: Arc<Shared>,
     pub(super) config: String,
     pub(super) signature: Signature,
@@ -32,7 +33,12 @@ impl Plugin {
         self.initialisation
     }
 
-    /// Runs the stage in a fresh instance. `inputs` are in the order of the signature, and so are the outputs.
+    /// Whether it has any number of answers to one request, and is to be called by `generate`.
+    pub fn streams(&self) -> bool {
+        matches!(self.linked, Linked::Generator(_))
+    }
+
+    /// Runs a stage in a fresh instance. `inputs` are in the order of the signature, and so are the outputs.
     pub async fn call(
         &self,
         request: &Arc<str>,
@@ -40,21 +46,43 @@ impl Plugin {
         parameters: &Parameters,
         budget: &mut Budget,
     ) -> Result<NamedTensors, CallError> {
-        let bounds = Bounds { fuel: budget.fuel_limit(), stack: self.stack };
-        let deadline = budget.deadline().into();
-        let timeout = budget.exceeded(Limit::Time);
-        let mut lent = instance::lend(&self.engine, &self.shared, request, budget);
-        // Guests are stopped at epochs; the timeout stops what waits in the host.
-        let result = tokio::time::timeout_at(deadline, self.run(&mut lent.store, inputs, parameters)).await;
-        let result = result.unwrap_or_else(|_| Err(timeout.into()));
-        drop(lent);
-        let outputs = match result.map_err(|error| CallError::from_wasmtime(error, &bounds))? {
-            Ok(outputs) => outputs,
-            Err(Failure::InvalidInput(text)) => return Err(CallError::InvalidInput(clip(text))),
-            Err(Failure::Unavailable(text)) => return Err(CallError::Unavailable(clip(text))),
-            Err(Failure::Internal(text)) => return Err(CallError::Internal(clip(text))),
-        };
+        let outputs = self.enter(request, inputs, parameters, budget, None).await?;
         Ok(tensor::arrange(&self.signature.outputs, outputs)?)
+    }
+
+    /// Runs a generator in a fresh instance. The sink gets its answers as they were emitted, before they were compared with
+    /// the signature.
+    pub async fn generate(
+        &self,
+        request: &Arc<str>,
+        inputs: NamedTensors,
+        parameters: &Parameters,
+        budget: &mut Budget,
+        sink: Box<dyn Sink>,
+    ) -> Result<(), CallError> {
+        self.enter(request, inputs, parameters, budget, Some(sink)).await.map(drop)
+    }
+
+    async fn enter(
+        &self,
+        request: &Arc<str>,
+        inputs: NamedTensors,
+        parameters: &Parameters,
+        budget: &mut Budget,
+        sink: Option<Box<dyn Sink>>,
+    ) -> Result<NamedTensors, CallError> {
+        let bounds = Bounds { fuel: budget.fuel_limit(), stack: self.stack };
+        let (clock, timeout) = (budget.clock().clone(), budget.exceeded(Limit::Time));
+        let mut lent = instance::lend(&self.engine, &self.shared, request, budget);
+        lent.store.data_mut().sink = sink;
+        let result = in_time(&clock, timeout, self.run(&mut lent.store, inputs, parameters)).await;
+        drop(lent);
+        match result.map_err(|error| CallError::from_wasmtime(error, &bounds))? {
+            Ok(outputs) => Ok(outputs),
+            Err(Failure::InvalidInput(text)) => Err(CallError::InvalidInput(clip(text))),
+            Err(Failure::Unavailable(text)) => Err(CallError::Unavailable(clip(text))),
+            Err(Failure::Internal(text)) => Err(CallError::Internal(clip(text))),
+        }
     }
 
     async fn run(
@@ -63,13 +91,30 @@ impl Plugin {
         inputs: NamedTensors,
         parameters: &Parameters,
     ) -> wasmtime::Result<Result<NamedTensors, Failure>> {
-        let stage = self.pre.instantiate_async(&mut *store).await?;
+        let started = self.linked.instantiate(store).await?;
         if self.initialisation == Initialisation::EveryCall {
-            let again = contract::init(&stage, store, &self.config).await?;
+            let again = started.init(store, &self.config).await?;
             if let Err(error) = again {
                 return Ok(Err(Failure::Internal(format!("init refused what it accepted before: {error}"))));
             }
         }
-        contract::process(&stage, store, inputs, parameters).await
+        started.run(store, inputs, parameters).await
+    }
+}
+
+/// Guests are stopped at epochs; this stops what waits in the host. The deadline may move while it is waited for.
+async fn in_time<T>(
+    clock: &Clock,
+    timeout: Exceeded,
+    work: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    let mut work = pin!(work);
+    loop {
+        let deadline = clock.deadline();
+        match tokio::time::timeout_at(deadline.into(), &mut work).await {
+            Ok(result) => return result,
+            Err(_) if clock.deadline() > deadline => {}
+            Err(_) => return Err(timeout.into()),
+        }
     }
 }

@@ -27,7 +27,7 @@ enum Import {
 /// The policy, for all versions of the contract: what each import is, by its name without the version.
 fn classify(import: &str) -> Import {
     match import.split_once('@').map_or(import, |(name, _)| name) {
-        "bulkhead:plugin/tensors" | "bulkhead:plugin/stage" => Import::Inert,
+        "bulkhead:plugin/tensors" | "bulkhead:plugin/types" | "bulkhead:plugin/emitter" => Import::Inert,
         "bulkhead:plugin/assets" => Import::Granted(Capability::Assets),
         "bulkhead:plugin/logging" => Import::Granted(Capability::Logging),
         "bulkhead:plugin/graphs" => Import::Granted(Capability::Graphs),

@@ -5,11 +5,13 @@
 mod fair;
 mod slices;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio::task::{AbortHandle, JoinError};
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::config::Compute as ComputeConfig;
 use crate::telemetry::Metrics;
@@ -127,7 +129,7 @@ impl Compute {
         permit: &Permit,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Panicked> {
-        self.spawn(&permit.tenant.name, permit.usage.clone(), work).await
+        self.start(&permit.tenant.name, permit.usage.clone(), work).await
     }
 
     /// Runs work that is no call, such as an activation, in a tenant's turns.
@@ -136,19 +138,18 @@ impl Compute {
         tenant: &Arc<str>,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Panicked> {
-        self.spawn(tenant, Arc::default(), work).await
+        self.start(tenant, Arc::default(), work).await
     }
 
-    async fn spawn<T: Send + 'static>(
+    /// Starts work that holds its own permit, for who has something else to wait for meanwhile.
+    pub fn start<T: Send + 'static>(
         &self,
         tenant: &Arc<str>,
         usage: Arc<ModelUsage>,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Panicked> {
-        let Some(runtime) = &self.runtime else { return Err(Panicked) };
-        let task = runtime.spawn(Sliced::new(self.cores.clone(), tenant.clone(), usage, work));
-        let _abort = AbortOnDrop(task.abort_handle());
-        task.await.map_err(|_: JoinError| Panicked)
+    ) -> Task<T> {
+        let work = Sliced::new(self.cores.clone(), tenant.clone(), usage, work);
+        Task(self.runtime.as_ref().map(|runtime| runtime.spawn(work)))
     }
 }
 
@@ -165,11 +166,25 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-struct AbortOnDrop(AbortHandle);
+/// Work on its way; dropping it ends the work.
+pub struct Task<T>(Option<JoinHandle<T>>);
 
-impl Drop for AbortOnDrop {
+impl<T> Future for Task<T> {
+    type Output = Result<T, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Some(task) => Pin::new(task).poll(context).map_err(|_: JoinError| Panicked),
+            None => Poll::Ready(Err(Panicked)),
+        }
+    }
+}
+
+impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }
 

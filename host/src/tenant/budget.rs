@@ -98,7 +98,39 @@ pub struct Budget {
     memory: Arc<Meter>,
     tenant_memory: u64,
     log: u64,
+    clock: Arc<Clock>,
+}
+
+/// When a call has to be done. Shared with whoever ends what waits in the host.
+#[derive(Debug)]
+pub struct Clock {
     deadline: Instant,
+    /// Nanoseconds by which it was moved since.
+    moved: AtomicU64,
+}
+
+impl Clock {
+    fn start(time: Duration) -> Arc<Clock> {
+        Arc::new(Clock { deadline: Instant::now() + time, moved: AtomicU64::new(0) })
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.deadline + Duration::from_nanos(self.moved.load(Ordering::Relaxed))
+    }
+}
+
+/// While it lives the call's time stands still: it waits for somebody else, for so long at the most.
+pub struct Pause {
+    clock: Arc<Clock>,
+    began: Instant,
+    at_most: u64,
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        let waited = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.clock.moved.fetch_sub(self.at_most.saturating_sub(waited), Ordering::Relaxed);
+    }
 }
 
 /// Counts the bytes of a call, or of all calls of a tenant. Shared with the call's tensors, each of which gives back its
@@ -179,7 +211,7 @@ impl Budget {
             memory: Arc::default(),
             tenant_memory: u64::MAX,
             log: limits.log,
-            deadline: Instant::now() + limits.time,
+            clock: Clock::start(limits.time),
             limits: limits.clone(),
         }
     }
@@ -241,11 +273,18 @@ impl Budget {
     }
 
     pub fn check_time(&self) -> Result<(), Exceeded> {
-        if Instant::now() < self.deadline { Ok(()) } else { Err(self.exceeded(Limit::Time)) }
+        if Instant::now() < self.clock.deadline() { Ok(()) } else { Err(self.exceeded(Limit::Time)) }
     }
 
-    pub fn deadline(&self) -> Instant {
-        self.deadline
+    pub fn clock(&self) -> &Arc<Clock> {
+        &self.clock
+    }
+
+    /// Stops the call's time until the pause is dropped.
+    pub fn pause(&self, at_most: Duration) -> Pause {
+        let at_most = u64::try_from(at_most.as_nanos()).unwrap_or(u64::MAX >> 1);
+        self.clock.moved.fetch_add(at_most, Ordering::Relaxed);
+        Pause { clock: self.clock.clone(), began: Instant::now(), at_most }
     }
 
     pub fn exceeded(&self, limit: Limit) -> Exceeded {
@@ -262,8 +301,9 @@ impl Budget {
     }
 
     fn elapsed(&self) -> Duration {
-        self.limits.time.saturating_sub(self.deadline.saturating_duration_since(Instant::now()))
-            + Instant::now().saturating_duration_since(self.deadline)
+        let (now, deadline) = (Instant::now(), self.clock.deadline());
+        self.limits.time.saturating_sub(deadline.saturating_duration_since(now))
+            + now.saturating_duration_since(deadline)
     }
 
     pub fn fuel_limit(&self) -> u64 {
@@ -298,6 +338,19 @@ mod tests {
         assert_eq!(budget.charge_fuel(1), Err(Exceeded { limit: Limit::Fuel, bound: 100, used: 100 }));
         assert_eq!(budget.exceeded(Limit::Log).to_string(), "reached its log limit of 10 B (0 B used)");
         assert_eq!(budget.usage().fuel, 100);
+    }
+
+    #[test]
+    fn time_stands_still_while_a_call_waits_for_others() {
+        let budget = Budget::new(&CallLimits { fuel: 0, memory: 0, time: Duration::ZERO, log: 0 });
+        assert_eq!(budget.check_time().unwrap_err().limit, Limit::Time);
+        let before = budget.clock().deadline();
+        let pause = budget.pause(Duration::from_secs(3600));
+        budget.check_time().unwrap();
+        drop(pause);
+        let moved = budget.clock().deadline() - before;
+        assert!(moved < Duration::from_secs(60), "{moved:?} and not the hour that it might have been");
+        assert!(budget.check_time().is_err());
     }
 
     #[test]

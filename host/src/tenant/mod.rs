@@ -8,7 +8,7 @@ mod keys;
 mod rate;
 mod usage;
 
-pub use budget::{Budget, Charge, Exceeded, Limit, Usage};
+pub use budget::{Budget, Charge, Clock, Exceeded, Limit, Pause, Usage};
 pub use grants::{Capability, Grants};
 pub use identity::{Caller, DEFAULT_TENANT, Directory, KnownKey, Member, Members, NotAllowedIn, Tenant};
 pub use keys::{ApiKey, KeyHash, Role};

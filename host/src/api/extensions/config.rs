@@ -68,7 +68,7 @@ impl<'a> ModelConfig<'a> {
             max_batch_size: 0,
             input: pipeline.signature.inputs.iter().map(input).collect(),
             output: pipeline.signature.outputs.iter().map(output).collect(),
-            model_transaction_policy: TransactionPolicy { decoupled: false },
+            model_transaction_policy: TransactionPolicy { decoupled: pipeline.streams() },
         }
     }
 }

@@ -1,22 +1,23 @@
 //! `/v2/models/M/generate` and `generate_stream`: inputs and outputs as the fields of plain objects.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{Request, Response};
 use bytes::Bytes;
-use futures_util::stream;
 
 use crate::api::call::{Answer, Client};
 use crate::api::coding::Coding;
 use crate::api::path::ModelPath;
 use crate::api::refusal::Problem;
-use crate::api::{App, reply, sse, wire};
+use crate::api::{App, reply, wire};
 use crate::pipeline::Pipeline;
 
 impl App {
     /// One answer, as one object.
     pub(in crate::api) async fn generate(
-        &self,
+        self: &Arc<Self>,
         path: &ModelPath,
         client: &Client,
         request: Request<Body>,
@@ -28,19 +29,17 @@ impl App {
         self.answer(path, client, request, decode, encode).await
     }
 
-    /// Each answer as an event, as it comes. A model of plain stages has one.
+    /// Each answer as an event, as it comes. A model without a generator has one.
     pub(in crate::api) async fn generate_stream(
-        &self,
+        self: &Arc<Self>,
         path: &ModelPath,
         client: &Client,
         request: Request<Body>,
     ) -> Response<Body> {
-        let bound = client.caller.tenant.limits().reply_bytes;
-        let encode = move |pipeline: &Pipeline, answer: Answer, _: Coding| {
-            let event = wire::encode_generated(pipeline, &answer, bound)?.json;
-            Ok(sse::events(stream::iter([Ok(event.into())])))
+        let encode = |pipeline: &Pipeline, answer: Answer, bound: u64| {
+            Ok(wire::encode_generated(pipeline, &answer, bound)?.json.into())
         };
-        self.answer(path, client, request, decode, encode).await
+        self.answer_in_events(path, client, request, decode, encode).await
     }
 }
 

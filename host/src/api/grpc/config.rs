@@ -31,7 +31,7 @@ pub fn of(pipeline: &Pipeline) -> pb::ModelConfig {
             count: 1,
             kind: pb::model_instance_group::Kind::Cpu.into(),
         }],
-        model_transaction_policy: Some(pb::ModelTransactionPolicy { decoupled: false }),
+        model_transaction_policy: Some(pb::ModelTransactionPolicy { decoupled: pipeline.streams() }),
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Envelope {
     raw: Vec<Bytes>,
 }
 
+const EMPTY_FINAL_RESPONSE: &str = "triton_enable_empty_final_response";
+
 impl From<Malformed> for DecodeError {
     fn from(malformed: Malformed) -> DecodeError {
         DecodeError::Message(malformed.to_string())
@@ -48,6 +50,12 @@ impl Envelope {
         Ok(envelope)
     }
 
+    /// Whether the client wants to be told by an answer of its own that there are no more.
+    pub fn wants_final_response(&self) -> bool {
+        let parameters = decode_parameters(self.parameters.clone()).unwrap_or_default();
+        parameters.contains(&(EMPTY_FINAL_RESPONSE.to_owned(), ParameterValue::Boolean(true)))
+    }
+
     pub fn decode(self) -> Result<InferRequest, DecodeError> {
         let (inputs, raw) = (self.inputs.len(), self.raw.len());
         if raw > 0 && raw != inputs {
@@ -60,7 +68,7 @@ impl Envelope {
         let outputs = self.outputs.into_iter().map(decode_output).collect::<Result<Vec<_>, _>>()?;
         let mut parameters = decode_parameters(self.parameters)?;
         // It asks this host for something, and plugins for nothing.
-        parameters.retain(|(name, _)| name != "triton_enable_empty_final_response");
+        parameters.retain(|(name, _)| name != EMPTY_FINAL_RESPONSE);
         Ok(InferRequest {
             id: (!self.id.is_empty()).then_some(self.id),
             parameters,

@@ -11,6 +11,7 @@ pub(in crate::api) mod infer;
 pub(in crate::api) mod message;
 mod service;
 mod settings;
+mod stream;
 
 use std::sync::Arc;
 

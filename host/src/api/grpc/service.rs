@@ -6,11 +6,12 @@ use serde_json::Value;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::Caller;
-use super::infer::{self, Answers};
+use super::infer;
 use super::message::RawMessage;
 use super::pb::inference as pb;
 use super::pb::inference::grpc_inference_service_server::GrpcInferenceService;
 use super::pb::inference::repository_index_response::ModelIndex;
+use super::stream::{self, Replies};
 use super::{config, settings};
 use crate::api::call::Client;
 use crate::api::extensions;
@@ -105,11 +106,11 @@ impl GrpcInferenceService for Inference {
         Ok(Response::new(infer::infer(&caller, request.into_inner().0).await?))
     }
 
-    type ModelStreamInferStream = Answers;
+    type ModelStreamInferStream = Replies;
 
-    async fn model_stream_infer(&self, request: Request<Streaming<RawMessage>>) -> Answered<Answers> {
+    async fn model_stream_infer(&self, request: Request<Streaming<RawMessage>>) -> Answered<Replies> {
         let caller = Caller::of(&request)?;
-        Ok(infer::infer_stream(caller, request, &self.shutdown))
+        Ok(stream::infer_stream(caller, request, &self.shutdown))
     }
 
     async fn model_config(&self, request: Request<pb::ModelConfigRequest>) -> Answered<pb::ModelConfigResponse> {

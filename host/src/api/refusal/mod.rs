@@ -39,6 +39,11 @@ pub enum Problem {
     BodyNotSmall { bound: u64 },
     #[error("the body did not arrive within {} (http.body-time)", humantime::format_duration(*.waited))]
     BodyTooSlow { waited: std::time::Duration },
+    #[error(
+        "nobody took the next answer for {} (http.reader-time); read faster, or ask for less",
+        humantime::format_duration(*.waited)
+    )]
+    ReaderTooSlow { waited: std::time::Duration },
     #[error("the body broke off")]
     BodyTorn,
     #[error("bodies of {} wait already (http.buffered-bytes)", format_bytes(*.bound))]

@@ -29,6 +29,7 @@ impl Problem {
             Problem::Deadline => (S::GATEWAY_TIMEOUT, "client_deadline", None),
             Problem::ShuttingDown => (S::SERVICE_UNAVAILABLE, "shutting_down", Some(1)),
             Problem::BodyTooSlow { .. } => (S::REQUEST_TIMEOUT, "request_too_slow", None),
+            Problem::ReaderTooSlow { .. } => (S::REQUEST_TIMEOUT, "reader_too_slow", None),
             Problem::TooMuchBuffered { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
             Problem::Encoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", None),
             Problem::BodyTorn => (S::BAD_REQUEST, "request_torn", None),
@@ -130,6 +131,8 @@ fn stage_row(error: &StageError) -> Row {
         }
         StageError::Plugin(CallError::Trap { .. }) => (S::INTERNAL_SERVER_ERROR, "plugin_trap", None),
         StageError::Plugin(CallError::Output(_)) => (S::INTERNAL_SERVER_ERROR, "plugin_output", None),
+        StageError::NotOne { .. } => (S::BAD_REQUEST, "not_one_answer", None),
+        StageError::Plugin(CallError::Sink(_)) => (S::INTERNAL_SERVER_ERROR, "internal", None),
         StageError::Input(_) | StageError::Graph(GraphError::Input(_)) => (S::BAD_REQUEST, "invalid_input", None),
         StageError::Graph(_) => (S::INTERNAL_SERVER_ERROR, "graph_failed", None),
         StageError::Plugin(CallError::Exceeded(_)) | StageError::Exceeded(_) => {
@@ -143,7 +146,7 @@ pub fn grpc_code(status: StatusCode, code: &str) -> tonic::Code {
     use StatusCode as S;
     match status {
         _ if code == "no_such_address" || code == "not_supported" => tonic::Code::Unimplemented,
-        _ if code == "limit_time" || code == "request_too_slow" => tonic::Code::DeadlineExceeded,
+        _ if code == "limit_time" || status == S::REQUEST_TIMEOUT => tonic::Code::DeadlineExceeded,
         _ if code.starts_with("limit_") => tonic::Code::ResourceExhausted,
         S::BAD_REQUEST | S::NOT_ACCEPTABLE => tonic::Code::InvalidArgument,
         S::UNAUTHORIZED => tonic::Code::Unauthenticated,

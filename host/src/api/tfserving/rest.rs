@@ -106,7 +106,7 @@ fn address(wanted: Wanted) -> ModelPath {
     ModelPath { model: wanted.model, version: wanted.version, action: Action::Infer }
 }
 
-async fn predict(app: &App, wanted: Wanted, client: &Client, request: Request<Body>) -> Response<Body> {
+async fn predict(app: &Arc<App>, wanted: Wanted, client: &Client, request: Request<Body>) -> Response<Body> {
     let limits = client.caller.tenant.limits();
     let (request_bytes, reply_bytes) = (limits.request_bytes, limits.reply_bytes);
     // The reply has the form of the request.
@@ -127,7 +127,7 @@ async fn predict(app: &App, wanted: Wanted, client: &Client, request: Request<Bo
 
 /// Classification and regression: examples in, scores or values out.
 async fn learn(
-    app: &App,
+    app: &Arc<App>,
     wanted: Wanted,
     client: &Client,
     request: Request<Body>,

@@ -1,0 +1,141 @@
+//! Runs a pipeline that streams: the stages before its generator once, and those behind it once for each answer, while the
+//! generator stands still. One budget for all of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use async_trait::async_trait;
+
+use super::run::{Slots, Spending};
+use super::{Pipeline, RunError, Runner, StageError};
+use crate::sandbox::{CallError, Parameters, Plugin, Sink, SinkError};
+use crate::schedule::Permit;
+use crate::tenant::Budget;
+use crate::tensor::{self, NamedTensors};
+
+impl Pipeline {
+    /// Gives each answer to the sink, whose tensors are in the order of the signature. A pipeline that does not stream has
+    /// one. Holding a permit is the permission to compute.
+    pub async fn stream(
+        self: &Arc<Self>,
+        permit: &Permit,
+        request: &Arc<str>,
+        inputs: NamedTensors,
+        parameters: Parameters,
+        mut answers: Box<dyn Sink>,
+    ) -> Result<(), RunError> {
+        let mut spending = Spending::begin(permit, &self.metrics);
+        let budget = &mut spending.budget;
+        let mut slots = self.place(inputs, budget)?;
+        let before = self.generator.unwrap_or(self.stages.len());
+        self.run_stages(0..before, request, &mut slots, &parameters, budget).await?;
+        match self.generator() {
+            Some((at, plugin)) => self.generate(at, plugin, request, slots, parameters, answers, budget).await,
+            None => {
+                let taken = answers.take(self.collect(slots), budget).await;
+                taken.map(drop).map_err(|error| self.refused(before.saturating_sub(1), error))
+            }
+        }
+    }
+
+    fn generator(&self) -> Option<(usize, &Plugin)> {
+        let at = self.generator?;
+        match &self.stages[at].runner {
+            Runner::Plugin(plugin) => Some((at, plugin)),
+            Runner::Graph(_) => None,
+        }
+    }
+
+    async fn generate(
+        self: &Arc<Self>,
+        at: usize,
+        plugin: &Plugin,
+        request: &Arc<str>,
+        mut slots: Slots,
+        parameters: Parameters,
+        answers: Box<dyn Sink>,
+        budget: &mut Budget,
+    ) -> Result<(), RunError> {
+        let started = Instant::now();
+        let inputs = self.stages[at].gather(&mut slots)?;
+        let parameters = Arc::new(parameters);
+        let (pipeline, request_name) = (self.clone(), request.clone());
+        let behind = Behind { pipeline, at, slots, request: request_name, parameters: parameters.clone(), answers };
+        let ended = plugin.generate(request, inputs, &parameters, budget, Box::new(behind)).await;
+        self.metrics.stage_took(at, started.elapsed());
+        ended.map_err(|error| match error {
+            CallError::Sink(error) => self.refused(at, error),
+            error => self.stages[at].failed(StageError::Plugin(error)),
+        })
+    }
+
+    /// What ended a stream from behind may be another stage's failure.
+    fn refused(&self, at: usize, error: SinkError) -> RunError {
+        match error.downcast::<RunError>() {
+            Ok(error) => *error,
+            Err(error) => self.stages[at].failed(StageError::Plugin(CallError::Sink(error))),
+        }
+    }
+
+    pub(super) async fn run_for_one(
+        self: &Arc<Self>,
+        permit: &Permit,
+        request: &Arc<str>,
+        inputs: NamedTensors,
+        parameters: &Parameters,
+    ) -> Result<NamedTensors, RunError> {
+        let generator = self.stages[self.generator.unwrap_or_default()].name.clone();
+        let only = Arc::new(Mutex::new(None));
+        let sink = OnlyOne { generator: generator.clone(), answer: only.clone() };
+        self.stream(permit, request, inputs, parameters.clone(), Box::new(sink)).await?;
+        let answer = only.lock().unwrap_or_else(PoisonError::into_inner).take();
+        answer.ok_or(RunError { stage: generator, error: StageError::NotOne { given: "no answer" } })
+    }
+}
+
+/// What stands behind a generator: the other stages, and whoever takes their answers.
+struct Behind {
+    pipeline: Arc<Pipeline>,
+    /// The generator's place.
+    at: usize,
+    /// What the stages before it gave.
+    slots: Slots,
+    request: Arc<str>,
+    parameters: Arc<Parameters>,
+    answers: Box<dyn Sink>,
+}
+
+#[async_trait]
+impl Sink for Behind {
+    async fn take(&mut self, outputs: NamedTensors, budget: &mut Budget) -> Result<bool, SinkError> {
+        let Behind { pipeline, at, slots, request, parameters, answers } = self;
+        let generator = &pipeline.stages[*at];
+        let outputs = tensor::arrange(&generator.runner.signature().outputs, outputs)
+            .map_err(|misfit| generator.failed(StageError::Plugin(CallError::Output(misfit))))?;
+        let mut slots = slots.clone();
+        generator.put(outputs, &mut slots);
+        let stages = *at + 1..pipeline.stages.len();
+        pipeline.run_stages(stages, request, &mut slots, parameters, budget).await?;
+        answers.take(pipeline.collect(slots), budget).await
+    }
+}
+
+/// For requests that have one answer: a second ends the call.
+struct OnlyOne {
+    generator: Arc<str>,
+    answer: Arc<Mutex<Option<NamedTensors>>>,
+}
+
+#[async_trait]
+impl Sink for OnlyOne {
+    async fn take(&mut self, answer: NamedTensors, _: &mut Budget) -> Result<bool, SinkError> {
+        let before = self.answer.lock().unwrap_or_else(PoisonError::into_inner).replace(answer);
+        match before {
+            None => Ok(true),
+            Some(_) => {
+                let error = StageError::NotOne { given: "more than one answer" };
+                Err(RunError { stage: self.generator.clone(), error }.into())
+            }
+        }
+    }
+}

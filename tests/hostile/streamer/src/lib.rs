@@ -1,0 +1,103 @@
+//! A generator. `x` is how many answers are wanted, and how many elements each has if not one; every element of the first
+//! is 0, of the second 1, and so on. What it does after them is in its configuration.
+
+#![expect(clippy::panic, reason = "these are misdeeds")]
+
+use bulkhead_guest::prelude::*;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    #[serde(default)]
+    then: Then,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Then {
+    #[default]
+    End,
+    /// Goes on with answers, whether anybody wants them or not.
+    GoOn,
+    /// Computes, and has no answer.
+    Spin,
+    Fail,
+    Panic,
+    /// Gives one answer more, which is none of its signature.
+    WrongShape,
+    OtherOutput,
+    NoOutput,
+}
+
+pub struct Streamer(Then);
+
+impl Generator for Streamer {
+    type Config = Config;
+
+    fn init(config: Config) -> Result<Self, InitError> {
+        Ok(Streamer(config.then))
+    }
+
+    fn signature(&self) -> Signature {
+        let shape = if self.0 == Then::WrongShape { 1 } else { -1 };
+        Signature::new().input("x", Datatype::Fp32, [-1]).output("y", Datatype::Fp32, [shape])
+    }
+
+    fn generate(&self, inputs: Inputs, _: &Parameters, emitter: &Emitter) -> Result<(), Failure> {
+        let x = inputs.get("x")?.view::<f32>()?;
+        let wanted = x.first().map_or(0, |count| *count as usize);
+        let size = x.get(1).map_or(1, |size| *size as usize);
+        for number in 0..wanted {
+            emitter.emit(answer("y", number, size)?)?;
+        }
+        match self.0 {
+            Then::End => {}
+            Then::GoOn => loop {
+                let _ = emitter.emit(answer("y", wanted, size)?);
+            },
+            Then::Spin => loop {
+                std::hint::black_box(());
+            },
+            Then::Fail => return Err(Failure::invalid_input("there is no more")),
+            Then::Panic => panic!("after {wanted} answers"),
+            Then::WrongShape => emitter.emit(answer("y", wanted, 3)?)?,
+            Then::OtherOutput => emitter.emit(answer("z", wanted, size)?)?,
+            Then::NoOutput => emitter.emit(Outputs::new())?,
+        }
+        Ok(())
+    }
+}
+
+fn answer(name: &str, number: usize, size: usize) -> Result<Outputs, Failure> {
+    Ok(Outputs::new().with(name, Tensor::new(&[size as u64], &vec![number as f32; size])?))
+}
+
+bulkhead_guest::generator!(Streamer);
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_guest::testing;
+
+    use super::*;
+
+    fn run(then: Then, x: &[f32], emitter: &Emitter) -> Result<(), Failure> {
+        let inputs = Inputs::from([("x", Tensor::new(&[x.len() as u64], x).unwrap())]);
+        Streamer(then).generate(inputs, &Parameters::default(), emitter)
+    }
+
+    #[test]
+    fn answers_as_often_as_it_is_asked_to() {
+        run(Then::End, &[3.0, 2.0], &testing::emitter()).unwrap();
+        let answers = testing::take_answers();
+        let last = answers.last().unwrap().get("y").unwrap().view::<f32>().unwrap().to_vec();
+        assert_eq!((answers.len(), last), (3, vec![2.0, 2.0]));
+    }
+
+    #[test]
+    fn ends_where_nobody_wants_more() {
+        let failure = run(Then::Fail, &[5.0], &testing::emitter_that_wants(2)).unwrap_err();
+        assert!(matches!(failure, Failure::Unavailable(_)), "{failure:?}");
+        assert_eq!(testing::take_answers().len(), 2);
+    }
+}

@@ -1,0 +1,282 @@
+//! Models that answer in a stream: `generate_stream` over HTTP, `ModelStreamInfer` over gRPC, and what becomes of a stream
+//! whose reader is slow or gone.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use system_tests::{Host, Reply, Start, component, prepared, repository, wait_until};
+
+/// A model of one streamer, which answers as often as `x` says and then does `then`; with more stages behind it.
+fn streamer(model: &str, then: &str, behind: &str) -> String {
+    format!(
+        r#"
+        [bundle]
+        name = "test/{model}"
+        version = "1.0.0"
+        [[plugin]]
+        name = "streamer"
+        component = "hostile_streamer.wasm"
+        config = {{ then = "{then}" }}
+        [[plugin]]
+        name = "other"
+        component = "identity.wasm"
+        config = {{ input = "y", output = "z" }}
+        [pipeline]
+        stages = ["streamer"{behind}]
+        "#
+    )
+}
+
+fn start(config: &str) -> Result<Host> {
+    let files = [component("hostile_streamer"), component("identity")];
+    let models = [
+        ("count", "end", ""),
+        ("renamed", "end", ", \"other\""),
+        ("endless", "go-on", ""),
+        ("spin", "spin", ""),
+        ("fail", "fail", ""),
+        ("panic", "panic", ""),
+        ("wrong", "other-output", ""),
+    ];
+    let bundle =
+        |start: Start, (model, then, behind): &(&str, &str, &str)| start.bundle(&streamer(model, then, behind), &files);
+    models.iter().fold(Start::default().config(config), bundle).start()
+}
+
+/// The reply whole, each event of it read as JSON.
+fn events(host: &Host, model: &str, x: &[f32]) -> Result<Vec<Value>> {
+    let reply = generate_stream(host, model, x)?.ok()?;
+    ensure!(reply.header("content-type").is_some_and(|value| value.starts_with("text/event-stream")), "{reply:?}");
+    let event = |event: &str| Ok(serde_json::from_str(event.strip_prefix("data: ").context("no event")?)?);
+    reply.body.split_terminator("\n\n").map(event).collect()
+}
+
+fn generate_stream(host: &Host, model: &str, x: &[f32]) -> Result<Reply> {
+    let body = json!({ "x": x }).to_string();
+    host.post(&format!("/v2/models/{model}/generate_stream"), "application/json", body.as_bytes())
+}
+
+#[test]
+fn every_answer_is_an_event_and_the_stages_behind_run_for_each() -> Result<()> {
+    let host = start("")?;
+    for (model, output) in [("count", "y"), ("renamed", "z")] {
+        let events = events(&host, model, &[3.0, 2.0])?;
+        let numbers: Vec<&Value> = events.iter().map(|event| &event[output]).collect();
+        assert_eq!(numbers, [&json!([0.0, 0.0]), &json!([1.0, 1.0]), &json!([2.0, 2.0])]);
+        assert!(events.iter().all(|event| event["model_name"] == model), "{events:?}");
+    }
+    assert!(events(&host, "count", &[0.0])?.is_empty(), "no answer is a stream, too");
+    let config = host.get("/v2/models/count/config")?.json();
+    assert_eq!(config["model_transaction_policy"]["decoupled"], true);
+    let metadata = host.get("/v2/models/renamed")?.json();
+    assert_eq!(metadata["stages"][0], json!({ "name": "streamer", "kind": "generator" }));
+    let statistics = host.get("/v2/models/count/stats")?.json();
+    assert_eq!(statistics["model_stats"][0]["inference_stats"]["success"]["count"], 2, "{statistics}");
+    Ok(())
+}
+
+/// Where one answer is wanted, a model that streams may have exactly one.
+#[test]
+fn requests_with_one_answer_get_one_or_are_told() -> Result<()> {
+    let host = start("")?;
+    let ask = |count: f32| {
+        let x = json!({ "name": "x", "datatype": "FP32", "shape": [1], "data": [count] });
+        host.infer("renamed", &json!({ "inputs": [x] }))
+    };
+    assert_eq!(ask(1.0)?.ok()?.output("z"), [json!(0.0)]);
+    ask(2.0)?.refused(400, "not_one_answer", &["\"streamer\" gave more than one answer", "generate_stream"])?;
+    ask(0.0)?.refused(400, "not_one_answer", &["gave no answer", "ModelStreamInfer"])?;
+    let generated = host.post("/v2/models/count/generate", "application/json", br#"{"x": [1]}"#)?.ok()?;
+    assert_eq!(generated.json()["y"], json!(0.0));
+    let predicted = host.post("/v1/models/count:predict", "application/json", br#"{"instances": [1, 1]}"#)?;
+    assert_eq!(predicted.ok()?.json()["predictions"], json!([0.0]));
+    Ok(())
+}
+
+/// A failure before the first answer is a status; after it, it is the last event.
+#[test]
+fn a_stream_that_fails_says_so_where_it_can() -> Result<()> {
+    let host = start("")?;
+    generate_stream(&host, "fail", &[0.0])?.refused(400, "invalid_input", &["there is no more"])?;
+    generate_stream(&host, "none", &[0.0])?.refused(404, "unknown_model", &[])?;
+    let wrong_input = host.post("/v2/models/count/generate_stream", "application/json", br#"{"x": ["a"]}"#)?;
+    wrong_input.refused(400, "malformed_request", &["\"x\""])?;
+    for (model, code) in [("fail", "invalid_input"), ("panic", "plugin_trap"), ("wrong", "plugin_output")] {
+        let events = events(&host, model, &[2.0])?;
+        assert_eq!(events.len(), 3, "{events:?}");
+        let last = &events[2];
+        assert_eq!((last["code"].as_str(), last["model"].as_str()), (Some(code), Some(model)), "{last}");
+        assert_eq!(last["stage"], "streamer");
+        wait_until(|| Ok(host.metrics()?.contains(&counted(model, code, 1 + u32::from(model == "fail")))))?;
+    }
+    Ok(())
+}
+
+fn counted(model: &str, outcome: &str, count: u32) -> String {
+    format!("bulkhead_requests_total{{model=\"{model}\",outcome=\"{outcome}\"}} {count}")
+}
+
+/// A bound on the reply is one on all of its answers together, and one on fuel holds for the whole stream.
+#[test]
+fn a_whole_stream_is_held_to_the_limits_of_a_call() -> Result<()> {
+    let host = start("[http]\nreply-bytes = '64 KiB'\n[call]\nfuel = '200 M'\n")?;
+    let events = events(&host, "endless", &[0.0, 100.0])?;
+    let last = events.last().context("no event")?;
+    assert_eq!(last["code"], "reply_too_large", "{last}");
+    assert!(events.len() > 50, "{} events", events.len());
+    let bytes: usize = events[..events.len() - 1].iter().map(|event| event.to_string().len()).sum();
+    assert!((30 << 10..=64 << 10).contains(&bytes), "{bytes} bytes");
+    let events = self::events(&host, "spin", &[2.0])?;
+    assert_eq!(events[2]["code"], "limit_fuel", "{events:?}");
+    Ok(())
+}
+
+/// A connection that is read as the test pleases.
+struct Slow(BufReader<TcpStream>);
+
+impl Slow {
+    fn ask(host: &Host, model: &str, x: &[f32]) -> Result<Slow> {
+        let mut stream = TcpStream::connect(host.address())?;
+        let body = json!({ "x": x }).to_string();
+        write!(
+            stream,
+            "POST /v2/models/{model}/generate_stream HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+        Ok(Slow(BufReader::new(stream)))
+    }
+
+    /// Reads until so many more events have begun.
+    fn read_events(&mut self, count: usize) -> Result<()> {
+        let mut line = String::new();
+        let mut seen = 0;
+        while seen < count {
+            line.clear();
+            ensure!(self.0.read_line(&mut line)? > 0, "it ended after {seen} events");
+            seen += usize::from(line.starts_with("data: "));
+        }
+        Ok(())
+    }
+}
+
+fn usage(host: &Host, field: &str) -> Result<u64> {
+    let usage = host.admin_get("/v1/usage")?.ok()?.json();
+    let rows = usage["usage"].as_array().context("no usage")?;
+    Ok(rows.iter().filter_map(|row| row[field].as_u64()).sum())
+}
+
+/// Waits until the host has done nothing for its calls for a while.
+fn wait_for_standstill(host: &Host) -> Result<u64> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let (sent, before) = (usage(host, "reply_bytes")?, usage(host, "cpu_nanoseconds")?);
+        std::thread::sleep(Duration::from_millis(200));
+        if usage(host, "cpu_nanoseconds")? == before {
+            return Ok(sent);
+        }
+        ensure!(Instant::now() < deadline, "it goes on without a reader: {sent} bytes");
+    }
+}
+
+#[test]
+fn a_slow_reader_slows_the_plugin() -> Result<()> {
+    let host = start("[http]\nreply-bytes = '1 GiB'\nreader-time = '60s'\n[call]\ntime = '2s'\nfuel = '1 T'\n")?;
+    // Answers of some 2 MB.
+    let mut reader = Slow::ask(&host, "endless", &[0.0, 500_000.0])?;
+    reader.read_events(1)?;
+    let sent = wait_for_standstill(&host)?;
+    assert!(sent < 64 << 20, "{sent} bytes were made for a client that reads none");
+    // Longer than the call may take: waiting for a reader is not the call's time.
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(usage(&host, "reply_bytes")?, sent);
+    assert!(host.metrics()?.contains("bulkhead_calls_in_flight 1"));
+    reader.read_events(5)?;
+    assert!(usage(&host, "reply_bytes")? > sent, "it goes on with its reader");
+    drop(reader);
+    wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))
+}
+
+#[test]
+fn a_reader_that_stands_still_ends_the_stream() -> Result<()> {
+    let host = start("[http]\nreply-bytes = '1 GiB'\nreader-time = '500ms'\n[call]\ntime = '60s'\nfuel = '1 T'\n")?;
+    let mut reader = Slow::ask(&host, "endless", &[0.0, 500_000.0])?;
+    reader.read_events(1)?;
+    wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))?;
+    let mut rest = String::new();
+    reader.0.read_to_string(&mut rest)?;
+    assert!(rest.contains("nobody took the next answer for 500ms (http.reader-time)"), "its last event says why");
+    wait_until(|| Ok(host.metrics()?.contains(&counted("endless", "reader_too_slow", 1))))
+}
+
+/// A client that leaves ends what was computed for it, also where that has no answer for a long time, and its fuel is what
+/// was burnt until then.
+#[test]
+fn a_client_that_leaves_stops_the_plugin() -> Result<()> {
+    let host = start("[call]\ntime = '60s'\nfuel = '1 T'\n")?;
+    for (model, number) in [("spin", 1), ("endless", 1), ("spin", 2)] {
+        let mut reader = Slow::ask(&host, model, &[1.0])?;
+        reader.read_events(1)?;
+        assert!(host.metrics()?.contains("bulkhead_calls_in_flight 1"));
+        let left = Instant::now();
+        drop(reader);
+        wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))?;
+        // A time slice is 5 ms; the rest is what asking takes, on a machine with other tests.
+        assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
+        wait_until(|| Ok(host.metrics()?.contains(&counted(model, "abandoned", number))))?;
+    }
+    let fuel = usage(&host, "fuel")?;
+    assert!(fuel > 0, "what was burnt is counted");
+    wait_for_standstill(&host)?;
+    assert_eq!(usage(&host, "fuel")?, fuel, "and nothing after it");
+    Ok(())
+}
+
+/// What a bundle says that its model answers is tried answer by answer before it is served.
+#[test]
+fn trials_know_streams() -> Result<()> {
+    let trial = |answers: &str| {
+        let x = "inputs.x = { datatype = \"FP32\", data = [2.0] }";
+        format!("{}\n[[trial]]\nname = \"two\"\n{x}\n{answers}", streamer("tried", "end", ""))
+    };
+    let answer = |value: &str| format!("[[trial.answers]]\ny = {{ datatype = \"FP32\", data = [{value}] }}\n");
+    let files = [component("hostile_streamer"), component("identity")];
+    let start = |answers: &str| Start::default().bundle(&trial(answers), &files).start();
+    let host = start(&(answer("0.0") + &answer("1.0")))?;
+    assert_eq!(events(&host, "tried", &[1.0])?.len(), 1);
+    for (answers, why) in [
+        (answer("0.0"), "gave 2 answers, and 1 are expected"),
+        (answer("0.0") + &answer("7.0"), "output \"y\""),
+        ("outputs.y = { datatype = \"FP32\", data = [0.0] }".into(), "more than one answer"),
+    ] {
+        let host = start(&answers)?;
+        generate_stream(&host, "tried", &[1.0])?.refused(503, "model_unavailable", &["trial \"two\"", why])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn one_generator_is_as_many_as_a_pipeline_may_have() -> Result<()> {
+    let twice = r#", { stage = "again", inputs = { x = "y" } }"#;
+    let again = "[[plugin]]\nname = \"again\"\ncomponent = \"hostile_streamer.wasm\"\n[pipeline]";
+    let manifest = streamer("twice", "end", twice).replace("[pipeline]", again);
+    let host = Start::default().bundle(&manifest, &[component("hostile_streamer"), component("identity")]).start()?;
+    let refused = generate_stream(&host, "twice", &[1.0])?;
+    refused.refused(503, "model_unavailable", &["\"streamer\" and \"again\" are both generators"])?;
+    Ok(())
+}
+
+#[test]
+fn tritonclient_streams() -> Result<()> {
+    let host = start("[call]\ntime = '60s'\nfuel = '1 T'\n")?;
+    let mut client = Command::new(prepared("BULKHEAD_PYTHON_GRPC"));
+    client.arg(repository().join("tests/clients/streaming_client.py")).args(["--url", &host.grpc]);
+    let output = client.output()?;
+    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}\n{failed}\n{}", host.log());
+    wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))?;
+    wait_until(|| Ok(host.metrics()?.contains("bulkhead_buffered_bytes 0")))
+}
