@@ -159,7 +159,7 @@ impl Bench<'_> {
         };
         let (grants, others) = (bundle.manifest.imports().into_iter().collect(), Others::new());
         let activation = Activation { bundle: &bundle, grants: &grants, others: &others, report: &|_| () };
-        let pipeline = activator.activate(&activation).await?;
+        let pipeline = Arc::new(activator.activate(&activation).await?);
         let tenant = Arc::new(Tenant::new("bench", self.config.tenant.clone()));
         let permit = compute.admit(&tenant, Arc::default()).await?;
         let inputs: NamedTensors = vec![("image".into(), Tensor::byte_string(&a_picture()?))];

@@ -1,6 +1,6 @@
 """Drives models that stream with tritonclient over gRPC; asserts, and says what it did.
 
-Wants the models count, renamed, endless, spin and fail of tests/system/streaming.rs.
+Wants the models count, renamed, go-on, spin and fail of tests/system/streaming.rs.
 """
 
 import argparse
@@ -66,9 +66,9 @@ def answers_come_one_by_one(client):
 
 def a_long_stream_holds_up_no_other_request(stub):
     requests = queue.Queue()
-    requests.put(request("endless", 0))
+    requests.put(request("go-on", 0))
     stream = stub.ModelStreamInfer(iter(requests.get, None))
-    assert next(stream).infer_response.id == "endless"
+    assert next(stream).infer_response.id == "go-on"
     requests.put(request("count", 2, triton_enable_empty_final_response=True))
     ids = []
     for answer in stream:
@@ -76,7 +76,7 @@ def a_long_stream_holds_up_no_other_request(stub):
         ids.append(answer.infer_response.id)
         if ids.count("count") == 3:
             break
-    assert ids.count("endless") > 0
+    assert ids.count("go-on") > 0
     stream.cancel()
     requests.put(None)
 
@@ -111,7 +111,7 @@ def statuses_end_the_stream(stub):
 
 
 def deadlines_and_clients_that_leave(stub):
-    for model in ("spin", "endless"):
+    for model in ("spin", "go-on"):
         call = stub.ModelStreamInfer(iter([request(model, 1)]), timeout=1)
         try:
             for _ in call:

@@ -72,7 +72,8 @@ impl Plugin {
         sink: Option<Box<dyn Sink>>,
     ) -> Result<NamedTensors, CallError> {
         let bounds = Bounds { fuel: budget.fuel_limit(), stack: self.stack };
-        let (clock, timeout) = (budget.clock().clone(), budget.exceeded(Limit::Time));
+        let timeout = Exceeded::whole(Limit::Time, budget.exceeded(Limit::Time).bound);
+        let clock = budget.clock().clone();
         let mut lent = instance::lend(&self.engine, &self.shared, request, budget);
         lent.store.data_mut().sink = sink;
         let result = in_time(&clock, timeout, self.run(&mut lent.store, inputs, parameters)).await;

@@ -56,9 +56,14 @@ impl Generator for Streamer {
             Then::GoOn => loop {
                 let _ = emitter.emit(answer("y", wanted, size)?);
             },
-            Then::Spin => loop {
-                std::hint::black_box(());
-            },
+            // Filling memory is charged by its length, and so reaches the limit of fuel long before that of time.
+            Then::Spin => {
+                let mut memory = vec![0u8; 64 << 10];
+                loop {
+                    memory.fill(1);
+                    std::hint::black_box(&mut memory);
+                }
+            }
             Then::Fail => return Err(Failure::invalid_input("there is no more")),
             Then::Panic => panic!("after {wanted} answers"),
             Then::WrongShape => emitter.emit(answer("y", wanted, 3)?)?,
