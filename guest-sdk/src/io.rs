@@ -110,6 +110,13 @@ impl Outputs {
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, t)| t)
     }
+
+    /// Takes an output of a graph out, to hand it on without a copy.
+    pub fn take(&mut self, name: &str) -> Result<Tensor, Failure> {
+        let at = self.0.iter().position(|(n, _)| n == name);
+        let at = at.ok_or_else(|| Failure::Internal(format!("there is no output \"{name}\"")))?;
+        Ok(self.0.swap_remove(at).1)
+    }
 }
 
 /// The value of a request parameter.

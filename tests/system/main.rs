@@ -26,6 +26,7 @@ mod metrics;
 mod openapi;
 mod protocol;
 mod restart;
+mod romanize;
 mod shutdown;
 mod stages;
 mod streaming;

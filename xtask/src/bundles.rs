@@ -48,15 +48,17 @@ impl Example {
     }
 
     /// Fetches the model, which is not ours to commit.
-    fn file_type(workspace: &Workspace) -> Result<Example> {
-        let fetched = workspace.target.join("file-type");
-        run(Command::new("python3").arg(workspace.root.join("examples/file-type/fetch.py")).arg(&fetched))?;
-        Ok(Example { name: "file-type", manifest: "examples/file-type/bundle.toml", sources: vec![fetched] })
+    fn fetched(workspace: &Workspace, name: &'static str, manifest: &'static str) -> Result<Example> {
+        let fetched = workspace.target.join(name);
+        let fetch = workspace.root.join("examples").join(name).join("fetch.py");
+        run(Command::new("python3").arg(fetch).arg(&fetched))?;
+        Ok(Example { name, manifest, sources: vec![fetched] })
     }
 
     pub fn all(workspace: &Workspace) -> Result<Vec<Example>> {
         let mut all = Self::digits(workspace);
-        all.push(Self::file_type(workspace)?);
+        all.push(Self::fetched(workspace, "file-type", "examples/file-type/bundle.toml")?);
+        all.push(Self::fetched(workspace, "romanize", "examples/romanize/bundle.toml")?);
         Ok(all)
     }
 

@@ -28,6 +28,7 @@ impl Test {
         let hostile = workspace.target.join("hostile-models");
         bundles::hostile(&workspace, &hostile)?;
         let python = workspace.python("file-type", &workspace.root.join("examples/file-type/requirements.txt"))?;
+        let romanize = workspace.python("romanize", &workspace.root.join("examples/romanize/requirements.txt"))?;
         let signing = workspace.python("signing", &workspace.root.join("bundle/tests/requirements.txt"))?;
         let grpc = workspace.python("grpc", &workspace.root.join("tests/clients/requirements-grpc.txt"))?;
         let tfserving =
@@ -48,6 +49,7 @@ impl Test {
         let mut tests = self.tests(&workspace);
         tests.env("BULKHEAD_BINARY", workspace.host_binary()).env("BULKHEAD_MODELS", models);
         tests.env("BULKHEAD_HOSTILE", hostile).env("BULKHEAD_PYTHON", python);
+        tests.env("BULKHEAD_PYTHON_ROMANIZE", romanize);
         tests.env("BULKHEAD_COMPONENTS", workspace.components()).env("BULKHEAD_CLIENTS", clients);
         tests.env("BULKHEAD_MODEL_SIGNING", signing.with_file_name("model_signing"));
         tests.env("BULKHEAD_PYTHON_GRPC", grpc).env("BULKHEAD_PYTHON_TFSERVING", tfserving);

@@ -98,7 +98,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[OBJECT],
         &[EVENTS],
         RUN,
-        "The same, with each answer as an event when it comes",
+        "The same, with each answer as an event when it comes: any number where the model streams, and a refusal as the last",
     ),
     get(
         "statistics",

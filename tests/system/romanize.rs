@@ -1,0 +1,18 @@
+//! The romanize example against the package that its networks are from.
+
+use std::process::Command;
+
+use anyhow::Result;
+use system_tests::{Host, prepared, repository};
+
+#[test]
+fn names_get_the_same_letters_as_from_the_package() -> Result<()> {
+    let host = Host::with_models(prepared("BULKHEAD_MODELS"))?;
+    let mut compare = Command::new(prepared("BULKHEAD_PYTHON_ROMANIZE"));
+    compare.arg(repository().join("examples/romanize/compare.py")).args(["--url", &host.url]);
+    let output = compare.output()?;
+    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{said}");
+    assert!(output.status.success(), "{said}\n{failed}");
+    Ok(())
+}
