@@ -59,7 +59,7 @@ def same(result, value):
     if got.dtype == np.object_:
         # Texts of JSON are texts in Python too.
         got = np.array([text.encode() if isinstance(text, str) else text for text in got], np.object_)
-    assert np.array_equal(got, value, equal_nan=got.dtype.kind == "f"), (got, value)
+    assert np.array_equal(got, value, equal_nan=value.dtype.kind == "f"), (got, value)
 
 
 async def every_datatype(client):
