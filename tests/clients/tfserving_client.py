@@ -1,6 +1,7 @@
 """Drives a host with TensorFlow Serving's own messages over gRPC; asserts, and says what it did.
 
-Wants the models identity-DATATYPE (shape [-1, -1]), versioned (1.0.0, 1.9.0, 2.0.0) and broken (1.0.0).
+Wants the models identity-DATATYPE (shape [-1, -1]), versioned (1.0.0, 1.9.0, 2.0.0) and broken (1.0.0); with --label, only
+the model echo (FP32, shape [-1]) with this label on its version 1.
 """
 
 import argparse
@@ -178,11 +179,38 @@ def examples_are_refused_in_words(stub):
         failed(lambda: call(wanted), "UNIMPLEMENTED", "call Predict with tensors")
 
 
+def a_label_is_a_version(stub, models, label):
+    wanted = request("echo", tensor("FP32", [1.5, 2.5], shape=(2,)))
+    wanted.model_spec.version_label = label
+    reply = stub.Predict(wanted)
+    assert reply.model_spec.version.value == 1 and list(reply.outputs["output"].float_val) == [1.5, 2.5], reply
+    described = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    described.model_spec.CopyFrom(wanted.model_spec)
+    assert stub.GetModelMetadata(described).model_spec.version.value == 1
+    asked = get_model_status_pb2.GetModelStatusRequest()
+    asked.model_spec.CopyFrom(wanted.model_spec)
+    (only,) = models.GetModelStatus(asked).model_version_status
+    assert only.version == 1, only
+    wanted.model_spec.version_label = "other"
+    failed(lambda: stub.Predict(wanted), "NOT_FOUND", 'no version or label "other"')
+
+
+def messages_may_be_packed(stub):
+    wanted = request("identity-fp32", tensor("FP32", [1.0] * 10_000, shape=(100, 100)))
+    for compression in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+        assert sum(stub.Predict(wanted, compression=compression, timeout=30).outputs["output"].float_val) == 10_000
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
-    channel = grpc.insecure_channel(parser.parse_args().url)
+    parser.add_argument("--label")
+    arguments = parser.parse_args()
+    channel = grpc.insecure_channel(arguments.url)
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    if arguments.label:
+        a_label_is_a_version(stub, model_service_pb2_grpc.ModelServiceStub(channel), arguments.label)
+        return
     for check, argument in [
         (every_datatype_typed_and_as_content, stub.Predict),
         (short_lists_repeat_their_last_value, stub.Predict),
@@ -191,6 +219,7 @@ def main():
         (metadata, stub),
         (status, model_service_pb2_grpc.ModelServiceStub(channel)),
         (examples_are_refused_in_words, stub),
+        (messages_may_be_packed, stub),
     ]:
         print(check.__name__, flush=True)
         check(argument)

@@ -84,6 +84,15 @@ pub fn identity(model: &str, datatype: &str, shape: &[i64]) -> String {
     )
 }
 
+/// An identity over rows of scores, whose bundle names the classes: "0", "1" and so on.
+pub fn labelled() -> String {
+    format!("{}\nlabels = {{ output = \"labels.txt\" }}\n", identity("labelled", "FP32", &[-1, 4]))
+}
+
+pub fn labelled_files() -> [PathBuf; 2] {
+    [component("identity"), repository().join("examples/digits/labels.txt")]
+}
+
 impl Host {
     pub fn with_models(folder: impl Into<PathBuf>) -> Result<Host> {
         Start::default().models(folder).start()

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
-use system_tests::{Start, component, identity, prepared, repository};
+use system_tests::{Start, component, identity, labelled, labelled_files, prepared, repository};
 
 const DATATYPES: [&str; 14] = [
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64",
@@ -15,7 +15,8 @@ fn tritons_http_clients_need_no_change() -> Result<()> {
     let files = [component("identity")];
     let bundle =
         |start: Start, datatype: &&str| start.bundle(&identity(&datatype.to_lowercase(), datatype, &[-1]), &files);
-    let host = DATATYPES.iter().fold(Start::default(), bundle).start()?;
+    let start = DATATYPES.iter().fold(Start::default(), bundle).bundle(&identity("matrix", "FP32", &[-1, -1]), &files);
+    let host = start.bundle(&labelled(), &labelled_files()).start()?;
     let mut client = Command::new(prepared("BULKHEAD_CLIENTS"));
     client.arg(repository().join("tests/clients/http_client.py")).args([&host.url, &host.admin_url]);
     client.env("BULKHEAD_KEY", host.key("default", "admin")?);

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use system_tests::{Host, Shared, Start, component, identity, wait_until};
+use system_tests::{Draft, Host, Publisher, Shared, Start, component, identity, wait_until};
 
 static HOST: Shared = Shared::new(|| {
     let files = [component("identity")];
@@ -31,9 +31,11 @@ fn the_server_names_what_it_serves() -> Result<()> {
 fn a_model_has_a_configuration_as_load_generators_read_it() -> Result<()> {
     let host = HOST.get();
     let config = host.get("/v2/models/rows/config")?.json();
-    assert_eq!((&config["name"], &config["max_batch_size"]), (&json!("rows"), &json!(0)));
+    // Rows of two FP32: as many as fit a request of 64 MiB.
+    assert_eq!((&config["name"], &config["max_batch_size"]), (&json!("rows"), &json!(8 << 20)));
     assert_eq!(config["input"][0]["data_type"], "TYPE_FP32");
-    assert_eq!(config["output"][0]["dims"], json!([-1, 2]));
+    assert_eq!((&config["output"][0]["dims"], &config["output"][0]["label_filename"]), (&json!([2]), &json!("")));
+    assert_eq!(host.get("/v2/models/texts/config")?.json()["max_batch_size"], 0);
     assert!(config.get("ensemble_scheduling").is_none());
     assert_eq!(host.get("/v2/models/texts/versions/1.0.0/config")?.json()["input"][0]["data_type"], "TYPE_STRING");
     assert_eq!(host.get("/v2/models/none/config")?.status, 404);
@@ -79,6 +81,26 @@ fn loading_and_unloading_say_what_they_do() -> Result<()> {
     assert_eq!(told(unload), (400, Some("not_supported".into())));
     assert_eq!(told(ask("none/unload", "")?), (404, Some("unknown_model".into())));
     assert_eq!(infer(&host, "rows", json!([1, 2]))?, 200);
+    Ok(())
+}
+
+/// A model that was taken out of service stays in the index, so that whoever looks for it can load it again.
+#[test]
+fn an_unloaded_model_is_listed_and_comes_back() -> Result<()> {
+    let host = Start::default().start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    acme.push(&host, &Draft::identity("acme/echo", "1.0.0"))?.ok()?;
+    let key = host.key("default", "deploy")?;
+    let ask = |verb: &str| host.ask_as(&key, "POST", &format!("/v2/repository/models/echo/{verb}"), &json!({}))?.ok();
+    let index = |body: &str| Ok::<Value, anyhow::Error>(host.post("/v2/repository/index", "", body.as_bytes())?.json());
+    let listed =
+        |state: &str, reason: &str| json!([{ "name": "echo", "version": "1.0.0", "state": state, "reason": reason }]);
+    ask("unload")?;
+    assert_eq!(index("")?, listed("UNAVAILABLE", "unloaded"));
+    assert_eq!(index("{\"ready\": true}")?, json!([]));
+    assert_eq!(host.get("/v2/models/echo/ready")?.status, 404);
+    ask("load")?;
+    wait_until(|| Ok(index("")? == listed("READY", "")))?;
     Ok(())
 }
 

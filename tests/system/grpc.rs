@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
-use system_tests::{Start, component, hostile, identity, prepared, repository, wait_until};
+use system_tests::{Start, component, hostile, identity, labelled, labelled_files, prepared, repository, wait_until};
 
 const DATATYPES: [&str; 14] = [
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64",
@@ -21,6 +21,7 @@ fn start(http: &str) -> Result<Start> {
         let manifest = identity("versioned", "FP32", shape).replace("1.0.0", version);
         start = start.bundle(&manifest, &files);
     }
+    start = start.bundle(&labelled(), &labelled_files());
     for case in ["sleep", "fail-internal"] {
         let (manifest, files) = hostile(case)?;
         start = start.bundle(&manifest, &files);
@@ -32,12 +33,14 @@ fn start(http: &str) -> Result<Start> {
 #[test]
 fn tritonclient_is_served() -> Result<()> {
     let host = start("request-bytes = '8 MiB'")?.start()?;
-    let mut client = Command::new(prepared("BULKHEAD_PYTHON_GRPC"));
-    client.arg(repository().join("tests/clients/grpc_client.py")).args(["--url", &host.grpc]);
-    client.env("BULKHEAD_KEY", host.key("default", "admin")?);
-    let output = client.output()?;
-    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}\n{failed}\n{}", host.log());
+    let key = host.key("default", "admin")?;
+    for script in ["grpc_calls.py", "grpc_client.py"] {
+        let mut client = Command::new(prepared("BULKHEAD_PYTHON_GRPC"));
+        client.arg(repository().join("tests/clients").join(script)).args(["--url", &host.grpc]);
+        let output = client.env("BULKHEAD_KEY", &key).output()?;
+        let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{said}\n{failed}\n{}", host.log());
+    }
     // Deadlines that passed and clients that left: their calls ended, and gave back what they held.
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))?;
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_buffered_bytes 0")))?;
@@ -47,9 +50,9 @@ fn tritonclient_is_served() -> Result<()> {
         metrics.lines().find_map(|line| line.strip_prefix(&counted)?.parse::<u32>().ok()).unwrap_or_default()
     };
     // Which of the two sees the deadline first is chance.
-    assert_eq!(left("abandoned") + left("client_deadline"), 3, "{metrics}");
+    assert_eq!(left("abandoned") + left("client_deadline"), 5, "{metrics}");
     assert!(
-        metrics.contains("bulkhead_requests_total{model=\"fail-internal\",outcome=\"plugin_failed\"} 1"),
+        metrics.contains("bulkhead_requests_total{model=\"fail-internal\",outcome=\"plugin_failed\"} 2"),
         "{metrics}"
     );
     Ok(())

@@ -116,6 +116,9 @@ fn a_plain_body_is_the_only_bytes_input() -> Result<()> {
     let host = HOST.get();
     let reply = host.post("/v2/models/identity-bytes/infer", "text/plain", "some text".as_bytes())?;
     assert_eq!(reply.output("output"), ["some text"]);
+    let request = one_input("BYTES", json!([1]), json!(["harmless"])).to_string();
+    let reply = host.post("/v2/models/identity-bytes/infer", "text/plain", request.as_bytes())?;
+    assert_eq!(reply.output("output"), [request.as_str()], "whatever a stranger's text looks like, it is a text");
     let file = host.post("/v2/models/identity-bytes/infer", "application/octet-stream", b"{\"a\": 1}")?;
     assert_eq!(file.output("output"), ["{\"a\": 1}"], "JSON that is no request is a file like others");
     let reply = host.post("/v2/models/identity-bytes/infer", "application/octet-stream", &[0xff, 0xfe])?;
@@ -128,8 +131,8 @@ fn a_plain_body_is_the_only_bytes_input() -> Result<()> {
 fn json_is_understood_without_its_content_type() -> Result<()> {
     let host = HOST.get();
     let body = one_input("FP32", json!([1]), json!([7])).to_string();
-    let octets = "application/octet-stream";
-    for content_type in ["", "application/x-www-form-urlencoded", "application/json; charset=utf-8", octets] {
+    let (octets, browser) = ("application/octet-stream", "text/plain;charset=UTF-8");
+    for content_type in ["", "application/x-www-form-urlencoded", "application/json; charset=utf-8", octets, browser] {
         let reply = host.post("/v2/models/identity-fp32/infer", content_type, body.as_bytes())?;
         assert_eq!(reply.status, 200, "{content_type}: {reply:?}");
     }

@@ -4,7 +4,9 @@ use std::process::Command;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use system_tests::{Reply, Shared, Start, component, identity, prepared, repository};
+use system_tests::{
+    Draft, Host, Publisher, Reply, Shared, Start, component, identity, labelled, labelled_files, prepared, repository,
+};
 
 const DATATYPES: [&str; 14] = [
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64",
@@ -29,6 +31,7 @@ static HOST: Shared = Shared::new(|| {
     }
     start = start.bundle(&identity("broken", "FP32", &[-1]), &[]);
     start = start.bundle(&identity("values", "FP32", &[-1]), &files);
+    start = start.bundle(&labelled(), &labelled_files());
     start = start.bundle(&named("named", "x", "image_bytes", "BYTES", &[-1]), &files);
     start.start()
 });
@@ -39,12 +42,73 @@ fn post(address: &str, body: &Value) -> Result<Reply> {
 
 #[test]
 fn a_client_without_tensorflow_is_served() -> Result<()> {
-    let host = HOST.get();
+    client(&HOST.get(), &[])
+}
+
+fn client(host: &Host, arguments: &[&str]) -> Result<()> {
     let mut client = Command::new(prepared("BULKHEAD_PYTHON_TFSERVING"));
     client.arg(repository().join("tests/clients/tfserving_client.py")).args(["--url", &host.grpc]);
-    let output = client.output()?;
+    let output = client.args(arguments).output()?;
     let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{failed}\n{}", host.log());
+    Ok(())
+}
+
+/// `/labels/L`, and a `version_label` over gRPC.
+#[test]
+fn labels_find_their_version() -> Result<()> {
+    let host = Start::default().start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    for version in ["1.0.0", "2.0.0"] {
+        acme.push(&host, &Draft::identity("acme/echo", version))?.ok()?;
+    }
+    host.admin("PUT", "/v1/models/echo/labels/old", &json!({ "version": "1.0.0" }))?.ok()?;
+    let body = json!({ "instances": [1.5] }).to_string();
+    let predict = |address: &str| host.post(address, "application/json", body.as_bytes());
+    assert_eq!(predict("/v1/models/echo/labels/old:predict")?.json(), json!({ "predictions": [1.5] }));
+    predict("/v1/models/echo/labels/new:predict")?.refused(404, "unknown_version", &["old"])?;
+    let of = |address: &str| Ok::<_, anyhow::Error>(host.get(address)?.json());
+    assert_eq!(of("/v1/models/echo/labels/old")?["model_version_status"][0]["version"], "1");
+    assert_eq!(of("/v1/models/echo/labels/old/metadata")?["model_spec"]["version"], "1");
+    assert_eq!(of("/v1/models/echo/metadata")?["model_spec"]["version"], "2");
+    client(&host, &["--label", "old"])
+}
+
+/// In a request and in a reply, as TensorFlow Serving's documentation has them.
+#[test]
+fn what_is_no_number_has_its_words() -> Result<()> {
+    let ask = |address: &str, body: &str| HOST.get().post(address, "application/json", body.as_bytes());
+    for (body, wanted) in [
+        (r#"{"instances": [[NaN, -Infinity, 1.5]]}"#, r#"{"predictions": [[NaN, -Infinity, 1.5]]}"#),
+        (r#"{"instances": [{"input": [Infinity]}]}"#, r#"{"predictions": [[Infinity]]}"#),
+        (r#"{"inputs": {"input": [[NaN]]}}"#, r#"{"outputs": [[NaN]]}"#),
+    ] {
+        assert_eq!(ask("/v1/models/identity-fp32:predict", body)?.body, wanted);
+    }
+    let values = ask("/v1/models/values:regress", r#"{"examples": [{"input": NaN}, {"input": [Infinity]}]}"#)?;
+    assert_eq!(values.body, r#"{"results": [NaN, Infinity]}"#);
+    let wrong = ask("/v1/models/identity-fp32:predict", r#"{"instances": [[nan]]}"#)?;
+    assert_eq!(wrong.status, 400, "{wrong:?}");
+    Ok(())
+}
+
+/// What was sent is no JSON, in places where another reader finds it.
+#[test]
+fn torn_bodies_are_refused_where_they_are_torn() -> Result<()> {
+    for (body, wanted) in [
+        (r#"{"instances": [[1.0"#, "JSON Parse error"),
+        (r#"{"instances": }"#, "JSON Parse error"),
+        (r#"{"instances": [[1.0]]} x"#, "JSON Parse error"),
+        (r#"{"instances": [[1.0]], "instances": [[1.0]]}"#, "duplicate field"),
+        (r#"{"instances": [[1.0 2.0]]}"#, "expected value, comma or end"),
+        (r#"{"instances": [{"input": [1.0]} {}]}"#, "JSON Parse error"),
+        (r#"{"inputs": {"input": [[1.0]]x}}"#, "JSON Parse error"),
+        (r#"{"inputs": 1.0x}"#, "element 0"),
+    ] {
+        let reply = HOST.get().post("/v1/models/identity-fp32:predict", "application/json", body.as_bytes())?;
+        let error = reply.json()["error"].as_str().unwrap_or_default().to_owned();
+        assert!(reply.status == 400 && error.contains(wanted), "{body}: {reply:?}");
+    }
     Ok(())
 }
 
@@ -135,6 +199,9 @@ fn examples_are_classified_and_regressed_by_models_that_fit() -> Result<()> {
     let scores =
         post("identity-fp32:classify", &json!({ "examples": [{ "input": [0.25, 0.75] }, { "input": [1.0, 0.0] }] }))?;
     assert_eq!(scores.json(), json!({ "results": [[["", 0.25], ["", 0.75]], [["", 1.0], ["", 0.0]]] }), "{scores:?}");
+    let labelled = post("labelled:classify", &json!({ "examples": [{ "input": [0.5, 0.25, 0.0, 1.0] }] }))?;
+    let wanted = json!({ "results": [[["0", 0.5], ["1", 0.25], ["2", 0.0], ["3", 1.0]]] });
+    assert_eq!(labelled.json(), wanted, "{labelled:?}");
     let body =
         json!({ "signature_name": "tensorflow/serving/regress", "examples": [{ "input": 1.0 }, { "input": [2.0] }] });
     assert_eq!(post("values:regress", &body)?.json(), json!({ "results": [1.0, 2.0] }));

@@ -88,6 +88,7 @@ impl App {
             let request = decode(&pipeline)?;
             let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
             check_outputs(&pipeline, request.outputs.as_deref())?;
+            let rows = pipeline.signature.rows(&inputs);
             let copied = shadow.map(|shadow| Copied::new(shadow, &inputs, &request.parameters));
             let input = clock.lap();
             let outputs = pipeline.run(&held, &id, inputs, &request.parameters).await?;
@@ -96,7 +97,7 @@ impl App {
             let copied = copied.map(|copied| copied.answered(&outputs));
             let answer = answer(&pipeline, outputs, request.outputs.as_deref(), request.binary_output)?;
             let encoded = encode(&pipeline, Answer { id: request.id, ..answer })?;
-            pipeline.metrics.statistics.succeeded(&Timings { queue, input, infer, output: clock.lap() });
+            pipeline.metrics.statistics.succeeded(&Timings { rows, queue, input, infer, output: clock.lap() });
             Ok::<_, Problem>((encoded, copied))
         };
         let (answer, copied) = self.compute.run(&permit, work).await??;
@@ -193,7 +194,7 @@ pub(super) fn answer(
         let found = outputs.iter().zip(&pipeline.signature.outputs).find(|((name, _), _)| **name == *wanted.name);
         let Some(((name, tensor), spec)) = found else { continue };
         let tensor = match wanted.classification {
-            Some(count) => classification::classify(spec, tensor, count)?,
+            Some(count) => classification::classify(spec, pipeline.labels.get(&*spec.name), tensor, count)?,
             None => tensor.clone(),
         };
         answer.outputs.push((name.clone(), tensor));

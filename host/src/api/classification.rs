@@ -1,11 +1,12 @@
 //! The `classification` of an output: instead of its tensor, the best of its elements as texts `value:index`, as the
-//! protocol's extension has them. A label would follow; models of ours that know labels give them as outputs.
+//! protocol's extension has them, or `value:index:label` where the bundle names its classes.
 
 use std::cmp::Ordering;
 
 use half::{bf16, f16};
 
 use super::refusal::Problem;
+use crate::pipeline::Labels;
 use crate::tensor::{Datatype, Tensor, TensorSpec, push_byte_string};
 
 /// More elements are no classes.
@@ -21,12 +22,14 @@ pub(super) fn check(output: &TensorSpec) -> Result<(), Problem> {
 
 /// The `count` highest elements of each row of a batch, where the output's first dimension varies and others follow; else
 /// of the whole tensor.
-pub(super) fn classify(output: &TensorSpec, tensor: &Tensor, count: usize) -> Result<Tensor, Problem> {
+pub(super) fn classify(
+    output: &TensorSpec,
+    labels: Option<&Labels>,
+    tensor: &Tensor,
+    count: usize,
+) -> Result<Tensor, Problem> {
     check(output)?;
-    let batch = match (&output.shape[..], tensor.shape()) {
-        ([-1, _, ..], [batch, _, ..]) => Some(*batch),
-        _ => None,
-    };
+    let batch = tensor.shape().first().copied().filter(|_| output.is_batched());
     let values = values(tensor);
     if values.len() > MAX_ELEMENTS {
         return Err(refuse(output, format!("its {} elements ({MAX_ELEMENTS} are the most)", values.len())));
@@ -36,7 +39,13 @@ pub(super) fn classify(output: &TensorSpec, tensor: &Tensor, count: usize) -> Re
     let mut texts = Vec::new();
     if count > 0 {
         for row in values.chunks(row) {
-            best(row, count).for_each(|at| push_byte_string(&mut texts, format!("{}:{at}", row[at]).as_bytes()));
+            for at in best(row, count) {
+                let text = match labels.and_then(|labels| labels.classes.get(at)) {
+                    Some(label) => format!("{}:{at}:{label}", row[at]),
+                    None => format!("{}:{at}", row[at]),
+                };
+                push_byte_string(&mut texts, text.as_bytes());
+            }
         }
     }
     let shape = batch.into_iter().chain([count as u64]).collect();
@@ -120,9 +129,22 @@ mod tests {
     use super::*;
 
     fn classes(datatype: Datatype, declared: &[i64], shape: &[u64], data: Vec<u8>, count: usize) -> (Vec<u64>, String) {
+        labelled_classes(datatype, declared, shape, data, count, false)
+    }
+
+    fn labelled_classes(
+        datatype: Datatype,
+        declared: &[i64],
+        shape: &[u64],
+        data: Vec<u8>,
+        count: usize,
+        labelled: bool,
+    ) -> (Vec<u64>, String) {
         let output = TensorSpec { name: "y".into(), datatype, shape: declared.to_vec() };
         let tensor = Tensor::new(datatype, shape.to_vec(), data.into()).unwrap();
-        let classes = classify(&output, &tensor, count).unwrap();
+        let labels = Labels { file: "labels.txt".into(), classes: vec!["cat".into(), "dog".into()] };
+        let labels = Some(labels).filter(|_| labelled);
+        let classes = classify(&output, labels.as_ref(), &tensor, count).unwrap();
         let texts: Vec<_> = classes.byte_strings().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
         (classes.shape().to_vec(), texts.join(" "))
     }
@@ -139,6 +161,13 @@ mod tests {
         let (shape, texts) = classes(Datatype::Fp32, &[-1, 2], &[2, 2], scores, 1);
         assert_eq!((shape, texts.as_str()), (vec![2, 1], "3.300000:1 2.400000:1"));
         assert_eq!(classes(Datatype::Int8, &[4], &[4], vec![1, 255, 10, 4], 9).1, "10:2 4:3 1:0 -1:1");
+    }
+
+    #[test]
+    fn classes_with_labels_have_them() {
+        let scores = fp32(&[1.5, 2.5, 0.0]);
+        let (_, texts) = labelled_classes(Datatype::Fp32, &[3], &[3], scores, 3, true);
+        assert_eq!(texts, "2.500000:1:dog 1.500000:0:cat 0.000000:2");
     }
 
     #[test]

@@ -112,7 +112,7 @@ fn describe(app: &App, client: &Client, path: &ModelPath) -> Reply {
     let versions = || app.catalog.ready_versions(&pipeline.model, client.tenant());
     Ok(match path.action {
         Action::Ready => json(&ModelReady { name: &pipeline.model, ready: true }),
-        Action::Config => json(&ModelConfig::of(&pipeline)),
+        Action::Config => json(&ModelConfig::of(&pipeline, client.caller.tenant.limits().request_bytes)),
         _ => json(&model_metadata(&pipeline, versions())),
     })
 }
@@ -148,7 +148,7 @@ async fn repository(State(app): Here, request: Request<Body>) -> Reply {
     let (head, body) = request.into_parts();
     let Some((model, verb)) = model else {
         let wanted = app.read_json(&head.headers, body).await?;
-        return Ok(json(&app.repository_index(&client, &wanted)));
+        return Ok(json(&app.repository_index(&client, &wanted).await?));
     };
     client.must_be(Role::Deploy)?;
     let wanted = app.read_json(&head.headers, body).await?;

@@ -90,10 +90,11 @@ impl App {
                 sender,
                 reader_time,
             };
+            let rows = pipeline.signature.rows(&inputs);
             let input = clock.lap();
             let ended = pipeline.stream(&permit, &id, inputs, request.parameters, Box::new(sink)).await;
             ended.map_err(problem)?;
-            let timings = Timings { queue, input, infer: clock.lap(), output: Duration::ZERO };
+            let timings = Timings { rows, queue, input, infer: clock.lap(), output: Duration::ZERO };
             pipeline.metrics.statistics.succeeded(&timings);
             Ok(())
         };

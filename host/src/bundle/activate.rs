@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::manifest::{PluginEntry, StageEntry};
+use super::manifest::{PipelineEntry, PluginEntry, StageEntry};
 use super::{Bundle, ContentsError};
 use crate::graph::{Graph, LoadError};
-use crate::pipeline::{BuildError, Pipeline, Runner, StageSource};
+use crate::pipeline::{BuildError, Labels, Pipeline, Runner, StageSource};
 use crate::sandbox::{ActivationError, Initialisation, Plugin, PluginSource, Sandbox};
 use crate::telemetry::Metrics;
 use crate::tenant::{Capability, Grants};
+use crate::tensor::{self, Signature};
 use crate::worker::Workers;
 
 /// What activation needs of the host.
@@ -50,6 +51,10 @@ pub enum ActivateError {
     Contents(#[from] ContentsError),
     #[error("stage \"{stage}\": bundle {bundle} has no plugin of that name; it has: {known}")]
     UnknownForeign { stage: String, bundle: String, known: String },
+    #[error("labels: there is no output \"{output}\"; the pipeline gives: {known}")]
+    LabelsOfNothing { output: String, known: String },
+    #[error("labels: {file} is not UTF-8")]
+    LabelsNotText { file: String },
 }
 
 impl Activator {
@@ -66,7 +71,9 @@ impl Activator {
             sources.push(stage_source(entry, runner));
         }
         let version = manifest.bundle.version.to_string().into();
-        Ok(Pipeline::build(model, version, sources, &self.metrics)?)
+        let mut built = Pipeline::build(model, version, sources, &self.metrics)?;
+        built.labels = labels(pipeline, activation.bundle, &built.signature)?;
+        Ok(built)
     }
 
     async fn runner(
@@ -149,6 +156,25 @@ fn check_grants(entry: &PluginEntry, granted: &Grants) -> Result<(), ActivateErr
             Err(ActivateError::NotGranted { plugin, import, granted })
         }
     }
+}
+
+/// What the classes of outputs are called, by output.
+fn labels(
+    entry: &PipelineEntry,
+    bundle: &Bundle,
+    signature: &Signature,
+) -> Result<BTreeMap<String, Labels>, ActivateError> {
+    let read = |(output, file): (&String, &String)| {
+        if !signature.outputs.iter().any(|spec| *spec.name == **output) {
+            let known = tensor::names(&signature.outputs);
+            return Err(ActivateError::LabelsOfNothing { output: output.clone(), known });
+        }
+        let text = bundle.file(file)?;
+        let text = std::str::from_utf8(&text).map_err(|_| ActivateError::LabelsNotText { file: file.clone() })?;
+        let classes = text.lines().map(str::to_owned).collect();
+        Ok((output.clone(), Labels { file: file.clone(), classes }))
+    };
+    entry.labels.iter().map(read).collect()
 }
 
 fn foreign_plugin(stage: &str) -> &str {

@@ -75,6 +75,9 @@ pub struct PipelineEntry {
     /// What clients call it; the part of the bundle's name after the slash unless given.
     pub model: Option<String>,
     pub stages: Vec<StageEntry>,
+    /// Of outputs that hold a score for each class: the file with the classes' labels, one a line.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// The name of a plugin or graph of the bundle, or of another bundle's plugin as in `acme/labels:top-k@^1`; alone or with other names for its tensors.
@@ -165,8 +168,14 @@ impl Manifest {
         let components = self.plugins.iter().map(|plugin| plugin.component.as_str());
         let assets = self.plugins.iter().flat_map(|plugin| plugin.assets.iter().map(String::as_str));
         let graphs = self.graphs.iter().map(|graph| graph.file.as_str());
+        let labels = self.pipeline.iter().flat_map(|pipeline| pipeline.labels.values().map(String::as_str));
         let tensors = self.trials.iter().flat_map(|trial| trial.inputs.values().chain(trial.outputs.values()));
-        components.chain(assets).chain(graphs).chain(tensors.filter_map(|tensor| tensor.file.as_deref())).collect()
+        components
+            .chain(assets)
+            .chain(graphs)
+            .chain(labels)
+            .chain(tensors.filter_map(|tensor| tensor.file.as_deref()))
+            .collect()
     }
 
     fn check(&self) -> Result<(), ManifestError> {

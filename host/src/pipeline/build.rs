@@ -63,7 +63,8 @@ impl Pipeline {
         let names: Vec<&str> = stages.iter().map(|stage| &*stage.name).collect();
         let metrics = metrics.model(&model, &version, &names);
         let signature = Signature { inputs: builder.model_inputs, outputs: builder.last_outputs };
-        Ok(Pipeline { model, version, signature, metrics, stages, generator, slots: builder.slots })
+        let labels = BTreeMap::new();
+        Ok(Pipeline { model, version, signature, labels, metrics, stages, generator, slots: builder.slots })
     }
 }
 

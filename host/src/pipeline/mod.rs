@@ -6,6 +6,7 @@ mod build;
 mod run;
 mod stream;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use build::{BuildError, StageSource};
@@ -20,12 +21,22 @@ pub struct Pipeline {
     pub model: Arc<str>,
     pub version: Arc<str>,
     pub signature: Signature,
+    /// Of outputs whose bundle names them.
+    pub labels: BTreeMap<String, Labels>,
     pub metrics: ModelMetrics,
     stages: Vec<Stage>,
     /// Which of the stages is a generator.
     generator: Option<usize>,
     /// Tensors that are alive at some time in a run.
     slots: usize,
+}
+
+/// What the classes of an output are called, whose elements are their scores.
+pub struct Labels {
+    /// As the bundle calls it.
+    pub file: String,
+    /// In the order of the scores.
+    pub classes: Vec<String>,
 }
 
 /// What does the work of a stage.

@@ -14,7 +14,7 @@ use prometheus::{
 use crate::tenant::Usage;
 
 pub use prometheus::{Error as MetricsError, IntGauge as Gauge};
-pub use statistics::{Counted, Snapshot, Statistics, Timings};
+pub use statistics::{BatchSnapshot, Counted, Snapshot, Statistics, Timings};
 
 /// The outcome of a request that was answered; refusals are counted under their error code.
 pub const OK: &str = "ok";

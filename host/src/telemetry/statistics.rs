@@ -1,8 +1,12 @@
 //! What clients may ask of a version of a model: how often it was called, and where the time went. Counters that are only
 //! added to, without a lock.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
 
 /// The counters. Those of the steps count answered calls only.
 #[derive(Default)]
@@ -13,12 +17,28 @@ pub struct Statistics {
     input: Durations,
     infer: Durations,
     output: Durations,
+    rows: AtomicU64,
+    /// By how many rows a call had. A size that is new swaps the map.
+    batches: ArcSwap<BTreeMap<u64, Arc<Batch>>>,
     last_inference: AtomicU64,
+}
+
+/// Sizes are the clients' choice: calls of sizes beyond so many are in the sums alone.
+const MAX_SIZES: usize = 64;
+
+/// Calls of one size.
+#[derive(Default)]
+struct Batch {
+    input: Durations,
+    infer: Durations,
+    output: Durations,
 }
 
 /// How long the steps of one answered call took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timings {
+    /// In the call's batch; 1 where the model knows no batch.
+    pub rows: u64,
     /// From its arrival to its first moment on a compute thread.
     pub queue: Duration,
     /// Reading the inputs.
@@ -30,7 +50,7 @@ pub struct Timings {
 }
 
 /// What the counters said at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     pub success: Counted,
     pub fail: Counted,
@@ -38,8 +58,20 @@ pub struct Snapshot {
     pub input: Counted,
     pub infer: Counted,
     pub output: Counted,
+    /// Of all answered calls together.
+    pub rows: u64,
+    pub batches: Vec<BatchSnapshot>,
     /// Milliseconds since 1970; 0 before the first.
     pub last_inference: u64,
+}
+
+/// The counters of answered calls of one size.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BatchSnapshot {
+    pub rows: u64,
+    pub input: Counted,
+    pub infer: Counted,
+    pub output: Counted,
 }
 
 /// So many times, and so long in all.
@@ -51,14 +83,35 @@ pub struct Counted {
 
 impl Statistics {
     pub fn succeeded(&self, timings: &Timings) {
-        let Timings { queue, input, infer, output } = *timings;
+        let Timings { rows, queue, input, infer, output } = *timings;
         self.queue.add(queue);
         self.input.add(input);
         self.infer.add(infer);
         self.output.add(output);
         self.success.add(queue + input + infer + output);
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        if let Some(batch) = self.batch(rows) {
+            batch.input.add(input);
+            batch.infer.add(infer);
+            batch.output.add(output);
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_inference.fetch_max(now.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    fn batch(&self, rows: u64) -> Option<Arc<Batch>> {
+        let known = self.batches.load();
+        if known.contains_key(&rows) || known.len() == MAX_SIZES {
+            return known.get(&rows).cloned();
+        }
+        self.batches.rcu(|batches| {
+            let mut batches = BTreeMap::clone(batches);
+            if batches.len() < MAX_SIZES {
+                batches.entry(rows).or_default();
+            }
+            batches
+        });
+        self.batches.load().get(&rows).cloned()
     }
 
     pub fn failed(&self, after: Duration) {
@@ -73,8 +126,16 @@ impl Statistics {
             input: self.input.read(),
             infer: self.infer.read(),
             output: self.output.read(),
+            rows: self.rows.load(Ordering::Relaxed),
+            batches: self.batches.load().iter().map(|(rows, batch)| batch.read(*rows)).collect(),
             last_inference: self.last_inference.load(Ordering::Relaxed),
         }
+    }
+}
+
+impl Batch {
+    fn read(&self, rows: u64) -> BatchSnapshot {
+        BatchSnapshot { rows, input: self.input.read(), infer: self.infer.read(), output: self.output.read() }
     }
 }
 
@@ -103,13 +164,29 @@ mod tests {
     fn a_success_is_the_sum_of_its_steps() {
         let statistics = Statistics::default();
         let step = Duration::from_nanos;
-        statistics.succeeded(&Timings { queue: step(1), input: step(20), infer: step(300), output: step(4000) });
-        statistics.succeeded(&Timings::default());
+        statistics.succeeded(&Timings {
+            rows: 8,
+            queue: step(1),
+            input: step(20),
+            infer: step(300),
+            output: step(4000),
+        });
+        statistics.succeeded(&Timings { rows: 1, ..Timings::default() });
         statistics.failed(step(7));
         let read = statistics.read();
         assert_eq!(read.success, Counted { count: 2, nanoseconds: 4321 });
         assert_eq!((read.infer.nanoseconds, read.output.count), (300, 2));
         assert_eq!(read.fail, Counted { count: 1, nanoseconds: 7 });
         assert!(read.last_inference > 1_600_000_000_000);
+        assert_eq!((read.rows, read.batches.len()), (9, 2));
+        assert_eq!((read.batches[1].rows, read.batches[1].infer.nanoseconds), (8, 300));
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        let statistics = Statistics::default();
+        (1..1000).for_each(|rows| statistics.succeeded(&Timings { rows, ..Timings::default() }));
+        let read = statistics.read();
+        assert_eq!((read.success.count, read.rows, read.batches.len()), (999, 999 * 500, MAX_SIZES));
     }
 }

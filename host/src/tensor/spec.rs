@@ -34,7 +34,27 @@ pub enum Misfit {
     Shape { name: Arc<str>, got: String, wanted: String },
 }
 
+impl Signature {
+    /// Whether clients may send several at once: a first dimension that varies and has others after it is taken for the
+    /// batch, where every input and output has one.
+    pub fn is_batched(&self) -> bool {
+        let mut all = self.inputs.iter().chain(&self.outputs);
+        !self.inputs.is_empty() && all.all(TensorSpec::is_batched)
+    }
+
+    /// How many are asked for at once by inputs that fit; 1 where there is no batch.
+    pub fn rows(&self, inputs: &NamedTensors) -> u64 {
+        let first = inputs.first().filter(|_| self.is_batched());
+        first.and_then(|(_, tensor)| tensor.shape().first().copied()).unwrap_or(1)
+    }
+}
+
 impl TensorSpec {
+    /// Whether its first dimension is taken for the batch.
+    pub fn is_batched(&self) -> bool {
+        matches!(self.shape[..], [first, _, ..] if first < 0)
+    }
+
     pub fn describe(&self) -> String {
         format!("{} {}{:?}", self.name, self.datatype, self.shape)
     }
@@ -119,6 +139,18 @@ mod tests {
         assert_eq!(text(vec![fp32("a", &[1, 2]), fp32("a", &[1, 2])]), "tensor \"a\" is given twice");
         let bytes = vec![("a".into(), Tensor::byte_string(b"x"))];
         assert_eq!(text(bytes), "tensor \"a\" has datatype BYTES, and FP32 is wanted");
+    }
+
+    #[test]
+    fn a_batch_has_rows_in_every_tensor() {
+        let of = |inputs: &[i64], outputs: &[i64]| Signature {
+            inputs: vec![spec("x", Datatype::Fp32, inputs)],
+            outputs: vec![spec("y", Datatype::Fp32, outputs)],
+        };
+        assert!(of(&[-1, 3], &[-1, -1]).is_batched());
+        assert!(!of(&[-1, 3], &[-1]).is_batched());
+        assert!(!of(&[-1, 3], &[1, 3]).is_batched());
+        assert!(!Signature::default().is_batched());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! `/v2/repository`: what there is, and what is served of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -10,7 +12,7 @@ use crate::api::App;
 use crate::api::call::Client;
 use crate::api::refusal::Problem;
 use crate::catalog::{Entry, Listed};
-use crate::control::ControlError;
+use crate::control::{ControlError, VersionView};
 
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
@@ -47,10 +49,38 @@ impl From<Listed> for IndexEntry {
     }
 }
 
+/// A version that could be served and is not; none for one that is, and for one that is gone.
+fn out_of_service(model: &Arc<str>, version: VersionView) -> Option<((Arc<str>, Version), IndexEntry)> {
+    let reason = match version.state {
+        "retired" => "unloaded".into(),
+        "inactive" => "the model's policy keeps other versions".into(),
+        "revoked" => version.reason?,
+        _ => return None,
+    };
+    let version = version.version;
+    let entry = IndexEntry { name: model.to_string(), version: version.to_string(), state: "UNAVAILABLE", reason };
+    Some(((model.clone(), version), entry))
+}
+
 impl App {
-    pub(in crate::api) fn repository_index(&self, client: &Client, request: &IndexRequest) -> Vec<IndexEntry> {
-        let all = self.catalog.list(client.tenant()).into_iter();
-        all.filter(|listed| !request.ready || listed.entry.ready().is_some()).map(IndexEntry::from).collect()
+    /// What a client may call, and what of its own tenant was taken out of service, by name and version.
+    pub(in crate::api) async fn repository_index(
+        &self,
+        client: &Client,
+        request: &IndexRequest,
+    ) -> Result<Vec<IndexEntry>, Problem> {
+        let mut all = BTreeMap::new();
+        if !request.ready {
+            let tenant = client.tenant().to_owned();
+            for model in self.control.aside(move |control| Ok(control.models(Some(&tenant)))).await? {
+                let name: Arc<str> = model.model.into();
+                all.extend(model.versions.into_iter().filter_map(|version| out_of_service(&name, version)));
+            }
+        }
+        let live = self.catalog.list(client.tenant()).into_iter();
+        let live = live.filter(|listed| !request.ready || listed.entry.ready().is_some());
+        all.extend(live.map(|listed| ((listed.model.clone(), listed.version.clone()), listed.into())));
+        Ok(all.into_values().collect())
     }
 
     /// Puts a tenant's model back into service. Clients cannot bring a model or a configuration of their own: what runs

@@ -140,7 +140,8 @@ impl From<LogError> for Problem {
     }
 }
 
-/// Requests are not traced: each has its line of the log, and each stage its histogram in the metrics.
+/// Requests are not traced: each has its line of the log, and each stage its histogram in the metrics. The rest is what
+/// Triton says before anybody changed it, so that whoever sets things back to that changes nothing.
 #[derive(Serialize, ToSchema)]
 pub struct TraceSettings {
     trace_file: &'static str,
@@ -148,10 +149,18 @@ pub struct TraceSettings {
     trace_rate: &'static str,
     trace_count: &'static str,
     log_frequency: &'static str,
+    trace_mode: &'static str,
 }
 
 fn trace_settings() -> TraceSettings {
-    TraceSettings { trace_file: "", trace_level: ["OFF"], trace_rate: "0", trace_count: "0", log_frequency: "0" }
+    TraceSettings {
+        trace_file: "",
+        trace_level: ["OFF"],
+        trace_rate: "1000",
+        trace_count: "-1",
+        log_frequency: "0",
+        trace_mode: "triton",
+    }
 }
 
 /// A change to what is so already is no change; null means as for all models.
@@ -164,8 +173,9 @@ pub(in crate::api) fn change_trace(changes: &BTreeMap<String, Value>) -> Result<
             "trace_rate" => value == current.trace_rate,
             "trace_count" => value == current.trace_count,
             "log_frequency" => value == current.log_frequency,
+            "trace_mode" => value == current.trace_mode,
             other => {
-                let known = "trace_file, trace_level, trace_rate, trace_count, log_frequency";
+                let known = "trace_file, trace_level, trace_rate, trace_count, log_frequency, trace_mode";
                 return Err(Problem::Setting {
                     why: format!("there is no trace setting \"{other}\"; there are: {known}"),
                 });
@@ -224,6 +234,7 @@ mod tests {
         let same = BTreeMap::from([
             ("trace_level".to_owned(), Value::from(vec!["OFF"])),
             ("trace_rate".to_owned(), Value::Null),
+            ("trace_count".to_owned(), Value::from("-1")),
         ]);
         assert!(change_trace(&same).is_ok());
     }

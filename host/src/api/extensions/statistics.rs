@@ -9,7 +9,7 @@ use crate::api::App;
 use crate::api::call::Client;
 use crate::catalog::NotServed;
 use crate::pipeline::Pipeline;
-use crate::telemetry::Counted;
+use crate::telemetry::{BatchSnapshot, Counted};
 
 #[derive(Serialize, ToSchema)]
 pub struct StatisticsReply {
@@ -22,6 +22,7 @@ struct ModelStatistics {
     version: String,
     /// Milliseconds since 1970; 0 before the first.
     last_inference: u64,
+    /// Rows of batches; requests, where the model knows no batch.
     inference_count: u64,
     execution_count: u64,
     inference_stats: InferenceStatistics,
@@ -47,7 +48,7 @@ struct InferenceStatistics {
     cache_miss: Duration,
 }
 
-/// No request waits for another's tensors: every batch is of one.
+/// Of requests of so many rows: none waits for another's.
 #[derive(Serialize, ToSchema)]
 struct BatchStatistics {
     batch_size: u64,
@@ -108,26 +109,30 @@ impl App {
 
 fn statistics(pipeline: &Pipeline) -> ModelStatistics {
     let read = pipeline.metrics.statistics.read();
-    let (compute_input, compute_infer, compute_output) = (read.input.into(), read.infer.into(), read.output.into());
-    let batch = BatchStatistics { batch_size: 1, compute_input, compute_infer, compute_output };
+    let batch = |batch: &BatchSnapshot| BatchStatistics {
+        batch_size: batch.rows,
+        compute_input: batch.input.into(),
+        compute_infer: batch.infer.into(),
+        compute_output: batch.output.into(),
+    };
     ModelStatistics {
         name: pipeline.model.to_string(),
         version: pipeline.version.to_string(),
         last_inference: read.last_inference,
-        inference_count: read.success.count,
+        inference_count: read.rows,
         execution_count: read.success.count,
         inference_stats: InferenceStatistics {
             success: read.success.into(),
             fail: read.fail.into(),
             queue: read.queue.into(),
-            compute_input,
-            compute_infer,
-            compute_output,
+            compute_input: read.input.into(),
+            compute_infer: read.infer.into(),
+            compute_output: read.output.into(),
             cache_hit: Duration::default(),
             cache_miss: Duration::default(),
         },
         response_stats: NoResponses {},
-        batch_stats: if read.success.count > 0 { vec![batch] } else { Vec::new() },
+        batch_stats: read.batches.iter().map(batch).collect(),
         memory_usage: Vec::new(),
     }
 }

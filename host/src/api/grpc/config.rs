@@ -1,20 +1,23 @@
 //! A model's configuration, as clients of Triton ask for it before they send anything.
 
 use super::pb::inference as pb;
-use crate::api::extensions::config::PLATFORM;
+use crate::api::extensions::config::{PLATFORM, dims, label_file, max_batch_size};
 use crate::pipeline::Pipeline;
 use crate::tensor::Datatype;
 
-pub fn of(pipeline: &Pipeline) -> pb::ModelConfig {
+/// For a tenant whose requests may have so many bytes.
+pub fn of(pipeline: &Pipeline, request_bytes: u64) -> pb::ModelConfig {
+    let max_batch_size = max_batch_size(&pipeline.signature, request_bytes);
     let input = |spec: &crate::tensor::TensorSpec| pb::ModelInput {
         name: spec.name.to_string(),
         data_type: data_type(spec.datatype).into(),
-        dims: spec.shape.clone(),
+        dims: dims(spec, max_batch_size).to_vec(),
     };
     let output = |spec: &crate::tensor::TensorSpec| pb::ModelOutput {
         name: spec.name.to_string(),
         data_type: data_type(spec.datatype).into(),
-        dims: spec.shape.clone(),
+        dims: dims(spec, max_batch_size).to_vec(),
+        label_filename: label_file(pipeline, spec).into(),
     };
     let all = pb::model_version_policy::PolicyChoice::All(pb::model_version_policy::All {});
     pb::ModelConfig {
@@ -22,8 +25,7 @@ pub fn of(pipeline: &Pipeline) -> pb::ModelConfig {
         platform: PLATFORM.into(),
         backend: "bulkhead".into(),
         version_policy: Some(pb::ModelVersionPolicy { policy_choice: Some(all) }),
-        // Shapes are whole: no batch dimension is added before them.
-        max_batch_size: 0,
+        max_batch_size: max_batch_size as i32,
         input: pipeline.signature.inputs.iter().map(input).collect(),
         output: pipeline.signature.outputs.iter().map(output).collect(),
         instance_group: vec![pb::ModelInstanceGroup {

@@ -20,7 +20,7 @@ use crate::api::extensions::repository::{IndexRequest, LoadRequest};
 use crate::api::refusal::Problem;
 use crate::api::{App, Shutdown};
 use crate::pipeline::Pipeline;
-use crate::telemetry::Counted;
+use crate::telemetry::{BatchSnapshot, Counted};
 use crate::tenant::Role;
 use crate::tensor::TensorSpec;
 
@@ -116,7 +116,8 @@ impl GrpcInferenceService for Inference {
     async fn model_config(&self, request: Request<pb::ModelConfigRequest>) -> Answered<pb::ModelConfigResponse> {
         let pb::ModelConfigRequest { name, version } = request.get_ref();
         let pipeline = self.find(&request, name, version)?;
-        Ok(Response::new(pb::ModelConfigResponse { config: Some(config::of(&pipeline)) }))
+        let request_bytes = client(&request, Role::Infer)?.caller.tenant.limits().request_bytes;
+        Ok(Response::new(pb::ModelConfigResponse { config: Some(config::of(&pipeline, request_bytes)) }))
     }
 
     async fn model_statistics(
@@ -136,7 +137,9 @@ impl GrpcInferenceService for Inference {
     ) -> Answered<pb::RepositoryIndexResponse> {
         let asked = IndexRequest { ready: request.get_ref().ready };
         let client = client(&request, Role::Infer)?;
-        let models = self.app.repository_index(&client, &asked).into_iter().map(|entry| ModelIndex {
+        let index = self.app.repository_index(&client, &asked).await;
+        let index = index.map_err(|problem| refuse(&request, problem))?;
+        let models = index.into_iter().map(|entry| ModelIndex {
             name: entry.name,
             version: entry.version,
             state: entry.state.into(),
@@ -233,27 +236,29 @@ fn metadata(spec: &TensorSpec) -> pb::model_metadata_response::TensorMetadata {
 fn statistics(pipeline: &Pipeline) -> pb::ModelStatistics {
     let read = pipeline.metrics.statistics.read();
     let duration = |counted: Counted| Some(pb::StatisticDuration { count: counted.count, ns: counted.nanoseconds });
-    let (compute_input, compute_infer) = (duration(read.input), duration(read.infer));
-    let compute_output = duration(read.output);
-    // No request waits for another's tensors: every batch is of one.
-    let batch = pb::InferBatchStatistics { batch_size: 1, compute_input, compute_infer, compute_output };
+    let batch = |batch: &BatchSnapshot| pb::InferBatchStatistics {
+        batch_size: batch.rows,
+        compute_input: duration(batch.input),
+        compute_infer: duration(batch.infer),
+        compute_output: duration(batch.output),
+    };
     pb::ModelStatistics {
         name: pipeline.model.to_string(),
         version: pipeline.version.to_string(),
         last_inference: read.last_inference,
-        inference_count: read.success.count,
+        inference_count: read.rows,
         execution_count: read.success.count,
         inference_stats: Some(pb::InferStatistics {
             success: duration(read.success),
             fail: duration(read.fail),
             queue: duration(read.queue),
-            compute_input,
-            compute_infer,
-            compute_output,
+            compute_input: duration(read.input),
+            compute_infer: duration(read.infer),
+            compute_output: duration(read.output),
             cache_hit: duration(Counted::default()),
             cache_miss: duration(Counted::default()),
         }),
-        batch_stats: if read.success.count > 0 { vec![batch] } else { Vec::new() },
+        batch_stats: read.batches.iter().map(batch).collect(),
         ..Default::default()
     }
 }

@@ -1,10 +1,12 @@
 //! Replies over REST.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::rows::Form;
 use super::values::{Elements, json, separated};
 use crate::api::wire::{Bounded, EncodeError};
+use crate::pipeline::Labels;
 use crate::tensor::{Datatype, NamedTensors, Tensor};
 
 /// `{"predictions": …}` for rows, `{"outputs": …}` for columns; an only output goes without its name.
@@ -21,10 +23,10 @@ pub fn predictions(outputs: &NamedTensors, form: Form, bound: u64) -> Result<Vec
 }
 
 /// `{"results": [[[label, score], …], …]}`: of each example, the scores of all classes, with their labels where the model
-/// gives any.
-pub fn classes(outputs: &NamedTensors, bound: u64) -> Result<Vec<u8>, EncodeError> {
+/// gives any, or its bundle names them.
+pub fn classes(outputs: &NamedTensors, names: &BTreeMap<String, Labels>, bound: u64) -> Result<Vec<u8>, EncodeError> {
     check_texts(outputs)?;
-    let scores = only_floating(outputs, ":classify")?;
+    let (output, scores) = only_floating(outputs, ":classify")?;
     let &[examples, classes] = scores.shape() else {
         return Err(unfit(
             ":classify",
@@ -33,6 +35,7 @@ pub fn classes(outputs: &NamedTensors, bound: u64) -> Result<Vec<u8>, EncodeErro
     };
     let labels = outputs.iter().map(|(_, tensor)| tensor).find(|tensor| tensor.datatype() == Datatype::Bytes);
     let labels = labels.filter(|labels| labels.shape() == scores.shape() || *labels.shape() == [classes]);
+    let known = names.get(output).map(|labels| &labels.classes[..]).unwrap_or_default();
     let repeated = labels.is_some_and(|labels| labels.shape().len() == 1);
     write_within(bound, |out| {
         let (mut scores, mut names) = (Elements::of(scores), labels.map(Elements::of));
@@ -42,11 +45,12 @@ pub fn classes(outputs: &NamedTensors, bound: u64) -> Result<Vec<u8>, EncodeErro
                 names = labels.map(Elements::of);
             }
             out.write_all(b"[")?;
+            let mut known = known.iter();
             separated(out, classes, |out| {
                 out.write_all(b"[")?;
                 match &mut names {
                     Some(names) => names.write_next(out, false)?,
-                    None => out.write_all(b"\"\"")?,
+                    None => json(out, known.next().map_or("", String::as_str))?,
                 }
                 out.write_all(b", ")?;
                 scores.write_next(out, false)?;
@@ -59,8 +63,8 @@ pub fn classes(outputs: &NamedTensors, bound: u64) -> Result<Vec<u8>, EncodeErro
 }
 
 /// `{"results": [value, …]}`: of each example its value.
-pub fn values(outputs: &NamedTensors, bound: u64) -> Result<Vec<u8>, EncodeError> {
-    let values = only_floating(outputs, ":regress")?;
+pub fn values(outputs: &NamedTensors, _: &BTreeMap<String, Labels>, bound: u64) -> Result<Vec<u8>, EncodeError> {
+    let (_, values) = only_floating(outputs, ":regress")?;
     let examples = match values.shape() {
         &[examples] | &[examples, 1] => examples,
         shape => {
@@ -79,11 +83,11 @@ fn unfit(verb: &str, why: String) -> EncodeError {
     EncodeError::Form { why: format!("the model does not fit {verb}: {why}; call :predict") }
 }
 
-fn only_floating<'a>(outputs: &'a NamedTensors, verb: &str) -> Result<&'a Tensor, EncodeError> {
+fn only_floating<'a>(outputs: &'a NamedTensors, verb: &str) -> Result<(&'a str, &'a Tensor), EncodeError> {
     let floating = |datatype| matches!(datatype, Datatype::Fp16 | Datatype::Bf16 | Datatype::Fp32 | Datatype::Fp64);
-    let mut found = outputs.iter().map(|(_, tensor)| tensor).filter(|tensor| floating(tensor.datatype()));
+    let mut found = outputs.iter().filter(|(_, tensor)| floating(tensor.datatype()));
     match (found.next(), found.next()) {
-        (Some(only), None) => Ok(only),
+        (Some((name, only)), None) => Ok((name, only)),
         (None, _) => Err(unfit(verb, "it has no output of floating numbers".into())),
         (Some(_), Some(_)) => Err(unfit(verb, "it has several outputs of floating numbers".into())),
     }
@@ -213,10 +217,15 @@ mod tests {
     fn classes_and_values_are_found_by_their_form() {
         let scores = output("scores", &[1, 2], &[0.25, 0.75]);
         let labels = texts("labels", &[2], &[b"cat", b"dog"]);
-        assert_eq!(text(classes(&vec![scores.clone()], 100)), r#"{"results": [[["", 0.25], ["", 0.75]]]}"#);
-        let labelled = text(classes(&vec![labels, scores.clone()], 100));
+        let none = BTreeMap::new();
+        assert_eq!(text(classes(&vec![scores.clone()], &none, 100)), r#"{"results": [[["", 0.25], ["", 0.75]]]}"#);
+        let labelled = text(classes(&vec![labels, scores.clone()], &none, 100));
         assert_eq!(labelled, r#"{"results": [[["cat", 0.25], ["dog", 0.75]]]}"#);
-        assert_eq!(text(values(&vec![output("y", &[2, 1], &[1.0, 2.0])], 100)), r#"{"results": [1.0, 2.0]}"#);
-        assert!(text(values(&vec![scores], 100)).contains("does not fit :regress"));
+        let known = Labels { file: "labels.txt".into(), classes: vec!["a\"".into()] };
+        let known = BTreeMap::from([("scores".to_owned(), known)]);
+        let named = text(classes(&vec![scores.clone()], &known, 100));
+        assert_eq!(named, r#"{"results": [[["a\"", 0.25], ["", 0.75]]]}"#);
+        assert_eq!(text(values(&vec![output("y", &[2, 1], &[1.0, 2.0])], &none, 100)), r#"{"results": [1.0, 2.0]}"#);
+        assert!(text(values(&vec![scores], &none, 100)).contains("does not fit :regress"));
     }
 }

@@ -1,10 +1,12 @@
 //! The shape of nested lists, found without reading what is in them.
 
+use crate::api::wire::value_length;
+
 /// More levels are no tensor's.
 const MAX_LEVELS: usize = 32;
 
-/// The sizes of nested lists of JSON, outermost first; none for a single value. `json` is known to be well-formed. The
-/// errors are in TensorFlow Serving's words.
+/// The sizes of nested lists of JSON, outermost first; none for a single value. What is no JSON is told by whoever
+/// reads the values. The errors are in TensorFlow Serving's words.
 pub fn shape(json: &str) -> Result<Vec<u64>, String> {
     let mut walk = Walk::default();
     let mut rest = json.as_bytes();
@@ -21,7 +23,7 @@ pub fn shape(json: &str) -> Result<Vec<u64>, String> {
             b',' | b' ' | b'\t' | b'\n' | b'\r' => after,
             _ => {
                 walk.value()?;
-                &rest[value_length(rest)..]
+                &rest[value_length(rest).unwrap_or(rest.len())..]
             }
         };
     }
@@ -82,45 +84,6 @@ impl Walk {
             *list += 1;
         }
     }
-}
-
-/// The bytes of the value that `json` begins with: a text, an object, or whatever ends before a separator.
-fn value_length(json: &[u8]) -> usize {
-    match json[0] {
-        b'"' => text_length(json),
-        b'{' => object_length(json),
-        _ => json.iter().position(|byte| b",]} \t\n\r".contains(byte)).unwrap_or(json.len()).max(1),
-    }
-}
-
-fn text_length(json: &[u8]) -> usize {
-    let mut at = 1;
-    while let Some(byte) = json.get(at) {
-        match byte {
-            b'\\' => at += 2,
-            b'"' => return at + 1,
-            _ => at += 1,
-        }
-    }
-    json.len()
-}
-
-fn object_length(json: &[u8]) -> usize {
-    let (mut at, mut depth) = (0, 0usize);
-    while let Some(byte) = json.get(at) {
-        match byte {
-            b'"' => {
-                at += text_length(&json[at..]);
-                continue;
-            }
-            b'{' => depth += 1,
-            b'}' if depth == 1 => return at + 1,
-            b'}' => depth -= 1,
-            _ => {}
-        }
-        at += 1;
-    }
-    json.len()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! TensorFlow Serving's REST addresses.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -21,7 +22,8 @@ use crate::api::path::{Action, ModelPath};
 use crate::api::refusal::Problem;
 use crate::api::wire::{EncodeError, Encoded};
 use crate::api::{App, reply};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Labels, Pipeline};
+use crate::tensor::NamedTensors;
 
 /// To be merged into the clients' router.
 pub fn router() -> Router<Arc<App>> {
@@ -72,7 +74,7 @@ fn metadata(app: &App, client: &Client, wanted: &Wanted) -> Result<Value, Proble
     let pipeline = app.find(client, &wanted.model, wanted.version.as_deref())?;
     let signature = super::signature(&pipeline);
     let tensors = |tensors: std::collections::HashMap<String, tf::TensorInfo>| -> Value {
-        let sorted: std::collections::BTreeMap<_, _> = tensors.into_iter().collect();
+        let sorted: BTreeMap<_, _> = tensors.into_iter().collect();
         Value::Object(sorted.into_iter().map(|(name, info)| (name, tensor_info(info))).collect::<Map<_, _>>())
     };
     let signature = json!({
@@ -132,15 +134,15 @@ async fn learn(
     client: &Client,
     request: Request<Body>,
     signature: &'static str,
-    results: fn(&crate::tensor::NamedTensors, u64) -> Result<Vec<u8>, EncodeError>,
+    results: fn(&NamedTensors, &BTreeMap<String, Labels>, u64) -> Result<Vec<u8>, EncodeError>,
 ) -> Response<Body> {
     let limits = client.caller.tenant.limits();
     let (request_bytes, reply_bytes) = (limits.request_bytes, limits.reply_bytes);
     let decode = move |_: &Parts, body: &Bytes, pipeline: &Pipeline| {
         Ok(examples::decode(body, &pipeline.signature.inputs, signature, request_bytes)?)
     };
-    let encode = move |_: &Pipeline, answer: Answer, coding: Coding| {
-        let json = results(&answer.outputs, reply_bytes)?;
+    let encode = move |pipeline: &Pipeline, answer: Answer, coding: Coding| {
+        let json = results(&answer.outputs, &pipeline.labels, reply_bytes)?;
         Ok(reply::inference(Encoded { json, tensors: Vec::new(), binary: false }, coding))
     };
     app.answer(&address(wanted), client, request, decode, encode).await

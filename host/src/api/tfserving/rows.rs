@@ -1,14 +1,10 @@
 //! Requests to predict: rows (`instances`) or columns (`inputs`), to tensors. Values go from the text into the bytes of
 //! their tensors; of rows, one at a time is looked at.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::nesting;
-use crate::api::wire::{DecodeError, InferRequest, elements, tensor_shape};
+use crate::api::wire::{DecodeError, InferRequest, Walk, elements, tensor_shape};
 use crate::config::format_bytes;
 use crate::tensor::{NamedTensors, Tensor, TensorSpec, element_count};
 
@@ -19,29 +15,46 @@ pub enum Form {
     Columns,
 }
 
-#[derive(Deserialize)]
-struct Body<'a> {
-    #[serde(borrow, default)]
-    signature_name: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    instances: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    inputs: Option<&'a RawValue>,
-}
-
 /// A request, the form that its reply has to have, and the name of its signature, which somebody has to check.
 pub fn decode(json: &[u8], specs: &[TensorSpec], bound: u64) -> Result<(InferRequest, Form), DecodeError> {
-    let body: Body = serde_json::from_slice(json).map_err(|error| wrong(format!("JSON Parse error: {error}")))?;
-    super::check_signature(body.signature_name.as_deref().unwrap_or_default(), super::PREDICT)?;
-    let (inputs, form) = match (body.instances, body.inputs) {
-        (Some(rows), None) => (decode_rows(rows.get(), specs, bound)?, Form::Rows),
-        (None, Some(columns)) => (decode_columns(columns.get(), specs)?, Form::Columns),
+    let (signature, [instances, inputs]) = open(json, ["instances", "inputs"])?;
+    super::check_signature(&signature, super::PREDICT)?;
+    let (inputs, form) = match (instances, inputs) {
+        (Some(rows), None) => (decode_rows(rows, specs, bound)?, Form::Rows),
+        (None, Some(columns)) => (decode_columns(columns, specs)?, Form::Columns),
         (None, None) => return Err(wrong("Missing 'inputs' or 'instances' key".into())),
         (Some(_), Some(_)) => {
             return Err(wrong("Expecting only one of 'inputs' or 'instances' keys to exist".into()));
         }
     };
     Ok((InferRequest { inputs, ..InferRequest::default() }, form))
+}
+
+/// The name of the signature that a body asks for, and the texts of these of its fields.
+pub fn open<'a, const N: usize>(
+    json: &'a [u8],
+    names: [&str; N],
+) -> Result<(String, [Option<&'a str>; N]), DecodeError> {
+    let (mut signature, mut texts) = (None::<Option<String>>, [None; N]);
+    let mut walk = Walk::new(json);
+    let walked = walk.object(|walk, field| match names.iter().position(|name| *name == field) {
+        Some(at) if texts[at].is_some() => Err(walk.twice(field)),
+        Some(at) => {
+            texts[at] = Some(walk.raw()?);
+            Ok(())
+        }
+        None if field == "signature_name" => walk.once(field, &mut signature),
+        None => walk.skip_value(),
+    });
+    walked.and_then(|()| walk.end()).map_err(parse_error)?;
+    Ok((signature.flatten().unwrap_or_default(), texts.map(|text| text.filter(|text| *text != "null"))))
+}
+
+fn parse_error(error: DecodeError) -> DecodeError {
+    match error {
+        DecodeError::Json { problem, byte } => wrong(format!("JSON Parse error: {problem}, at byte {byte}")),
+        other => other,
+    }
 }
 
 pub fn wrong(text: String) -> DecodeError {
@@ -61,7 +74,7 @@ fn decode_rows(json: &str, specs: &[TensorSpec], bound: u64) -> Result<NamedTens
     };
     if is_named(first) {
         let mut columns = Columns::new(specs, bound);
-        each(json, |row: &RawValue| columns.add_row(row.get(), Row::Tensors, &[]))?;
+        each(json, |row| columns.add_row(row, Row::Tensors, &[]))?;
         return columns.finish();
     }
     let [spec] = specs else {
@@ -109,7 +122,7 @@ fn read(spec: &TensorSpec, json: &str) -> Result<(Vec<u64>, Vec<u8>), DecodeErro
     let problem = |problem| DecodeError::Data { input: input(), problem };
     let shape = nesting::shape(json).map_err(problem)?;
     let count = element_count(&shape).map_err(|error| DecodeError::Tensor { input: input(), error })?;
-    let data = elements::parse_with_base64(spec.datatype, count, json.as_bytes()).map_err(problem)?;
+    let data = elements::parse_all_with_base64(spec.datatype, count, json).map_err(problem)?;
     Ok((shape, data))
 }
 
@@ -221,62 +234,11 @@ fn as_feature(spec: &TensorSpec, shape: Vec<u64>) -> Result<Vec<u64>, DecodeErro
 }
 
 /// Looks at each element of a list of JSON.
-pub fn each(json: &str, mut look: impl FnMut(&RawValue) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
-    let mut problem = None;
-    let visitor = Each(|element: &RawValue| {
-        problem = look(element).err();
-        problem.is_none()
-    });
-    let read = serde::Deserializer::deserialize_seq(&mut serde_json::Deserializer::from_str(json), visitor);
-    problem.map_or(read.map_err(DecodeError::NotJson), Err)
+pub fn each(json: &str, mut look: impl FnMut(&str) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
+    Walk::new(json.as_bytes()).array(|walk| look(walk.raw()?)).map_err(parse_error)
 }
 
 /// Looks at each entry of an object of JSON.
 pub fn each_entry(json: &str, mut look: impl FnMut(&str, &str) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
-    let mut problem = None;
-    let visitor = EachEntry(|name: &str, value: &RawValue| {
-        problem = look(name, value.get()).err();
-        problem.is_none()
-    });
-    let read = serde::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_str(json), visitor);
-    problem.map_or(read.map_err(DecodeError::NotJson), Err)
-}
-
-/// Ends the reading when the look says no.
-struct Each<F>(F);
-
-impl<'de, F: FnMut(&RawValue) -> bool> serde::de::Visitor<'de> for Each<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
-        while let Some(element) = list.next_element::<&RawValue>()? {
-            if !(self.0)(element) {
-                return Err(serde::de::Error::custom("refused"));
-            }
-        }
-        Ok(())
-    }
-}
-
-struct EachEntry<F>(F);
-
-impl<'de, F: FnMut(&str, &RawValue) -> bool> serde::de::Visitor<'de> for EachEntry<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(mut self, mut object: A) -> Result<(), A::Error> {
-        while let Some((name, value)) = object.next_entry::<Cow<str>, &RawValue>()? {
-            if !(self.0)(&name, value) {
-                return Err(serde::de::Error::custom("refused"));
-            }
-        }
-        Ok(())
-    }
+    Walk::new(json.as_bytes()).object(|walk, name| look(name, walk.raw()?)).map_err(parse_error)
 }

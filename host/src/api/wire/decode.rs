@@ -41,8 +41,6 @@ pub enum DecodeError {
     Json { problem: String, byte: usize },
     #[error("the message is not an inference request: {0}")]
     Message(String),
-    #[error("the body is not JSON of a request: {0}")]
-    NotJson(serde_json::Error),
     /// In the words of TensorFlow Serving, to whose clients they are known.
     #[error("{0}")]
     Tensorflow(String),
@@ -158,9 +156,10 @@ pub fn tensor_shape(input: &str, sizes: &[i64]) -> Result<(Vec<u64>, u64), Decod
 fn elements_of(wire: &mut WireInput, datatype: Datatype, count: u64) -> Result<Bytes, DecodeError> {
     match wire.data.take() {
         Some(Data::Read(bytes)) => Ok(bytes.into()),
-        Some(Data::Text(text)) => {
-            read_elements(&wire.name, datatype, count, text.get().as_bytes()).map(|(bytes, _)| bytes.into())
-        }
+        Some(Data::Text(text)) => match elements::parse_all(datatype, Some(count), text) {
+            Ok(elements) => Ok(elements.bytes.into()),
+            Err(problem) => Err(DecodeError::Data { input: wire.name.clone(), problem }),
+        },
         None => Err(DecodeError::NoData { input: wire.name.clone() }),
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::decode::{DecodeError, InferRequest, Scalar};
 use super::elements;
@@ -15,7 +14,11 @@ use crate::tensor::{Signature, Tensor, TensorSpec};
 /// what they are in every request, and the rest are parameters too.
 pub fn decode_generate(json: &[u8], signature: &Signature) -> Result<InferRequest, DecodeError> {
     let mut walk = Walk::new(json);
-    let fields: BTreeMap<String, &RawValue> = walk.value()?;
+    let mut fields = BTreeMap::new();
+    walk.object(|walk, name| {
+        fields.insert(name.to_owned(), walk.raw()?);
+        Ok(())
+    })?;
     walk.end()?;
     let mut request = InferRequest::default();
     for (name, value) in fields {
@@ -25,10 +28,10 @@ pub fn decode_generate(json: &[u8], signature: &Signature) -> Result<InferReques
         }
         let field = |error| DecodeError::Field { field: name.clone(), error };
         match name.as_str() {
-            "id" => request.id = serde_json::from_str(value.get()).map_err(field)?,
+            "id" => request.id = serde_json::from_str(value).map_err(field)?,
             "parameters" => request.parameters.extend(parameters(value).map_err(field)?),
             _ => {
-                let Scalar(value) = serde_json::from_str(value.get()).map_err(field)?;
+                let Scalar(value) = serde_json::from_str(value).map_err(field)?;
                 request.parameters.push((name, value));
             }
         }
@@ -36,14 +39,14 @@ pub fn decode_generate(json: &[u8], signature: &Signature) -> Result<InferReques
     Ok(request)
 }
 
-fn parameters(value: &RawValue) -> Result<Parameters, serde_json::Error> {
-    let parameters: Option<BTreeMap<String, Scalar>> = serde_json::from_str(value.get())?;
+fn parameters(value: &str) -> Result<Parameters, serde_json::Error> {
+    let parameters: Option<BTreeMap<String, Scalar>> = serde_json::from_str(value)?;
     Ok(parameters.into_iter().flatten().map(|(name, Scalar(value))| (name, value)).collect())
 }
 
-fn tensor(spec: &TensorSpec, value: &RawValue) -> Result<Tensor, DecodeError> {
+fn tensor(spec: &TensorSpec, value: &str) -> Result<Tensor, DecodeError> {
     let input = || spec.name.to_string();
-    let elements = elements::parse(spec.datatype, None, value.get().as_bytes());
+    let elements = elements::parse_all(spec.datatype, None, value);
     let elements::Parsed { bytes, count, .. } =
         elements.map_err(|problem| DecodeError::Data { input: input(), problem })?;
     let shape = shape(spec, count).ok_or_else(|| DecodeError::NoShape { input: spec.describe(), count })?;

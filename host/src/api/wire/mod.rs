@@ -16,3 +16,4 @@ pub use encode::{Bounded, EncodeError, Encoded, encode, encode_generated};
 pub use generate::decode_generate;
 pub use raw::{Raw, decode_raw};
 pub use request::WireRequest;
+pub use walk::{Walk, value_length};

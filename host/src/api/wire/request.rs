@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::decode::{DecodeError, Scalar, WantedOutput, read_elements};
@@ -42,7 +41,7 @@ pub struct WireInput<'a> {
 pub enum Data<'a> {
     Read(Vec<u8>),
     /// What it is was said after it, or not at all.
-    Text(&'a RawValue),
+    Text(&'a str),
 }
 
 /// Asks for an output.
@@ -133,7 +132,8 @@ fn read_data<'a>(
         return Ok(Some(Data::Read(bytes)));
     }
     // A wrong shape or datatype is told by whoever makes the tensor.
-    Ok(walk.value::<Option<&RawValue>>()?.map(Data::Text))
+    let text = walk.raw()?;
+    Ok((text != "null").then_some(Data::Text(text)))
 }
 
 fn count(shape: &[i64]) -> Option<u64> {

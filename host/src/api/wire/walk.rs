@@ -76,6 +76,17 @@ impl<'a> Walk<'a> {
         self.value::<IgnoredAny>().map(drop)
     }
 
+    /// The text of a value that somebody else reads. Where it ends is found by its quotes and brackets; whether it is JSON,
+    /// or has the words that are taken for numbers (`NaN`), is for the reader to say.
+    pub fn raw(&mut self) -> Result<&'a str, DecodeError> {
+        self.skip_space();
+        let rest = &self.json[self.at..];
+        let length = value_length(rest).ok_or_else(|| self.wrong("a value is missing, or has no end"))?;
+        let text = std::str::from_utf8(&rest[..length]).map_err(|_| self.wrong("the value is not UTF-8"))?;
+        self.at += length;
+        Ok(text)
+    }
+
     /// What has not been read, when it begins with this byte.
     pub fn rest_if(&mut self, first: u8) -> Option<&'a [u8]> {
         self.skip_space();
@@ -126,6 +137,50 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// The bytes of the value that stands at the begin: a text, what is between brackets, or a word.
+pub fn value_length(json: &[u8]) -> Option<usize> {
+    let mut depth = 0usize;
+    let mut at = 0;
+    loop {
+        let length = match json.get(at)? {
+            b'[' | b'{' => {
+                depth += 1;
+                1
+            }
+            b']' | b'}' => {
+                depth = depth.checked_sub(1)?;
+                1
+            }
+            b'"' => text_length(&json[at..])?,
+            b',' | b':' if depth == 0 => return None,
+            b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => 1,
+            _ => word_length(&json[at..]),
+        };
+        at += length;
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+}
+
+fn word_length(json: &[u8]) -> usize {
+    let ends =
+        |byte: &u8| matches!(byte, b',' | b':' | b'[' | b']' | b'{' | b'}' | b'"' | b' ' | b'\n' | b'\r' | b'\t');
+    json.iter().position(ends).unwrap_or(json.len())
+}
+
+/// How long the text is that stands at the begin, with its quotes.
+pub fn text_length(text: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        match text.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
 /// Lines and columns would start at the value; the byte where it begins is told instead.
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
@@ -144,6 +199,26 @@ mod tests {
             Ok(())
         });
         walked.and_then(|()| walk.end()).map(|()| found).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_value_is_found_without_being_read() {
+        for (json, wanted) in [
+            (" 7 ,", Some("7")),
+            ("NaN]", Some("NaN")),
+            (r#""a\"]" : 1"#, Some(r#""a\"]""#)),
+            (r#"[1, {"a": "]"}, -Infinity] , 2"#, Some(r#"[1, {"a": "]"}, -Infinity]"#)),
+            ("{}", Some("{}")),
+            ("", None),
+            (",1", None),
+            ("]", None),
+            ("[1, 2", None),
+            ("\"a", None),
+        ] {
+            let mut walk = Walk::new(json.as_bytes());
+            assert_eq!(walk.raw().ok(), wanted, "{json}");
+        }
+        assert!(Walk::new(b"\"\xff\"").raw().is_err());
     }
 
     #[test]

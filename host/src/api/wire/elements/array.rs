@@ -1,13 +1,15 @@
 //! Arrays of JSON, nested as they like, as the scalars that are in them. Nothing is believed of the text: it may be torn
 //! or no JSON at all.
 
+use crate::api::wire::walk::text_length;
+
 /// Deeper than any shape.
 const MAX_DEPTH: usize = 64;
 
 /// A value that is no array, as it is written.
 #[derive(Clone, Copy)]
 pub enum Scalar<'a> {
-    /// What begins like a number, and all that follows. Who reads it says where it ends, with [`Array::skip`].
+    /// What begins like a number, or like one of the words for what is none, and all that follows. Who reads it says where it ends, with [`Array::skip`].
     Number(&'a [u8]),
     /// With its quotes.
     Text(&'a [u8]),
@@ -21,7 +23,8 @@ impl Scalar<'_> {
     pub fn describe(self) -> String {
         match self {
             Scalar::Number(rest) => {
-                let digits = rest.iter().take(40).take_while(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte));
+                let digits =
+                    rest.iter().take(40).take_while(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte));
                 String::from_utf8_lossy(&digits.copied().collect::<Vec<u8>>()).into_owned()
             }
             Scalar::Text(_) => "a text".into(),
@@ -118,7 +121,7 @@ impl<'a> Array<'a> {
     fn scalar(&mut self, first: u8) -> Result<Scalar<'a>, String> {
         let rest = &self.json[self.at..];
         let (scalar, length) = match first {
-            b'-' | b'0'..=b'9' => Some((Scalar::Number(rest), 0)),
+            b'-' | b'0'..=b'9' | b'N' | b'I' => Some((Scalar::Number(rest), 0)),
             b'"' => text_length(rest).map(|length| (Scalar::Text(&rest[..length]), length)),
             b't' if rest.starts_with(b"true") => Some((Scalar::Boolean(true), 4)),
             b'f' if rest.starts_with(b"false") => Some((Scalar::Boolean(false), 5)),
@@ -136,16 +139,4 @@ impl<'a> Array<'a> {
 #[cold]
 fn too_deep() -> String {
     format!("arrays are nested deeper than {MAX_DEPTH}")
-}
-
-/// How long the text is that stands at the begin, with its quotes.
-fn text_length(text: &[u8]) -> Option<usize> {
-    let mut at = 1;
-    loop {
-        match text.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
 }

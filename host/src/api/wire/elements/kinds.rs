@@ -32,6 +32,10 @@ pub trait Kind {
     fn text(_: &[u8], _: &mut Vec<u8>) -> Result<(), Wrong> {
         Err(Wrong)
     }
+
+    fn null(_: &mut Vec<u8>) -> Result<(), Wrong> {
+        Err(Wrong)
+    }
 }
 
 pub struct Wrong;
@@ -115,14 +119,27 @@ macro_rules! floats {
             fn number(text: &[u8], bytes: &mut Vec<u8>) -> Result<usize, Wrong> {
                 let (value, length) = fast_float2::parse_partial::<$read, _>(text).map_err(|_| Wrong)?;
                 let value: $rust = $from(value);
-                if !value.is_finite() || !is_json(&text[..length]) {
-                    return Err(Wrong);
+                let written = &text[..length];
+                if value.is_finite() && is_json(written) || is_word(written) {
+                    bytes.extend_from_slice(&value.to_le_bytes());
+                    return Ok(length);
                 }
-                bytes.extend_from_slice(&value.to_le_bytes());
-                Ok(length)
+                Err(Wrong)
+            }
+
+            /// As replies have it, and clients whose JSON has no word for it.
+            fn null(bytes: &mut Vec<u8>) -> Result<(), Wrong> {
+                bytes.extend_from_slice(&<$rust>::NAN.to_le_bytes());
+                Ok(())
             }
         }
     )*};
+}
+
+/// How clients in Python and C++ write what JSON has no number for.
+#[cold]
+fn is_word(written: &[u8]) -> bool {
+    matches!(written, b"NaN" | b"Infinity" | b"-Infinity")
 }
 
 /// Of what a float parser takes, whether JSON takes it too: digits on both sides of a point, and no zero before others.

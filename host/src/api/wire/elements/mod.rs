@@ -42,13 +42,29 @@ pub fn parse(datatype: Datatype, count: Option<u64>, json: &[u8]) -> Result<Pars
     }
 }
 
+/// The same, of a text that must be the elements and nothing else.
+pub fn parse_all(datatype: Datatype, count: Option<u64>, json: &str) -> Result<Parsed, String> {
+    parse(datatype, count, json.as_bytes()).and_then(|parsed| parsed.is_all_of(json))
+}
+
 /// The same, where an object `{"b64": "…"}` may stand for an element of BYTES.
-pub fn parse_with_base64(datatype: Datatype, count: u64, json: &[u8]) -> Result<Vec<u8>, String> {
+pub fn parse_all_with_base64(datatype: Datatype, count: u64, json: &str) -> Result<Vec<u8>, String> {
     let parsed = match datatype {
-        Datatype::Bytes => read::<TextsOrBase64>(Some(count), json),
-        _ => parse(datatype, Some(count), json),
+        Datatype::Bytes => read::<TextsOrBase64>(Some(count), json.as_bytes())?.is_all_of(json)?,
+        _ => parse_all(datatype, Some(count), json)?,
     };
-    parsed.map(|parsed| parsed.bytes)
+    Ok(parsed.bytes)
+}
+
+impl Parsed {
+    fn is_all_of(self, json: &str) -> Result<Parsed, String> {
+        match json.get(self.length..).and_then(|rest| rest.chars().next()) {
+            None => Ok(self),
+            Some(more) => {
+                Err(format!("expected the end, and found '{}' at byte {}", more.escape_default(), self.length))
+            }
+        }
+    }
 }
 
 fn read<K: Kind>(count: Option<u64>, json: &[u8]) -> Result<Parsed, String> {
@@ -91,6 +107,7 @@ impl<K: Kind> Elements<K> {
         let written = match scalar {
             Scalar::Text(quoted) => K::text(quoted, &mut self.bytes),
             Scalar::Boolean(value) => K::boolean(value, &mut self.bytes),
+            Scalar::Null => K::null(&mut self.bytes),
             _ => Err(Wrong),
         };
         written.map_err(|Wrong| self.wrong(scalar))?;
@@ -169,14 +186,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_number_has_its_words() {
+        let read = parse(Datatype::Fp32, 5, "[NaN, Infinity, -Infinity, null, 1]").unwrap();
+        let read: Vec<f32> = read.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        assert!(read[0].is_nan() && read[3].is_nan(), "{read:?}");
+        assert_eq!((read[1], read[2], read[4]), (f32::INFINITY, f32::NEG_INFINITY, 1.0));
+        assert_eq!(parse(Datatype::Fp16, 1, "[-Infinity]").unwrap(), f16::NEG_INFINITY.to_le_bytes());
+        assert_eq!(parse(Datatype::Bf16, 1, "null").unwrap(), bf16::NAN.to_le_bytes());
+    }
+
+    #[test]
     fn says_which_element_is_wrong() {
         for (datatype, count, json, wanted) in [
             (Datatype::Uint8, 2, "[1, 300]", "element 1 is 300, and must be a whole number from 0 to 255"),
             (Datatype::Int32, 1, "[1.5]", "element 0 is 1.5, and must be a whole number"),
             (Datatype::Fp32, 1, "[1e39]", "must be a number within the range of f32"),
-            (Datatype::Fp32, 1, "[null]", "element 0 is null"),
+            (Datatype::Int32, 1, "[null]", "element 0 is null"),
+            (Datatype::Int32, 1, "[NaN]", "element 0 is NaN, and must be a whole number"),
+            (Datatype::Bool, 1, "[Infinity]", "element 0 is Infinity"),
+            (Datatype::Fp32, 1, "[Inf]", "element 0 is Inf"),
+            (Datatype::Fp32, 1, "[nan]", "expected value"),
+            (Datatype::Fp32, 1, "[-NaN]", "element 0 is -NaN"),
+            (Datatype::Fp32, 1, "[NaN1]", "found '1'"),
             (Datatype::Fp32, 1, "[\"1\"]", "element 0 is a text"),
-            (Datatype::Fp32, 1, "[NaN]", "expected value"),
             (Datatype::Bytes, 1, "[1]", "must be a text"),
             (Datatype::Fp32, 2, "[1, 2, 3]", "holds more"),
             (Datatype::Fp32, 3, "[1, 2]", "the data holds 2"),
@@ -193,8 +225,8 @@ mod tests {
             (Datatype::Fp32, 1, "[.5]", "expected value"),
             (Datatype::Fp32, 1, "[+1]", "expected value"),
             (Datatype::Fp32, 1, "[1e]", "found 'e' at byte 2"),
-            (Datatype::Fp32, 1, "[-]", "element 0 is -,"),
-            (Datatype::Fp32, 1, "[-inf]", "element 0 is -,"),
+            (Datatype::Fp32, 1, "[-]", "element 0 is -"),
+            (Datatype::Fp32, 1, "[-inf]", "element 0 is -"),
             (Datatype::Uint8, 1, "[-1]", "element 0 is -1"),
             (Datatype::Uint64, 1, "[18446744073709551616]", "element 0 is 18446744073709551616"),
             (Datatype::Int64, 1, "[1e2]", "element 0 is 1e2"),
@@ -210,6 +242,16 @@ mod tests {
     fn what_follows_is_not_its_business() {
         let parsed = super::parse(Datatype::Fp32, None, b" [[1, 2], [3]] , \"x\"").unwrap();
         assert_eq!((parsed.count, parsed.length), (3, 14));
+    }
+
+    #[test]
+    fn but_where_all_is_asked_for_nothing_may_follow() {
+        for (json, wanted) in [("7x", "found 'x' at byte 1"), ("[7] 8", "found ' ' at byte 3")] {
+            let error = parse_all(Datatype::Fp32, Some(1), json).err().unwrap();
+            assert!(error.contains(wanted), "{error}");
+        }
+        assert!(parse_all_with_base64(Datatype::Bytes, 1, r#"{"b64": "YQ=="}"#).is_ok());
+        assert!(parse_all_with_base64(Datatype::Bytes, 1, r#""a"é"#).is_err());
     }
 
     #[test]
