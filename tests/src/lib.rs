@@ -2,10 +2,12 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test says what it misses by failing")]
 
+mod document;
 mod publisher;
 mod reply;
 mod start;
 
+pub use document::{Block, Reader, blocks};
 pub use publisher::{Draft, Publisher, pack};
 pub use reply::Reply;
 pub use start::Start;

@@ -28,6 +28,7 @@ mod openapi;
 mod protocol;
 mod restart;
 mod shutdown;
+mod snippets;
 mod stages;
 mod tenants;
 mod tfserving;
