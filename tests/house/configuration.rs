@@ -4,12 +4,12 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
-use system_tests::{prepared, repository};
+use system_tests::{blocks, prepared};
 
 #[test]
 fn the_documented_file_is_accepted() -> Result<()> {
-    let document = fs::read_to_string(repository().join("docs/configuration.md"))?;
-    let toml = document.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).context("no example")?;
+    let example = blocks("configuration.md")?.into_iter().find(|block| block.language == "toml");
+    let toml = example.context("no example")?.text;
     let folder = tempfile::tempdir()?;
     fs::create_dir(folder.path().join("models"))?;
     let file = folder.path().join("bulkhead.toml");

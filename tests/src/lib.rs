@@ -2,10 +2,12 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test says what it misses by failing")]
 
+mod document;
 mod publisher;
 mod reply;
 mod start;
 
+pub use document::{Block, Reader, blocks};
 pub use publisher::{Draft, Publisher, pack};
 pub use reply::Reply;
 pub use start::Start;
@@ -61,9 +63,17 @@ pub fn component(name: &str) -> PathBuf {
 
 /// The manifest and the files of one of the hostile bundles, which go by the name of their case.
 pub fn hostile(case: &str) -> Result<(String, Vec<PathBuf>)> {
-    let folder = prepared("BULKHEAD_HOSTILE").join(case);
+    bundle_in(&prepared("BULKHEAD_HOSTILE").join(case))
+}
+
+/// The manifest and the files of one of the examples' bundles.
+pub fn example(name: &str) -> Result<(String, Vec<PathBuf>)> {
+    bundle_in(&prepared("BULKHEAD_MODELS").join(name))
+}
+
+fn bundle_in(folder: &Path) -> Result<(String, Vec<PathBuf>)> {
     let manifest = std::fs::read_to_string(folder.join("bundle.toml"))?;
-    let files = std::fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let files = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     Ok((manifest, files.into_iter().filter(|file| file.file_name() != Some("bundle.toml".as_ref())).collect()))
 }
 

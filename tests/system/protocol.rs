@@ -245,12 +245,16 @@ fn refusals_of_every_kind_have_the_same_form() -> Result<()> {
     for (reply, status) in [
         (host.post("/v2", "", b"")?, 405),
         (host.post("/v2/health/live", "", b"")?, 405),
+        (host.admin("DELETE", "/v1/bundles", &Value::Null)?, 405),
         (host.get("/v2/models/%ff")?, 404),
         (host.get("/nothing")?, 404),
+        (host.post("/v2/repository/index", "", b"[]")?, 400),
     ] {
         assert_eq!(reply.status, status, "{reply:?}");
         assert_eq!(reply.json()["request_id"].as_str(), reply.header("x-request-id"), "{reply:?}");
     }
+    let wrong = host.admin("DELETE", "/v1/bundles", &Value::Null)?;
+    assert_eq!((wrong.header("allow"), wrong.json()["code"].as_str()), (Some("GET, POST"), Some("method_not_allowed")));
     Ok(())
 }
 

@@ -33,6 +33,7 @@ impl Test {
         let grpc = workspace.python("grpc", &workspace.root.join("tests/clients/requirements-grpc.txt"))?;
         let tfserving =
             workspace.python("tfserving", &workspace.root.join("tests/clients/requirements-tfserving.txt"))?;
+        let contract = workspace.python("contract", &workspace.root.join("tests/clients/requirements-contract.txt"))?;
         let clients = workspace.python("clients", &workspace.root.join("tests/clients/requirements.txt"))?;
         step("lints");
         run(cargo().current_dir(&workspace.root).args([
@@ -52,6 +53,7 @@ impl Test {
         tests.env("BULKHEAD_PYTHON_ROMANIZE", romanize);
         tests.env("BULKHEAD_COMPONENTS", workspace.components()).env("BULKHEAD_CLIENTS", clients);
         tests.env("BULKHEAD_MODEL_SIGNING", signing.with_file_name("model_signing"));
+        tests.env("BULKHEAD_SCHEMATHESIS", contract.with_file_name("schemathesis"));
         tests.env("BULKHEAD_PYTHON_GRPC", grpc).env("BULKHEAD_PYTHON_TFSERVING", tfserving);
         run(&mut tests)
     }

@@ -150,6 +150,10 @@ impl App {
             other => other,
         })?;
         let json = if json.trim_ascii().is_empty() { b"{}" } else { &json[..] };
+        // A list would be taken for an object's values in their order.
+        if json.trim_ascii_start().starts_with(b"[") {
+            return Err(Problem::NotJson(serde::de::Error::custom("an object is wanted, and this is a list")));
+        }
         serde_json::from_slice(json).map_err(Problem::NotJson)
     }
 

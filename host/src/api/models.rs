@@ -7,7 +7,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Method, Request, Response, StatusCode};
-use axum::middleware;
 use axum::routing::{any, get};
 
 use super::call::Client;
@@ -16,14 +15,14 @@ use super::extensions::config::{ModelConfig, PLATFORM};
 use super::path::{Action, ModelPath, parse_name};
 use super::refusal::Problem;
 use super::reply::json;
-use super::request_id::with_request_id;
+use super::request_id::around;
 use super::wire::{ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
 use super::{App, openapi};
 use crate::pipeline::Pipeline;
 use crate::tenant::Role;
 
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/v2", get(server_metadata))
         .route("/v2/", get(server_metadata))
         .route("/openapi.json", get(openapi::for_clients))
@@ -33,15 +32,14 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v2/models/stats", get(all_statistics))
         .route("/v2/models/{*path}", any(model))
         .route("/v2/repository/{*path}", any(repository))
-        .route("/v2/logging", any(logging))
-        .route("/v2/trace/setting", any(trace))
+        .route("/v2/logging", get(logging).post(logging))
+        .route("/v2/trace/setting", get(trace).post(trace))
         .route("/v2/systemsharedmemory/{*path}", any(shared_memory))
         .route("/v2/cudasharedmemory/{*path}", any(shared_memory))
         .merge(super::tfserving::router())
         .fallback(no_such_address)
-        .method_not_allowed_fallback(only_get)
-        .layer(middleware::from_fn(with_request_id))
-        .with_state(app)
+        .with_state(app);
+    around(router)
 }
 
 type Here = State<Arc<App>>;
@@ -51,7 +49,7 @@ async fn server_metadata() -> Response<Body> {
     json(&ServerMetadata { name: "bulkhead", version: env!("CARGO_PKG_VERSION"), extensions })
 }
 
-async fn server_live() -> Response<Body> {
+pub(super) async fn server_live() -> Response<Body> {
     json(&ServerLive { live: true })
 }
 
@@ -69,10 +67,6 @@ async fn no_such_address(State(app): Here, request: Request<Body>) -> Problem {
     Problem::NoSuchAddress
 }
 
-async fn only_get() -> Problem {
-    Problem::Method { allowed: "GET" }
-}
-
 async fn all_statistics(State(app): Here, request: Request<Body>) -> Reply {
     let client = app.client(&request)?;
     Ok(json(&app.statistics(&client, None, None)?))
@@ -85,7 +79,9 @@ async fn model(State(app): Here, request: Request<Body>) -> Reply {
     let path = request.uri().path().strip_prefix("/v2/models/").and_then(ModelPath::parse);
     let allowed = match &path {
         None => Err(Problem::NoSuchAddress),
-        Some(path) if !path.action.takes(request.method()) => Err(Problem::Method { allowed: path.action.allowed() }),
+        Some(path) if !path.action.takes(request.method()) => {
+            Err(Problem::Method { allowed: path.action.allowed().into() })
+        }
         Some(path) => app.client(&request).map(|client| (path, client)),
     };
     let (path, client) = match allowed {
@@ -135,7 +131,7 @@ async fn repository(State(app): Here, request: Request<Body>) -> Reply {
     let model = model.and_then(|(model, verb)| Some((parse_name(model)?, verb)));
     let allowed = match (path.as_str(), &model) {
         ("index", _) | (_, Some((_, "load" | "unload"))) if request.method() == Method::POST => app.client(&request),
-        ("index", _) | (_, Some((_, "load" | "unload"))) => Err(Problem::Method { allowed: "POST" }),
+        ("index", _) | (_, Some((_, "load" | "unload"))) => Err(Problem::Method { allowed: "POST".into() }),
         _ => Err(Problem::NoSuchAddress),
     };
     let client = match allowed {

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderValue, Request, Response};
-use axum::middleware::Next;
+use axum::http::{Extensions, HeaderValue, Request, Response, StatusCode, header};
+use axum::middleware::{self, Next};
+
+use tower::Layer;
 
 use super::refusal::{Failed, Problem, Refusal};
 
 /// Given back on every reply, and taken from the client where it sent one.
-const REQUEST_ID: &str = "x-request-id";
+pub(super) const REQUEST_ID: &str = "x-request-id";
 
 #[derive(Clone)]
 pub(super) struct RequestId(pub Arc<str>);
@@ -31,12 +34,18 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
     }
 }
 
+/// Puts [`with_request_id`] around a whole router, and not around each of its routes: only there it is seen what the router
+/// itself refuses, and what an address would have taken.
+pub(super) fn around(router: Router) -> Router {
+    Router::new().fallback_service(middleware::from_fn(with_request_id).layer(router))
+}
+
 /// Names the request, and tells problems that handlers gave under its name.
 pub(super) async fn with_request_id(mut request: Request<Body>, next: Next) -> Response<Body> {
     let id = given(&request).unwrap_or_else(fresh);
     request.extensions_mut().insert(id.clone());
     let mut response = next.run(request).await;
-    if let Some(Failed(problem)) = response.extensions_mut().remove::<Failed>() {
+    if let Some(problem) = problem_of(&mut response) {
         let refusal = Refusal { request: id.0.clone(), model: None, problem };
         refusal.log();
         response = refusal.into_response();
@@ -45,6 +54,20 @@ pub(super) async fn with_request_id(mut request: Request<Body>, next: Next) -> R
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// What a handler gave, or the router: it knows what an address takes, and says so without a word of ours.
+fn problem_of(response: &mut Response<Body>) -> Option<Arc<Problem>> {
+    if let Some(Failed(problem)) = response.extensions_mut().remove::<Failed>() {
+        return Some(problem);
+    }
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        return None;
+    }
+    let allowed = response.headers().get(header::ALLOW)?.to_str().ok()?;
+    // HEAD goes without saying where there is GET.
+    let allowed: Vec<&str> = allowed.split(',').map(str::trim).filter(|method| *method != "HEAD").collect();
+    Some(Arc::new(Problem::Method { allowed: allowed.join(", ").into() }))
 }
 
 /// The client's own, if it is short and plain.

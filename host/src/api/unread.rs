@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::Response;
+use axum::http::{Response, StatusCode};
 use axum::middleware::Next;
 use bytes::Bytes;
 use hyper::body::Frame;
@@ -33,7 +33,8 @@ pub(super) async fn read_unread(State(app): State<Arc<App>>, request: Request, n
     let (head, body) = request.into_parts();
     let lent = Lent(Arc::new(Mutex::new(body)));
     let response = next.run(Request::from_parts(head, Body::new(lent.clone()))).await;
-    if response.extensions().get::<Failed>().is_some() {
+    let refused = response.extensions().get::<Failed>().is_some();
+    if refused || response.status() == StatusCode::METHOD_NOT_ALLOWED {
         app.drain(Body::new(lent)).await;
     }
     response

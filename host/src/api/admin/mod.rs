@@ -13,26 +13,26 @@ mod tenants;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::StatusCode;
 use axum::middleware;
-use axum::routing::{any, delete, get, post, put};
+use axum::routing::{delete, get, post, put};
 
 pub(super) use audit::{AuditLine, AuditVerified};
 pub(super) use bundles::{BundleView, Reason};
 pub(super) use models::Labelled;
 pub(super) use tenants::{KeyView, NewTenant, UsageView};
 
+use super::models::server_live;
 use super::refusal::Problem;
-use super::request_id::with_request_id;
+use super::request_id::around;
 use super::unread::read_unread;
 use super::{App, openapi};
 
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/metrics", get(metrics::metrics))
-        .route("/v2/health/live", get(|| async { StatusCode::OK }))
-        .route("/v2/logging", any(settings::logging))
-        .route("/v2/trace/setting", any(settings::trace))
+        .route("/v2/health/live", get(server_live))
+        .route("/v2/logging", get(settings::logging).post(settings::logging))
+        .route("/v2/trace/setting", get(settings::trace).post(settings::trace))
         .merge(publishers())
         .merge(bundles())
         .merge(tenants())
@@ -42,10 +42,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/audit", get(audit::list))
         .route("/v1/audit/verify", get(audit::verify))
         .fallback(|| async { Problem::NoSuchAddress })
-        .method_not_allowed_fallback(|| async { Problem::NoSuchAddress })
         .layer(middleware::from_fn_with_state(app.clone(), read_unread))
-        .layer(middleware::from_fn(with_request_id))
-        .with_state(app)
+        .with_state(app);
+    around(router)
 }
 
 fn publishers() -> Router<Arc<App>> {

@@ -37,7 +37,7 @@ pub struct LogChanges {
     log_info: Option<bool>,
     log_warning: Option<bool>,
     log_error: Option<bool>,
-    log_verbose_level: Option<u64>,
+    log_verbose_level: Option<u8>,
     log_format: Option<String>,
     log_level: Option<String>,
 }
@@ -48,18 +48,16 @@ impl App {
     /// Answers `/v2/logging` for whoever may.
     pub(in crate::api) async fn logging(&self, head: &Parts, body: Body) -> Result<LogSettings, Problem> {
         match head.method {
-            Method::GET | Method::HEAD => log_settings(),
             Method::POST => change_log(self.read_json(&head.headers, body).await?),
-            _ => Err(Problem::Method { allowed: "GET, POST" }),
+            _ => log_settings(),
         }
     }
 
     /// Answers `/v2[/models/M]/trace/setting` for whoever may.
     pub(in crate::api) async fn tracing(&self, head: &Parts, body: Body) -> Result<TraceSettings, Problem> {
         match head.method {
-            Method::GET | Method::HEAD => Ok(trace_settings()),
             Method::POST => change_trace(&self.read_json(&head.headers, body).await?),
-            _ => Err(Problem::Method { allowed: "GET, POST" }),
+            _ => Ok(trace_settings()),
         }
     }
 }
@@ -101,7 +99,7 @@ impl LogChanges {
         if self.log_format.as_ref().is_some_and(|format| format != LOG_FORMAT) {
             return Err(refuse("\"log_format\"", "choose text or json with log.format when the host starts"));
         }
-        let verbose = self.log_verbose_level.unwrap_or(current.log_verbose_level);
+        let verbose = self.log_verbose_level.map_or(current.log_verbose_level, u64::from);
         let wanted = [
             (self.log_error.unwrap_or(current.log_error), "error"),
             (self.log_warning.unwrap_or(current.log_warning), "warn"),

@@ -2,13 +2,18 @@
 
 use utoipa::openapi::path::HttpMethod;
 
-use super::{NamedSchema, OBJECT, Operation, Payload, Scope, collect, get, json, post};
+use super::table::{
+    NULL, OBJECT, Operation, Payload, Query, QueryKind, Scope, Section, bytes, get, json, list, map, post,
+};
+use super::{NamedSchema, collect};
 use crate::api::admin::{AuditLine, AuditVerified, BundleView, KeyView, Labelled, NewTenant, Reason, UsageView};
+use crate::api::extensions::settings::{LogChanges, LogSettings, TraceSettings};
 use crate::api::refusal::ErrorReply;
+use crate::api::wire::ServerLive;
 use crate::catalog::{Shadow, Sharing, Split};
 use crate::control::{ModelView, NewKey, Policy, Publisher, TenantView, TrustRequest, Uploaded};
 
-pub const SCHEMAS: [fn(&mut Vec<NamedSchema>); 19] = [
+pub const SCHEMAS: [fn(&mut Vec<NamedSchema>); 23] = [
     collect::<ErrorReply>,
     collect::<Publisher>,
     collect::<TrustRequest>,
@@ -28,13 +33,20 @@ pub const SCHEMAS: [fn(&mut Vec<NamedSchema>); 19] = [
     collect::<Sharing>,
     collect::<AuditLine>,
     collect::<AuditVerified>,
+    collect::<ServerLive>,
+    collect::<LogSettings>,
+    collect::<LogChanges>,
+    collect::<TraceSettings>,
 ];
 
-const TAR: Payload = Payload { kind: "application/x-tar", schema: None };
+const TAR: Payload = bytes("application/x-tar");
 
-const STEPS: Payload = Payload { kind: "application/x-ndjson", schema: None };
+const STEPS: Payload = bytes("application/x-ndjson");
 
-const TENANT: &[&str] = &["tenant"];
+const TENANT: &[Query] = &[Query { name: "tenant", kind: QueryKind::Text }];
+
+const PAGE: &[Query] =
+    &[Query { name: "after", kind: QueryKind::Number }, Query { name: "limit", kind: QueryKind::Number }];
 
 /// What can happen to a question.
 const ASK: &[u16] = &[400, 401, 403, 404];
@@ -74,7 +86,7 @@ const fn of_tenant(operation: Operation) -> Operation {
 
 const MODEL: &[Payload] = &[json("ModelView")];
 const TENANT_VIEW: &[Payload] = &[json("TenantView")];
-const NOTHING: &[Payload] = &[OBJECT];
+const NOTHING: &[Payload] = &[NULL];
 
 const fn read(id: &'static str, path: &'static str, gives: &'static [Payload], summary: &'static str) -> Operation {
     get(id, Scope::Server, path, gives, ASK, summary)
@@ -90,8 +102,21 @@ const fn make(
     act(HttpMethod::Post, id, path, takes, gives, summary)
 }
 
-pub const OPERATIONS: &[Operation] = &[
-    read("publishers", "/v1/publishers", NOTHING, "Publishers by name: keys, names, imports"),
+pub const SECTIONS: &[Section] = &[
+    Section {
+        name: "Publishers",
+        about: "Whose signatures count, for which names and imports",
+        operations: PUBLISHERS,
+    },
+    Section { name: "Bundles", about: "Uploads, and taking back what was uploaded", operations: BUNDLES },
+    Section { name: "Tenants", about: "Who may call, how much, and what they used", operations: TENANTS },
+    Section { name: "Models", about: "Which versions are served, and to whom", operations: OF_MODELS },
+    Section { name: "Audit", about: "Who did what", operations: AUDIT },
+    Section { name: "Host", about: "What it counts and logs", operations: HOST },
+];
+
+const PUBLISHERS: &[Operation] = &[
+    read("publishers", "/v1/publishers", &[map("Publisher")], "Publishers by name: keys, names, imports"),
     put(
         "trust",
         "/v1/publishers/{name}",
@@ -107,7 +132,10 @@ pub const OPERATIONS: &[Operation] = &[
         &[json("Publisher")],
         "Revoke a publisher's key; what it signed stops serving at once and cannot return",
     ),
-    of_tenant(read("bundles", "/v1/bundles", &[json("[]BundleView")], "Bundles, and why some are not served")),
+];
+
+const BUNDLES: &[Operation] = &[
+    of_tenant(read("bundles", "/v1/bundles", &[list("BundleView")], "Bundles, and why some are not served")),
     Operation {
         refuses: &[400, 401, 403, 404, 408, 409, 413, 422, 500, 503, 507],
         ..of_tenant(make(
@@ -126,7 +154,10 @@ pub const OPERATIONS: &[Operation] = &[
         NOTHING,
         "Revoke contents, in every tenant; they stop serving at once and cannot return",
     ),
-    read("tenants", "/v1/tenants", &[json("[]TenantView")], "Tenants and their limits"),
+];
+
+const TENANTS: &[Operation] = &[
+    read("tenants", "/v1/tenants", &[list("TenantView")], "Tenants and their limits"),
     make("create_tenant", "/v1/tenants", &[json("NewTenant")], TENANT_VIEW, "Make a tenant"),
     read("tenant", "/v1/tenants/{tenant}", TENANT_VIEW, "A tenant and its limits"),
     delete("delete_tenant", "/v1/tenants/{tenant}", NOTHING, "Delete a tenant with its keys, models and bundles"),
@@ -140,7 +171,7 @@ pub const OPERATIONS: &[Operation] = &[
     ),
     make("disable_tenant", "/v1/tenants/{tenant}/disable", &[], TENANT_VIEW, "Refuse a tenant's keys from now on"),
     make("enable_tenant", "/v1/tenants/{tenant}/enable", &[], TENANT_VIEW, "Accept a tenant's keys again"),
-    read("keys", "/v1/tenants/{tenant}/keys", &[json("[]KeyView")], "A tenant's keys, without their secrets"),
+    read("keys", "/v1/tenants/{tenant}/keys", &[list("KeyView")], "A tenant's keys, without their secrets"),
     make(
         "create_key",
         "/v1/tenants/{tenant}/keys",
@@ -150,7 +181,10 @@ pub const OPERATIONS: &[Operation] = &[
     ),
     delete("revoke_api_key", "/v1/tenants/{tenant}/keys/{id}", &[json("KeyView")], "Revoke a key at once"),
     of_tenant(read("usage", "/v1/usage", &[json("UsageView")], "What was used, per tenant and model")),
-    of_tenant(read("models", "/v1/models", &[json("[]ModelView")], "Models, their versions and how they are served")),
+];
+
+const OF_MODELS: &[Operation] = &[
+    of_tenant(read("models", "/v1/models", &[list("ModelView")], "Models, their versions and how they are served")),
     of_tenant(read("model", "/v1/models/{model}", MODEL, "A model, its versions and how they are served")),
     of_tenant(put(
         "label",
@@ -193,13 +227,44 @@ pub const OPERATIONS: &[Operation] = &[
         MODEL,
         "Put a version back into service",
     )),
+];
+
+const AUDIT: &[Operation] = &[
+    Operation { query: PAGE, ..read("audit", "/v1/audit", &[list("AuditLine")], "Who did what, oldest first") },
     Operation {
-        query: &["after", "limit"],
-        ..read("audit", "/v1/audit", &[json("[]AuditLine")], "Who did what, oldest first")
-    },
-    Operation {
-        query: &["noted"],
+        query: &[Query { name: "noted", kind: QueryKind::Text }],
         refuses: &[400, 401, 403, 409, 500],
         ..read("verify_audit", "/v1/audit/verify", &[json("AuditVerified")], "Whether the audit log is whole")
     },
+];
+
+const HOST: &[Operation] = &[
+    get("live", Scope::Server, "/v2/health/live", &[json("ServerLive")], &[], "Whether the host runs"),
+    get(
+        "metrics",
+        Scope::Server,
+        "/metrics",
+        &[bytes("text/plain")],
+        &[401, 403, 500],
+        "Counters and histograms, for Prometheus",
+    ),
+    get("log_settings", Scope::Server, "/v2/logging", &[json("LogSettings")], &[401, 403], "What is logged"),
+    make("change_log", "/v2/logging", &[json("LogChanges")], &[json("LogSettings")], "Change what is logged"),
+    get(
+        "trace_settings",
+        Scope::Server,
+        "/v2/trace/setting",
+        &[json("TraceSettings")],
+        &[401, 403],
+        "Whether requests are traced",
+    ),
+    make(
+        "change_trace",
+        "/v2/trace/setting",
+        &[OBJECT],
+        &[json("TraceSettings")],
+        "Traces are off: accepts what says so, and refuses the rest",
+    ),
+    get("document", Scope::Server, "/openapi.json", &[OBJECT], &[], "This document"),
+    get("docs", Scope::Server, "/docs", &[bytes("text/html")], &[], "This document as a page to read"),
 ];

@@ -1,15 +1,19 @@
-//! What there is, one row each.
+//! What there is at the clients' port, one row each.
 
-use super::{NamedSchema, OBJECT, Operation, Payload, Scope, collect, get, json, post};
+use super::table::{OBJECT, Operation, Payload, Query, QueryKind, Scope, Section, bytes, get, json, list, post};
+use super::{NamedSchema, collect};
 use crate::api::extensions::config::ModelConfig;
 use crate::api::extensions::repository::{IndexEntry, IndexRequest, LoadRequest};
 use crate::api::extensions::settings::{LogChanges, LogSettings, TraceSettings};
 use crate::api::extensions::statistics::StatisticsReply;
 use crate::api::refusal::ErrorReply;
+use crate::api::tfserving::{
+    Classified, Examples, MetadataReply, PredictReply, PredictRequest, Regressed, VersionStatuses,
+};
 use crate::api::wire::{InferReply, ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, WireRequest};
 
 /// The types whose schemas operations name.
-pub const SCHEMAS: [fn(&mut Vec<NamedSchema>); 16] = [
+pub const SCHEMAS: [fn(&mut Vec<NamedSchema>); 23] = [
     collect::<ErrorReply>,
     collect::<ServerMetadata>,
     collect::<ServerLive>,
@@ -26,12 +30,22 @@ pub const SCHEMAS: [fn(&mut Vec<NamedSchema>); 16] = [
     collect::<LogSettings>,
     collect::<LogChanges>,
     collect::<TraceSettings>,
+    collect::<PredictRequest>,
+    collect::<PredictReply>,
+    collect::<Examples>,
+    collect::<Classified>,
+    collect::<Regressed>,
+    collect::<VersionStatuses>,
+    collect::<MetadataReply>,
 ];
 
 /// JSON and binary tensors, or one tensor alone.
-const BINARY: Payload = Payload { kind: "application/octet-stream", schema: None };
+const BINARY: Payload = bytes("application/octet-stream");
 
-const EVENTS: Payload = Payload { kind: "text/event-stream", schema: None };
+/// The bytes of a model's only input, under whatever name they have.
+const ANYTHING: Payload = bytes("*/*");
+
+const EVENTS: Payload = bytes("text/event-stream");
 
 /// What can happen to a request that runs a model.
 const RUN: &[u16] = &[400, 401, 403, 404, 406, 408, 413, 415, 429, 500, 503, 504];
@@ -42,7 +56,23 @@ const ASK: &[u16] = &[401, 403, 404, 503];
 /// What can happen to a short body.
 const SHORT: &[u16] = &[400, 401, 403, 408, 413, 415, 503];
 
-pub const OPERATIONS: &[Operation] = &[
+/// What can happen to an act on a model.
+const ACT: &[u16] = &[400, 401, 403, 404, 408, 409, 413, 415, 500, 503, 507];
+
+pub const SECTIONS: &[Section] = &[
+    Section { name: "Server", about: "What is here, and whether it is ready", operations: SERVER },
+    Section { name: "Models", about: "What a model is, and what it did", operations: MODELS },
+    Section { name: "Inference", about: "Running models", operations: INFERENCE },
+    Section {
+        name: "TensorFlow Serving",
+        about: "The same models at the addresses that TensorFlow Serving's clients know; version N is the newest N.x.y",
+        operations: TENSORFLOW,
+    },
+    Section { name: "Repository", about: "Which models are served", operations: REPOSITORY },
+    Section { name: "Settings", about: "For keys with the role admin", operations: SETTINGS },
+];
+
+const SERVER: &[Operation] = &[
     get(
         "server",
         Scope::Server,
@@ -63,6 +93,11 @@ pub const OPERATIONS: &[Operation] = &[
             "Whether all models are ready",
         )
     },
+    get("document", Scope::Server, "/openapi.json", &[OBJECT], &[], "This document"),
+    get("docs", Scope::Server, "/docs", &[bytes("text/html")], &[], "This document as a page to read"),
+];
+
+const MODELS: &[Operation] = &[
     get("model", Scope::Version, "", &[json("ModelMetadata")], ASK, "A model's inputs and outputs"),
     get("model_ready", Scope::Version, "/ready", &[json("ModelReady")], ASK, "Whether a model is ready"),
     get(
@@ -73,15 +108,37 @@ pub const OPERATIONS: &[Operation] = &[
         ASK,
         "A model's configuration, as Triton has it",
     ),
-    post(
-        "infer",
+    get(
+        "model_statistics",
         Scope::Version,
-        "/infer",
-        &[json("InferRequest"), BINARY],
-        &[json("InferReply"), BINARY],
-        RUN,
-        "Run a model: JSON, JSON and binary tensors, or the bytes of its only input",
+        "/stats",
+        &[json("StatisticsReply")],
+        ASK,
+        "What a model did, and how long it took",
     ),
+    get(
+        "statistics",
+        Scope::Server,
+        "/v2/models/stats",
+        &[json("StatisticsReply")],
+        &[401, 403],
+        "What all models did, and how long it took",
+    ),
+];
+
+const INFERENCE: &[Operation] = &[
+    Operation {
+        query: &[Query { name: "parameters", kind: QueryKind::Any }],
+        ..post(
+            "infer",
+            Scope::Version,
+            "/infer",
+            &[json("InferRequest"), BINARY, ANYTHING],
+            &[json("InferReply"), BINARY],
+            RUN,
+            "Run a model: JSON, JSON and binary tensors, or the bytes of its only input with parameters in the query",
+        )
+    },
     post(
         "generate",
         Scope::Version,
@@ -100,28 +157,54 @@ pub const OPERATIONS: &[Operation] = &[
         RUN,
         "The same, with each answer as an event when it comes: any number where the model streams, and a refusal as the last",
     ),
+];
+
+const TENSORFLOW: &[Operation] = &[
+    get("tf_status", Scope::Tensorflow, "", &[json("VersionStatuses")], ASK, "A model's versions and their states"),
     get(
-        "statistics",
-        Scope::Server,
-        "/v2/models/stats",
-        &[json("StatisticsReply")],
-        &[401, 403],
-        "What all models did, and how long it took",
-    ),
-    get(
-        "model_statistics",
-        Scope::Version,
-        "/stats",
-        &[json("StatisticsReply")],
+        "tf_metadata",
+        Scope::Tensorflow,
+        "/metadata",
+        &[json("ModelSignatures")],
         ASK,
-        "What a model did, and how long it took",
+        "A model's inputs and outputs, as a signature",
     ),
+    post(
+        "tf_predict",
+        Scope::Tensorflow,
+        ":predict",
+        &[json("PredictRequest")],
+        &[json("PredictReply")],
+        RUN,
+        "Run a model on rows or on columns; the answer has the form of the request",
+    ),
+    post(
+        "tf_classify",
+        Scope::Tensorflow,
+        ":classify",
+        &[json("Examples")],
+        &[json("Classified")],
+        RUN,
+        "Scores of examples, for models whose floating output has a row for each",
+    ),
+    post(
+        "tf_regress",
+        Scope::Tensorflow,
+        ":regress",
+        &[json("Examples")],
+        &[json("Regressed")],
+        RUN,
+        "Values of examples, for models whose floating output has one for each",
+    ),
+];
+
+const REPOSITORY: &[Operation] = &[
     post(
         "repository_index",
         Scope::Server,
         "/v2/repository/index",
         &[json("IndexRequest")],
-        &[json("[]IndexEntry")],
+        &[list("IndexEntry")],
         SHORT,
         "All versions of all models, and their state",
     ),
@@ -131,8 +214,8 @@ pub const OPERATIONS: &[Operation] = &[
         "/load",
         &[json("LoadRequest")],
         &[OBJECT],
-        &[400, 401, 403, 404, 408, 409, 413, 415, 500, 503, 507],
-        "See to it that a model is served",
+        ACT,
+        "See to it that a model is served; for keys with the role deploy",
     ),
     post(
         "unload",
@@ -140,17 +223,13 @@ pub const OPERATIONS: &[Operation] = &[
         "/unload",
         &[json("LoadRequest")],
         &[OBJECT],
-        &[400, 401, 403, 404, 408, 409, 413, 415, 500, 503, 507],
-        "Take a model out of service",
+        ACT,
+        "Take a model out of service; for keys with the role deploy",
     ),
-    get(
-        "log_settings",
-        Scope::Server,
-        "/v2/logging",
-        &[json("LogSettings")],
-        &[401, 403],
-        "What is logged; the operator's",
-    ),
+];
+
+const SETTINGS: &[Operation] = &[
+    get("log_settings", Scope::Server, "/v2/logging", &[json("LogSettings")], &[401, 403], "What is logged"),
     post(
         "change_log",
         Scope::Server,
@@ -158,7 +237,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[json("LogChanges")],
         &[json("LogSettings")],
         SHORT,
-        "Change what is logged; the operator's",
+        "Change what is logged",
     ),
     get(
         "trace_settings",
@@ -166,7 +245,7 @@ pub const OPERATIONS: &[Operation] = &[
         "/v2/trace/setting",
         &[json("TraceSettings")],
         &[401, 403],
-        "Whether requests are traced; the operator's",
+        "Whether requests are traced",
     ),
     post(
         "change_trace",
@@ -175,7 +254,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[OBJECT],
         &[json("TraceSettings")],
         SHORT,
-        "Traces are off; the operator's",
+        "Traces are off: accepts what says so, and refuses the rest",
     ),
     get(
         "model_trace_settings",
@@ -183,7 +262,7 @@ pub const OPERATIONS: &[Operation] = &[
         "/trace/setting",
         &[json("TraceSettings")],
         ASK,
-        "Whether a model's requests are traced; the operator's",
+        "Whether a model's requests are traced",
     ),
     post(
         "change_model_trace",
@@ -192,6 +271,6 @@ pub const OPERATIONS: &[Operation] = &[
         &[OBJECT],
         &[json("TraceSettings")],
         &[400, 401, 403, 404, 408, 413, 415, 503],
-        "Traces are off; the operator's",
+        "Traces are off: accepts what says so, and refuses the rest",
     ),
 ];

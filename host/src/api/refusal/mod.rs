@@ -3,6 +3,7 @@
 
 mod table;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -32,7 +33,7 @@ pub enum Problem {
     #[error("there is nothing at this address")]
     NoSuchAddress,
     #[error("this address takes {allowed}")]
-    Method { allowed: &'static str },
+    Method { allowed: Cow<'static, str> },
     #[error("the body has more than {} (request-bytes of the tenant)", format_bytes(*.bound))]
     BodyTooLarge { bound: u64 },
     #[error("the body has more than {}, and no request to this address needs as much", format_bytes(*.bound))]
@@ -237,8 +238,10 @@ impl Refusal {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Problem::Method { allowed } = *self.problem {
-            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+        if let Problem::Method { allowed } = &*self.problem
+            && let Ok(allowed) = HeaderValue::from_str(allowed)
+        {
+            headers.insert(header::ALLOW, allowed);
         }
         response
     }

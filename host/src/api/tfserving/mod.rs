@@ -3,6 +3,7 @@
 //!
 //! TensorFlow's versions are whole numbers: N stands for the newest version N.x.y of a bundle.
 
+mod describe;
 mod encode;
 mod examples;
 mod nesting;
@@ -16,6 +17,7 @@ mod values;
 
 use std::collections::HashMap;
 
+pub use describe::{Classified, Examples, MetadataReply, PredictReply, PredictRequest, Regressed, VersionStatuses};
 pub use rest::router;
 pub use service::{Models, Predictions};
 

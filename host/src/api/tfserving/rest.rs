@@ -10,14 +10,13 @@ use axum::http::request::Parts;
 use axum::http::{Method, Request, Response};
 use axum::routing::any;
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
 
+use super::describe::{MetadataReply, VersionStatuses};
 use super::path::{Verb, Wanted};
 use super::rows::Form;
-use super::{SIGNATURE, encode, examples, number, rows, status};
+use super::{encode, examples, rows, status};
 use crate::api::call::{Answer, Client};
 use crate::api::coding::Coding;
-use crate::api::grpc::pb::tensorflow as tf;
 use crate::api::path::{Action, ModelPath};
 use crate::api::refusal::Problem;
 use crate::api::wire::{EncodeError, Encoded};
@@ -39,8 +38,12 @@ async fn model(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Re
         }
     };
     Ok(match wanted.verb {
-        Verb::Status => reply::json(&versions(&app, &client, &wanted)?),
-        Verb::Metadata => reply::json(&metadata(&app, &client, &wanted)?),
+        Verb::Status => {
+            reply::json(&VersionStatuses::from(status::of(&app, &client, &wanted.model, wanted.version.as_deref())?))
+        }
+        Verb::Metadata => {
+            reply::json(&MetadataReply::of(&*app.find(&client, &wanted.model, wanted.version.as_deref())?))
+        }
         Verb::Predict => predict(&app, wanted, &client, request).await,
         Verb::Classify => learn(&app, wanted, &client, request, "tensorflow/serving/classify", encode::classes).await,
         Verb::Regress => learn(&app, wanted, &client, request, "tensorflow/serving/regress", encode::values).await,
@@ -52,56 +55,9 @@ fn admit(app: &App, request: &Request<Body>) -> Result<(Wanted, Client), Problem
     let wanted = wanted.ok_or(Problem::NoSuchAddress)?;
     let allowed = wanted.verb.allowed();
     if request.method() != allowed && !(allowed == "GET" && request.method() == Method::HEAD) {
-        return Err(Problem::Method { allowed });
+        return Err(Problem::Method { allowed: allowed.into() });
     }
     Ok((wanted, app.client(request)?))
-}
-
-fn versions(app: &App, client: &Client, wanted: &Wanted) -> Result<Value, Problem> {
-    let versions = status::of(app, client, &wanted.model, wanted.version.as_deref())?;
-    let told = |version: status::VersionStatus| {
-        let (state, code) = if version.failed.is_none() { ("AVAILABLE", "OK") } else { ("END", "FAILED_PRECONDITION") };
-        json!({
-            "version": version.version.to_string(),
-            "state": state,
-            "status": { "error_code": code, "error_message": version.failed.as_deref().unwrap_or_default() },
-        })
-    };
-    Ok(json!({ "model_version_status": versions.into_iter().map(told).collect::<Value>() }))
-}
-
-fn metadata(app: &App, client: &Client, wanted: &Wanted) -> Result<Value, Problem> {
-    let pipeline = app.find(client, &wanted.model, wanted.version.as_deref())?;
-    let signature = super::signature(&pipeline);
-    let tensors = |tensors: std::collections::HashMap<String, tf::TensorInfo>| -> Value {
-        let sorted: BTreeMap<_, _> = tensors.into_iter().collect();
-        Value::Object(sorted.into_iter().map(|(name, info)| (name, tensor_info(info))).collect::<Map<_, _>>())
-    };
-    let signature = json!({
-        "inputs": tensors(signature.inputs),
-        "outputs": tensors(signature.outputs),
-        "method_name": signature.method_name,
-    });
-    Ok(json!({
-        "model_spec": {
-            "name": *pipeline.model,
-            "signature_name": "",
-            "version": number(&pipeline.version).to_string(),
-        },
-        "metadata": { "signature_def": { "signature_def": { SIGNATURE: signature } } },
-    }))
-}
-
-fn tensor_info(info: tf::TensorInfo) -> Value {
-    let sizes = info.tensor_shape.clone().unwrap_or_default().dim.into_iter();
-    json!({
-        "dtype": info.dtype().as_str_name(),
-        "name": info.name,
-        "tensor_shape": {
-            "dim": sizes.map(|dim| json!({ "size": dim.size.to_string(), "name": dim.name })).collect::<Value>(),
-            "unknown_rank": false,
-        },
-    })
 }
 
 fn address(wanted: Wanted) -> ModelPath {

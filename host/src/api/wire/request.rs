@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::decode::{DecodeError, Scalar, WantedOutput, read_elements};
 use super::walk::Walk;
@@ -19,7 +20,7 @@ pub struct WireRequest<'a> {
     /// Comes back in the reply.
     pub id: Option<String>,
     /// Booleans, numbers and texts for the plugins; `binary_data_output` is the host's.
-    #[schema(value_type = Option<std::collections::BTreeMap<String, serde_json::Value>>)]
+    #[schema(value_type = Option<BTreeMap<String, ParameterForm>>)]
     pub parameters: Option<BTreeMap<String, Scalar>>,
     pub inputs: Vec<WireInput<'a>>,
     pub outputs: Option<Vec<WireOutput>>,
@@ -29,12 +30,30 @@ pub struct WireRequest<'a> {
 #[schema(as = InputTensor)]
 pub struct WireInput<'a> {
     pub name: String,
+    #[schema(schema_with = datatype_form)]
     pub datatype: Cow<'a, str>,
+    #[schema(value_type = Vec<u64>)]
     pub shape: Vec<i64>,
     pub parameters: Option<TensorParameters>,
     /// Flat or nested; absent where `binary_data_size` says that bytes follow the JSON.
     #[schema(value_type = Option<Vec<serde_json::Value>>)]
     pub data: Option<Data<'a>>,
+}
+
+/// The value of a parameter.
+#[derive(ToSchema)]
+#[schema(as = Parameter)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read by the document of the surface only")]
+pub enum ParameterForm {
+    Boolean(bool),
+    Number(f64),
+    Text(String),
+}
+
+/// A name of a datatype, for the document of the surface.
+fn datatype_form() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(Datatype::ALL.map(Datatype::name))).build()
 }
 
 /// The elements of an input.
