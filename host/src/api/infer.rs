@@ -13,7 +13,7 @@ use super::call::{Answer, Client};
 use super::coding::Coding;
 use super::path::ModelPath;
 use super::refusal::Problem;
-use super::reply;
+use super::reply::Replying;
 use super::wire::{self, DecodeError, InferRequest, Raw};
 use crate::pipeline::Pipeline;
 
@@ -27,21 +27,21 @@ impl App {
         let decode = |head: &Parts, body: &Bytes, pipeline: &Pipeline| {
             BodyFormat::of(&head.headers, body)?.decode(body, head.uri.query().unwrap_or_default(), pipeline)
         };
-        let encode = move |pipeline: &Pipeline, answer: Answer, coding: Coding| {
-            Ok(reply::inference(wire::encode(pipeline, &answer, bound)?, coding))
+        let encode = move |pipeline: &Pipeline, answer: Answer, replying: Replying| {
+            replying.inference(wire::encode(pipeline, &answer, bound)?)
         };
         self.answer(path, client, request, decode, encode).await
     }
 
-    /// The recipe of whatever runs a model over HTTP. `decode` gets the body unpacked, `encode` the coding that the client
-    /// wants; both are called on a compute thread.
+    /// The recipe of whatever runs a model over HTTP. `decode` gets the body unpacked, `encode` how the client gets
+    /// the answer; both are called on a compute thread.
     pub(super) async fn answer(
         &self,
         path: &ModelPath,
         client: &Client,
         request: Request<Body>,
         decode: impl FnOnce(&Parts, &Bytes, &Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
-        encode: impl FnOnce(&Pipeline, Answer, Coding) -> Result<Response<Body>, Problem> + Send + 'static,
+        encode: impl FnOnce(&Pipeline, Answer, Replying) -> Result<Response<Body>, Problem> + Send + 'static,
     ) -> Response<Body> {
         let call = match self.begin(client, request.headers(), &path.model, path.version.as_deref()) {
             Ok(call) => call,
@@ -53,11 +53,12 @@ impl App {
         let answer = async {
             let (head, body) = request.into_parts();
             let bound = client.caller.tenant.limits().request_bytes;
-            let received = self.read_body(&head.headers, body, bound).await?;
+            let room = self.room.of(&client.caller.tenant.buffered);
+            let received = self.read_body(&head.headers, body, bound, &room).await?;
             call.usage.request_bytes.fetch_add(received.len() as u64, Ordering::Relaxed);
-            let coding = Coding::accepted(&head.headers);
+            let replying = Replying { coding: Coding::accepted(&head.headers), room };
             let decode = move |pipeline: &Pipeline| decode(&head, &received.unpack()?, pipeline);
-            let encode = move |pipeline: &Pipeline, answer: Answer| encode(pipeline, answer, coding);
+            let encode = move |pipeline: &Pipeline, answer: Answer| encode(pipeline, answer, replying);
             self.compute(&call, decode, encode).await
         };
         let answer = answer.await;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio::task::{AbortHandle, JoinError};
+use tokio::task::{AbortHandle, JoinError, JoinHandle};
 
 use crate::config::Compute as ComputeConfig;
 use crate::telemetry::Metrics;
@@ -121,13 +121,15 @@ impl Compute {
         })
     }
 
-    /// Runs the work of a call on a compute thread. When the caller goes away, the work is dropped at its next yield.
-    pub async fn run<T: Send + 'static>(
+    /// Runs the work of a call on a compute thread. When the caller goes away, the work is dropped at its next yield. The
+    /// permit ends with the work, and not when its caller hears of it: a caller that waits for a slow client would hold it.
+    pub async fn run<T: Send + 'static, W: Future<Output = T> + Send + 'static>(
         &self,
-        permit: &Permit,
-        work: impl Future<Output = T> + Send + 'static,
+        permit: Permit,
+        work: impl FnOnce(Permit) -> W,
     ) -> Result<T, Panicked> {
-        self.spawn(&permit.tenant.name, permit.usage.clone(), work).await
+        let (tenant, usage) = (permit.tenant.name.clone(), permit.usage.clone());
+        self.spawn(&tenant, usage, work(permit)).await
     }
 
     /// Runs work that is no call, such as an activation, in a tenant's turns.
@@ -146,10 +148,18 @@ impl Compute {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Panicked> {
         let Some(runtime) = &self.runtime else { return Err(Panicked) };
-        let task = runtime.spawn(Sliced::new(self.cores.clone(), tenant.clone(), usage, work));
-        let _abort = AbortOnDrop(task.abort_handle());
-        task.await.map_err(|_: JoinError| Panicked)
+        join(runtime.spawn(Sliced::new(self.cores.clone(), tenant.clone(), usage, work))).await
     }
+}
+
+/// Waits on the thread of whoever asks, but goes on whether or not they look at it, until they are gone.
+pub async fn unattended<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Panicked> {
+    join(tokio::spawn(work)).await
+}
+
+async fn join<T>(task: JoinHandle<T>) -> Result<T, Panicked> {
+    let _abort = AbortOnDrop(task.abort_handle());
+    task.await.map_err(|_: JoinError| Panicked)
 }
 
 impl Drop for Compute {

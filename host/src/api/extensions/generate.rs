@@ -4,13 +4,12 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{Request, Response};
 use bytes::Bytes;
-use futures_util::stream;
 
 use crate::api::call::{Answer, Client};
-use crate::api::coding::Coding;
 use crate::api::path::ModelPath;
 use crate::api::refusal::Problem;
-use crate::api::{App, reply, sse, wire};
+use crate::api::reply::Replying;
+use crate::api::{App, wire};
 use crate::pipeline::Pipeline;
 
 impl App {
@@ -22,8 +21,8 @@ impl App {
         request: Request<Body>,
     ) -> Response<Body> {
         let bound = client.caller.tenant.limits().reply_bytes;
-        let encode = move |pipeline: &Pipeline, answer: Answer, coding: Coding| {
-            Ok(reply::inference(wire::encode_generated(pipeline, &answer, bound)?, coding))
+        let encode = move |pipeline: &Pipeline, answer: Answer, replying: Replying| {
+            replying.inference(wire::encode_generated(pipeline, &answer, bound)?)
         };
         self.answer(path, client, request, decode, encode).await
     }
@@ -36,9 +35,8 @@ impl App {
         request: Request<Body>,
     ) -> Response<Body> {
         let bound = client.caller.tenant.limits().reply_bytes;
-        let encode = move |pipeline: &Pipeline, answer: Answer, _: Coding| {
-            let event = wire::encode_generated(pipeline, &answer, bound)?.json;
-            Ok(sse::events(stream::iter([Ok(event.into())])))
+        let encode = move |pipeline: &Pipeline, answer: Answer, replying: Replying| {
+            replying.event(wire::encode_generated(pipeline, &answer, bound)?)
         };
         self.answer(path, client, request, decode, encode).await
     }

@@ -18,6 +18,7 @@ use crate::api::call::Answer;
 use crate::api::refusal::{Problem, Refusal};
 use crate::api::wire::{DecodeError, EncodeError, InferRequest};
 use crate::pipeline::Pipeline;
+use crate::schedule;
 
 /// Answers one request.
 pub async fn infer(caller: &Caller, message: Bytes) -> Result<pb::ModelInferResponse, Status> {
@@ -38,11 +39,22 @@ pub fn infer_stream(caller: Caller, request: Request<Streaming<RawMessage>>, shu
     let begun = shutdown.clone();
     let messages = request.into_inner().take_until(Box::pin(async move { begun.begun().await }));
     let replying = caller.clone();
-    let answers = messages.map(move |message| answer_one(replying.clone(), message, strict)).buffered(AHEAD);
+    let answers = messages.map(move |message| go_on(replying.clone(), message, strict)).buffered(AHEAD);
     let shutdown = shutdown.clone();
     let end = stream::once(async move { shutdown.has_begun() })
         .filter_map(move |begun| future::ready(begun.then(|| Err(caller.refuse(Problem::ShuttingDown)))));
     Response::new(Box::pin(answers.chain(end)))
+}
+
+/// A client that does not take its answers stops the stream, which nobody looks at then. What has begun must not stand still
+/// in the middle of it, with a place that others wait for.
+async fn go_on(
+    caller: Caller,
+    message: Result<RawMessage, Status>,
+    strict: bool,
+) -> Result<pb::ModelStreamInferResponse, Status> {
+    let answer = schedule::unattended(answer_one(caller.clone(), message, strict)).await;
+    answer.unwrap_or_else(|panicked| Err(caller.refuse_call(panicked.into())))
 }
 
 async fn answer_one(
