@@ -9,7 +9,7 @@ use bulkhead_bundle::{Bounds, Files};
 use bulkhead_store::DataFolder;
 use tempfile::TempDir;
 
-use crate::api::{self, App, ReflectionError, Server, Shutdown, Tls, TlsError};
+use crate::api::{self, App, ConnectionRoom, Connections, ReflectionError, Server, Shutdown, Tls, TlsError};
 use crate::bundle::{self, Activator, Bundle, ContentsError, Others};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Entry};
@@ -17,7 +17,7 @@ use crate::config::{Config, TlsFiles};
 use crate::control::{Control, ControlError, Parts};
 use crate::sandbox::Sandbox;
 use crate::schedule::Compute;
-use crate::telemetry::{Gauge, Metrics, MetricsError};
+use crate::telemetry::{Metrics, MetricsError};
 use crate::tenant::{DEFAULT_TENANT, Directory};
 use crate::worker::Workers;
 
@@ -92,8 +92,12 @@ impl Host {
             tracing::error!(%damaged, "a part of the state is damaged and left out");
         }
         let app = App::new(config, catalog, directory, compute, metrics.clone(), control.clone(), token.text);
-        let listen = async |key, address, open: &Gauge| {
-            let server = Server::bind(address, &config.http, open.clone()).await;
+        let room = ConnectionRoom::make(&config.http);
+        let refused = &metrics.refused_connections;
+        let of_clients = Connections::new(room.clients, metrics.connections.clone(), refused.clone());
+        let of_operator = Connections::new(room.operator, metrics.admin_connections.clone(), refused.clone());
+        let listen = async |key, address, connections: &Arc<Connections>| {
+            let server = Server::bind(address, &config.http, connections.clone()).await;
             server.map_err(|error| StartError::Listen { address, key, error })
         };
         let tls = |key, files: &Option<TlsFiles>| {
@@ -101,9 +105,9 @@ impl Host {
         };
         let (http_tls, grpc_tls) = (tls("tls.http", &config.tls.http)?, tls("tls.grpc", &config.tls.grpc)?);
         let admin_tls = tls("tls.admin", &config.tls.admin)?;
-        let http = listen("listen.http", config.listen.http, &metrics.connections).await?.with_tls(http_tls);
-        let grpc = listen("listen.grpc", config.listen.grpc, &metrics.connections).await?.with_tls(grpc_tls);
-        let admin = listen("listen.admin", config.listen.admin, &metrics.admin_connections).await?.with_tls(admin_tls);
+        let http = listen("listen.http", config.listen.http, &of_clients).await?.with_tls(http_tls);
+        let grpc = listen("listen.grpc", config.listen.grpc, &of_clients).await?.with_tls(grpc_tls);
+        let admin = listen("listen.admin", config.listen.admin, &of_operator).await?.with_tls(admin_tls);
         tracing::info!(data = %place.display(), token = %token.path.display(), "the admin token is in its file");
         Ok(Host { app: Arc::new(app), control, http, grpc, admin, grace: config.grace, _data: temporary })
     }

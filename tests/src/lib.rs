@@ -3,8 +3,10 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test says what it misses by failing")]
 
 mod document;
+pub mod frames;
 mod publisher;
 mod reply;
+pub mod sockets;
 mod start;
 
 pub use document::{Block, Reader, blocks};
@@ -231,10 +233,26 @@ impl Host {
         Ok(reply.json()["model_version"].as_str().context("no version")?.to_owned())
     }
 
+    /// The value of a metric, with its labels; none is 0.
+    pub fn metric(&self, name: &str) -> Result<u64> {
+        let metrics = self.metrics()?;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.map_or(Ok(0.0), str::parse::<f64>)? as u64)
+    }
+
+    /// The memory that it has now, in bytes.
+    pub fn memory(&self) -> Result<u64> {
+        self.status("VmRSS:")
+    }
+
     /// The most memory that it ever had, in bytes.
     pub fn peak_memory(&self) -> Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, key: &'static str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("no VmHWM")?;
+        let line = status.lines().find(|line| line.starts_with(key)).context(key)?;
         Ok(line.split_whitespace().nth(1).context("no number")?.parse::<u64>()? * 1024)
     }
 

@@ -19,6 +19,8 @@ pub struct Start {
     /// Where a host before it kept its state.
     data: Option<(PathBuf, Option<Arc<tempfile::TempDir>>)>,
     arguments: Vec<String>,
+    /// Arguments of a shell's `ulimit`.
+    open_files: Vec<String>,
 }
 
 impl Start {
@@ -57,6 +59,18 @@ impl Start {
         self
     }
 
+    /// How many files the process may have open before it says that it needs more.
+    pub fn open_files(mut self, soft: usize) -> Start {
+        self.open_files.push(format!("-Sn {soft}"));
+        self
+    }
+
+    /// How many it may ever have open, which must not be fewer.
+    pub fn most_open_files(mut self, hard: usize) -> Start {
+        self.open_files.push(format!("-Hn {hard}"));
+        self
+    }
+
     pub fn start(self) -> Result<Host> {
         let (command, place) = self.command()?;
         Host::spawn(command, place)
@@ -83,7 +97,7 @@ impl Start {
         let folder = Arc::new(tempfile::tempdir()?);
         let config = folder.path().join("bulkhead.toml");
         std::fs::write(&config, &self.config)?;
-        let mut command = Command::new(prepared("BULKHEAD_BINARY"));
+        let mut command = self.program();
         command.args([
             "serve",
             "--http",
@@ -107,6 +121,17 @@ impl Start {
         let (data, state) = self.data.unwrap_or(own);
         command.arg("--data").arg(&data);
         Ok((command, Place { data, state, _own: folder }))
+    }
+
+    fn program(&self) -> Command {
+        let binary = prepared("BULKHEAD_BINARY");
+        if self.open_files.is_empty() {
+            return Command::new(binary);
+        }
+        let limits: String = self.open_files.iter().map(|limit| format!("ulimit {limit} && ")).collect();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{limits}exec \"$0\" \"$@\"")]).arg(binary);
+        shell
     }
 
     fn make_bundles(&self, folder: &Path) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
+use system_tests::frames::{DATA, END_STREAM, Frames};
 use system_tests::{Start, component, hostile, identity, labelled, labelled_files, prepared, repository, wait_until};
 
 const DATATYPES: [&str; 14] = [
@@ -88,70 +89,6 @@ fn open_streams_end_when_the_host_shuts_down() -> Result<()> {
     Ok(())
 }
 
-/// Frames of HTTP/2 as a test wants them, which no client would send.
-mod frames {
-    use std::io::{Read, Write};
-    use std::net::TcpStream;
-
-    use anyhow::Result;
-
-    pub const DATA: u8 = 0;
-    const HEADERS: u8 = 1;
-    const SETTINGS: u8 = 4;
-    const END_HEADERS: u8 = 4;
-
-    pub fn connect(address: &str) -> Result<TcpStream> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
-        send(&mut stream, SETTINGS, 0, 0, b"")?;
-        Ok(stream)
-    }
-
-    pub fn send(stream: &mut TcpStream, kind: u8, flags: u8, id: u32, payload: &[u8]) -> Result<()> {
-        let length = (payload.len() as u32).to_be_bytes();
-        let mut frame = length[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(id.to_be_bytes());
-        frame.extend(payload);
-        Ok(stream.write_all(&frame)?)
-    }
-
-    /// Begins a call on stream 1.
-    pub fn call(stream: &mut TcpStream, path: &str, more: &[(&str, &str)]) -> Result<()> {
-        let head = [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", path),
-            (":authority", "test"),
-            ("te", "trailers"),
-            ("content-type", "application/grpc"),
-        ];
-        let mut block = Vec::new();
-        for (name, value) in head.iter().chain(more) {
-            // A literal that nobody indexes, each text by its length.
-            block.push(0);
-            for text in [name, value] {
-                block.push(text.len() as u8);
-                block.extend(text.as_bytes());
-            }
-        }
-        send(stream, HEADERS, END_HEADERS, 1, &block)
-    }
-
-    /// Waits for a frame of headers on stream 1.
-    pub fn wait_for_headers(stream: &mut TcpStream) -> Result<()> {
-        loop {
-            let mut head = [0; 9];
-            stream.read_exact(&mut head)?;
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            std::io::copy(&mut stream.take(length.into()), &mut std::io::sink())?;
-            if head[3] == HEADERS {
-                return Ok(());
-            }
-        }
-    }
-}
-
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
 /// A message that never ends takes no longer than a body may, and its room is given back.
@@ -162,14 +99,14 @@ fn messages_that_never_end_are_refused_in_time() -> Result<()> {
         [INFER, "/inference.GRPCInferenceService/ModelStreamInfer", "/tensorflow.serving.PredictionService/Predict"];
     let mut held = Vec::new();
     for path in paths {
-        let mut stream = frames::connect(&host.grpc)?;
-        frames::call(&mut stream, path, &[])?;
+        let mut stream = Frames::connect(&host.grpc)?;
+        stream.call(path, &[])?;
         // 64 KiB are announced, and these are all that come.
-        frames::send(&mut stream, frames::DATA, 0, 1, &[0, 0, 1, 0, 0, 7, 7, 7])?;
+        stream.send(DATA, 0, 1, &[0, 0, 1, 0, 0, 7, 7, 7])?;
         held.push(stream);
     }
     for stream in &mut held {
-        frames::wait_for_headers(stream)?;
+        stream.wait_for_headers()?;
     }
     wait_until(|| Ok(host.metrics()?.contains("outcome=\"request_too_slow\"} 3")))?;
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_buffered_bytes 0")))
@@ -181,12 +118,12 @@ fn what_arrives_is_counted_until_it_is_gone() -> Result<()> {
     let host = Start::default().config("[http]\nbuffered-bytes = '1 MiB'\n").start()?;
     let mut held = Vec::new();
     for _ in 0..20 {
-        let mut stream = frames::connect(&host.grpc)?;
-        frames::call(&mut stream, INFER, &[])?;
+        let mut stream = Frames::connect(&host.grpc)?;
+        stream.call(INFER, &[])?;
         // The window of a stream is 64 KiB until the other side says more.
-        frames::send(&mut stream, frames::DATA, 0, 1, &[&[0, 0, 16, 0, 0][..], &[7; 16_000]].concat())?;
+        stream.send(DATA, 0, 1, &[&[0, 0, 16, 0, 0][..], &[7; 16_000]].concat())?;
         for _ in 0..3 {
-            frames::send(&mut stream, frames::DATA, 0, 1, &[7; 16_000])?;
+            stream.send(DATA, 0, 1, &[7; 16_000])?;
         }
         held.push(stream);
     }
@@ -199,13 +136,13 @@ fn what_arrives_is_counted_until_it_is_gone() -> Result<()> {
 #[test]
 fn a_deadline_ends_the_call_though_the_client_waits_on() -> Result<()> {
     let host = start("")?.start()?;
-    let mut stream = frames::connect(&host.grpc)?;
-    frames::call(&mut stream, INFER, &[("grpc-timeout", "300m")])?;
+    let mut stream = Frames::connect(&host.grpc)?;
+    stream.call(INFER, &[("grpc-timeout", "300m")])?;
     let input = b"\x0a\x01x\x12\x04FP32\x1a\x01\x01";
     let message = [b"\x0a\x05sleep\x2a", &[input.len() as u8][..], input, b"\x3a\x04\0\0\0\0"].concat();
     let prefixed = [&[0, 0, 0, 0, message.len() as u8][..], &message].concat();
-    frames::send(&mut stream, frames::DATA, 1, 1, &prefixed)?;
-    frames::wait_for_headers(&mut stream)?;
+    stream.send(DATA, END_STREAM, 1, &prefixed)?;
+    stream.wait_for_headers()?;
     let counted = "bulkhead_requests_total{model=\"sleep\",outcome=\"client_deadline\"} 1";
     wait_until(|| Ok(host.metrics()?.contains(counted)))?;
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))

@@ -12,6 +12,7 @@ mod cli;
 mod clients;
 mod compression;
 mod configuration;
+mod connections;
 mod contract;
 mod damage;
 mod digits;

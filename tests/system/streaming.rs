@@ -1,7 +1,7 @@
 //! Models that answer in a stream: `generate_stream` over HTTP, `ModelStreamInfer` over gRPC, and what becomes of a stream
 //! whose reader is slow or gone.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -183,7 +183,7 @@ fn wait_for_standstill(host: &Host) -> Result<u64> {
 #[test]
 fn a_slow_reader_slows_the_plugin() -> Result<()> {
     let host =
-        start("[http]\nreply-bytes = '1 GiB'\nreader-time = '60s'\n[call]\ntime = '2s'\nfuel = '1 T'\n", &["go-on"])?;
+        start("[http]\nreply-bytes = '1 GiB'\nreply-time = '60s'\n[call]\ntime = '2s'\nfuel = '1 T'\n", &["go-on"])?;
     // Answers of some 2 MB.
     let mut reader = Slow::ask(&host, "go-on", &[0.0, 500_000.0])?;
     reader.read_events(1)?;
@@ -205,18 +205,13 @@ fn a_slow_reader_slows_the_plugin() -> Result<()> {
 }
 
 #[test]
-fn a_reader_that_stands_still_ends_the_stream() -> Result<()> {
-    let host = start(
-        "[http]\nreply-bytes = '1 GiB'\nreader-time = '500ms'\n[call]\ntime = '60s'\nfuel = '1 T'\n",
-        &["go-on"],
-    )?;
+fn a_reader_that_stands_still_loses_the_stream() -> Result<()> {
+    let host =
+        start("[http]\nreply-bytes = '1 GiB'\nreply-time = '500ms'\n[call]\ntime = '60s'\nfuel = '1 T'\n", &["go-on"])?;
     let mut reader = Slow::ask(&host, "go-on", &[0.0, 500_000.0])?;
     reader.read_events(1)?;
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))?;
-    let mut rest = String::new();
-    reader.0.read_to_string(&mut rest)?;
-    assert!(rest.contains("nobody took the next answer for 500ms (http.reader-time)"), "its last event says why");
-    wait_until(|| Ok(host.metrics()?.contains(&counted("go-on", "reader_too_slow", 1))))
+    wait_until(|| Ok(host.metrics()?.contains(&counted("go-on", "abandoned", 1))))
 }
 
 /// A client that leaves ends what was computed for it, also where that has no answer for a long time, and its fuel is what

@@ -1,6 +1,5 @@
 //! Bodies of requests: read whole, within their bounds of size and time, and within what all bodies together may take.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,12 +7,11 @@ use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::App;
 use super::coding::Coding;
 use super::refusal::Problem;
-use crate::config::Http;
+use super::room::{Room, Taken};
 
 /// A body as it arrived. It is counted for as long as anyone holds any of its bytes.
 pub(super) struct Received {
@@ -42,83 +40,15 @@ impl Received {
     }
 }
 
-/// Room for bodies, shared by all connections.
-#[derive(Clone)]
-pub(super) struct Room {
-    units: Arc<Semaphore>,
-    all: usize,
-    bound: u64,
-}
-
-/// Bodies are counted in units of this many bytes.
-const UNIT: usize = 1024;
-
-impl Room {
-    pub fn new(http: &Http) -> Room {
-        let all = (http.buffered_bytes as usize / UNIT).min(Semaphore::MAX_PERMITS);
-        Room { units: Arc::new(Semaphore::new(all)), all, bound: http.buffered_bytes }
-    }
-
-    /// What is taken now, in bytes.
-    pub fn taken(&self) -> usize {
-        (self.all - self.units.available_permits()) * UNIT
-    }
-
-    fn take(&self, taken: &mut Taken, bytes: usize) -> Result<(), Problem> {
-        self.take_units(taken, bytes.div_ceil(UNIT))
-    }
-
-    /// Takes what is missing, so that it is enough for so many bytes.
-    pub fn grow(&self, taken: &mut Taken, bytes: usize) -> Result<(), Problem> {
-        self.take_units(taken, bytes.div_ceil(UNIT).saturating_sub(taken.units()))
-    }
-
-    fn take_units(&self, taken: &mut Taken, units: usize) -> Result<(), Problem> {
-        let more = self.units.clone().try_acquire_many_owned(units as u32);
-        let more = more.map_err(|_| Problem::TooMuchBuffered { bound: self.bound })?;
-        match &mut taken.0 {
-            Some(taken) => taken.merge(more),
-            none => *none = Some(more),
-        }
-        Ok(())
-    }
-}
-
-/// What a body takes of the room.
-#[derive(Default)]
-pub(super) struct Taken(Option<OwnedSemaphorePermit>);
-
-impl Taken {
-    fn units(&self) -> usize {
-        self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
-    }
-
-    /// What is not needed for so many bytes.
-    pub fn split_beyond(&mut self, bytes: usize) -> Taken {
-        let beyond = self.units().saturating_sub(bytes.div_ceil(UNIT));
-        Taken(self.0.as_mut().and_then(|taken| taken.split(beyond)))
-    }
-
-    /// Counts for as long as anyone holds any of the bytes.
-    pub fn hold(self, bytes: impl AsRef<[u8]> + Send + 'static) -> Bytes {
-        Bytes::from_owner(Held { bytes, _taken: self })
-    }
-}
-
-struct Held<B> {
-    bytes: B,
-    _taken: Taken,
-}
-
-impl<B: AsRef<[u8]>> AsRef<[u8]> for Held<B> {
-    fn as_ref(&self) -> &[u8] {
-        self.bytes.as_ref()
-    }
-}
-
 impl App {
-    /// A whole body of at most `bound` bytes.
-    pub(super) async fn read_body(&self, headers: &HeaderMap, mut body: Body, bound: u64) -> Result<Received, Problem> {
+    /// A whole body of at most `bound` bytes, for which there is room.
+    pub(super) async fn read_body(
+        &self,
+        headers: &HeaderMap,
+        mut body: Body,
+        bound: u64,
+        room: &Room,
+    ) -> Result<Received, Problem> {
         let coding = match Coding::of_request(headers) {
             Ok(coding) => coding,
             Err(problem) => {
@@ -133,18 +63,18 @@ impl App {
             return Err(Problem::BodyTooLarge { bound });
         }
         let waited = self.http.body_time;
-        let collected = tokio::time::timeout(waited, self.collect(&mut body, bound)).await;
+        let collected = tokio::time::timeout(waited, collect(&mut body, bound, room)).await;
         let collected = collected.unwrap_or(Err(Problem::BodyTooSlow { waited }));
         if matches!(collected, Err(Problem::BodyTooLarge { .. } | Problem::TooMuchBuffered { .. })) {
             self.drain(body).await;
         }
         let (bytes, taken) = collected?;
-        Ok(Received { bytes, coding, bound, room: self.room.clone(), taken })
+        Ok(Received { bytes, coding, bound, room: room.clone(), taken })
     }
 
     /// A small body of JSON; none is an empty object.
     pub(super) async fn read_json<T: DeserializeOwned>(&self, headers: &HeaderMap, body: Body) -> Result<T, Problem> {
-        let json = self.read_body(headers, body, SMALL).await.and_then(Received::unpack);
+        let json = self.read_body(headers, body, SMALL, &self.room).await.and_then(Received::unpack);
         let json = json.map_err(|problem| match problem {
             Problem::BodyTooLarge { bound } => Problem::BodyNotSmall { bound },
             other => other,
@@ -157,39 +87,43 @@ impl App {
         serde_json::from_slice(json).map_err(Problem::NotJson)
     }
 
-    /// Bytes are counted as they arrive, not as they are announced: who announces much and sends nothing takes nothing.
-    async fn collect(&self, body: &mut Body, bound: u64) -> Result<(Bytes, Taken), Problem> {
-        let mut whole = Bytes::new();
-        let mut parts = BytesMut::new();
-        let mut taken = Taken::default();
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| Problem::BodyTorn)?.into_data() else { continue };
-            if (whole.len() + parts.len() + data.len()) as u64 > bound {
-                return Err(Problem::BodyTooLarge { bound });
-            }
-            self.room.take(&mut taken, data.len())?;
-            // Most bodies come in one piece, and need no copy.
-            if whole.is_empty() && parts.is_empty() {
-                whole = data;
-                continue;
-            }
-            parts.extend_from_slice(&std::mem::take(&mut whole));
-            parts.extend_from_slice(&data);
-        }
-        Ok((if parts.is_empty() { whole } else { parts.freeze() }, taken))
-    }
-
     /// Reads a body that nobody wants, for as long as it comes without a pause: a client that still sends when the
     /// connection closes never sees the answer, and one that waits for the answer should not have to.
     pub(super) async fn drain(&self, mut body: Body) {
-        let mut read = 0;
-        while read <= self.http.request_bytes {
-            match tokio::time::timeout(DRAIN_PAUSE, body.frame()).await {
-                Ok(Some(Ok(frame))) => read += frame.data_ref().map_or(0, Bytes::len) as u64,
-                _ => return,
+        let reading = async {
+            let mut read = 0;
+            while read <= self.http.request_bytes {
+                match tokio::time::timeout(DRAIN_PAUSE, body.frame()).await {
+                    Ok(Some(Ok(frame))) => read += frame.data_ref().map_or(0, Bytes::len) as u64,
+                    _ => return,
+                }
             }
-        }
+        };
+        // Who sends a byte now and then never pauses.
+        let _ = tokio::time::timeout(self.http.body_time, reading).await;
     }
+}
+
+/// Bytes are counted as they arrive, not as they are announced: who announces much and sends nothing takes nothing.
+async fn collect(body: &mut Body, bound: u64, room: &Room) -> Result<(Bytes, Taken), Problem> {
+    let mut whole = Bytes::new();
+    let mut parts = BytesMut::new();
+    let mut taken = Taken::default();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Problem::BodyTorn)?.into_data() else { continue };
+        if (whole.len() + parts.len() + data.len()) as u64 > bound {
+            return Err(Problem::BodyTooLarge { bound });
+        }
+        room.take(&mut taken, data.len())?;
+        // Most bodies come in one piece, and need no copy.
+        if whole.is_empty() && parts.is_empty() {
+            whole = data;
+            continue;
+        }
+        parts.extend_from_slice(&std::mem::take(&mut whole));
+        parts.extend_from_slice(&data);
+    }
+    Ok((if parts.is_empty() { whole } else { parts.freeze() }, taken))
 }
 
 /// More than any request has that is no inference.

@@ -80,10 +80,9 @@ impl App {
         encode: impl FnOnce(&Pipeline, Answer) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let mut clock = Clock::start();
-        let permit = Arc::new(self.compute.admit(&call.client.caller.tenant, call.usage.clone()).await?);
+        let permit = self.compute.admit(&call.client.caller.tenant, call.usage.clone()).await?;
         let (pipeline, id, shadow) = (call.pipeline.clone(), call.client.request_id.clone(), call.shadow.clone());
-        let held = permit.clone();
-        let work = async move {
+        let work = |permit| async move {
             let queue = clock.lap();
             let request = decode(&pipeline)?;
             let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
@@ -91,8 +90,7 @@ impl App {
             let rows = pipeline.signature.rows(&inputs);
             let copied = shadow.map(|shadow| Copied::new(shadow, &inputs, &request.parameters));
             let input = clock.lap();
-            let outputs = pipeline.run(&held, &id, inputs, &request.parameters).await?;
-            drop(held);
+            let outputs = pipeline.run(&permit, &id, inputs, &request.parameters).await?;
             let infer = clock.lap();
             let copied = copied.map(|copied| copied.answered(&outputs));
             let answer = answer(&pipeline, outputs, request.outputs.as_deref(), request.binary_output)?;
@@ -100,8 +98,7 @@ impl App {
             pipeline.metrics.statistics.succeeded(&Timings { rows, queue, input, infer, output: clock.lap() });
             Ok::<_, Problem>((encoded, copied))
         };
-        let (answer, copied) = self.compute.run(&permit, work).await??;
-        drop(permit);
+        let (answer, copied) = self.compute.run(permit, work).await??;
         if let Some(copied) = copied {
             self.shadow.start(copied, &call.client.request_id);
         }

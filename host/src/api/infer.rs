@@ -16,7 +16,7 @@ use super::call::{Answer, Call, Client};
 use super::coding::Coding;
 use super::path::ModelPath;
 use super::refusal::{Problem, Refusal};
-use super::reply;
+use super::reply::Replying;
 use super::sse;
 use super::wire::{self, DecodeError, InferRequest, Raw};
 use crate::pipeline::Pipeline;
@@ -36,27 +36,26 @@ impl App {
         let decode = |head: &Parts, body: &Bytes, pipeline: &Pipeline| {
             BodyFormat::of(&head.headers, body)?.decode(body, head.uri.query().unwrap_or_default(), pipeline)
         };
-        let encode = move |pipeline: &Pipeline, answer: Answer, coding: Coding| {
-            Ok(reply::inference(wire::encode(pipeline, &answer, bound)?, coding))
+        let encode = move |pipeline: &Pipeline, answer: Answer, replying: Replying| {
+            replying.inference(wire::encode(pipeline, &answer, bound)?)
         };
         self.answer(path, client, request, decode, encode).await
     }
 
-    /// The recipe of whatever runs a model over HTTP. `decode` gets the body unpacked, `encode` the coding that the client
-    /// wants; both are called on a compute thread.
+    /// The recipe of whatever runs a model over HTTP. `decode` gets the body unpacked, `encode` how the client gets
+    /// the answer; both are called on a compute thread.
     pub(super) async fn answer(
         self: &Arc<Self>,
         path: &ModelPath,
         client: &Client,
         request: Request<Body>,
         decode: impl FnOnce(&Parts, &Bytes, &Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
-        encode: impl FnOnce(&Pipeline, Answer, Coding) -> Result<Response<Body>, Problem> + Send + 'static,
+        encode: impl FnOnce(&Pipeline, Answer, Replying) -> Result<Response<Body>, Problem> + Send + 'static,
     ) -> Response<Body> {
         let answered = async {
-            let (call, head, received) = self.begin_received(path, client, request).await?;
-            let coding = Coding::accepted(&head.headers);
+            let (call, head, received, replying) = self.begin_received(path, client, request).await?;
             let decode = move |pipeline: &Pipeline| decode(&head, &received.unpack()?, pipeline);
-            let encode = move |pipeline: &Pipeline, answer: Answer| encode(pipeline, answer, coding);
+            let encode = move |pipeline: &Pipeline, answer: Answer| encode(pipeline, answer, replying);
             let answer = self.compute(&call, decode, encode).await;
             let usage = call.usage.clone();
             let response = self.end(call, answer)?;
@@ -74,17 +73,17 @@ impl App {
         client: &Client,
         request: Request<Body>,
         decode: impl FnOnce(&Parts, &Bytes, &Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
-        encode: impl Fn(&Pipeline, Answer, u64) -> Result<Bytes, Problem> + Send + 'static,
+        encode: impl Fn(&Pipeline, Answer, u64) -> Result<Vec<u8>, Problem> + Send + 'static,
     ) -> Response<Body> {
         let answered = async {
-            let (call, head, received) = self.begin_received(path, client, request).await?;
+            let (call, head, received, replying) = self.begin_received(path, client, request).await?;
             let usage = call.usage.clone();
             let decode = move |pipeline: &Pipeline| decode(&head, &received.unpack()?, pipeline);
             let encode = move |pipeline: &Pipeline, answer: Answer, bound: u64| {
-                let event = encode(pipeline, answer, bound)?;
+                let event = sse::event(&encode(pipeline, answer, bound)?);
                 let bytes = event.len() as u64;
                 usage.reply_bytes.fetch_add(bytes, Ordering::Relaxed);
-                Ok((event, bytes))
+                Ok((replying.room.hold(event)?, bytes))
             };
             let mut answers = self.stream(call, decode, encode).await?;
             let first = answers.next().await.transpose()?;
@@ -99,7 +98,7 @@ impl App {
         path: &ModelPath,
         client: &Client,
         request: Request<Body>,
-    ) -> Result<(Call, Parts, Received), Refusal> {
+    ) -> Result<(Call, Parts, Received, Replying), Refusal> {
         let call = match self.begin(client, request.headers(), &path.model, path.version.as_deref()) {
             Ok(call) => call,
             Err(refusal) => {
@@ -109,10 +108,12 @@ impl App {
         };
         let (head, body) = request.into_parts();
         let bound = client.caller.tenant.limits().request_bytes;
-        match self.read_body(&head.headers, body, bound).await {
+        let room = self.room.of(&client.caller.tenant.buffered);
+        match self.read_body(&head.headers, body, bound, &room).await {
             Ok(received) => {
                 call.usage.request_bytes.fetch_add(received.len() as u64, Ordering::Relaxed);
-                Ok((call, head, received))
+                let replying = Replying { coding: Coding::accepted(&head.headers), room };
+                Ok((call, head, received, replying))
             }
             Err(problem) => self.end(call, Err(problem)),
         }

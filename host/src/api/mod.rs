@@ -7,18 +7,23 @@ mod body;
 mod call;
 mod classification;
 mod coding;
+mod connections;
 mod extensions;
 mod extract;
 mod grpc;
 mod infer;
 mod models;
 mod openapi;
+mod outbox;
 mod path;
 mod refusal;
 mod reply;
 mod request_id;
+mod room;
 mod server;
 mod shadow;
+mod share;
+mod speak;
 mod unread;
 mod sse;
 mod stream;
@@ -40,6 +45,7 @@ use crate::tenant::Directory;
 use shadow::ShadowRunner;
 
 pub use admin::router as admin_router;
+pub use connections::{Connections, Room as ConnectionRoom};
 pub use grpc::{ReflectionError, router as grpc_router};
 pub use models::router as client_router;
 pub use server::{Server, Shutdown};
@@ -62,7 +68,7 @@ pub struct App {
     receiving: Arc<Semaphore>,
     anonymous: Anonymous,
     shadow: Arc<ShadowRunner>,
-    room: body::Room,
+    room: room::Room,
 }
 
 impl App {
@@ -87,7 +93,7 @@ impl App {
             receiving: Arc::new(Semaphore::new(config.bundles.uploads * RECEIVED_AHEAD)),
             anonymous: config.anonymous,
             shadow,
-            room: body::Room::new(&config.http),
+            room: room::Room::new(&config.http),
         }
     }
 }

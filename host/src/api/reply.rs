@@ -13,6 +13,8 @@ use serde::Serialize;
 
 use super::coding::Coding;
 use super::infer::BINARY_HEADER;
+use super::refusal::Problem;
+use super::room::Room;
 use super::wire::Encoded;
 
 /// A small object, as it is.
@@ -25,26 +27,38 @@ pub(super) fn json(object: &impl Serialize) -> Response<Body> {
 
 const JSON: &str = "application/json";
 
-/// The reply in the coding that the client likes best. What is packed was packed on this thread.
-pub(super) fn inference(encoded: Encoded, coding: Coding) -> Response<Body> {
-    let json_length = encoded.binary.then_some(encoded.json.len());
-    let mut chunks = vec![Bytes::from(encoded.json)];
-    chunks.extend(encoded.tensors);
-    let (body, coding) = match coding.pack(&chunks) {
-        Some(packed) => (Body::from(packed), coding),
-        None => (Body::new(Chunks(chunks.into())), Coding::Identity),
-    };
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    let content_type = if json_length.is_some() { "application/octet-stream" } else { JSON };
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    if let Some(length) = json_length {
-        headers.insert(BINARY_HEADER, length.into());
+/// How a client gets the answer of a model.
+pub(super) struct Replying {
+    pub coding: Coding,
+    /// In which a reply counts until it was sent.
+    pub room: Room,
+}
+
+impl Replying {
+    /// The reply in the coding that the client likes best. What is packed was packed on this thread.
+    pub fn inference(&self, encoded: Encoded) -> Result<Response<Body>, Problem> {
+        let json_length = encoded.binary.then_some(encoded.json.len());
+        let mut chunks = vec![Bytes::from(encoded.json)];
+        chunks.extend(encoded.tensors);
+        let (body, coding) = match self.coding.pack(&chunks) {
+            Some(packed) => (Body::from(self.room.hold(packed)?), self.coding),
+            None => {
+                let chunks = chunks.into_iter().map(|chunk| self.room.hold(chunk));
+                (Body::new(Chunks(chunks.collect::<Result<_, _>>()?)), Coding::Identity)
+            }
+        };
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        let content_type = if json_length.is_some() { "application/octet-stream" } else { JSON };
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some(length) = json_length {
+            headers.insert(BINARY_HEADER, length.into());
+        }
+        if coding != Coding::Identity {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+        }
+        Ok(response)
     }
-    if coding != Coding::Identity {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
-    }
-    response
 }
 
 /// A body of pieces that are sent one after the other, and never copied into one.

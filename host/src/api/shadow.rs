@@ -62,15 +62,13 @@ impl ShadowRunner {
     async fn run(&self, copied: Copied, id: Arc<str>) -> ShadowOutcome {
         let usage = self.tenant.usage.of(&copied.pipeline.model);
         let Ok(permit) = self.compute.admit(&self.tenant, usage).await else { return ShadowOutcome::Skipped };
-        let permit = Arc::new(permit);
-        let held = permit.clone();
-        let work = async move {
+        let work = |permit| async move {
             let Copied { pipeline, inputs, parameters, answer } = copied;
             let inputs = tensor::arrange(&pipeline.signature.inputs, inputs).ok()?;
-            let outputs = pipeline.run(&held, &id, inputs, &parameters).await.ok()?;
+            let outputs = pipeline.run(&permit, &id, inputs, &parameters).await.ok()?;
             Some(same(&answer, &outputs))
         };
-        match self.compute.run(&permit, work).await {
+        match self.compute.run(permit, work).await {
             Ok(Some(true)) => ShadowOutcome::Same,
             Ok(Some(false)) => ShadowOutcome::Different,
             Ok(None) | Err(_) => ShadowOutcome::Failed,

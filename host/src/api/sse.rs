@@ -9,9 +9,9 @@ use futures_util::{Stream, StreamExt};
 
 use super::refusal::Refusal;
 
-/// An event for each: JSON, which has no line breaks. A refusal after the first is an event too, and the last.
+/// What is made of [`event`]s. A refusal after the first is an event too, and the last.
 pub(super) fn events(answers: impl Stream<Item = Result<Bytes, Refusal>> + Send + 'static) -> Response<Body> {
-    let events = answers.map(|answer| Ok::<_, Infallible>(event(&answer.unwrap_or_else(|refusal| refusal.body()))));
+    let events = answers.map(|answer| Ok::<_, Infallible>(answer.unwrap_or_else(|refusal| event(&refusal.body()))));
     let mut response = Response::new(Body::from_stream(events));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
@@ -19,7 +19,8 @@ pub(super) fn events(answers: impl Stream<Item = Result<Bytes, Refusal>> + Send 
     response
 }
 
-fn event(json: &[u8]) -> Bytes {
+/// An event around JSON, which has no line breaks.
+pub(super) fn event(json: &[u8]) -> Bytes {
     let mut event = BytesMut::with_capacity(json.len() + 8);
     event.put_slice(b"data: ");
     event.put_slice(json);

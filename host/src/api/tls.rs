@@ -93,11 +93,6 @@ impl Tls {
     }
 }
 
-/// What client and host agreed on in the handshake. A client that does not say speaks HTTP/1.1.
-pub(super) fn agreed_on_http2(stream: &TlsStream<TcpStream>) -> bool {
-    stream.get_ref().1.alpn_protocol() == Some(b"h2")
-}
-
 fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     warn_of_open_key(&files.key);
     let (chain, key) = (certificates(&files.certificate)?, private_key(&files.key)?);

@@ -67,10 +67,11 @@ pub struct Http {
     pub header_time: Duration,
     /// From the header to the last byte of the body.
     pub body_time: Duration,
-    /// How long the next answer of a stream may wait for its reader.
-    pub reader_time: Duration,
+    /// How long a client may take over a piece of a reply.
+    pub reply_time: Duration,
+    /// Of clients, over HTTP and gRPC together.
     pub connections: usize,
-    /// Bodies that have arrived and wait to be computed, of all connections together.
+    /// Bodies that have arrived and replies that have not gone yet, of all connections together.
     pub buffered_bytes: u64,
 }
 
@@ -147,7 +148,7 @@ impl Default for Config {
             reply_bytes: 64 * MIB,
             header_time: Duration::from_secs(30),
             body_time: Duration::from_secs(60),
-            reader_time: Duration::from_secs(60),
+            reply_time: Duration::from_secs(60),
             connections: 16_384,
             buffered_bytes: GIB,
         };
@@ -244,7 +245,7 @@ impl Config {
             s.bytes("reply-bytes", 1..=4 << 30, &mut config.http.reply_bytes);
             s.duration("header-time", &mut config.http.header_time);
             s.duration("body-time", &mut config.http.body_time);
-            s.duration("reader-time", &mut config.http.reader_time);
+            s.duration("reply-time", &mut config.http.reply_time);
             s.bytes("buffered-bytes", MIB..=1 << 40, &mut config.http.buffered_bytes);
             s.number("connections", 1..=1_000_000, &mut config.http.connections);
         });

@@ -192,11 +192,9 @@ impl Control {
         }
         let tenant = self.look(|state| self.trial_tenant(state, tenant))?;
         let permit = self.compute.admit(&tenant, Arc::default()).await?;
-        let permit = Arc::new(permit);
-        let held = permit.clone();
         let trials = bundle.manifest.trials.len();
-        let trying = async move { run_trials(&bundle, &pipeline, &held).await.map(|_| pipeline) };
-        let pipeline = self.compute.run(&permit, trying).await.map_err(|_| ControlError::Panicked)??;
+        let trying = |permit| async move { run_trials(&bundle, &pipeline, &permit).await.map(|_| pipeline) };
+        let pipeline = self.compute.run(permit, trying).await.map_err(|_| ControlError::Panicked)??;
         report(&format!("{trials} trial requests"));
         Ok(pipeline)
     }

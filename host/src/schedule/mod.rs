@@ -123,13 +123,15 @@ impl Compute {
         })
     }
 
-    /// Runs the work of a call on a compute thread. When the caller goes away, the work is dropped at its next yield.
-    pub async fn run<T: Send + 'static>(
+    /// Runs the work of a call on a compute thread. When the caller goes away, the work is dropped at its next yield. The
+    /// permit ends with the work, and not when its caller hears of it: a caller that waits for a slow client would hold it.
+    pub async fn run<T: Send + 'static, W: Future<Output = T> + Send + 'static>(
         &self,
-        permit: &Permit,
-        work: impl Future<Output = T> + Send + 'static,
+        permit: Permit,
+        work: impl FnOnce(Permit) -> W,
     ) -> Result<T, Panicked> {
-        self.start(&permit.tenant.name, permit.usage.clone(), work).await
+        let (tenant, usage) = (permit.tenant.name.clone(), permit.usage.clone());
+        self.start(&tenant, usage, work(permit)).await
     }
 
     /// Runs work that is no call, such as an activation, in a tenant's turns.
@@ -151,6 +153,11 @@ impl Compute {
         let work = Sliced::new(self.cores.clone(), tenant.clone(), usage, work);
         Task(self.runtime.as_ref().map(|runtime| runtime.spawn(work)))
     }
+}
+
+/// Waits on the thread of whoever asks, but goes on whether or not they look at it, until they are gone.
+pub fn unattended<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Task<T> {
+    Task(Some(tokio::spawn(work)))
 }
 
 impl Drop for Compute {

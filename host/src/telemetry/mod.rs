@@ -13,7 +13,7 @@ use prometheus::{
 
 use crate::tenant::Usage;
 
-pub use prometheus::{Error as MetricsError, IntGauge as Gauge};
+pub use prometheus::{Error as MetricsError, IntCounter as Counter, IntGauge as Gauge};
 pub use statistics::{BatchSnapshot, Counted, Snapshot, Statistics, Timings};
 
 /// The outcome of a request that was answered; refusals are counted under their error code.
@@ -30,6 +30,7 @@ pub struct Metrics {
     pub waiting: Gauge,
     pub connections: Gauge,
     pub admin_connections: Gauge,
+    pub refused_connections: Counter,
     pub buffered_bytes: Gauge,
 }
 
@@ -88,8 +89,15 @@ impl Metrics {
             in_flight: Gauge::new("bulkhead_calls_in_flight", "Calls that run now")?,
             waiting: Gauge::new("bulkhead_calls_waiting", "Calls that wait for a place")?,
             connections: Gauge::new("bulkhead_connections", "Open client connections")?,
-            buffered_bytes: Gauge::new("bulkhead_buffered_bytes", "Bodies that have arrived and wait, in KiB steps")?,
+            buffered_bytes: Gauge::new(
+                "bulkhead_buffered_bytes",
+                "Bodies that arrived and replies that were not sent yet, in KiB steps",
+            )?,
             admin_connections: Gauge::new("bulkhead_admin_connections", "Open connections of the operator")?,
+            refused_connections: Counter::new(
+                "bulkhead_connections_refused_total",
+                "Connections that were closed because their address had its share",
+            )?,
             registry,
         };
         metrics.register()?;
@@ -112,6 +120,7 @@ impl Metrics {
         self.registry.register(Box::new(self.waiting.clone()))?;
         self.registry.register(Box::new(self.admin_connections.clone()))?;
         self.registry.register(Box::new(self.buffered_bytes.clone()))?;
+        self.registry.register(Box::new(self.refused_connections.clone()))?;
         self.registry.register(Box::new(self.connections.clone()))
     }
 

@@ -1,6 +1,7 @@
 //! Tenants as they are while the host runs: limits that may change between two requests, and what is used of them now.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -20,6 +21,8 @@ pub const DEFAULT_TENANT: &str = "default";
 pub struct Tenant {
     pub name: Arc<str>,
     pub usage: UsageBook,
+    /// What bodies and replies of its calls take of the host's room for them, in whatever unit that is counted.
+    pub buffered: Arc<AtomicUsize>,
     limits: ArcSwap<TenantLimits>,
     /// Bytes that all of its calls hold.
     pub(super) memory: Arc<Meter>,
@@ -31,6 +34,7 @@ impl Tenant {
         Tenant {
             name: name.into(),
             usage: UsageBook::default(),
+            buffered: Arc::default(),
             limits: ArcSwap::from_pointee(limits),
             memory: Arc::default(),
             fuel: Mutex::new(Bucket::new(Instant::now())),

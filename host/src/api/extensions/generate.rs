@@ -8,10 +8,10 @@ use axum::http::{Request, Response};
 use bytes::Bytes;
 
 use crate::api::call::{Answer, Client};
-use crate::api::coding::Coding;
 use crate::api::path::ModelPath;
 use crate::api::refusal::Problem;
-use crate::api::{App, reply, wire};
+use crate::api::reply::Replying;
+use crate::api::{App, wire};
 use crate::pipeline::Pipeline;
 
 impl App {
@@ -23,8 +23,8 @@ impl App {
         request: Request<Body>,
     ) -> Response<Body> {
         let bound = client.caller.tenant.limits().reply_bytes;
-        let encode = move |pipeline: &Pipeline, answer: Answer, coding: Coding| {
-            Ok(reply::inference(wire::encode_generated(pipeline, &answer, bound)?, coding))
+        let encode = move |pipeline: &Pipeline, answer: Answer, replying: Replying| {
+            replying.inference(wire::encode_generated(pipeline, &answer, bound)?)
         };
         self.answer(path, client, request, decode, encode).await
     }
@@ -37,7 +37,7 @@ impl App {
         request: Request<Body>,
     ) -> Response<Body> {
         let encode = |pipeline: &Pipeline, answer: Answer, bound: u64| {
-            Ok(wire::encode_generated(pipeline, &answer, bound)?.json.into())
+            Ok(wire::encode_generated(pipeline, &answer, bound)?.json)
         };
         self.answer_in_events(path, client, request, decode, encode).await
     }

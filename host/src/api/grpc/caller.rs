@@ -13,10 +13,12 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
 use super::inbox::{Counted, Extent, Inbox, SMALL};
+use super::outgoing::Outgoing;
 use crate::api::App;
 use crate::api::call::Client;
 use crate::api::refusal::{Problem, Refusal, grpc_code};
 use crate::api::request_id::RequestId;
+use crate::api::room::Room;
 use crate::api::wire::DecodeError;
 use crate::tenant::NotAllowedIn;
 
@@ -29,6 +31,8 @@ struct Admitted {
     caller: Result<crate::tenant::Caller, NotAllowedIn>,
     headers: HeaderMap,
     deadline: Option<Instant>,
+    /// For what it sends and what it is sent.
+    room: Room,
     inbox: Inbox,
 }
 
@@ -52,7 +56,8 @@ pub async fn admit(State(app): State<Arc<App>>, request: Request<Body>, next: Ne
     head.extensions.insert(caller.clone());
     let body = Body::new(Counted::new(body, caller.clone(), extent));
     let response = next.run(Request::from_parts(head, body)).await;
-    caller.in_our_words(response, extent)
+    let response = caller.in_our_words(response, extent);
+    response.map(|body| Body::new(Outgoing::new(body, caller)))
 }
 
 fn extent(path: &str) -> Extent {
@@ -81,8 +86,12 @@ impl Caller {
         let caller = app.caller(headers, extensions.get().copied());
         let timeout = headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(parse_timeout);
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let (inbox, headers) = (Inbox::new(app.clone()), headers.clone());
-        Caller(Arc::new(Admitted { inbox, app, request_id, caller, headers, deadline }))
+        let room = match &caller {
+            Ok(caller) => app.room.of(&caller.tenant.buffered),
+            Err(_) => app.room.clone(),
+        };
+        let (inbox, headers) = (Inbox::new(room.clone()), headers.clone());
+        Caller(Arc::new(Admitted { room, inbox, app, request_id, caller, headers, deadline }))
     }
 
     /// Put there by [`admit`], through which every request comes.
@@ -93,6 +102,10 @@ impl Caller {
 
     pub fn app(&self) -> &Arc<App> {
         &self.0.app
+    }
+
+    pub fn room(&self) -> &Room {
+        &self.0.room
     }
 
     pub fn inbox(&self) -> &Inbox {
@@ -108,6 +121,11 @@ impl Caller {
     /// What came with the request.
     pub fn headers(&self) -> &HeaderMap {
         &self.0.headers
+    }
+
+    /// Until when the client wants to wait, if it said so.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.0.deadline
     }
 
     /// What comes of `work` until the client's own deadline; then the work is dropped.

@@ -2,7 +2,7 @@
 //! byte's arrival until its message was computed.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
@@ -12,13 +12,12 @@ use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
 use super::caller::Caller;
-use crate::api::App;
-use crate::api::body::Taken;
 use crate::api::refusal::Problem;
+use crate::api::room::{Room, Taken};
 
 /// What arrived of a body and was not taken out as messages yet.
 pub struct Inbox {
-    app: Arc<App>,
+    room: Room,
     waiting: Mutex<Waiting>,
 }
 
@@ -33,8 +32,8 @@ struct Waiting {
 const PREFIX: usize = 5;
 
 impl Inbox {
-    pub fn new(app: Arc<App>) -> Inbox {
-        Inbox { app, waiting: Mutex::new(Waiting { bytes: 0, room: Taken::default(), since: Instant::now() }) }
+    pub fn new(room: Room) -> Inbox {
+        Inbox { room, waiting: Mutex::new(Waiting { bytes: 0, room: Taken::default(), since: Instant::now() }) }
     }
 
     /// As bytes arrive, not as they are announced: who announces much and sends nothing takes nothing.
@@ -44,7 +43,7 @@ impl Inbox {
             waiting.since = Instant::now();
         }
         let all = waiting.bytes + bytes;
-        self.app.room.grow(&mut waiting.room, all)?;
+        self.room.grow(&mut waiting.room, all)?;
         waiting.bytes = all;
         Ok(())
     }
@@ -58,7 +57,7 @@ impl Inbox {
         let still = waiting.bytes;
         let mut room = waiting.room.split_beyond(still);
         // A message that came compressed is larger than what arrived.
-        self.app.room.grow(&mut room, message.len())?;
+        self.room.grow(&mut room, message.len())?;
         Ok(room.hold(message))
     }
 
@@ -109,19 +108,21 @@ impl Counted {
         }
     }
 
-    /// Nothing comes now: has the sender been at it for too long?
+    /// Nothing comes now: has the sender been at it for too long, by our clock or by its own?
     fn too_slow(&mut self, context: &mut Context) -> Poll<Problem> {
         let waited = self.caller.app().http.body_time;
         let since = match self.extent {
             Extent::Stream => self.caller.inbox().arriving_since(),
             Extent::Tensors | Extent::Small => Some(self.began),
         };
-        let Some(since) = since else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(since + waited)));
-        if timer.deadline() != since + waited {
-            timer.as_mut().reset(since + waited);
+        let (slow, deadline) = (since.map(|since| since + waited), self.caller.deadline());
+        let Some(due) = slow.into_iter().chain(deadline).min() else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if timer.deadline() != due {
+            timer.as_mut().reset(due);
         }
-        timer.as_mut().poll(context).map(|()| Problem::BodyTooSlow { waited })
+        let problem = if deadline == Some(due) { Problem::Deadline } else { Problem::BodyTooSlow { waited } };
+        timer.as_mut().poll(context).map(|()| problem)
     }
 }
 

@@ -9,6 +9,7 @@ mod health;
 mod inbox;
 pub(in crate::api) mod infer;
 pub(in crate::api) mod message;
+mod outgoing;
 mod service;
 mod settings;
 mod stream;

@@ -20,6 +20,7 @@ use crate::api::call::{Answer, Call};
 use crate::api::refusal::{Problem, Refusal};
 use crate::api::stream::Answers;
 use crate::pipeline::Pipeline;
+use crate::schedule;
 
 /// Requests of a stream that are under way at once.
 const AHEAD: usize = 8;
@@ -34,11 +35,18 @@ pub fn infer_stream(caller: Caller, request: Request<Streaming<RawMessage>>, shu
     let begun = shutdown.clone();
     let messages = request.into_inner().take_until(Box::pin(async move { begun.begun().await }));
     let replying = caller.clone();
-    let started = messages.map(move |message| start(replying.clone(), message, strict)).buffered(AHEAD);
+    let started = messages.map(move |message| begin(replying.clone(), message, strict)).buffered(AHEAD);
     let shutdown = shutdown.clone();
     let end = stream::once(async move { shutdown.has_begun() })
         .filter_map(move |begun| future::ready(begun.then(|| Err(caller.refuse(Problem::ShuttingDown)))));
     Response::new(Box::pin(Interleaved::of(Box::pin(started)).chain(end)))
+}
+
+/// A client that does not take its answers stops the stream, which nobody looks at then. What has begun must not stand still
+/// in the middle of it, with a place that others wait for.
+async fn begin(caller: Caller, message: Result<RawMessage, Status>, strict: bool) -> Started {
+    let started = schedule::unattended(start(caller.clone(), message, strict)).await;
+    started.unwrap_or_else(|panicked| Started::One(Err(caller.refuse_call(panicked.into()))))
 }
 
 /// How a request is answered.

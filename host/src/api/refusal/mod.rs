@@ -40,15 +40,14 @@ pub enum Problem {
     BodyNotSmall { bound: u64 },
     #[error("the body did not arrive within {} (http.body-time)", humantime::format_duration(*.waited))]
     BodyTooSlow { waited: std::time::Duration },
-    #[error(
-        "nobody took the next answer for {} (http.reader-time); read faster, or ask for less",
-        humantime::format_duration(*.waited)
-    )]
-    ReaderTooSlow { waited: std::time::Duration },
     #[error("the body broke off")]
     BodyTorn,
-    #[error("bodies of {} wait already (http.buffered-bytes)", format_bytes(*.bound))]
-    TooMuchBuffered { bound: u64 },
+    #[error(
+        "too much waits already: bodies and replies of this tenant hold {} of the {} that there are for all (http.buffered-bytes)",
+        format_bytes(*.held),
+        format_bytes(*.bound)
+    )]
+    TooMuchBuffered { held: u64, bound: u64 },
     #[error("the body is encoded as \"{encoding}\"; send it as it is, or as gzip or deflate")]
     Encoding { encoding: String },
     #[error("this port speaks gRPC; HTTP with JSON has another (listen.http)")]

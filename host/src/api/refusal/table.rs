@@ -29,7 +29,6 @@ impl Problem {
             Problem::Deadline => (S::GATEWAY_TIMEOUT, "client_deadline", None),
             Problem::ShuttingDown => (S::SERVICE_UNAVAILABLE, "shutting_down", Some(1)),
             Problem::BodyTooSlow { .. } => (S::REQUEST_TIMEOUT, "request_too_slow", None),
-            Problem::ReaderTooSlow { .. } => (S::REQUEST_TIMEOUT, "reader_too_slow", None),
             Problem::TooMuchBuffered { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
             Problem::Encoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", None),
             Problem::BodyTorn => (S::BAD_REQUEST, "request_torn", None),

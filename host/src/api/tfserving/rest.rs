@@ -16,9 +16,9 @@ use super::path::{Verb, Wanted};
 use super::rows::Form;
 use super::{encode, examples, rows, status};
 use crate::api::call::{Answer, Client};
-use crate::api::coding::Coding;
 use crate::api::path::{Action, ModelPath};
 use crate::api::refusal::Problem;
+use crate::api::reply::Replying;
 use crate::api::wire::{EncodeError, Encoded};
 use crate::api::{App, reply};
 use crate::pipeline::{Labels, Pipeline};
@@ -75,10 +75,10 @@ async fn predict(app: &Arc<App>, wanted: Wanted, client: &Client, request: Reque
         let _ = asked.set(form);
         Ok(request)
     };
-    let encode = move |_: &Pipeline, answer: Answer, coding: Coding| {
+    let encode = move |_: &Pipeline, answer: Answer, replying: Replying| {
         let form = form.get().copied().unwrap_or(Form::Columns);
         let json = encode::predictions(&answer.outputs, form, reply_bytes)?;
-        Ok(reply::inference(Encoded { json, tensors: Vec::new(), binary: false }, coding))
+        replying.inference(Encoded { json, tensors: Vec::new(), binary: false })
     };
     app.answer(&address(wanted), client, request, decode, encode).await
 }
@@ -97,9 +97,9 @@ async fn learn(
     let decode = move |_: &Parts, body: &Bytes, pipeline: &Pipeline| {
         Ok(examples::decode(body, &pipeline.signature.inputs, signature, request_bytes)?)
     };
-    let encode = move |pipeline: &Pipeline, answer: Answer, coding: Coding| {
+    let encode = move |pipeline: &Pipeline, answer: Answer, replying: Replying| {
         let json = results(&answer.outputs, &pipeline.labels, reply_bytes)?;
-        Ok(reply::inference(Encoded { json, tensors: Vec::new(), binary: false }, coding))
+        replying.inference(Encoded { json, tensors: Vec::new(), binary: false })
     };
     app.answer(&address(wanted), client, request, decode, encode).await
 }
