@@ -75,12 +75,13 @@ impl Envelope {
         Ok(envelope)
     }
 
-    pub fn decode(self, bound: u64) -> Result<InferRequest, DecodeError> {
+    /// `room` is what values that stand for many may take.
+    pub fn decode(self, mut room: u64) -> Result<InferRequest, DecodeError> {
         super::check_signature(&self.spec.signature_name, super::PREDICT)?;
         let mut request = InferRequest::default();
         for entry in self.inputs {
             let (name, tensor) = open_entry(entry)?;
-            let tensor = proto::decode(&name, tensor, bound)?;
+            let tensor = proto::decode(&name, tensor, &mut room)?;
             request.inputs.push((name.into(), tensor));
         }
         let wanted = self.wanted.into_iter().map(|name| WantedOutput { name, ..WantedOutput::default() });
