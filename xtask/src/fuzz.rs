@@ -2,7 +2,7 @@
 //! all else is taken as the tests built it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ fn search(workspace: &Workspace, target: &str, time: Duration) -> Result<()> {
     run(fuzz.arg(&inputs)).with_context(|| told(target, &found))
 }
 
-fn told(target: &str, found: &PathBuf) -> String {
+fn told(target: &str, found: &Path) -> String {
     format!(
         "{target} broke a promise; the input is in {}. In fuzz/seeds/{target} the tests would try it",
         found.display()
