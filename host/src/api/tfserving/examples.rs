@@ -68,7 +68,7 @@ mod tests {
             (r#"{"context": {"z": 1}, "examples": [{"x": 1}]}"#, "does not have named input: z"),
             (r#"{"context": {"y": [1, 2, 3, 4]}, "examples": [{"x": 1}, {"x": 1}, {"x": 1}]}"#, "more than 20 B"),
         ] {
-            let error = read(json, 20).err().unwrap();
+            let error = read(json, 20).unwrap_err();
             assert!(error.contains(wanted), "{json}: {error}");
         }
     }
