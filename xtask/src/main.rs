@@ -3,6 +3,7 @@
 mod bench;
 mod bundles;
 mod demo;
+mod fuzz;
 mod setup;
 mod test;
 
@@ -21,6 +22,7 @@ enum Command {
     Demo(demo::Demo),
     Test(test::Test),
     Bench(bench::Bench),
+    Fuzz(fuzz::Fuzz),
     Bundles(bundles::Bundles),
 }
 
@@ -29,6 +31,7 @@ fn main() -> anyhow::Result<()> {
         Command::Demo(demo) => demo.run(),
         Command::Test(test) => test.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Fuzz(fuzz) => fuzz.run(),
         Command::Bundles(bundles) => bundles.run(),
     }
 }

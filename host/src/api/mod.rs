@@ -6,6 +6,7 @@ mod auth;
 mod body;
 mod call;
 mod classification;
+pub mod codecs;
 mod coding;
 mod connections;
 mod extensions;

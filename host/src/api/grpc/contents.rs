@@ -73,11 +73,13 @@ impl Elements {
         self.bytes.into()
     }
 
-    /// How many bytes the tensor has when it is finished by repeating.
+    /// How many bytes that repeats.
     pub fn repeated_size(&self) -> u64 {
-        let there = self.whole.as_ref().map_or(self.bytes.len(), Bytes::len) as u64;
+        if self.found == self.count {
+            return 0;
+        }
         let each = self.datatype.width().unwrap_or_else(|| self.last().len() as u64);
-        there.saturating_add(each.saturating_mul(self.count - self.found))
+        each.saturating_mul(self.count - self.found)
     }
 
     /// The last element, as it lies.

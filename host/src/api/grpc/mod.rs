@@ -23,6 +23,7 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 
 pub use config::data_type;
+pub use decode::Envelope;
 pub use message::RawMessage;
 
 use super::request_id::with_request_id;

@@ -4,13 +4,13 @@
 //! TensorFlow's versions are whole numbers: N stands for the newest version N.x.y of a bundle.
 
 mod describe;
-mod encode;
-mod examples;
+pub(in crate::api) mod encode;
+pub(in crate::api) mod examples;
 mod nesting;
 mod path;
-mod proto;
+pub(in crate::api) mod proto;
 mod rest;
-mod rows;
+pub(in crate::api) mod rows;
 mod service;
 mod status;
 mod values;
@@ -19,7 +19,7 @@ use std::collections::HashMap;
 
 pub use describe::{Classified, Examples, MetadataReply, PredictReply, PredictRequest, Regressed, VersionStatuses};
 pub use rest::router;
-pub use service::{Models, Predictions};
+pub use service::{Envelope, Models, Predictions};
 
 use super::grpc::pb::tensorflow as tf;
 use super::wire::DecodeError;

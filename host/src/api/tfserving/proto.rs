@@ -62,12 +62,12 @@ pub fn shape(sizes: impl Iterator<Item = i64>) -> tf::TensorShapeProto {
     tf::TensorShapeProto { dim, unknown_rank: false }
 }
 
-/// Reads a `TensorProto`. One value may stand for many, and `bound` is what they may take.
-pub fn decode(input: &str, message: Bytes, bound: u64) -> Result<Tensor, DecodeError> {
+/// Reads a `TensorProto`. One value may stand for many; `room` is what those of a request together may take.
+pub fn decode(input: &str, message: Bytes, room: &mut u64) -> Result<Tensor, DecodeError> {
     let (number, sizes) = head(input, message.clone())?;
     let datatype = datatype(input, number)?;
     let (shape, count) = tensor_shape(input, &sizes)?;
-    let data = data(input, message, datatype, count, bound)?;
+    let data = data(input, message, datatype, count, room)?;
     Tensor::new(datatype, shape, data).map_err(|error| DecodeError::Tensor { input: input.to_owned(), error })
 }
 
@@ -106,7 +106,7 @@ fn sizes_of(input: &str, message: Bytes) -> Result<Vec<i64>, DecodeError> {
     Ok(sizes)
 }
 
-fn data(input: &str, message: Bytes, datatype: Datatype, count: u64, bound: u64) -> Result<Bytes, DecodeError> {
+fn data(input: &str, message: Bytes, datatype: Datatype, count: u64, room: &mut u64) -> Result<Bytes, DecodeError> {
     let problem = |problem: String| DecodeError::Data { input: input.to_owned(), problem };
     let mut elements = Elements::new(datatype, count);
     let mut content = None;
@@ -126,11 +126,16 @@ fn data(input: &str, message: Bytes, datatype: Datatype, count: u64, bound: u64)
             Err(problem("texts come in string_val, not in tensor_content".into()))
         }
         Some(content) => Ok(content),
-        None if elements.repeated_size() > bound => {
-            let bound = format_bytes(bound);
-            Err(problem(format!("its last value is to be repeated beyond {bound} (http.request-bytes)")))
+        None => {
+            let repeated = elements.repeated_size();
+            *room = room.checked_sub(repeated).ok_or_else(|| {
+                let room = format_bytes(*room);
+                problem(format!(
+                    "its last value is to be repeated beyond {room}, which http.request-bytes leaves for that"
+                ))
+            })?;
+            Ok(elements.finish_repeating_last())
         }
-        None => Ok(elements.finish_repeating_last()),
     }
 }
 
@@ -173,7 +178,7 @@ mod tests {
     use super::*;
 
     fn read(proto: &tf::TensorProto) -> Result<Tensor, String> {
-        decode("x", proto.encode_to_vec().into(), 1000).map_err(|error| error.to_string())
+        decode("x", proto.encode_to_vec().into(), &mut 1000).map_err(|error| error.to_string())
     }
 
     fn floats(sizes: &[i64], values: &[f32]) -> tf::TensorProto {
@@ -214,6 +219,18 @@ mod tests {
     }
 
     #[test]
+    fn repeated_values_of_a_request_share_their_room() {
+        let message: Bytes = floats(&[20], &[1.0]).encode_to_vec().into();
+        let mut room = 160;
+        assert!(decode("a", message.clone(), &mut room).is_ok());
+        assert!(decode("b", message.clone(), &mut room).is_ok());
+        let error = decode("c", message, &mut room).unwrap_err().to_string();
+        assert!(error.contains("repeated beyond 8 B"), "{error}");
+        let whole = floats(&[3], &[1.0, 2.0, 3.0]).encode_to_vec();
+        assert!(decode("d", whole.into(), &mut room).is_ok());
+    }
+
+    #[test]
     fn content_lies_as_in_memory() {
         let mut content = floats(&[1], &[]);
         content.tensor_content = f16::from_f32(0.5).to_le_bytes().to_vec().into();
@@ -235,11 +252,11 @@ mod tests {
         for whole in [floats(&[2, 2], &[1.0, 2.0]).encode_to_vec(), encode(&Tensor::byte_string(b"hi")).encode_to_vec()]
         {
             for at in 0..whole.len() {
-                let _ = decode("x", whole[..at].to_vec().into(), 1000);
+                let _ = decode("x", whole[..at].to_vec().into(), &mut 1000);
                 for mask in [0x01, 0x08, 0x80, 0xff] {
                     let mut twisted = whole.clone();
                     twisted[at] ^= mask;
-                    let _ = decode("x", twisted.into(), 1000);
+                    let _ = decode("x", twisted.into(), &mut 1000);
                 }
             }
         }

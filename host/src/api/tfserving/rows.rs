@@ -74,7 +74,7 @@ fn decode_rows(json: &str, specs: &[TensorSpec], bound: u64) -> Result<NamedTens
     };
     if is_named(first) {
         let mut columns = Columns::new(specs, bound);
-        each(json, |row| columns.add_row(row, Row::Tensors, &[]))?;
+        each(json, |row| columns.add_row(row, Row::Tensors))?;
         return columns.finish();
     }
     let [spec] = specs else {
@@ -148,62 +148,56 @@ struct Column<'a> {
     row: Vec<u64>,
     rows: u64,
     data: Vec<u8>,
+    /// What stands in every row, with its shape.
+    common: Option<(Vec<u64>, Vec<u8>)>,
 }
 
 impl<'a> Columns<'a> {
     pub fn new(specs: &'a [TensorSpec], bound: u64) -> Columns<'a> {
-        let column = |spec| Column { spec, row: Vec::new(), rows: 0, data: Vec::new() };
+        let column = |spec| Column { spec, row: Vec::new(), rows: 0, data: Vec::new(), common: None };
         Columns { columns: specs.iter().map(column).collect(), rows: 0, bytes: 0, bound }
     }
 
-    /// Adds an object with a value for each input; those of `context` stand in every row.
-    pub fn add_row(&mut self, json: &str, kind: Row, context: &[(String, &str)]) -> Result<(), DecodeError> {
-        self.rows += 1;
-        let mut entries = 0;
-        each_entry(json, |name, value| {
-            entries += 1;
-            self.add(name, value, kind)
-        })?;
-        for (name, value) in context {
-            self.add(name, value, kind)?;
+    /// A feature that every row has. It is read once: its text may be long, and the rows many.
+    pub fn add_common(&mut self, name: &str, json: &str) -> Result<(), DecodeError> {
+        let column = find_column(&mut self.columns, name)?;
+        if column.common.is_some() {
+            return Err(wrong(format!("'context' has \"{name}\" twice")));
         }
-        match self.columns.iter().all(|column| column.rows == self.rows) {
+        let (shape, data) = read(column.spec, json)?;
+        column.common = Some((as_feature(column.spec, shape)?, data));
+        Ok(())
+    }
+
+    /// Adds an object with a value for each input that is not common to all rows.
+    pub fn add_row(&mut self, json: &str, kind: Row) -> Result<(), DecodeError> {
+        self.rows += 1;
+        each_entry(json, |name, value| self.add(name, value, kind))?;
+        let (rows, bytes, bound) = (self.rows, &mut self.bytes, self.bound);
+        for column in &mut self.columns {
+            if let Some((shape, data)) = column.common.take() {
+                count(bytes, data.len(), bound)?;
+                column.append(rows, &shape, &data)?;
+                column.common = Some((shape, data));
+            }
+        }
+        match self.columns.iter().all(|column| column.rows == rows) {
             true => Ok(()),
             false => {
                 let names = self.columns.iter().map(|column| &*column.spec.name).collect::<Vec<_>>().join(",");
-                Err(wrong(format!("item {}: keys must be equal to: {names}", self.rows - 1)))
+                Err(wrong(format!("item {}: keys must be equal to: {names}", rows - 1)))
             }
         }
     }
 
     fn add(&mut self, name: &str, json: &str, kind: Row) -> Result<(), DecodeError> {
-        let (rows, bytes, bound) = (self.rows, self.bytes, self.bound);
-        let column = self.columns.iter_mut().find(|column| *column.spec.name == *name);
-        let column = column.ok_or_else(|| unknown(name))?;
-        if column.rows == rows {
-            return Err(wrong(format!("item {}: \"{name}\" is there twice", rows - 1)));
-        }
+        let column = find_column(&mut self.columns, name)?;
         let (mut shape, data) = read(column.spec, json)?;
         if kind == Row::Features {
             shape = as_feature(column.spec, shape)?;
         }
-        if rows == 1 {
-            column.row = shape;
-        } else if column.row != shape {
-            let text = format!("item {} key: {name}: Expecting shape {:?} but got: {shape:?}", rows - 1, column.row);
-            return Err(wrong(text));
-        }
-        // Rows may repeat what a context says once.
-        if bytes + data.len() as u64 > bound {
-            return Err(wrong(format!(
-                "the rows together have more than {} (http.request-bytes)",
-                format_bytes(bound)
-            )));
-        }
-        self.bytes += data.len() as u64;
-        column.data.extend_from_slice(&data);
-        column.rows = rows;
-        Ok(())
+        count(&mut self.bytes, data.len(), self.bound)?;
+        column.append(self.rows, &shape, &data)
     }
 
     pub fn finish(self) -> Result<NamedTensors, DecodeError> {
@@ -218,6 +212,38 @@ impl<'a> Columns<'a> {
         };
         self.columns.into_iter().map(finish).collect()
     }
+}
+
+impl Column<'_> {
+    fn append(&mut self, rows: u64, shape: &[u64], data: &[u8]) -> Result<(), DecodeError> {
+        let (item, name) = (rows - 1, &self.spec.name);
+        if self.rows == rows {
+            return Err(wrong(format!("item {item}: \"{name}\" is there twice")));
+        }
+        if rows == 1 {
+            self.row = shape.to_vec();
+        } else if self.row != shape {
+            let text = format!("item {item} key: {name}: Expecting shape {:?} but got: {shape:?}", self.row);
+            return Err(wrong(text));
+        }
+        self.data.extend_from_slice(data);
+        self.rows = rows;
+        Ok(())
+    }
+}
+
+fn find_column<'a, 'b>(columns: &'a mut [Column<'b>], name: &str) -> Result<&'a mut Column<'b>, DecodeError> {
+    columns.iter_mut().find(|column| *column.spec.name == *name).ok_or_else(|| unknown(name))
+}
+
+/// Rows may repeat what a context says once.
+fn count(bytes: &mut u64, more: usize, bound: u64) -> Result<(), DecodeError> {
+    *bytes += more as u64;
+    if *bytes > bound {
+        let bound = format_bytes(bound);
+        return Err(wrong(format!("the rows together have more than {bound} (http.request-bytes)")));
+    }
+    Ok(())
 }
 
 /// A feature has no more than one dimension in a row; whether one value is written as a list is the client's choice.

@@ -52,7 +52,7 @@ fn found(pipeline: &Pipeline) -> pb::ModelSpec {
 
 /// A `PredictRequest` in its parts, the tensors as they came.
 #[derive(Default)]
-struct Envelope {
+pub struct Envelope {
     spec: pb::ModelSpec,
     inputs: Vec<Bytes>,
     wanted: Vec<String>,
@@ -61,7 +61,7 @@ struct Envelope {
 }
 
 impl Envelope {
-    fn open(message: Bytes) -> Result<Envelope, Malformed> {
+    pub fn open(message: Bytes) -> Result<Envelope, Malformed> {
         let mut envelope = Envelope { bytes: message.len() as u64, ..Envelope::default() };
         let mut fields = Fields::of(message);
         while let Some(field) = fields.next()? {
@@ -75,12 +75,13 @@ impl Envelope {
         Ok(envelope)
     }
 
-    fn decode(self, bound: u64) -> Result<InferRequest, DecodeError> {
+    /// `room` is what values that stand for many may take.
+    pub fn decode(self, mut room: u64) -> Result<InferRequest, DecodeError> {
         super::check_signature(&self.spec.signature_name, super::PREDICT)?;
         let mut request = InferRequest::default();
         for entry in self.inputs {
             let (name, tensor) = open_entry(entry)?;
-            let tensor = proto::decode(&name, tensor, bound)?;
+            let tensor = proto::decode(&name, tensor, &mut room)?;
             request.inputs.push((name.into(), tensor));
         }
         let wanted = self.wanted.into_iter().map(|name| WantedOutput { name, ..WantedOutput::default() });

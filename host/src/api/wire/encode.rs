@@ -37,11 +37,13 @@ pub struct Encoded {
 
 /// The reply to an inference request. A NaN or an infinity, which JSON does not have, becomes `null` in it.
 pub fn encode(pipeline: &Pipeline, answer: &Answer, bound: u64) -> Result<Encoded, EncodeError> {
+    encode_as(&pipeline.model, &pipeline.version, answer, bound)
+}
+
+/// The same, of a model that is only known by its name.
+pub fn encode_as(model: &str, version: &str, answer: &Answer, bound: u64) -> Result<Encoded, EncodeError> {
     let outputs = outputs(answer);
-    encode_outputs(
-        &Reply { model: &pipeline.model, version: &pipeline.version, id: answer.id.as_deref(), outputs: &outputs },
-        bound,
-    )
+    encode_outputs(&Reply { model, version, id: answer.id.as_deref(), outputs: &outputs }, bound)
 }
 
 /// The reply to a request of the plainer form: each output under its name, one element without an array around it.

@@ -12,7 +12,7 @@ mod walk;
 
 pub use decode::{DecodeError, InferRequest, WantedOutput, decode_json, tensor_head, tensor_shape};
 pub use describe::{InferReply, ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
-pub use encode::{Bounded, EncodeError, Encoded, encode, encode_generated};
+pub use encode::{Bounded, EncodeError, Encoded, encode, encode_as, encode_generated};
 pub use generate::decode_generate;
 pub use raw::{Raw, decode_raw};
 pub use request::WireRequest;

@@ -1,0 +1,122 @@
+//! A request with one tensor, in each form of the wire: where the host has an encoder, by that one, else by prost. `None`
+//! where a form cannot carry the tensor.
+
+use bulkhead::api::codecs::{self, Form};
+use bulkhead::tensor::{Datatype, NamedTensors, Tensor};
+use half::{bf16, f16};
+use prost::Message;
+
+use crate::messages::{InferInputTensor, InferTensorContents, ModelInferRequest, PredictRequest};
+
+/// More than any reply here has.
+const BOUND: u64 = 1 << 30;
+
+/// A name with something to escape.
+pub const NAME: &str = "in \"put\"";
+
+/// TensorFlow writes the bytes of tensors called so in base64.
+pub const BYTES_NAME: &str = "input_bytes";
+
+pub fn named(name: &str, tensor: &Tensor) -> NamedTensors {
+    vec![(name.into(), tensor.clone())]
+}
+
+pub fn json(tensor: &Tensor) -> Option<Vec<u8>> {
+    let encoded = codecs::encode_json(named(NAME, tensor), false, BOUND);
+    assert_eq!(encoded.is_ok(), is_text(tensor), "bytes that are no text are the only tensors that JSON refuses");
+    let request = rename(&encoded.ok()?.0, "\"outputs\":", "\"inputs\":");
+    has_decimals(tensor).then_some(request)
+}
+
+/// The JSON, and what follows it.
+pub fn binary(tensor: &Tensor) -> (Vec<u8>, Vec<u8>) {
+    let (json, rest) = codecs::encode_json(named(NAME, tensor), true, BOUND).expect("bytes can always be sent");
+    (rename(&json, "\"outputs\":", "\"inputs\":"), rest.concat())
+}
+
+pub fn grpc(tensor: &Tensor, contents: Option<InferTensorContents>) -> Vec<u8> {
+    let raw = contents.is_none().then(|| tensor.data().clone());
+    let input = InferInputTensor {
+        name: NAME.into(),
+        datatype: tensor.datatype().name().into(),
+        shape: tensor.shape().iter().map(|size| *size as i64).collect(),
+        contents,
+    };
+    let raw_input_contents = raw.into_iter().collect();
+    ModelInferRequest { model_name: "model".into(), id: String::new(), inputs: vec![input], raw_input_contents }
+        .encode_to_vec()
+}
+
+/// The list that clients put the elements into; there is none for halves.
+pub fn contents(tensor: &Tensor) -> Option<InferTensorContents> {
+    let data = tensor.data();
+    let mut contents = InferTensorContents::default();
+    match tensor.datatype() {
+        Datatype::Bool => contents.bool_contents = data.iter().map(|byte| *byte != 0).collect(),
+        Datatype::Int8 => contents.int_contents = list(data, |bytes| i8::from_le_bytes(bytes).into()),
+        Datatype::Int16 => contents.int_contents = list(data, |bytes| i16::from_le_bytes(bytes).into()),
+        Datatype::Int32 => contents.int_contents = list(data, i32::from_le_bytes),
+        Datatype::Int64 => contents.int64_contents = list(data, i64::from_le_bytes),
+        Datatype::Uint8 => contents.uint_contents = list(data, |bytes| u8::from_le_bytes(bytes).into()),
+        Datatype::Uint16 => contents.uint_contents = list(data, |bytes| u16::from_le_bytes(bytes).into()),
+        Datatype::Uint32 => contents.uint_contents = list(data, u32::from_le_bytes),
+        Datatype::Uint64 => contents.uint64_contents = list(data, u64::from_le_bytes),
+        Datatype::Fp32 => contents.fp32_contents = list(data, f32::from_le_bytes),
+        Datatype::Fp64 => contents.fp64_contents = list(data, f64::from_le_bytes),
+        Datatype::Bytes => contents.bytes_contents = tensor.byte_strings().map(<[u8]>::to_vec).collect(),
+        Datatype::Fp16 | Datatype::Bf16 => return None,
+    }
+    has_booleans(tensor).then_some(contents)
+}
+
+pub fn predict_grpc(tensor: &Tensor) -> Option<Vec<u8>> {
+    let inputs = [(NAME.to_owned(), codecs::encode_tensor_proto(tensor))].into();
+    has_booleans(tensor).then(|| PredictRequest { inputs }.encode_to_vec())
+}
+
+/// Shapes are read from the nesting, which does not tell what is inside of nothing.
+pub fn predict_rest(tensor: &Tensor, form: Form) -> Option<Vec<u8>> {
+    let lost = tensor.shape().contains(&0) || form == Form::Rows && tensor.shape().is_empty();
+    if lost || !has_decimals(tensor) {
+        return None;
+    }
+    let outputs = named(tensorflow_name(tensor), tensor);
+    let json = codecs::encode_predictions(&outputs, form, BOUND).expect("it is one tensor with a row");
+    Some(match form {
+        Form::Rows => rename(&json, "\"predictions\":", "\"instances\":"),
+        Form::Columns => rename(&json, "\"outputs\":", "\"inputs\":"),
+    })
+}
+
+pub fn tensorflow_name(tensor: &Tensor) -> &'static str {
+    if is_text(tensor) { NAME } else { BYTES_NAME }
+}
+
+fn rename(reply: &[u8], field: &str, instead: &str) -> Vec<u8> {
+    String::from_utf8_lossy(reply).replacen(field, instead, 1).into_bytes()
+}
+
+fn is_text(tensor: &Tensor) -> bool {
+    tensor.datatype() != Datatype::Bytes || tensor.byte_strings().all(|text| std::str::from_utf8(text).is_ok())
+}
+
+/// Bytes of booleans are taken as they come; a text has only two.
+fn has_booleans(tensor: &Tensor) -> bool {
+    tensor.datatype() != Datatype::Bool || tensor.data().iter().all(|byte| *byte <= 1)
+}
+
+/// Whether all numbers can be written in digits.
+fn has_decimals(tensor: &Tensor) -> bool {
+    let data = tensor.data();
+    match tensor.datatype() {
+        Datatype::Fp16 => list(data, f16::from_le_bytes).into_iter().all(f16::is_finite),
+        Datatype::Bf16 => list(data, bf16::from_le_bytes).into_iter().all(bf16::is_finite),
+        Datatype::Fp32 => list(data, f32::from_le_bytes).into_iter().all(f32::is_finite),
+        Datatype::Fp64 => list(data, f64::from_le_bytes).into_iter().all(f64::is_finite),
+        _ => has_booleans(tensor),
+    }
+}
+
+pub fn list<T, const WIDTH: usize>(data: &[u8], read: impl Fn([u8; WIDTH]) -> T) -> Vec<T> {
+    data.as_chunks::<WIDTH>().0.iter().map(|bytes| read(*bytes)).collect()
+}

@@ -1,0 +1,114 @@
+//! The targets, each with the form of its input.
+
+use bulkhead::api::codecs::{self, Raw};
+use bulkhead::tensor::{Datatype, NamedTensors, Tensor, push_byte_string};
+use bytes::Bytes;
+
+use crate::promises::decoded;
+use crate::{agreement, reference, signatures};
+
+/// What tensors of a request may take where few bytes stand for many: a tenant's `request-bytes`.
+const REQUEST_BYTES: u64 = 1 << 16;
+
+/// A list that grows to its bound lies in two places for a moment, and three times its size.
+const ROOM: u64 = 3 * REQUEST_BYTES;
+
+fn all_agree(tensors: Option<NamedTensors>) {
+    tensors.iter().flatten().for_each(|(_, tensor)| agreement::check(tensor));
+}
+
+/// A request of JSON, in the protocol's form or the plainer one.
+pub fn json(input: &[u8]) {
+    let tensors = decoded(input.len(), 0, || codecs::json(input, Bytes::new()));
+    if let Some(tensors) = &tensors {
+        reference::check(input, tensors);
+    }
+    all_agree(tensors);
+    let signature = signatures::one_of_each();
+    all_agree(decoded(input.len(), 0, || codecs::generate(input, &signature)));
+}
+
+/// JSON up to the first zero, and tensors after it. Or, where it begins as the query of an address, that and one tensor.
+pub fn binary(input: &[u8]) {
+    let end = input.iter().position(|byte| *byte == 0).unwrap_or(input.len());
+    let (head, rest) = (&input[..end], input.get(end + 1..).unwrap_or_default());
+    let rest = Bytes::copy_from_slice(rest);
+    match (head.strip_prefix(b"?"), std::str::from_utf8(head)) {
+        (Some(_), Ok(query)) => only_tensor(&query[1..], &rest),
+        (Some(_), Err(_)) => {}
+        (None, _) => all_agree(decoded(input.len(), 0, || codecs::json(head, rest.clone()))),
+    }
+}
+
+fn only_tensor(query: &str, body: &Bytes) {
+    let shapes: [&[i64]; 4] = [&[-1], &[-1, 3], &[2, 2], &[]];
+    for signature in shapes.into_iter().flat_map(signatures::alone) {
+        for raw in [Raw::Plain, Raw::Binary] {
+            let arrived = query.len() + body.len();
+            let tensors = decoded(arrived, 0, || codecs::raw(raw, body, query, &signature));
+            let Some(tensors) = tensors else { continue };
+            let [(_, tensor)] = &tensors[..] else { unreachable!("the model has one input: {tensors:?}") };
+            match tensor.datatype() {
+                Datatype::Bytes => assert_eq!(tensor.data(), Tensor::byte_string(body).data()),
+                _ => assert_eq!(tensor.data(), body),
+            }
+        }
+    }
+}
+
+/// A `ModelInferRequest`.
+pub fn grpc(input: &[u8]) {
+    let message = Bytes::copy_from_slice(input);
+    all_agree(decoded(input.len(), 0, || codecs::grpc(message.clone())));
+}
+
+/// A body of `:predict`, `:classify` and `:regress`.
+pub fn tensorflow_rest(input: &[u8]) {
+    for signature in signatures::alone(&[-1, -1]).chain([signatures::one_of_each()]) {
+        let specs = &signature.inputs;
+        let predict = || codecs::predict_rest(input, specs, REQUEST_BYTES).map(|(tensors, _)| tensors);
+        all_agree(decoded(input.len(), ROOM, predict));
+        all_agree(decoded(input.len(), ROOM, || codecs::examples_rest(input, specs, REQUEST_BYTES)));
+    }
+}
+
+/// A `PredictRequest`.
+pub fn tensorflow_grpc(input: &[u8]) {
+    let message = Bytes::copy_from_slice(input);
+    all_agree(decoded(input.len(), ROOM, || codecs::predict_grpc(message.clone(), REQUEST_BYTES)));
+}
+
+/// A datatype, the number of rows, and the bytes of elements; those of BYTES are divided by line feeds.
+pub fn round_trip(input: &[u8]) {
+    if let Some(tensor) = tensor(input) {
+        agreement::check(&tensor);
+    }
+}
+
+fn tensor(input: &[u8]) -> Option<Tensor> {
+    let [datatype, rows, data @ ..] = input else { return None };
+    let datatype = Datatype::ALL[usize::from(*datatype) % Datatype::ALL.len()];
+    let (elements, data) = match datatype.width() {
+        Some(width) => {
+            let whole = data.len() - data.len() % width as usize;
+            (whole as u64 / width, data[..whole].to_vec())
+        }
+        None => byte_strings(data),
+    };
+    let shape = match u64::from(*rows) {
+        0 if elements == 1 => Vec::new(),
+        0 => vec![elements],
+        rows if elements.is_multiple_of(rows) => vec![rows, elements / rows],
+        _ => vec![1, elements, 1],
+    };
+    Some(Tensor::new(datatype, shape, data.into()).expect("the shape was made from the number of elements"))
+}
+
+fn byte_strings(data: &[u8]) -> (u64, Vec<u8>) {
+    let (mut elements, mut bytes) = (0, Vec::new());
+    for text in data.split(|byte| *byte == b'\n') {
+        push_byte_string(&mut bytes, text);
+        elements += 1;
+    }
+    (elements, bytes)
+}

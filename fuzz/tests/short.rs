@@ -1,0 +1,67 @@
+//! Each target for some seconds, from its seeds and with changes to them. The long run is `cargo xtask fuzz`.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use bulkhead_fuzz::{Target, seeds};
+use mutatis::check::Check;
+use mutatis::mutators;
+
+/// For each target.
+const TIME: Duration = Duration::from_secs(3);
+
+/// Changes to a seed, on the average, before it is taken anew: after more, nothing of it would be left.
+const CHANGES: usize = 12;
+
+fn run(name: &str) -> Result<()> {
+    let target = Target::find(name).with_context(|| name.to_owned())?;
+    let seeds = seeds::of(&target)?;
+    let begun = Instant::now();
+    let mut rounds = 0;
+    while rounds == 0 || begun.elapsed() < TIME {
+        let property = |input: &Vec<u8>| {
+            (target.run)(input);
+            Ok::<_, String>(())
+        };
+        let changes = mutators::vec(mutators::u8());
+        let round =
+            Check::new().iters(CHANGES * seeds.len()).max_shrink_iters(0).run_with(changes, seeds.clone(), property);
+        if let Err(failed) = round {
+            let failure = failed.unwrap_failed();
+            anyhow::bail!("{name} broke a promise (above) on \"{}\"", failure.value.escape_ascii());
+        }
+        rounds += 1;
+    }
+    println!("{name}: {} seeds, {} inputs", seeds.len(), rounds * (CHANGES + 1) * seeds.len());
+    Ok(())
+}
+
+#[test]
+fn json() -> Result<()> {
+    run("json")
+}
+
+#[test]
+fn binary() -> Result<()> {
+    run("binary")
+}
+
+#[test]
+fn grpc() -> Result<()> {
+    run("grpc")
+}
+
+#[test]
+fn tensorflow_rest() -> Result<()> {
+    run("tensorflow-rest")
+}
+
+#[test]
+fn tensorflow_grpc() -> Result<()> {
+    run("tensorflow-grpc")
+}
+
+#[test]
+fn round_trip() -> Result<()> {
+    run("round-trip")
+}

@@ -1,0 +1,70 @@
+//! The decoders of the wire as plain functions from bytes to named tensors, and the encoders that they must agree with.
+//! Requests go through the same code with a model, a caller and a budget around it; here it can be tried without them. The
+//! only user is `fuzz/`.
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::call::Answer;
+use super::grpc;
+use super::tfserving::{self, encode, examples, proto, rows};
+use super::wire::{self, DecodeError, EncodeError, InferRequest};
+use crate::tensor::{NamedTensors, Signature, Tensor, TensorSpec};
+
+pub use super::tfserving::rows::Form;
+pub use super::wire::Raw;
+
+type Decoded = Result<NamedTensors, DecodeError>;
+
+fn inputs(request: InferRequest) -> NamedTensors {
+    request.inputs
+}
+
+/// `rest` is what follows the JSON.
+pub fn json(json: &[u8], rest: Bytes) -> Decoded {
+    wire::decode_json(json, rest).map(inputs)
+}
+
+pub fn raw(raw: Raw, body: &Bytes, query: &str, signature: &Signature) -> Decoded {
+    wire::decode_raw(raw, body, query, signature).map(inputs)
+}
+
+pub fn generate(json: &[u8], signature: &Signature) -> Decoded {
+    wire::decode_generate(json, signature).map(inputs)
+}
+
+/// A `ModelInferRequest`.
+pub fn grpc(message: Bytes) -> Decoded {
+    grpc::Envelope::open(message)?.decode().map(inputs)
+}
+
+/// A `PredictRequest` of TensorFlow Serving; `bound` is what its tensors may take.
+pub fn predict_grpc(message: Bytes, bound: u64) -> Decoded {
+    tfserving::Envelope::open(message)?.decode(bound).map(inputs)
+}
+
+/// A body of `:predict`, and the form that its reply has.
+pub fn predict_rest(json: &[u8], specs: &[TensorSpec], bound: u64) -> Result<(NamedTensors, Form), DecodeError> {
+    rows::decode(json, specs, bound).map(|(request, form)| (inputs(request), form))
+}
+
+/// A body of `:classify` or `:regress`.
+pub fn examples_rest(json: &[u8], specs: &[TensorSpec], bound: u64) -> Decoded {
+    examples::decode(json, specs, "", bound).map(inputs)
+}
+
+/// A reply of the Open Inference Protocol: its JSON, and the bytes after it where they are wanted so.
+pub fn encode_json(outputs: NamedTensors, binary: bool, bound: u64) -> Result<(Vec<u8>, Vec<Bytes>), EncodeError> {
+    let answer = Answer { id: None, binary: vec![binary; outputs.len()], outputs };
+    wire::encode_as("model", "1.0.0", &answer, bound).map(|encoded| (encoded.json, encoded.tensors))
+}
+
+/// A reply of `:predict`.
+pub fn encode_predictions(outputs: &NamedTensors, form: Form, bound: u64) -> Result<Vec<u8>, EncodeError> {
+    encode::predictions(outputs, form, bound)
+}
+
+/// The bytes of a `TensorProto`.
+pub fn encode_tensor_proto(tensor: &Tensor) -> Vec<u8> {
+    proto::encode(tensor).encode_to_vec()
+}
