@@ -161,8 +161,8 @@ fn bodies_of_all_connections_together_are_bounded() -> Result<()> {
     let host = Start::default().config(config).bundle(&bundle, &[component("identity")]).start()?;
     let mut first = TcpStream::connect(host.address())?;
     write!(first, "{POST}content-length: 1000000\r\n\r\n")?;
-    first.write_all(&[b' '; 900_000])?;
-    wait_until(|| Ok(buffered(&host.metrics()?) >= 800_000))?;
+    first.write_all(&[b' '; 700_000])?;
+    wait_until(|| Ok(buffered(&host.metrics()?) >= 600_000))?;
     let refused = host.post("/v2/models/vector/infer", "application/json", &[b' '; 400_000])?;
     assert_eq!(refused.json()["code"], "overloaded", "{refused:?}");
     drop(first);
