@@ -103,7 +103,7 @@ fn torn_bodies_are_refused_where_they_are_torn() -> Result<()> {
         (r#"{"instances": [[1.0 2.0]]}"#, "expected value, comma or end"),
         (r#"{"instances": [{"input": [1.0]} {}]}"#, "JSON Parse error"),
         (r#"{"inputs": {"input": [[1.0]]x}}"#, "JSON Parse error"),
-        (r#"{"inputs": 1.0x}"#, "element 0"),
+        (r#"{"inputs": 1.0x}"#, "expected the end"),
     ] {
         let reply = HOST.get().post("/v1/models/identity-fp32:predict", "application/json", body.as_bytes())?;
         let error = reply.json()["error"].as_str().unwrap_or_default().to_owned();
