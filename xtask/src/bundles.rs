@@ -54,6 +54,16 @@ impl Example {
         Ok(Example { name: "file-type", manifest: "examples/file-type/bundle.toml", sources: vec![fetched] })
     }
 
+    /// What the comparison with other servers runs.
+    pub fn peers(workspace: &Workspace) -> Vec<Example> {
+        let sources = vec![workspace.root.join("benches/peers")];
+        let example = |name, manifest| Example { name, manifest, sources: sources.clone() };
+        vec![
+            example("ensemble", "benches/peers/bulkhead/ensemble.toml"),
+            example("image", "benches/peers/bulkhead/image.toml"),
+        ]
+    }
+
     pub fn all(workspace: &Workspace) -> Result<Vec<Example>> {
         let mut all = Self::digits(workspace);
         all.push(Self::file_type(workspace)?);

@@ -3,6 +3,8 @@
 mod bench;
 mod bundles;
 mod demo;
+mod peers;
+mod perf_analyzer;
 mod setup;
 mod test;
 
@@ -21,6 +23,7 @@ enum Command {
     Demo(demo::Demo),
     Test(test::Test),
     Bench(bench::Bench),
+    Peers(peers::Peers),
     Bundles(bundles::Bundles),
 }
 
@@ -29,6 +32,7 @@ fn main() -> anyhow::Result<()> {
         Command::Demo(demo) => demo.run(),
         Command::Test(test) => test.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Peers(peers) => peers.run(),
         Command::Bundles(bundles) => bundles.run(),
     }
 }

@@ -33,6 +33,7 @@ impl Test {
         let tfserving =
             workspace.python("tfserving", &workspace.root.join("tests/clients/requirements-tfserving.txt"))?;
         let clients = workspace.python("clients", &workspace.root.join("tests/clients/requirements.txt"))?;
+        let perf_analyzer = workspace.perf_analyzer()?;
         step("lints");
         run(cargo().current_dir(&workspace.root).args([
             "clippy",
@@ -51,6 +52,7 @@ impl Test {
         tests.env("BULKHEAD_COMPONENTS", workspace.components()).env("BULKHEAD_CLIENTS", clients);
         tests.env("BULKHEAD_MODEL_SIGNING", signing.with_file_name("model_signing"));
         tests.env("BULKHEAD_PYTHON_GRPC", grpc).env("BULKHEAD_PYTHON_TFSERVING", tfserving);
+        tests.env("BULKHEAD_PERF_ANALYZER", perf_analyzer);
         run(&mut tests)
     }
 
