@@ -1,6 +1,8 @@
 //! Arrays of JSON, nested as they like, as the scalars that are in them. Nothing is believed of the text: it may be torn
 //! or no JSON at all.
 
+pub const INFINITY: &[u8] = b"Infinity";
+
 /// Deeper than any shape.
 const MAX_DEPTH: usize = 64;
 
@@ -13,6 +15,8 @@ pub enum Scalar<'a> {
     Text(&'a [u8]),
     Boolean(bool),
     Null,
+    /// What JSON does not have, and Python's and Triton's writers of it write.
+    NotFinite(f64),
     /// As a number: with all that follows.
     Object(&'a [u8]),
 }
@@ -27,6 +31,7 @@ impl Scalar<'_> {
             Scalar::Text(_) => "a text".into(),
             Scalar::Boolean(value) => value.to_string(),
             Scalar::Null => "null".into(),
+            Scalar::NotFinite(value) => value.to_string(),
             Scalar::Object(_) => "an object".into(),
         }
     }
@@ -118,6 +123,8 @@ impl<'a> Array<'a> {
     fn scalar(&mut self, first: u8) -> Result<Scalar<'a>, String> {
         let rest = &self.json[self.at..];
         let (scalar, length) = match first {
+            b'N' if rest.starts_with(b"NaN") => Some((Scalar::NotFinite(f64::NAN), 3)),
+            b'I' if rest.starts_with(INFINITY) => Some((Scalar::NotFinite(f64::INFINITY), INFINITY.len())),
             b'-' | b'0'..=b'9' => Some((Scalar::Number(rest), 0)),
             b'"' => text_length(rest).map(|length| (Scalar::Text(&rest[..length]), length)),
             b't' if rest.starts_with(b"true") => Some((Scalar::Boolean(true), 4)),

@@ -8,6 +8,7 @@ use half::{bf16, f16};
 
 use serde::Deserialize;
 
+use super::array::INFINITY;
 use crate::tensor::push_byte_string;
 
 /// How one element of a datatype is written; the default is that JSON of that sort is not for it.
@@ -30,6 +31,10 @@ pub trait Kind {
     }
 
     fn text(_: &[u8], _: &mut Vec<u8>) -> Result<(), Wrong> {
+        Err(Wrong)
+    }
+
+    fn not_finite(_: f64, _: &mut Vec<u8>) -> Result<(), Wrong> {
         Err(Wrong)
     }
 }
@@ -115,11 +120,18 @@ macro_rules! floats {
             fn number(text: &[u8], bytes: &mut Vec<u8>) -> Result<usize, Wrong> {
                 let (value, length) = fast_float2::parse_partial::<$read, _>(text).map_err(|_| Wrong)?;
                 let value: $rust = $from(value);
-                if !value.is_finite() || !is_json(&text[..length]) {
+                let number = &text[..length];
+                let fits = if value.is_finite() { is_json(number) } else { is_minus_infinity(number) };
+                if !fits {
                     return Err(Wrong);
                 }
                 bytes.extend_from_slice(&value.to_le_bytes());
                 Ok(length)
+            }
+
+            fn not_finite(value: f64, bytes: &mut Vec<u8>) -> Result<(), Wrong> {
+                bytes.extend_from_slice(&$from(value as $read).to_le_bytes());
+                Ok(())
             }
         }
     )*};
@@ -137,6 +149,12 @@ fn is_json(number: &[u8]) -> bool {
     let point = number.get(at) == Some(&b'.');
     let fraction = !point || matches!(number.get(at + 1), Some(b'0'..=b'9'));
     whole == 1 && fraction || whole > 1 && number[begin] != b'0' && fraction
+}
+
+/// A number beyond the datatype's range is none, and no infinity.
+#[cold]
+fn is_minus_infinity(number: &[u8]) -> bool {
+    number.strip_prefix(b"-") == Some(INFINITY)
 }
 
 floats!(

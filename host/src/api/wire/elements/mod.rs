@@ -91,6 +91,7 @@ impl<K: Kind> Elements<K> {
         let written = match scalar {
             Scalar::Text(quoted) => K::text(quoted, &mut self.bytes),
             Scalar::Boolean(value) => K::boolean(value, &mut self.bytes),
+            Scalar::NotFinite(value) => K::not_finite(value, &mut self.bytes),
             _ => Err(Wrong),
         };
         written.map_err(|Wrong| self.wrong(scalar))?;
@@ -169,6 +170,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_finite_is_read_as_python_and_triton_write_it() {
+        let read = parse(Datatype::Fp32, 4, "[NaN, Infinity, -Infinity,-Infinity]").unwrap();
+        let read: Vec<f32> = read.chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+        assert!(read[0].is_nan());
+        assert_eq!(read[1..], [f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY]);
+        assert_eq!(parse(Datatype::Fp16, 1, "[-Infinity]").unwrap(), f16::NEG_INFINITY.to_le_bytes());
+        assert!(parse(Datatype::Bf16, 1, "[[NaN]]").is_ok() && parse(Datatype::Fp64, 1, "Infinity").is_ok());
+    }
+
+    #[test]
     fn says_which_element_is_wrong() {
         for (datatype, count, json, wanted) in [
             (Datatype::Uint8, 2, "[1, 300]", "element 1 is 300, and must be a whole number from 0 to 255"),
@@ -176,7 +187,12 @@ mod tests {
             (Datatype::Fp32, 1, "[1e39]", "must be a number within the range of f32"),
             (Datatype::Fp32, 1, "[null]", "element 0 is null"),
             (Datatype::Fp32, 1, "[\"1\"]", "element 0 is a text"),
-            (Datatype::Fp32, 1, "[NaN]", "expected value"),
+            (Datatype::Fp32, 1, "[nan]", "expected value"),
+            (Datatype::Fp32, 1, "[-1e39]", "element 0 is -1e39"),
+            (Datatype::Fp32, 1, "[-NaN]", "element 0 is -"),
+            (Datatype::Fp32, 1, "[Infinite]", "expected value"),
+            (Datatype::Int32, 1, "[NaN]", "element 0 is NaN, and must be a whole number"),
+            (Datatype::Bytes, 1, "[Infinity]", "element 0 is inf, and must be a text"),
             (Datatype::Bytes, 1, "[1]", "must be a text"),
             (Datatype::Fp32, 2, "[1, 2, 3]", "holds more"),
             (Datatype::Fp32, 3, "[1, 2]", "the data holds 2"),
