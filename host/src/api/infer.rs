@@ -43,7 +43,7 @@ impl App {
         decode: impl FnOnce(&Parts, &Bytes, &Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
         encode: impl FnOnce(&Pipeline, Answer, Coding) -> Result<Response<Body>, Problem> + Send + 'static,
     ) -> Response<Body> {
-        let call = match self.begin(client, request.headers(), &path.model, path.version.as_deref()) {
+        let mut call = match self.begin(client, request.headers(), &path.model, path.version.as_deref()) {
             Ok(call) => call,
             Err(refusal) => {
                 self.drain(request.into_body()).await;
@@ -55,6 +55,7 @@ impl App {
             let bound = client.caller.tenant.limits().request_bytes;
             let received = self.read_body(&head.headers, body, bound).await?;
             call.usage.request_bytes.fetch_add(received.len() as u64, Ordering::Relaxed);
+            call.small = received.is_small(json_length(&head.headers, received.len()).unwrap_or_default());
             let coding = Coding::accepted(&head.headers);
             let decode = move |pipeline: &Pipeline| decode(&head, &received.unpack()?, pipeline);
             let encode = move |pipeline: &Pipeline, answer: Answer| encode(pipeline, answer, coding);

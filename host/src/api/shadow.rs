@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::TenantLimits;
 use crate::pipeline::Pipeline;
 use crate::sandbox::Parameters;
-use crate::schedule::Compute;
+use crate::schedule::{Begin, Compute};
 use crate::telemetry::{Metrics, ShadowOutcome};
 use crate::tenant::Tenant;
 use crate::tensor::{self, NamedTensors, Tolerance};
@@ -64,13 +64,13 @@ impl ShadowRunner {
         let Ok(permit) = self.compute.admit(&self.tenant, usage).await else { return ShadowOutcome::Skipped };
         let permit = Arc::new(permit);
         let held = permit.clone();
-        let work = async move {
+        let work = Box::pin(async move {
             let Copied { pipeline, inputs, parameters, answer } = copied;
             let inputs = tensor::arrange(&pipeline.signature.inputs, inputs).ok()?;
             let outputs = pipeline.run(&held, &id, inputs, &parameters).await.ok()?;
             Some(same(&answer, &outputs))
-        };
-        match self.compute.run(&permit, work).await {
+        });
+        match self.compute.run(&permit, Begin::Aside, work).await {
             Ok(Some(true)) => ShadowOutcome::Same,
             Ok(Some(false)) => ShadowOutcome::Different,
             Ok(None) | Err(_) => ShadowOutcome::Failed,

@@ -16,6 +16,7 @@ use crate::catalog::{Entry, Routing, Sharing};
 use crate::config::TenantLimits;
 use crate::pipeline::Pipeline;
 use crate::sandbox::ACTIVATION_SLOTS;
+use crate::schedule::Begin;
 use crate::tenant::{Grants, KnownKey, Member, Members, Tenant};
 
 /// Files that are removed while others wait.
@@ -181,10 +182,10 @@ impl Control {
         report: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> Result<Pipeline, ControlError> {
         let (control, made, told) = (self.clone(), bundle.clone(), report.clone());
-        let making = async move {
+        let making = Box::pin(async move {
             let activation = Activation { bundle: &made, grants: &grants, others: &others, report: &*told };
             control.activator.activate(&activation).await
-        };
+        });
         let pipeline = self.compute.run_aside(&tenant.into(), making).await.map_err(|_| ControlError::Panicked)??;
         if bundle.manifest.trials.is_empty() {
             return Ok(pipeline);
@@ -194,8 +195,8 @@ impl Control {
         let permit = Arc::new(permit);
         let held = permit.clone();
         let trials = bundle.manifest.trials.len();
-        let trying = async move { run_trials(&bundle, &pipeline, &held).await.map(|_| pipeline) };
-        let pipeline = self.compute.run(&permit, trying).await.map_err(|_| ControlError::Panicked)??;
+        let trying = Box::pin(async move { run_trials(&bundle, &pipeline, &held).await.map(|_| pipeline) });
+        let pipeline = self.compute.run(&permit, Begin::Aside, trying).await.map_err(|_| ControlError::Panicked)??;
         report(&format!("{trials} trial requests"));
         Ok(pipeline)
     }

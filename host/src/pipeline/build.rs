@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Pipeline, Runner, Source, Stage};
+use crate::schedule::Begin;
 use crate::telemetry::Metrics;
 use crate::tensor::{Misfit, Signature, TensorSpec};
 
@@ -58,7 +59,9 @@ impl Pipeline {
         let names: Vec<&str> = stages.iter().map(|stage| &*stage.name).collect();
         let metrics = metrics.model(&model, &version, &names);
         let signature = Signature { inputs: builder.model_inputs, outputs: builder.last_outputs };
-        Ok(Pipeline { model, version, signature, metrics, stages, slots: builder.slots })
+        let gives_way = stages.iter().all(|stage| stage.runner.gives_way());
+        let begin = if gives_way { Begin::Here } else { Begin::Aside };
+        Ok(Pipeline { model, version, signature, metrics, begin, stages, slots: builder.slots })
     }
 }
 

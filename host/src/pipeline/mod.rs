@@ -11,6 +11,7 @@ pub use run::{RunError, StageError};
 
 use crate::graph::Graph;
 use crate::sandbox::Plugin;
+use crate::schedule::Begin;
 use crate::telemetry::ModelMetrics;
 use crate::tensor::Signature;
 
@@ -19,6 +20,8 @@ pub struct Pipeline {
     pub version: Arc<str>,
     pub signature: Signature,
     pub metrics: ModelMetrics,
+    /// Whether a call may begin on the thread of its connection, when those before it were light.
+    pub begin: Begin,
     stages: Vec<Stage>,
     /// Tensors that are alive at some time in a run.
     slots: usize,
@@ -29,6 +32,9 @@ pub enum Runner {
     Plugin(Plugin),
     Graph(Arc<Graph>),
 }
+
+/// Operators that are priced in microseconds.
+const SMALL_GRAPH: usize = 64;
 
 struct Stage {
     name: Arc<str>,
@@ -50,6 +56,15 @@ impl Runner {
         match self {
             Runner::Plugin(plugin) => plugin.signature(),
             Runner::Graph(graph) => graph.signature(),
+        }
+    }
+
+    /// Whether all of its work that takes long can be seen coming, or yields. A graph that a plugin runs does neither, and
+    /// one of many operators may take long to price.
+    fn gives_way(&self) -> bool {
+        match self {
+            Runner::Plugin(plugin) => !plugin.runs_graphs(),
+            Runner::Graph(graph) => graph.operators() <= SMALL_GRAPH,
         }
     }
 

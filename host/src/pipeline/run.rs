@@ -7,9 +7,9 @@ use std::time::Instant;
 use super::{Pipeline, Runner, Stage};
 use crate::graph::GraphError;
 use crate::sandbox::{CallError, Parameters};
-use crate::schedule::Permit;
+use crate::schedule::{self, Permit};
 use crate::telemetry::ModelMetrics;
-use crate::tenant::{Budget, Exceeded};
+use crate::tenant::{Budget, Exceeded, LIGHT_FUEL};
 use crate::tensor::{self, Misfit, NamedTensors, Tensor};
 
 /// A stage gave no result, and the call is over.
@@ -56,6 +56,7 @@ impl Drop for Spending<'_> {
         let used = self.budget.usage();
         self.permit.tenant.burn(used.fuel);
         self.permit.usage.fuel.fetch_add(used.fuel, Ordering::Relaxed);
+        self.permit.usage.pace.note(used);
         self.metrics.call_used(used);
     }
 }
@@ -138,7 +139,13 @@ impl Stage {
             Runner::Plugin(plugin) => {
                 plugin.call(request, inputs, parameters, budget).await.map_err(StageError::Plugin)
             }
-            Runner::Graph(graph) => graph.run(inputs, budget).map_err(StageError::Graph),
+            Runner::Graph(graph) => {
+                let priced = graph.price(inputs, budget).map_err(StageError::Graph)?;
+                if priced.fuel() > LIGHT_FUEL {
+                    schedule::aside().await;
+                }
+                priced.run(budget).map_err(StageError::Graph)
+            }
         }
     }
 }

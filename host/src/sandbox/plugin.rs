@@ -32,6 +32,11 @@ impl Plugin {
         self.initialisation
     }
 
+    /// Whether graphs may run inside of its calls.
+    pub fn runs_graphs(&self) -> bool {
+        !self.shared.graphs.is_empty()
+    }
+
     /// Runs the stage in a fresh instance. `inputs` are in the order of the signature, and so are the outputs.
     pub async fn call(
         &self,

@@ -1,11 +1,16 @@
 //! Who computes when: a bounded number of calls at once, a bounded queue before them that is fair between tenants, and
-//! threads that do nothing else, so that a long computation never holds up a connection. The cores are shared fairly,
-//! too: a guest that yields at the end of its time slice lets the tenant go on that has used the least.
+//! threads that do nothing else, so that a long computation never holds up a connection. What is over before another
+//! thread has woken up stays on the thread of its connection (`here`). The cores are shared fairly, too: a guest that
+//! yields at the end of its time slice lets the tenant go on that has used the least.
 
 mod fair;
+mod here;
 mod slices;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -15,6 +20,7 @@ use crate::config::Compute as ComputeConfig;
 use crate::telemetry::Metrics;
 use crate::tenant::{ModelUsage, OutOfFuel, Tenant};
 use fair::{FairQueue, Place, Share, Turn};
+pub use here::aside;
 use slices::Sliced;
 
 /// The compute threads and the queue before them.
@@ -26,7 +32,12 @@ pub struct Compute {
     queue: usize,
     queue_time: Duration,
     metrics: Arc<Metrics>,
+    /// Calls in a row that met no other.
+    lonely: AtomicU64,
 }
+
+/// So many calls in a row were alone that the next one will be.
+const LONELY: u64 = 16;
 
 /// A tenant's place among the calls that run. Whoever holds one may compute; dropping it lets the next one in, and counts
 /// what was used.
@@ -65,6 +76,20 @@ pub enum NoPlace {
     OutOfFuel(#[from] OutOfFuel),
 }
 
+/// What a call does. It is large, so it is made where it stays: each move would be a copy of it.
+pub type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Where the work of a call begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// On a compute thread.
+    Aside,
+    /// On the thread that asks, where the model's calls are light and come one at a time: what is fair between calls is
+    /// decided in the queues. It goes on on a compute thread after its first time slice, and before whatever
+    /// says [`aside`].
+    Here,
+}
+
 /// Work on the compute threads panicked. It is logged where it happened; nothing else was touched.
 #[derive(Debug, thiserror::Error)]
 #[error("the computation ended unexpectedly")]
@@ -85,6 +110,7 @@ impl Compute {
             queue: config.queue,
             queue_time: config.queue_time,
             metrics,
+            lonely: AtomicU64::new(0),
         })
     }
 
@@ -121,32 +147,44 @@ impl Compute {
         })
     }
 
-    /// Runs the work of a call on a compute thread. When the caller goes away, the work is dropped at its next yield.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        permit: &Permit,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Panicked> {
-        self.spawn(&permit.tenant.name, permit.usage.clone(), work).await
+    /// Runs the work of a call. When the caller goes away, the work is dropped at its next yield.
+    pub async fn run<T: Send + 'static>(&self, permit: &Permit, begin: Begin, work: Work<T>) -> Result<T, Panicked> {
+        let quiet = self.meets_nobody();
+        let here = begin == Begin::Here && quiet && permit.usage.pace.is_light();
+        let begin = if here { Begin::Here } else { Begin::Aside };
+        self.start(&permit.tenant.name, permit.usage.clone(), begin, work).await
     }
 
     /// Runs work that is no call, such as an activation, in a tenant's turns.
-    pub async fn run_aside<T: Send + 'static>(
-        &self,
-        tenant: &Arc<str>,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Panicked> {
-        self.spawn(tenant, Arc::default(), work).await
+    pub async fn run_aside<T: Send + 'static>(&self, tenant: &Arc<str>, work: Work<T>) -> Result<T, Panicked> {
+        self.start(tenant, Arc::default(), Begin::Aside, work).await
     }
 
-    async fn spawn<T: Send + 'static>(
+    /// Whether calls come one at a time: neither the one that asks met another, nor did many before it. Where they meet,
+    /// handing over costs less than it gains: each thread stays with the same code, and seldom sleeps.
+    fn meets_nobody(&self) -> bool {
+        if self.places.free() + 1 < self.concurrency {
+            self.lonely.store(0, Ordering::Relaxed);
+            return false;
+        }
+        self.lonely.fetch_add(1, Ordering::Relaxed) >= LONELY
+    }
+
+    async fn start<T: Send + 'static>(
         &self,
         tenant: &Arc<str>,
         usage: Arc<ModelUsage>,
-        work: impl Future<Output = T> + Send + 'static,
+        begin: Begin,
+        work: Work<T>,
     ) -> Result<T, Panicked> {
         let Some(runtime) = &self.runtime else { return Err(Panicked) };
-        let task = runtime.spawn(Sliced::new(self.cores.clone(), tenant.clone(), usage, work));
+        let mut work = Sliced::new(self.cores.clone(), tenant.clone(), usage, work);
+        if begin == Begin::Here
+            && let Poll::Ready(output) = here::poll(&mut work)?
+        {
+            return Ok(output);
+        }
+        let task = runtime.spawn(work);
         let _abort = AbortOnDrop(task.abort_handle());
         task.await.map_err(|_: JoinError| Panicked)
     }

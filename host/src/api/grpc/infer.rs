@@ -14,6 +14,7 @@ use super::inbox::Extent;
 use super::message::RawMessage;
 use super::pb::inference as pb;
 use crate::api::Shutdown;
+use crate::api::body::SMALL_TEXT;
 use crate::api::call::Answer;
 use crate::api::refusal::{Problem, Refusal};
 use crate::api::wire::{DecodeError, EncodeError, InferRequest};
@@ -108,7 +109,8 @@ pub async fn answer<T: Message + 'static>(
     let client = caller.client().map_err(|problem| caller.refuse_call(problem))?;
     let limits = client.caller.tenant.limits();
     let call = app.begin(&client, caller.headers(), &asked.model, asked.version.as_deref());
-    let call = call.map_err(Refusal::into_status)?;
+    let mut call = call.map_err(Refusal::into_status)?;
+    call.small = asked.bytes <= SMALL_TEXT as u64;
     if asked.bytes > limits.request_bytes {
         let problem = Problem::BodyTooLarge { bound: limits.request_bytes };
         return app.end(call, Err(problem)).map_err(Refusal::into_status);
