@@ -8,7 +8,7 @@ mod tensors;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use bulkhead_load::measure::{self, Comparison};
+use bulkhead_load::measure;
 use clap::Parser;
 
 #[derive(Parser)]
