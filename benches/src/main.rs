@@ -2,17 +2,14 @@
 //! run, so that a noisy machine disturbs both alike.
 
 mod http;
-mod measure;
 mod stages;
 mod tensors;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
+use bulkhead_load::measure;
 use clap::Parser;
-use serde_json::json;
-
-use measure::Comparison;
 
 #[derive(Parser)]
 struct Options {
@@ -49,11 +46,6 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(http::compare(&options, &mut comparisons))?;
     runtime.block_on(tensors::compare(&options, &mut comparisons))?;
-    if options.json {
-        let rows: Vec<_> = comparisons.iter().map(Comparison::to_json).collect();
-        println!("{}", json!({ "comparisons": rows }));
-    } else {
-        measure::print(&comparisons);
-    }
+    measure::print(&comparisons, options.json);
     Ok(())
 }

@@ -26,6 +26,7 @@ mod kill;
 mod limits;
 mod metrics;
 mod openapi;
+mod perf_analyzer;
 mod protocol;
 mod restart;
 mod romanize;

@@ -55,6 +55,16 @@ impl Example {
         Ok(Example { name, manifest, sources: vec![fetched] })
     }
 
+    /// What the comparison with other servers runs.
+    pub fn peers(workspace: &Workspace) -> Vec<Example> {
+        let sources = vec![workspace.root.join("benches/peers")];
+        let example = |name, manifest| Example { name, manifest, sources: sources.clone() };
+        vec![
+            example("ensemble", "benches/peers/bulkhead/ensemble.toml"),
+            example("image", "benches/peers/bulkhead/image.toml"),
+        ]
+    }
+
     pub fn all(workspace: &Workspace) -> Result<Vec<Example>> {
         let mut all = Self::digits(workspace);
         all.push(Self::fetched(workspace, "file-type", "examples/file-type/bundle.toml")?);

@@ -4,6 +4,8 @@ mod bench;
 mod bundles;
 mod demo;
 mod fuzz;
+mod peers;
+mod perf_analyzer;
 mod setup;
 mod test;
 
@@ -23,6 +25,7 @@ enum Command {
     Test(test::Test),
     Bench(bench::Bench),
     Fuzz(fuzz::Fuzz),
+    Peers(peers::Peers),
     Bundles(bundles::Bundles),
 }
 
@@ -32,6 +35,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(test) => test.run(),
         Command::Bench(bench) => bench.run(),
         Command::Fuzz(fuzz) => fuzz.run(),
+        Command::Peers(peers) => peers.run(),
         Command::Bundles(bundles) => bundles.run(),
     }
 }

@@ -1,5 +1,6 @@
 //! What every command needs first: the wasm target, the host, the plugins, Python packages for the tests.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -70,6 +71,15 @@ impl Workspace {
 
     /// A Python environment with these packages; made once, and again when the list changes.
     pub fn python(&self, name: &str, requirements: &Path) -> Result<PathBuf> {
+        self.environment(name, requirements, &[])
+    }
+
+    /// The same without what these packages say that they need.
+    pub fn python_with_only(&self, name: &str, requirements: &Path) -> Result<PathBuf> {
+        self.environment(name, requirements, &["--no-deps"])
+    }
+
+    fn environment(&self, name: &str, requirements: &Path, options: &[&str]) -> Result<PathBuf> {
         let environment = self.target.join("python").join(name);
         let python = environment.join("bin/python");
         let wanted = std::fs::read_to_string(requirements)?;
@@ -79,9 +89,22 @@ impl Workspace {
         }
         step(&format!("installing the Python packages of {}", requirements.display()));
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))?;
+        let mut install = Command::new(&python);
+        install.args(["-m", "pip", "install", "--quiet"]).args(options).arg("--requirement").arg(requirements);
+        run(&mut install)?;
         std::fs::write(installed, wanted)?;
         Ok(python)
+    }
+
+    /// A program that starts another one in the environment that it needs.
+    pub fn launcher(&self, path: &Path, environment: &[(&str, String)], command: &[String]) -> Result<()> {
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+        let variables = environment.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value)));
+        let command: Vec<String> = command.iter().map(|word| quoted(word)).collect();
+        let text = format!("#!/bin/sh\n{}exec {} \"$@\"\n", variables.collect::<String>(), command.join(" "));
+        std::fs::write(path, text)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+        Ok(())
     }
 }
 

@@ -28,6 +28,12 @@ impl Received {
         self.bytes.len()
     }
 
+    /// Whether it is read in no time. `text` is what stands before tensors as bytes, which are not read.
+    pub fn is_small(&self, text: Option<usize>) -> bool {
+        let (text, whole) = (text.unwrap_or(self.len()), self.len());
+        self.coding == Coding::Identity && text <= SMALL_TEXT && whole <= SMALL_BODY
+    }
+
     /// The body as its sender meant it. Unpacking takes its time: this is work for a compute thread.
     pub fn unpack(mut self) -> Result<Bytes, Problem> {
         if self.coding == Coding::Identity {
@@ -39,6 +45,12 @@ impl Received {
         Ok(self.taken.hold(whole))
     }
 }
+
+/// What is read in a fraction of a millisecond, element by element.
+pub(super) const SMALL_TEXT: usize = 32 << 10;
+
+/// The same for texts of a `BYTES` tensor, each of which is only found.
+const SMALL_BODY: usize = 1 << 20;
 
 impl App {
     /// A whole body of at most `bound` bytes, for which there is room.
@@ -63,7 +75,7 @@ impl App {
             return Err(Problem::BodyTooLarge { bound });
         }
         let waited = self.http.body_time;
-        let collected = tokio::time::timeout(waited, collect(&mut body, bound, room)).await;
+        let collected = tokio::time::timeout(waited, collect(&mut body, announced, bound, room)).await;
         let collected = collected.unwrap_or(Err(Problem::BodyTooSlow { waited }));
         if matches!(collected, Err(Problem::BodyTooLarge { .. } | Problem::TooMuchBuffered { .. })) {
             self.drain(body).await;
@@ -105,7 +117,7 @@ impl App {
 }
 
 /// Bytes are counted as they arrive, not as they are announced: who announces much and sends nothing takes nothing.
-async fn collect(body: &mut Body, bound: u64, room: &Room) -> Result<(Bytes, Taken), Problem> {
+async fn collect(body: &mut Body, announced: Option<u64>, bound: u64, room: &Room) -> Result<(Bytes, Taken), Problem> {
     let mut whole = Bytes::new();
     let mut parts = BytesMut::new();
     let mut taken = Taken::default();
@@ -120,11 +132,26 @@ async fn collect(body: &mut Body, bound: u64, room: &Room) -> Result<(Bytes, Tak
             whole = data;
             continue;
         }
-        parts.extend_from_slice(&std::mem::take(&mut whole));
+        let first = std::mem::take(&mut whole);
+        grow(&mut parts, first.len() + data.len(), announced, bound);
+        parts.extend_from_slice(&first);
         parts.extend_from_slice(&data);
     }
     Ok((if parts.is_empty() { whole } else { parts.freeze() }, taken))
 }
+
+/// Makes room for so many bytes more: as for all that is announced, but at most for many times of what has arrived.
+fn grow(parts: &mut BytesMut, more: usize, announced: Option<u64>, bound: u64) {
+    let arrived = parts.len() + more;
+    if parts.capacity() < arrived {
+        let whole = announced.unwrap_or_default().min(bound) as usize;
+        let room = whole.min(arrived.saturating_mul(GROWTH)).max(arrived);
+        parts.reserve(room - parts.len());
+    }
+}
+
+/// Moving a large body as it grows costs as much as receiving it.
+const GROWTH: usize = 16;
 
 /// More than any request has that is no inference.
 const SMALL: u64 = 256 * 1024;

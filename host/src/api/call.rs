@@ -13,9 +13,13 @@ use super::wire::{InferRequest, WantedOutput};
 use super::{App, classification};
 use crate::catalog::{NotServed, Traits};
 use crate::pipeline::Pipeline;
+use crate::schedule::{self, Begin, Permit, Work};
 use crate::telemetry::{Metrics, Timings};
 use crate::tenant::{Caller, ModelUsage};
 use crate::tensor::{self, Misfit, NamedTensors};
+
+/// Bytes of outputs that are written as JSON in no time.
+const SMALL_ANSWER: usize = 16 << 10;
 
 /// Who sent a request, and what it is called in replies and in the log.
 #[derive(Clone)]
@@ -30,6 +34,8 @@ pub(super) struct Call {
     pub client: Client,
     pub pipeline: Arc<Pipeline>,
     pub usage: Arc<ModelUsage>,
+    /// Whether the request is so small that reading it takes no time.
+    pub small: bool,
     shadow: Option<Arc<Pipeline>>,
     begun: Instant,
     ended: bool,
@@ -62,7 +68,8 @@ impl App {
         };
         let usage = client.caller.tenant.usage.of(&found.pipeline.model);
         let (client, pipeline, shadow) = (client.clone(), found.pipeline, found.shadow);
-        Ok(Call { metrics: self.metrics.clone(), client, pipeline, usage, shadow, begun: Instant::now(), ended: false })
+        let metrics = self.metrics.clone();
+        Ok(Call { metrics, client, pipeline, usage, small: false, shadow, begun: Instant::now(), ended: false })
     }
 
     /// A model as a client sees it, for questions about it.
@@ -71,8 +78,8 @@ impl App {
         self.catalog.find(model, version, &traits).map(|found| found.pipeline)
     }
 
-    /// Waits for a place, then decodes, runs and encodes on a compute thread. When the caller goes away, the work is
-    /// dropped at its next yield.
+    /// Waits for a place, then decodes, runs and encodes: on a compute thread, or here for as long as that takes no time.
+    /// When the caller goes away, the work is dropped at its next yield.
     pub(super) async fn compute<T: Send + 'static>(
         &self,
         call: &Call,
@@ -82,23 +89,29 @@ impl App {
         let mut clock = Clock::start();
         let permit = self.compute.admit(&call.client.caller.tenant, call.usage.clone()).await?;
         let (pipeline, id, shadow) = (call.pipeline.clone(), call.client.request_id.clone(), call.shadow.clone());
-        let work = |permit| async move {
-            let queue = clock.lap();
-            let request = decode(&pipeline)?;
-            let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
-            check_outputs(&pipeline, request.outputs.as_deref())?;
-            let rows = pipeline.signature.rows(&inputs);
-            let copied = shadow.map(|shadow| Copied::new(shadow, &inputs, &request.parameters));
-            let input = clock.lap();
-            let outputs = pipeline.run(&permit, &id, inputs, &request.parameters).await?;
-            let infer = clock.lap();
-            let copied = copied.map(|copied| copied.answered(&outputs));
-            let answer = answer(&pipeline, outputs, request.outputs.as_deref(), request.binary_output)?;
-            let encoded = encode(&pipeline, Answer { id: request.id, ..answer })?;
-            pipeline.metrics.statistics.succeeded(&Timings { rows, queue, input, infer, output: clock.lap() });
-            Ok::<_, Problem>((encoded, copied))
+        let work = |permit: Permit| -> Work<_> {
+            Box::pin(async move {
+                let queue = clock.lap();
+                let request = decode(&pipeline)?;
+                let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
+                check_outputs(&pipeline, request.outputs.as_deref())?;
+                let rows = pipeline.signature.rows(&inputs);
+                let copied = shadow.map(|shadow| Copied::new(shadow, &inputs, &request.parameters));
+                let input = clock.lap();
+                let outputs = pipeline.run(&permit, &id, inputs, &request.parameters).await?;
+                let infer = clock.lap();
+                let copied = copied.map(|copied| copied.answered(&outputs));
+                if bytes_as_text(&outputs, request.outputs.as_deref(), request.binary_output) > SMALL_ANSWER {
+                    schedule::aside().await;
+                }
+                let answer = answer(&pipeline, outputs, request.outputs.as_deref(), request.binary_output)?;
+                let encoded = encode(&pipeline, Answer { id: request.id, ..answer })?;
+                pipeline.metrics.statistics.succeeded(&Timings { rows, queue, input, infer, output: clock.lap() });
+                Ok::<_, Problem>((encoded, copied))
+            })
         };
-        let (answer, copied) = self.compute.run(permit, work).await??;
+        let begin = if call.small { call.pipeline.begin } else { Begin::Aside };
+        let (answer, copied) = self.compute.run(permit, begin, work).await??;
         if let Some(copied) = copied {
             self.shadow.start(copied, &call.client.request_id);
         }
@@ -154,6 +167,18 @@ impl Clock {
         let begun = std::mem::replace(&mut self.0, Instant::now());
         self.0 - begun
     }
+}
+
+/// Bytes of tensors that are not sent as they are.
+fn bytes_as_text(outputs: &NamedTensors, wanted: Option<&[WantedOutput]>, binary: bool) -> usize {
+    let as_text = |name: &str| match wanted.filter(|wanted| !wanted.is_empty()) {
+        None => !binary,
+        Some(wanted) => wanted
+            .iter()
+            .filter(|wanted| wanted.name == name)
+            .any(|wanted| wanted.classification.is_some() || !wanted.binary.unwrap_or(binary)),
+    };
+    outputs.iter().filter(|(name, _)| as_text(name)).map(|(_, tensor)| tensor.data().len()).sum()
 }
 
 /// Each output that is wanted is there, is asked for once, and can be had as it is asked for.

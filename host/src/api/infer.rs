@@ -99,7 +99,7 @@ impl App {
         client: &Client,
         request: Request<Body>,
     ) -> Result<(Call, Parts, Received, Replying), Refusal> {
-        let call = match self.begin(client, request.headers(), &path.model, path.version.as_deref()) {
+        let mut call = match self.begin(client, request.headers(), &path.model, path.version.as_deref()) {
             Ok(call) => call,
             Err(refusal) => {
                 self.drain(request.into_body()).await;
@@ -112,6 +112,7 @@ impl App {
         match self.read_body(&head.headers, body, bound, &room).await {
             Ok(received) => {
                 call.usage.request_bytes.fetch_add(received.len() as u64, Ordering::Relaxed);
+                call.small = received.is_small(json_length(&head.headers, received.len()).unwrap_or_default());
                 let replying = Replying { coding: Coding::accepted(&head.headers), room };
                 Ok((call, head, received, replying))
             }

@@ -1,7 +1,7 @@
 //! What a request is called in replies and in the log.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -82,5 +82,7 @@ fn given(request: &Request<Body>) -> Option<RequestId> {
 /// Unique in this process.
 fn fresh() -> RequestId {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    RequestId(format!("{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)).into())
+    // Asking for it is a call of the kernel.
+    static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
+    RequestId(format!("{:x}-{:x}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed)).into())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::TenantLimits;
 use crate::pipeline::Pipeline;
 use crate::sandbox::Parameters;
-use crate::schedule::Compute;
+use crate::schedule::{Begin, Compute, Permit, Work};
 use crate::telemetry::{Metrics, ShadowOutcome};
 use crate::tenant::Tenant;
 use crate::tensor::{self, NamedTensors, Tolerance};
@@ -62,13 +62,15 @@ impl ShadowRunner {
     async fn run(&self, copied: Copied, id: Arc<str>) -> ShadowOutcome {
         let usage = self.tenant.usage.of(&copied.pipeline.model);
         let Ok(permit) = self.compute.admit(&self.tenant, usage).await else { return ShadowOutcome::Skipped };
-        let work = |permit| async move {
-            let Copied { pipeline, inputs, parameters, answer } = copied;
-            let inputs = tensor::arrange(&pipeline.signature.inputs, inputs).ok()?;
-            let outputs = pipeline.run(&permit, &id, inputs, &parameters).await.ok()?;
-            Some(same(&answer, &outputs))
+        let work = |permit: Permit| -> Work<_> {
+            Box::pin(async move {
+                let Copied { pipeline, inputs, parameters, answer } = copied;
+                let inputs = tensor::arrange(&pipeline.signature.inputs, inputs).ok()?;
+                let outputs = pipeline.run(&permit, &id, inputs, &parameters).await.ok()?;
+                Some(same(&answer, &outputs))
+            })
         };
-        match self.compute.run(permit, work).await {
+        match self.compute.run(permit, Begin::Aside, work).await {
             Ok(Some(true)) => ShadowOutcome::Same,
             Ok(Some(false)) => ShadowOutcome::Different,
             Ok(None) | Err(_) => ShadowOutcome::Failed,

@@ -72,7 +72,7 @@ impl App {
         let whole = permit.tenant.limits().reply_bytes;
         let tenant = permit.tenant.name.clone();
         let usage = call.usage.clone();
-        let work = async move {
+        let work = Box::pin(async move {
             let queue = clock.lap();
             let request = decode(&pipeline)?;
             let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
@@ -87,7 +87,7 @@ impl App {
             let timings = Timings { rows, queue, input, infer: clock.lap(), output: Duration::ZERO };
             pipeline.metrics.statistics.succeeded(&timings);
             Ok(())
-        };
+        });
         let task = self.compute.start(&tenant, usage, work);
         Ok(Answers { app: self.clone(), call: Some(call), receiver, task })
     }

@@ -16,6 +16,7 @@ use crate::catalog::{Entry, Routing, Sharing};
 use crate::config::TenantLimits;
 use crate::pipeline::Pipeline;
 use crate::sandbox::ACTIVATION_SLOTS;
+use crate::schedule::{Begin, Permit, Work};
 use crate::tenant::{Grants, KnownKey, Member, Members, Tenant};
 
 /// Files that are removed while others wait.
@@ -181,10 +182,10 @@ impl Control {
         report: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> Result<Arc<Pipeline>, ControlError> {
         let (control, made, told) = (self.clone(), bundle.clone(), report.clone());
-        let making = async move {
+        let making = Box::pin(async move {
             let activation = Activation { bundle: &made, grants: &grants, others: &others, report: &*told };
             control.activator.activate(&activation).await
-        };
+        });
         let made = self.compute.run_aside(&tenant.into(), making).await.map_err(|_| ControlError::Panicked)?;
         let pipeline = Arc::new(made?);
         if bundle.manifest.trials.is_empty() {
@@ -193,8 +194,11 @@ impl Control {
         let tenant = self.look(|state| self.trial_tenant(state, tenant))?;
         let permit = self.compute.admit(&tenant, Arc::default()).await?;
         let trials = bundle.manifest.trials.len();
-        let trying = |permit| async move { run_trials(&bundle, &pipeline, &permit).await.map(|_| pipeline) };
-        let pipeline = self.compute.run(permit, trying).await.map_err(|_| ControlError::Panicked)??;
+        let trying = |permit: Permit| -> Work<_> {
+            Box::pin(async move { run_trials(&bundle, &pipeline, &permit).await.map(|_| pipeline) })
+        };
+        let tried = self.compute.run(permit, Begin::Aside, trying).await;
+        let pipeline = tried.map_err(|_| ControlError::Panicked)??;
         report(&format!("{trials} trial requests"));
         Ok(pipeline)
     }

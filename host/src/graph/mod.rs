@@ -19,6 +19,7 @@ use crate::tensor::{Datatype, Misfit, Signature};
 use crate::worker::WorkerError;
 use price::PriceList;
 
+pub use run::Priced;
 pub use untrusted::TryGraph;
 
 type Plan = SimplePlan<TypedFact, Box<dyn TypedOp>>;

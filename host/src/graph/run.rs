@@ -8,22 +8,36 @@ use tract_onnx::tract_core::plan::{SimpleState, eval};
 
 use super::convert::{self, ResultBytes};
 use super::{Graph, GraphError};
-use crate::tenant::{Budget, Exceeded};
+use crate::tenant::{Budget, Charge, Exceeded};
 use crate::tensor::{self, NamedTensors, Tensor as NamedTensor, TensorSpec};
+
+/// A run that was priced and paid for, and has not begun.
+pub struct Priced<'a> {
+    graph: &'a Graph,
+    inputs: NamedTensors,
+    fuel: u64,
+    planned: Charge,
+}
 
 impl Graph {
     /// Holds its thread until the result is there, a limit is reached, or an operator fails.
     pub fn run(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<NamedTensors, GraphError> {
+        self.price(inputs, budget)?.run(budget)
+    }
+
+    /// Charges what a run will use.
+    pub fn price(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<Priced<'_>, GraphError> {
         let inputs = tensor::arrange(&self.signature.inputs, inputs)?;
         let sizes = self.sizes(&inputs);
         let price = self.prices.price(&sizes, || self.symbol_values(&sizes)).map_err(failed)?;
         budget.charge_fuel(price.fuel)?;
         let planned = budget.charge_memory(price.memory)?;
-        // Data of clients can make an operator panic: an index beyond a table, say. The state of the run goes with it.
-        let result = catch_unwind(AssertUnwindSafe(|| self.evaluate(inputs, budget)));
-        let result = result.unwrap_or_else(|_| Err(GraphError::Failed("an operator panicked on these inputs".into())));
-        drop(planned);
-        result?.into_iter().zip(&self.signature.outputs).map(|(value, spec)| output(value, spec, budget)).collect()
+        Ok(Priced { graph: self, inputs, fuel: price.fuel, planned })
+    }
+
+    /// How many operators a run evaluates.
+    pub fn operators(&self) -> usize {
+        self.plan.model().nodes().len()
     }
 
     fn evaluate(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<TVec<TValue>, GraphError> {
@@ -55,6 +69,22 @@ impl Graph {
             values.set(symbol, *size);
         }
         values
+    }
+}
+
+impl Priced<'_> {
+    pub fn fuel(&self) -> u64 {
+        self.fuel
+    }
+
+    /// Holds its thread until the result is there, a limit is reached, or an operator fails.
+    pub fn run(self, budget: &mut Budget) -> Result<NamedTensors, GraphError> {
+        let Priced { graph, inputs, planned, .. } = self;
+        // Data of clients can make an operator panic: an index beyond a table, say. The state of the run goes with it.
+        let result = catch_unwind(AssertUnwindSafe(|| graph.evaluate(inputs, budget)));
+        let result = result.unwrap_or_else(|_| Err(GraphError::Failed("an operator panicked on these inputs".into())));
+        drop(planned);
+        result?.into_iter().zip(&graph.signature.outputs).map(|(value, spec)| output(value, spec, budget)).collect()
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Pipeline, Runner, Source, Stage};
+use crate::schedule::Begin;
 use crate::telemetry::Metrics;
 use crate::tensor::{Misfit, Signature, TensorSpec};
 
@@ -64,7 +65,9 @@ impl Pipeline {
         let metrics = metrics.model(&model, &version, &names);
         let signature = Signature { inputs: builder.model_inputs, outputs: builder.last_outputs };
         let labels = BTreeMap::new();
-        Ok(Pipeline { model, version, signature, labels, metrics, stages, generator, slots: builder.slots })
+        let gives_way = generator.is_none() && stages.iter().all(|stage| stage.runner.gives_way());
+        let begin = if gives_way { Begin::Here } else { Begin::Aside };
+        Ok(Pipeline { model, version, signature, labels, metrics, begin, stages, generator, slots: builder.slots })
     }
 }
 

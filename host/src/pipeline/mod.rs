@@ -14,6 +14,7 @@ pub use run::{RunError, StageError};
 
 use crate::graph::Graph;
 use crate::sandbox::Plugin;
+use crate::schedule::Begin;
 use crate::telemetry::ModelMetrics;
 use crate::tensor::Signature;
 
@@ -24,6 +25,8 @@ pub struct Pipeline {
     /// Of outputs whose bundle names them.
     pub labels: BTreeMap<String, Labels>,
     pub metrics: ModelMetrics,
+    /// Whether a call may begin on the thread of its connection, when those before it were light.
+    pub begin: Begin,
     stages: Vec<Stage>,
     /// Which of the stages is a generator.
     generator: Option<usize>,
@@ -44,6 +47,9 @@ pub enum Runner {
     Plugin(Plugin),
     Graph(Arc<Graph>),
 }
+
+/// Operators that are priced in microseconds.
+const SMALL_GRAPH: usize = 64;
 
 struct Stage {
     name: Arc<str>,
@@ -71,6 +77,15 @@ impl Runner {
     /// Whether it may have any number of answers.
     pub fn streams(&self) -> bool {
         matches!(self, Runner::Plugin(plugin) if plugin.streams())
+    }
+
+    /// Whether all of its work that takes long can be seen coming, or yields. A graph that a plugin runs does neither, and
+    /// one of many operators may take long to price.
+    fn gives_way(&self) -> bool {
+        match self {
+            Runner::Plugin(plugin) => !plugin.runs_graphs(),
+            Runner::Graph(graph) => graph.operators() <= SMALL_GRAPH,
+        }
     }
 
     /// In metadata: what the stage is.

@@ -8,9 +8,9 @@ use std::time::Instant;
 use super::{Pipeline, Runner, Stage};
 use crate::graph::GraphError;
 use crate::sandbox::{CallError, Parameters};
-use crate::schedule::Permit;
+use crate::schedule::{self, Permit};
 use crate::telemetry::ModelMetrics;
-use crate::tenant::{Budget, Exceeded};
+use crate::tenant::{Budget, Exceeded, LIGHT_FUEL};
 use crate::tensor::{self, Misfit, NamedTensors, Tensor};
 
 /// Where the tensors of a run are, by number.
@@ -71,6 +71,7 @@ impl Drop for Spending<'_> {
         let used = self.budget.usage();
         self.permit.tenant.burn(used.fuel);
         self.permit.usage.fuel.fetch_add(used.fuel, Ordering::Relaxed);
+        self.permit.usage.pace.note(used);
         self.metrics.call_used(used);
     }
 }
@@ -175,7 +176,13 @@ impl Stage {
             Runner::Plugin(plugin) => {
                 plugin.call(request, inputs, parameters, budget).await.map_err(StageError::Plugin)
             }
-            Runner::Graph(graph) => graph.run(inputs, budget).map_err(StageError::Graph),
+            Runner::Graph(graph) => {
+                let priced = graph.price(inputs, budget).map_err(StageError::Graph)?;
+                if priced.fuel() > LIGHT_FUEL {
+                    schedule::aside().await;
+                }
+                priced.run(budget).map_err(StageError::Graph)
+            }
         }
     }
 }

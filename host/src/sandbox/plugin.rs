@@ -38,6 +38,11 @@ impl Plugin {
         matches!(self.linked, Linked::Generator(_))
     }
 
+    /// Whether graphs may run inside of its calls.
+    pub fn runs_graphs(&self) -> bool {
+        !self.shared.graphs.is_empty()
+    }
+
     /// Runs a stage in a fresh instance. `inputs` are in the order of the signature, and so are the outputs.
     pub async fn call(
         &self,

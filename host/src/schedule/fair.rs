@@ -95,6 +95,11 @@ impl FairQueue {
         Turn::Later(Wait { queue: self.clone(), tenant: tenant.clone(), place })
     }
 
+    /// Places that nobody holds.
+    pub fn free(&self) -> usize {
+        self.state().free
+    }
+
     fn give_back(self: &Arc<Self>, tenant: Arc<str>, used: u64) {
         let mut returned = Some((tenant, used));
         while let Some((tenant, used)) = returned.take() {

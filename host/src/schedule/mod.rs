@@ -1,12 +1,15 @@
 //! Who computes when: a bounded number of calls at once, a bounded queue before them that is fair between tenants, and
-//! threads that do nothing else, so that a long computation never holds up a connection. The cores are shared fairly,
-//! too: a guest that yields at the end of its time slice lets the tenant go on that has used the least.
+//! threads that do nothing else, so that a long computation never holds up a connection. What is over before another
+//! thread has woken up stays on the thread of its connection (`here`). The cores are shared fairly, too: a guest that
+//! yields at the end of its time slice lets the tenant go on that has used the least.
 
 mod fair;
+mod here;
 mod slices;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,6 +20,7 @@ use crate::config::Compute as ComputeConfig;
 use crate::telemetry::Metrics;
 use crate::tenant::{ModelUsage, OutOfFuel, Tenant};
 use fair::{FairQueue, Place, Share, Turn};
+pub use here::aside;
 use slices::Sliced;
 
 /// The compute threads and the queue before them.
@@ -28,7 +32,12 @@ pub struct Compute {
     queue: usize,
     queue_time: Duration,
     metrics: Arc<Metrics>,
+    /// Calls in a row that met no other.
+    lonely: AtomicU64,
 }
+
+/// So many calls in a row were alone that the next one will be.
+const LONELY: u64 = 16;
 
 /// A tenant's place among the calls that run. Whoever holds one may compute; dropping it lets the next one in, and counts
 /// what was used.
@@ -67,6 +76,20 @@ pub enum NoPlace {
     OutOfFuel(#[from] OutOfFuel),
 }
 
+/// What a call does. It is large, so it is made where it stays: each move would be a copy of it.
+pub type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Where the work of a call begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// On a compute thread.
+    Aside,
+    /// On the thread that asks, where the model's calls are light and come one at a time: what is fair between calls is
+    /// decided in the queues. It goes on on a compute thread after its first time slice, and before whatever
+    /// says [`aside`].
+    Here,
+}
+
 /// Work on the compute threads panicked. It is logged where it happened; nothing else was touched.
 #[derive(Debug, thiserror::Error)]
 #[error("the computation ended unexpectedly")]
@@ -87,6 +110,7 @@ impl Compute {
             queue: config.queue,
             queue_time: config.queue_time,
             metrics,
+            lonely: AtomicU64::new(0),
         })
     }
 
@@ -123,34 +147,49 @@ impl Compute {
         })
     }
 
-    /// Runs the work of a call on a compute thread. When the caller goes away, the work is dropped at its next yield. The
-    /// permit ends with the work, and not when its caller hears of it: a caller that waits for a slow client would hold it.
-    pub async fn run<T: Send + 'static, W: Future<Output = T> + Send + 'static>(
+    /// Runs the work of a call. When the caller goes away, the work is dropped at its next yield. The permit ends with the
+    /// work, and not when its caller hears of it: a caller that waits for a slow client would hold it.
+    pub async fn run<T: Send + 'static>(
         &self,
         permit: Permit,
-        work: impl FnOnce(Permit) -> W,
+        begin: Begin,
+        work: impl FnOnce(Permit) -> Work<T>,
     ) -> Result<T, Panicked> {
+        let quiet = self.meets_nobody();
+        let here = begin == Begin::Here && quiet && permit.usage.pace.is_light();
         let (tenant, usage) = (permit.tenant.name.clone(), permit.usage.clone());
-        self.start(&tenant, usage, work(permit)).await
+        let mut work = self.slice(&tenant, usage, work(permit));
+        if here && let Poll::Ready(output) = here::poll(&mut work)? {
+            return Ok(output);
+        }
+        self.spawn(work).await
     }
 
     /// Runs work that is no call, such as an activation, in a tenant's turns.
-    pub async fn run_aside<T: Send + 'static>(
-        &self,
-        tenant: &Arc<str>,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Panicked> {
+    pub async fn run_aside<T: Send + 'static>(&self, tenant: &Arc<str>, work: Work<T>) -> Result<T, Panicked> {
         self.start(tenant, Arc::default(), work).await
     }
 
     /// Starts work that holds its own permit, for who has something else to wait for meanwhile.
-    pub fn start<T: Send + 'static>(
-        &self,
-        tenant: &Arc<str>,
-        usage: Arc<ModelUsage>,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Task<T> {
-        let work = Sliced::new(self.cores.clone(), tenant.clone(), usage, work);
+    pub fn start<T: Send + 'static>(&self, tenant: &Arc<str>, usage: Arc<ModelUsage>, work: Work<T>) -> Task<T> {
+        self.spawn(self.slice(tenant, usage, work))
+    }
+
+    /// Whether calls come one at a time: neither the one that asks met another, nor did many before it. Where they meet,
+    /// handing over costs less than it gains: each thread stays with the same code, and seldom sleeps.
+    fn meets_nobody(&self) -> bool {
+        if self.places.free() + 1 < self.concurrency {
+            self.lonely.store(0, Ordering::Relaxed);
+            return false;
+        }
+        self.lonely.fetch_add(1, Ordering::Relaxed) >= LONELY
+    }
+
+    fn slice<T>(&self, tenant: &Arc<str>, usage: Arc<ModelUsage>, work: Work<T>) -> Sliced<T> {
+        Sliced::new(self.cores.clone(), tenant.clone(), usage, work)
+    }
+
+    fn spawn<T: Send + 'static>(&self, work: Sliced<T>) -> Task<T> {
         Task(self.runtime.as_ref().map(|runtime| runtime.spawn(work)))
     }
 }

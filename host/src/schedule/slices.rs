@@ -8,21 +8,21 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use super::fair::{FairQueue, Place, Share, Turn, Wait};
-use super::nanoseconds;
+use super::{Work, nanoseconds};
 use crate::tenant::ModelUsage;
 
-pub struct Sliced<F> {
+pub struct Sliced<T> {
     cores: Arc<FairQueue>,
     tenant: Arc<str>,
     /// Where time on a core is counted.
     usage: Arc<ModelUsage>,
     wait: Option<Wait>,
-    work: Pin<Box<F>>,
+    work: Work<T>,
 }
 
-impl<F: Future> Sliced<F> {
-    pub fn new(cores: Arc<FairQueue>, tenant: Arc<str>, usage: Arc<ModelUsage>, work: F) -> Sliced<F> {
-        Sliced { cores, tenant, usage, wait: None, work: Box::pin(work) }
+impl<T> Sliced<T> {
+    pub fn new(cores: Arc<FairQueue>, tenant: Arc<str>, usage: Arc<ModelUsage>, work: Work<T>) -> Sliced<T> {
+        Sliced { cores, tenant, usage, wait: None, work }
     }
 
     fn poll_core(&mut self, context: &mut Context<'_>) -> Poll<Place> {
@@ -43,10 +43,10 @@ impl<F: Future> Sliced<F> {
     }
 }
 
-impl<F: Future> Future for Sliced<F> {
-    type Output = F::Output;
+impl<T> Future for Sliced<T> {
+    type Output = T;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let mut core = ready!(self.poll_core(context));
         let began = Instant::now();
         let polled = self.work.as_mut().poll(context);

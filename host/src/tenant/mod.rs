@@ -5,6 +5,7 @@ mod budget;
 mod grants;
 mod identity;
 mod keys;
+mod pace;
 mod rate;
 mod usage;
 
@@ -12,5 +13,6 @@ pub use budget::{Budget, Charge, Clock, Exceeded, Limit, Pause, Usage};
 pub use grants::{Capability, Grants};
 pub use identity::{Caller, DEFAULT_TENANT, Directory, KnownKey, Member, Members, NotAllowedIn, Tenant};
 pub use keys::{ApiKey, KeyHash, Role};
+pub use pace::{LIGHT_FUEL, Pace};
 pub use rate::{FuelLeft, OutOfFuel};
 pub use usage::{ModelUsage, UsageCounts};

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::Pace;
+
 /// One tenant's use of one model since the last time it was taken.
 #[derive(Debug, Default)]
 pub struct ModelUsage {
@@ -14,6 +16,8 @@ pub struct ModelUsage {
     pub cpu_nanoseconds: AtomicU64,
     pub request_bytes: AtomicU64,
     pub reply_bytes: AtomicU64,
+    /// Not counted, and nothing to bill.
+    pub pace: Pace,
 }
 
 /// What [`ModelUsage`] counted, as plain numbers.

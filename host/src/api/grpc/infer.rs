@@ -9,6 +9,7 @@ use tonic::Status;
 use super::caller::Caller;
 use super::decode::Envelope;
 use super::pb::inference as pb;
+use crate::api::body::SMALL_TEXT;
 use crate::api::call::{Answer, Call};
 use crate::api::refusal::{Problem, Refusal};
 use crate::api::wire::{DecodeError, EncodeError, InferRequest};
@@ -68,7 +69,8 @@ pub(super) fn accept(caller: &Caller, asked: &Asked) -> Result<Call, Status> {
     let client = caller.client().map_err(|problem| caller.refuse_call(problem))?;
     let bound = client.caller.tenant.limits().request_bytes;
     let call = app.begin(&client, caller.headers(), &asked.model, asked.version.as_deref());
-    let call = call.map_err(Refusal::into_status)?;
+    let mut call = call.map_err(Refusal::into_status)?;
+    call.small = asked.bytes <= SMALL_TEXT as u64;
     if asked.bytes > bound {
         return app.end(call, Err(Problem::BodyTooLarge { bound })).map_err(Refusal::into_status);
     }

@@ -83,6 +83,9 @@ async fn predict(app: &Arc<App>, wanted: Wanted, client: &Client, request: Reque
     app.answer(&address(wanted), client, request, decode, encode).await
 }
 
+/// Writes outputs, with the names of their classes, within so many bytes.
+type Results = fn(&NamedTensors, &BTreeMap<String, Labels>, u64) -> Result<Vec<u8>, EncodeError>;
+
 /// Classification and regression: examples in, scores or values out.
 async fn learn(
     app: &Arc<App>,
@@ -90,7 +93,7 @@ async fn learn(
     client: &Client,
     request: Request<Body>,
     signature: &'static str,
-    results: fn(&NamedTensors, &BTreeMap<String, Labels>, u64) -> Result<Vec<u8>, EncodeError>,
+    results: Results,
 ) -> Response<Body> {
     let limits = client.caller.tenant.limits();
     let (request_bytes, reply_bytes) = (limits.request_bytes, limits.reply_bytes);

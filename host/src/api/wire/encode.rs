@@ -51,7 +51,7 @@ pub fn encode_generated(pipeline: &Pipeline, answer: &Answer, bound: u64) -> Res
     if let Some((name, _)) = answer.outputs.iter().find(|(_, tensor)| !is_text(tensor)) {
         return Err(EncodeError::NotText { output: name.to_string() });
     }
-    let json = write_json(&Generated { pipeline, answer }, bound as usize, bound)?;
+    let json = write_json(&Generated { pipeline, answer }, 0, bound as usize, bound)?;
     Ok(Encoded { json, tensors: Vec::new(), binary: false })
 }
 
@@ -66,7 +66,10 @@ fn encode_outputs(reply: &Reply, bound: u64) -> Result<Encoded, EncodeError> {
     let bytes: usize = binary.iter().map(|tensor| tensor.data().len()).sum();
     let room = (bound as usize).checked_sub(bytes).ok_or(EncodeError::TooLarge { bound })?;
     let tensors = binary.iter().map(|tensor| tensor.data().clone()).filter(|data| !data.is_empty()).collect();
-    Ok(Encoded { json: write_json(reply, room, bound)?, tensors, binary: !binary.is_empty() })
+    // Random numbers take about three characters for each of their bytes.
+    let guess: usize =
+        outputs.iter().filter(|output| !output.binary).map(|output| output.tensor.data().len() * 3).sum();
+    Ok(Encoded { json: write_json(reply, guess, room, bound)?, tensors, binary: !binary.is_empty() })
 }
 
 fn outputs(answer: &Answer) -> Vec<Output<'_>> {
@@ -78,9 +81,9 @@ fn is_text(tensor: &Tensor) -> bool {
     tensor.datatype() != Datatype::Bytes || tensor.byte_strings().all(|text| std::str::from_utf8(text).is_ok())
 }
 
-/// Within `room`, which is what is left of the `bound` of the whole reply.
-fn write_json(value: &impl Serialize, room: usize, bound: u64) -> Result<Vec<u8>, EncodeError> {
-    let mut body = Bounded { bytes: Vec::with_capacity(room.min(256)), bound: room };
+/// Within `room`, which is what is left of the `bound` of the whole reply. `guess` is how long the tensors in it become.
+fn write_json(value: &impl Serialize, guess: usize, room: usize, bound: u64) -> Result<Vec<u8>, EncodeError> {
+    let mut body = Bounded { bytes: Vec::with_capacity(room.min(256 + guess)), bound: room };
     match serde_json::to_writer(&mut body, value) {
         Ok(()) => Ok(body.bytes),
         Err(error) if error.is_io() => Err(EncodeError::TooLarge { bound }),

@@ -44,20 +44,20 @@ pub fn parse(datatype: Datatype, count: Option<u64>, json: &[u8]) -> Result<Pars
 
 /// The same, of a text that must be the elements and nothing else.
 pub fn parse_all(datatype: Datatype, count: Option<u64>, json: &str) -> Result<Parsed, String> {
-    parse(datatype, count, json.as_bytes()).and_then(|parsed| parsed.is_all_of(json))
+    parse(datatype, count, json.as_bytes()).and_then(|parsed| parsed.must_be_all_of(json))
 }
 
 /// The same, where an object `{"b64": "…"}` may stand for an element of BYTES.
 pub fn parse_all_with_base64(datatype: Datatype, count: u64, json: &str) -> Result<Vec<u8>, String> {
     let parsed = match datatype {
-        Datatype::Bytes => read::<TextsOrBase64>(Some(count), json.as_bytes())?.is_all_of(json)?,
+        Datatype::Bytes => read::<TextsOrBase64>(Some(count), json.as_bytes())?.must_be_all_of(json)?,
         _ => parse_all(datatype, Some(count), json)?,
     };
     Ok(parsed.bytes)
 }
 
 impl Parsed {
-    fn is_all_of(self, json: &str) -> Result<Parsed, String> {
+    fn must_be_all_of(self, json: &str) -> Result<Parsed, String> {
         match json.get(self.length..).and_then(|rest| rest.chars().next()) {
             None => Ok(self),
             Some(more) => {

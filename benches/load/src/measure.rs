@@ -12,8 +12,33 @@ pub struct Comparison {
     pub ours: (&'static str, f64),
     pub other: (&'static str, f64),
     pub unit: &'static str,
-    /// What the ratio should be at most, or at least where more is better.
-    pub aim: Option<&'static str>,
+    pub aim: Option<Aim>,
+}
+
+/// What the ratio should be.
+#[derive(Clone, Copy)]
+pub enum Aim {
+    AtMost(f64),
+    /// Where more is better.
+    AtLeast(f64),
+}
+
+impl Aim {
+    fn met(self, ratio: f64) -> bool {
+        match self {
+            Aim::AtMost(bound) => ratio <= bound,
+            Aim::AtLeast(bound) => ratio >= bound,
+        }
+    }
+}
+
+impl std::fmt::Display for Aim {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Aim::AtMost(bound) => write!(formatter, "at most {bound}"),
+            Aim::AtLeast(bound) => write!(formatter, "at least {bound}"),
+        }
+    }
 }
 
 impl Comparison {
@@ -21,9 +46,11 @@ impl Comparison {
         self.ours.1 / self.other.1
     }
 
-    pub fn to_json(&self) -> Value {
+    fn to_json(&self) -> Value {
+        let ratio = self.ratio();
         json!({
-            "what": self.what, "unit": self.unit, "ratio": self.ratio(), "aim": self.aim,
+            "what": self.what, "unit": self.unit, "ratio": ratio,
+            "aim": self.aim.map(|aim| aim.to_string()), "met": self.aim.map(|aim| aim.met(ratio)),
             "ours": { "what": self.ours.0, "value": self.ours.1 },
             "other": { "what": self.other.0, "value": self.other.1 },
         })
@@ -73,18 +100,24 @@ async fn round(work: &mut impl AsyncFnMut(), count: u32) -> f64 {
     started.elapsed().as_secs_f64() * 1e6 / f64::from(count)
 }
 
+/// The middle one; of none it is not a number.
 pub fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-pub fn print(comparisons: &[Comparison]) {
+pub fn print(comparisons: &[Comparison], as_json: bool) {
+    if as_json {
+        let rows: Vec<_> = comparisons.iter().map(Comparison::to_json).collect();
+        return println!("{}", json!({ "comparisons": rows }));
+    }
     for comparison in comparisons {
         let Comparison { what, ours, other, unit, aim } = comparison;
         println!("{what}");
         println!("    {:<58} {:>10.1} {unit}", ours.0, ours.1);
         println!("    {:<58} {:>10.1} {unit}", other.0, other.1);
-        let aim = aim.map(|aim| format!("   (aim: {aim})")).unwrap_or_default();
-        println!("    {:<58} {:>10.2}{aim}\n", "ratio", comparison.ratio());
+        let ratio = comparison.ratio();
+        let verdict = |aim: &Aim| format!("   (aim: {aim}{})", if aim.met(ratio) { "" } else { ", missed" });
+        println!("    {:<58} {ratio:>10.2}{}\n", "ratio", aim.as_ref().map(verdict).unwrap_or_default());
     }
 }

@@ -1,0 +1,104 @@
+//! A client that costs little: requests that were made before, over connections that stay. It shares the cores with what
+//! it measures.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::measure::median;
+
+/// `header` is one line, and more with line ends between them.
+pub fn request(path: &str, header: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: bench\r\n{header}\r\ncontent-length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+pub struct Connection {
+    stream: TcpStream,
+    /// What was received; grows to the largest reply.
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub async fn open(address: SocketAddr) -> Result<Connection> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Connection { stream, buffer: vec![0; 64 * 1024] })
+    }
+
+    /// Sends a request and waits for the whole of its reply, whose body it returns.
+    pub async fn exchange(&mut self, request: &[u8]) -> Result<&[u8]> {
+        self.stream.write_all(request).await?;
+        let mut received = 0;
+        let mut body = None;
+        loop {
+            if let Some((begin, end)) = body
+                && received >= end
+            {
+                return Ok(&self.buffer[begin..end]);
+            }
+            let read = self.stream.read(&mut self.buffer[received..]).await?;
+            if read == 0 {
+                bail!("the server closed the connection");
+            }
+            received += read;
+            if body.is_none() {
+                body = place_of_body(&self.buffer[..received])?;
+            }
+            let wanted = body.map_or(received + 1, |(_, end)| end);
+            if self.buffer.len() < wanted {
+                self.buffer.resize(wanted, 0);
+            }
+        }
+    }
+}
+
+/// Where the body begins and ends, once the whole head is there.
+fn place_of_body(received: &[u8]) -> Result<Option<(usize, usize)>> {
+    let Some(head) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+    let text = std::str::from_utf8(&received[..head])?;
+    if text.split(' ').nth(1) != Some("200") {
+        bail!("{}", String::from_utf8_lossy(received));
+    }
+    let named = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse())?.ok()
+    };
+    let length: usize = text.lines().find_map(named).context("a reply without a length")?;
+    Ok(Some((head + 4, head + 4 + length)))
+}
+
+/// Requests per second over some connections that each send the next request when they have their answer.
+pub async fn load(address: SocketAddr, request: &Arc<Vec<u8>>, connections: usize, time: Duration) -> Result<f64> {
+    let started = Instant::now();
+    let one = async |request: Arc<Vec<u8>>| -> Result<u64> {
+        let mut connection = Connection::open(address).await?;
+        let mut answered = 0;
+        while started.elapsed() < time {
+            connection.exchange(&request).await?;
+            answered += 1;
+        }
+        Ok(answered)
+    };
+    let answered = futures_util::future::try_join_all((0..connections).map(|_| one(request.clone()))).await?;
+    Ok(answered.iter().sum::<u64>() as f64 / started.elapsed().as_secs_f64())
+}
+
+/// The median of what a request takes over one connection, in microseconds.
+pub async fn latency(address: SocketAddr, request: &[u8], time: Duration) -> Result<f64> {
+    let mut connection = Connection::open(address).await?;
+    // What comes first pays for the connection.
+    connection.exchange(request).await?;
+    let (started, mut times) = (Instant::now(), Vec::new());
+    while started.elapsed() < time {
+        let sent = Instant::now();
+        connection.exchange(request).await?;
+        times.push(sent.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(median(times))
+}

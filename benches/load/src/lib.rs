@@ -1,0 +1,6 @@
+//! What the benchmarks share: a client that costs little, the product as a program, and medians of two things in turn.
+
+pub mod client;
+pub mod host;
+pub mod measure;
+pub mod numbers;

@@ -1,0 +1,46 @@
+//! Requests with one tensor of numbers, as bytes and as JSON.
+
+use crate::client::request;
+
+/// A request with one tensor of FP32.
+pub struct Numbers {
+    pub path: &'static str,
+    pub input: &'static str,
+    pub shape: &'static [usize],
+}
+
+impl Numbers {
+    fn values(&self) -> impl Iterator<Item = f32> {
+        // A generator of its own, so that every run has the same numbers.
+        let mut state = 88_172_645_463_325_252u64;
+        let next = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        };
+        std::iter::repeat_with(next).take(self.shape.iter().product())
+    }
+
+    /// Bytes both ways.
+    pub fn as_bytes(&self) -> Vec<u8> {
+        let Numbers { path, input, shape } = self;
+        let data: Vec<u8> = self.values().flat_map(f32::to_le_bytes).collect();
+        let size = data.len();
+        let json = format!(
+            r#"{{"parameters":{{"binary_data_output":true}},"inputs":[{{"name":"{input}","shape":{shape:?},"datatype":"FP32","parameters":{{"binary_data_size":{size}}}}}]}}"#,
+        );
+        let head = format!("inference-header-content-length: {}", json.len());
+        request(path, &head, &[json.as_bytes(), &data].concat())
+    }
+
+    /// JSON both ways. Digits as Python writes them: those of a double.
+    pub fn as_json(&self) -> Vec<u8> {
+        let Numbers { path, input, shape } = self;
+        let data: Vec<String> = self.values().map(|value| f64::from(value).to_string()).collect();
+        let data = data.join(", ");
+        let json =
+            format!(r#"{{"inputs":[{{"name":"{input}","shape":{shape:?},"datatype":"FP32","data":[{data}]}}]}}"#);
+        request(path, "content-type: application/json", json.as_bytes())
+    }
+}

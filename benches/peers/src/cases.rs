@@ -1,0 +1,96 @@
+//! What is compared, and what the product aims at.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use bulkhead_load::client::{latency, load};
+use bulkhead_load::measure::Aim;
+use bulkhead_load::numbers::Numbers;
+
+use crate::Server;
+use crate::perf_analyzer::Run;
+
+/// How long one side's turn takes; perf_analyzer's takes as long in all.
+const TURN: Duration = Duration::from_secs(3);
+
+const CONNECTIONS: usize = 16;
+
+pub struct Case {
+    pub title: &'static str,
+    pub load: Load,
+    pub aim: Aim,
+}
+
+pub enum Load {
+    /// Requests per second that NVIDIA's load generator counts.
+    Throughput(Run),
+    /// The median that it finds for one request at a time.
+    Latency(Run),
+    /// The same by a client that costs less of the two cores.
+    LightThroughput(Arc<Vec<u8>>),
+    LightLatency(Vec<u8>),
+}
+
+const ENSEMBLE: Numbers = Numbers { path: "/v2/models/ensemble/infer", input: "x", shape: &[1, 16] };
+const IMAGE: Numbers = Numbers { path: "/v2/models/image/infer", input: "x", shape: &[1, 3, 224, 224] };
+
+const fn ensemble(protocol: &'static str, concurrency: usize) -> Run {
+    Run { model: "ensemble", shape: "x:1,16", protocol, concurrency }
+}
+
+const MORE: Aim = Aim::AtLeast(6.0);
+const SOONER: Aim = Aim::AtMost(0.25);
+
+pub fn all() -> Vec<Case> {
+    let case = |title, load, aim| Case { title, load, aim };
+    vec![
+        case(
+            "Three stages, HTTP, perf_analyzer, concurrency 16",
+            Load::Throughput(ensemble("http", CONNECTIONS)),
+            MORE,
+        ),
+        case(
+            "Three stages, gRPC, perf_analyzer, concurrency 16",
+            Load::Throughput(ensemble("grpc", CONNECTIONS)),
+            MORE,
+        ),
+        case(
+            "Three stages, JSON, light client, concurrency 16",
+            Load::LightThroughput(Arc::new(ENSEMBLE.as_json())),
+            MORE,
+        ),
+        case("Three stages, HTTP, perf_analyzer, concurrency 1, p50", Load::Latency(ensemble("http", 1)), SOONER),
+        case("Three stages, gRPC, perf_analyzer, concurrency 1, p50", Load::Latency(ensemble("grpc", 1)), SOONER),
+        case("Three stages, JSON, light client, concurrency 1, p50", Load::LightLatency(ENSEMBLE.as_json()), SOONER),
+        case("600 KB of FP32, one stage, binary, p50", Load::LightLatency(IMAGE.as_bytes()), Aim::AtMost(0.333)),
+        case("600 KB of FP32, one stage, JSON, p50", Load::LightLatency(IMAGE.as_json()), Aim::AtMost(0.1)),
+    ]
+}
+
+/// One for each model.
+pub fn questions() -> Vec<Vec<u8>> {
+    vec![ENSEMBLE.as_json(), IMAGE.as_json()]
+}
+
+impl Load {
+    pub fn unit(&self) -> &'static str {
+        match self {
+            Load::Throughput(_) | Load::LightThroughput(_) => "requests/s",
+            Load::Latency(_) | Load::LightLatency(_) => "µs",
+        }
+    }
+}
+
+impl Case {
+    /// One turn of one server.
+    pub async fn measure(&self, server: &Server, perf_analyzer: &Path) -> Result<f64> {
+        match &self.load {
+            Load::Throughput(run) => Ok(run.of(server, perf_analyzer).await?.requests_per_second),
+            Load::Latency(run) => Ok(run.of(server, perf_analyzer).await?.latency),
+            Load::LightThroughput(request) => load(server.http, request, CONNECTIONS, TURN).await,
+            Load::LightLatency(request) => latency(server.http, request, TURN).await,
+        }
+    }
+}

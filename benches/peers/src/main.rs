@@ -1,0 +1,117 @@
+//! `cargo xtask peers`: the product against NVIDIA Triton. Both run all the time, and one of them is under load: now this
+//! one, now the other, with the same load, which runs on the same cores.
+
+mod cases;
+mod perf_analyzer;
+mod triton;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use bulkhead_load::client::Connection;
+use bulkhead_load::host::Host;
+use bulkhead_load::measure::{self, Comparison, median};
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use cases::Case;
+use triton::Triton;
+
+#[derive(clap::Parser)]
+struct Options {
+    /// The host's program.
+    #[arg(long)]
+    host: PathBuf,
+    /// Bundles with the models that Triton has.
+    #[arg(long)]
+    models: PathBuf,
+    /// A program that starts Triton with its models.
+    #[arg(long)]
+    triton: PathBuf,
+    #[arg(long)]
+    perf_analyzer: PathBuf,
+    #[arg(long)]
+    json: bool,
+    /// Turns of each of the two in each comparison.
+    #[arg(long)]
+    rounds: usize,
+    /// Only comparisons whose title contains this.
+    filter: Option<String>,
+}
+
+/// Where a server is.
+struct Server {
+    http: SocketAddr,
+    grpc: SocketAddr,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    // One thread, so that the load has one, too.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let comparisons = runtime.block_on(compare(&options))?;
+    measure::print(&comparisons, options.json);
+    Ok(())
+}
+
+async fn compare(options: &Options) -> Result<Vec<Comparison>> {
+    let wanted = |case: &Case| options.filter.as_ref().is_none_or(|filter| case.title.contains(filter.as_str()));
+    let cases: Vec<Case> = cases::all().into_iter().filter(wanted).collect();
+    let progress = progress(cases.len() * options.rounds * 2)?;
+    progress.set_message("starting both");
+    let triton = Triton::start(&options.triton).await?;
+    let host = Host::start(&options.host, &options.models).await?;
+    let other = Server { http: triton.http, grpc: triton.grpc };
+    let ours = Server { http: host.http, grpc: host.grpc };
+    check_answers(&ours, &other).await?;
+    let mut comparisons = Vec::new();
+    for case in &cases {
+        let (mut ours_found, mut other_found) = (Vec::new(), Vec::new());
+        for _ in 0..options.rounds {
+            for (name, server, found) in [("bulkhead", &ours, &mut ours_found), ("Triton", &other, &mut other_found)] {
+                progress.set_message(format!("{}: {name}", case.title));
+                found.push(case.measure(server, &options.perf_analyzer).await.context(name)?);
+                progress.inc(1);
+            }
+        }
+        comparisons.push(Comparison {
+            what: case.title,
+            ours: ("bulkhead", median(ours_found)),
+            other: ("Triton", median(other_found)),
+            unit: case.load.unit(),
+            aim: Some(case.aim),
+        });
+    }
+    progress.finish_and_clear();
+    Ok(comparisons)
+}
+
+/// Seen on a terminal only.
+fn progress(steps: usize) -> Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {pos}/{len} {msg}")?;
+    let progress = ProgressBar::new(steps as u64).with_style(style);
+    progress.enable_steady_tick(Duration::from_millis(500));
+    Ok(progress)
+}
+
+/// Who compares speed compares the same work.
+async fn check_answers(ours: &Server, other: &Server) -> Result<()> {
+    for request in cases::questions() {
+        let (ours, other) = (answer(ours, &request).await?, answer(other, &request).await?);
+        ensure!(ours.len() == other.len() && !ours.is_empty(), "{} and {} numbers", ours.len(), other.len());
+        let differs = |(ours, other): (&f64, &f64)| (ours - other).abs() > 1e-5 * other.abs().max(1.0);
+        let at = ours.iter().zip(&other).position(differs);
+        ensure!(at.is_none(), "the answers differ at {at:?}: {ours:?}, {other:?}");
+    }
+    Ok(())
+}
+
+async fn answer(server: &Server, request: &[u8]) -> Result<Vec<f64>> {
+    let mut connection = Connection::open(server.http).await?;
+    let reply: Value = serde_json::from_slice(connection.exchange(request).await?)?;
+    let data = reply["outputs"][0]["data"].as_array().with_context(|| reply.to_string())?;
+    Ok(data.iter().filter_map(Value::as_f64).collect())
+}
