@@ -74,6 +74,8 @@ pub(super) fn lend<'a>(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>
     store.limiter(|state| state);
     store.set_hostcall_fuel(usize::try_from(memory).unwrap_or(usize::MAX));
     refuel(&mut store, fuel);
+    // Code that runs keeps its count to itself, also when it yields for the clock: what ends there would be free.
+    let _ = store.fuel_async_yield_interval(Some(FUEL_STEP));
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|context| {
         context.data().budget.check_time()?;
@@ -81,6 +83,9 @@ pub(super) fn lend<'a>(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>
     });
     Lent { store, lender }
 }
+
+/// What a call may burn at the most before it is counted: a few milliseconds' worth.
+const FUEL_STEP: u64 = 5_000_000;
 
 /// Sets what the instance may burn.
 fn refuel(store: &mut Store<State>, fuel: u64) {
