@@ -19,7 +19,9 @@ fn every_example_prints_what_stands_beside_it() -> Result<()> {
     let blocks = blocks("clients.md")?;
     let manifest = blocks.iter().find(|block| block.language == "toml").context("the manifest of echo")?;
     let (digits, files) = example("digits")?;
-    let host = Start::default().bundle(&digits, &files).bundle(&manifest.text, &[component("identity")]).start()?;
+    let (romanize, networks) = example("romanize")?;
+    let start = Start::default().bundle(&digits, &files).bundle(&romanize, &networks);
+    let host = start.bundle(&manifest.text, &[component("identity")]).start()?;
     let reader = Reader::of(&host)?;
     fs::copy(repository().join("examples/digits/held-out/00-is-2.png"), reader.folder.path().join("digit.png"))?;
     let mut ran = 0;
