@@ -114,7 +114,7 @@ fn clients_that_go_away_at_every_stage_leave_nothing_behind() -> Result<()> {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let Some(stage) = stages.get(number / ROUNDS) else { return Ok(()) };
-                stage.go(&place, number % 2 == 0)?;
+                stage.go(&place, number.is_multiple_of(2))?;
             }
         };
         let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(work)).collect();
