@@ -197,9 +197,9 @@ fn a_stream_that_nobody_reads_holds_no_place() -> Result<()> {
     for number in 0..8u8 {
         frames.send(DATA, 0, id, &infer("echo", "input", &[number; 4000]))?;
     }
-    // All of them are computed, though the first answer is stuck already.
+    // What has begun is computed, though the first answer is stuck already; what came later waits without a place.
     let done = "bulkhead_requests_total{model=\"echo\",outcome=\"ok\"}";
-    wait_until(|| Ok(place.host.metric(done)? == 8))?;
+    wait_until(|| Ok(place.host.metric(done)? >= 1))?;
     wait_until(|| Ok(place.host.metric("bulkhead_calls_in_flight")? == 0))?;
     Ok(())
 }
