@@ -110,7 +110,7 @@ async fn serve(config: &Config) -> Result<(), StartError> {
         host.load_models(folder).await?;
     }
     let shutdown = Shutdown::default();
-    tokio::spawn(shut_down_on_signal(shutdown.clone()));
+    shut_down_on_signal(shutdown.clone());
     announce(&host);
     host.serve(shutdown).await?;
     tracing::info!("stopped");
@@ -128,16 +128,19 @@ fn announce(host: &Host) {
     }
 }
 
-async fn shut_down_on_signal(shutdown: Shutdown) {
+/// Signals are ours when this returns: whoever is told an address may send one at once.
+fn shut_down_on_signal(shutdown: Shutdown) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return tracing::error!("signals cannot be received; kill the process to stop it");
     };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("shutting down: running requests finish, new ones are not accepted");
-    shutdown.begin();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("shutting down: running requests finish, new ones are not accepted");
+        shutdown.begin();
+    });
 }
