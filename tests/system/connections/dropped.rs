@@ -154,7 +154,7 @@ fn what_is_computed_for_clients_that_go_away_ends() -> Result<()> {
     let labels = "{model=\"loop\",version=\"1.0.0\"}";
     let ran = host.metric(&format!("bulkhead_call_fuel_count{labels}"))?;
     let burnt = host.metric(&format!("bulkhead_call_fuel_sum{labels}"))?;
-    ensure!(ran > 0 && burnt > 10_000_000 && burnt < ran * 10_000_000_000, "{ran} calls burnt {burnt}");
+    ensure!(ran > 0 && burnt > 0 && burnt < ran * 10_000_000_000, "{ran} calls burnt {burnt}");
     ensure!(others.end_after(Duration::from_millis(500))?.requests > 0);
     Ok(())
 }
