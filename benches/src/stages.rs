@@ -248,7 +248,8 @@ fn floats(values: &[f32]) -> Result<Tensor> {
 
 /// A held-out digit lies beside the example.
 pub fn a_picture() -> Result<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits/held-out");
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").context("not run by cargo")?;
+    let folder = Path::new(&package).join("../examples/digits/held-out");
     let mut pictures: Vec<_> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     pictures.sort();
     Ok(fs::read(pictures.first().context("no pictures")?)?)

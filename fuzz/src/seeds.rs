@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::{Target, forms};
 
 pub fn of(target: &Target) -> Result<Vec<Vec<u8>>> {
-    let mut seeds = files(&folder("fuzz/seeds").join(target.name))?;
+    let mut seeds = files(&folder("fuzz/seeds")?.join(target.name))?;
     for tensor in tensors() {
         seeds.extend(written(target, &tensor));
     }
@@ -31,8 +31,10 @@ pub fn write(target: &Target, inputs: &Path) -> Result<()> {
     Ok(())
 }
 
-fn folder(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(path)
+/// In the repository, which is not always where this was built.
+fn folder(path: &str) -> Result<PathBuf> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").context("run by `cargo xtask fuzz`, or as a test")?;
+    Ok(Path::new(&package).with_file_name(path))
 }
 
 fn files(folder: &Path) -> Result<Vec<Vec<u8>>> {
@@ -94,7 +96,7 @@ struct Case {
 
 fn bad_input(binary: bool) -> Result<Vec<Vec<u8>>> {
     let mut seeds = Vec::new();
-    for file in files(&folder("tests/bad-input"))? {
+    for file in files(&folder("tests/bad-input")?)? {
         let case: Case = toml::from_str(&String::from_utf8(file)?)?;
         if case.bytes.is_some() != binary || !case.path.ends_with("/infer") {
             continue;

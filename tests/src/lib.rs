@@ -31,9 +31,9 @@ pub fn prepared(variable: &str) -> PathBuf {
     path.unwrap_or_else(|| panic!("{variable} is not set: run the tests with `cargo xtask test`"))
 }
 
-/// The repository.
+/// The repository, wherever the tests were built: cargo runs them in the folder of their package.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    std::path::absolute("..").unwrap_or_else(|_| "..".into())
 }
 
 /// A running host. It is killed when the test ends, whichever way.

@@ -216,9 +216,12 @@ fn noise_and_silence_disturb_nobody() -> Result<()> {
             "{closed:?}"
         );
     }
+    let nobody_is_left = || wait_until(|| Ok(host.metric("bulkhead_connections")? == 0));
     // Their places are free again: as many as one address may have.
+    nobody_is_left()?;
     let together: Vec<_> = (0..6).map(|_| client.connect(host.address())).collect::<Result<_>>()?;
     drop(together);
+    nobody_is_left()?;
     assert_eq!(client.ask(host.address())?, OK);
     Ok(())
 }

@@ -79,6 +79,7 @@ fn search(workspace: &Workspace, target: &str, time: Duration) -> Result<()> {
     fs::create_dir_all(&found)?;
     let mut fuzz = Command::new(workspace.target.join("release/fuzz"));
     fuzz.env("BULKHEAD_FUZZ_TARGET", target).env("BULKHEAD_FUZZ_INPUTS", &inputs);
+    fuzz.env("CARGO_MANIFEST_DIR", workspace.root.join("fuzz"));
     fuzz.arg(format!("-max_total_time={}", time.as_secs().max(1)));
     // An input of 32 KiB takes far below a second, unless time grows faster than its length.
     fuzz.args(["-max_len=32768", "-timeout=10", "-print_final_stats=1"]);

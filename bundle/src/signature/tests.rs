@@ -14,7 +14,7 @@ use crate::{Bounds, Curve, Files, PublicKey, SIGNATURE, SigningKey};
 type Change = fn(&mut Value);
 
 fn data(path: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sample").join(path)
+    Path::new("tests/data/sample").join(path)
 }
 
 /// Signed by the tool; the private key is not here.

@@ -198,7 +198,7 @@ fn refuses_a_configuration_that_cannot_be_meant() {
 
 #[test]
 fn a_box_filter_recovers_the_tiles_of_the_digits_example() {
-    let digits = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/digits");
+    let digits = "../../examples/digits";
     let tiles = image::open(format!("{digits}/held-out.png")).unwrap().into_luma8();
     let keys = json!({ "width": 8, "height": 8, "channels": "gray", "filter": "box", "datatype": "uint8" });
     let plugin = start(keys).unwrap();

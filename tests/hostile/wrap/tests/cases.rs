@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use wasmparser::{Parser, Validator, WasmFeatures};
 
 /// Codes, and the status that goes with each.
-const CODES: [(&str, i64); 12] = [
+const CODES: [(&str, i64); 13] = [
     ("", 200),
     ("invalid_input", 400),
     ("limit_fuel", 500),
@@ -17,6 +17,7 @@ const CODES: [(&str, i64); 12] = [
     ("limit_stack", 500),
     ("limit_time", 504),
     ("model_unavailable", 503),
+    ("not_one_answer", 400),
     ("plugin_failed", 500),
     ("plugin_output", 500),
     ("plugin_trap", 500),
