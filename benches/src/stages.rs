@@ -236,7 +236,7 @@ impl Bench<'_> {
 
     async fn call(&self, plugin: &Plugin, inputs: &NamedTensors) {
         let mut budget = Budget::new(&self.config.call);
-        let outputs = plugin.call(&self.request, inputs.clone(), &Vec::new(), &mut budget).await;
+        let (outputs, _remains) = plugin.call(&self.request, inputs.clone(), &Vec::new(), &mut budget).await;
         assert!(outputs.is_ok(), "{outputs:?}");
     }
 }

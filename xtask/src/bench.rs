@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::bundles::Example;
-use crate::setup::{Workspace, cargo, run};
+use crate::setup::{Profile, Workspace, cargo, run};
 
 /// Measure what isolation costs, as ratios within one run
 #[derive(clap::Args)]
@@ -18,16 +18,24 @@ pub struct Bench {
 impl Bench {
     pub fn run(self) -> Result<()> {
         let workspace = Workspace::find()?;
-        workspace.build_host()?;
+        workspace.build_host(Profile::Dist)?;
         workspace.build_plugins()?;
         let models = workspace.target.join("models");
         for example in Example::digits(&workspace) {
             example.assemble(&workspace, &models)?;
         }
         let mut bench = cargo();
-        bench.current_dir(&workspace.root).args(["run", "--quiet", "--release", "--package", "bulkhead-bench", "--"]);
+        bench.current_dir(&workspace.root).args([
+            "run",
+            "--quiet",
+            "--profile",
+            "dist",
+            "--package",
+            "bulkhead-bench",
+            "--",
+        ]);
         bench.arg("--models").arg(&models).arg("--components").arg(workspace.components());
-        bench.arg("--host").arg(workspace.host_binary());
+        bench.arg("--host").arg(workspace.host_binary(Profile::Dist));
         if self.json {
             bench.arg("--json");
         }

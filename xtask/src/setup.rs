@@ -9,6 +9,24 @@ use serde_json::Value;
 
 const WASM: &str = "wasm32-wasip2";
 
+/// How the host is built.
+#[derive(Clone, Copy)]
+pub enum Profile {
+    /// For tests.
+    Release,
+    /// For whoever measures or operates it.
+    Dist,
+}
+
+impl Profile {
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Release => "release",
+            Profile::Dist => "dist",
+        }
+    }
+}
+
 /// Where things are.
 pub struct Workspace {
     pub root: PathBuf,
@@ -27,8 +45,8 @@ impl Workspace {
         Ok(Workspace { root: folder("workspace_root")?, target: folder("target_directory")?, metadata })
     }
 
-    pub fn host_binary(&self) -> PathBuf {
-        self.target.join("release").join(format!("bulkhead{}", std::env::consts::EXE_SUFFIX))
+    pub fn host_binary(&self, profile: Profile) -> PathBuf {
+        self.target.join(profile.name()).join(format!("bulkhead{}", std::env::consts::EXE_SUFFIX))
     }
 
     /// Components that were built from this workspace's plugins.
@@ -36,9 +54,12 @@ impl Workspace {
         self.target.join(WASM).join("guest")
     }
 
-    pub fn build_host(&self) -> Result<()> {
-        step("building the host (the first time takes 10 to 15 minutes on two cores)");
-        run(cargo().current_dir(&self.root).args(["build", "--release", "--package", "bulkhead"]))
+    pub fn build_host(&self, profile: Profile) -> Result<()> {
+        step(match profile {
+            Profile::Release => "building the host (the first time takes 10 to 15 minutes on two cores)",
+            Profile::Dist => "building the host as for operators (the first time takes 20 to 30 minutes on two cores)",
+        });
+        run(cargo().current_dir(&self.root).args(["build", "--profile", profile.name(), "--package", "bulkhead"]))
     }
 
     /// Every package that makes a component.

@@ -22,7 +22,7 @@ fn inputs(request: InferRequest) -> NamedTensors {
 
 /// `rest` is what follows the JSON.
 pub fn json(json: &[u8], rest: Bytes) -> Decoded {
-    wire::decode_json(json, rest).map(inputs)
+    wire::decode_json(&Bytes::copy_from_slice(json), rest).map(inputs)
 }
 
 pub fn raw(raw: Raw, body: &Bytes, query: &str, signature: &Signature) -> Decoded {

@@ -160,7 +160,7 @@ impl BodyFormat {
 
     fn decode(self, body: &Bytes, query: &str, pipeline: &Pipeline) -> Result<InferRequest, Problem> {
         Ok(match self {
-            BodyFormat::Json(length) => wire::decode_json(&body[..length], body.slice(length..))?,
+            BodyFormat::Json(length) => wire::decode_json(&body.slice(..length), body.slice(length..))?,
             BodyFormat::Raw(raw) => match wire::decode_raw(raw, body, query, &pipeline.signature) {
                 // Whatever its type: browsers call every text plain, and this model could take none.
                 Err(DecodeError::NotBytes { .. }) if body.trim_ascii_start().starts_with(b"{") => {

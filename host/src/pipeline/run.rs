@@ -174,7 +174,9 @@ impl Stage {
     ) -> Result<NamedTensors, StageError> {
         match &self.runner {
             Runner::Plugin(plugin) => {
-                plugin.call(request, inputs, parameters, budget).await.map_err(StageError::Plugin)
+                let (outputs, remains) = plugin.call(request, inputs, parameters, budget).await;
+                schedule::put_off(remains);
+                outputs.map_err(StageError::Plugin)
             }
             Runner::Graph(graph) => {
                 let priced = graph.price(inputs, budget).map_err(StageError::Graph)?;

@@ -49,8 +49,8 @@ impl Sandbox {
             }
         };
         let Saved { signature, initialisation, .. } = saved;
-        let (engine, stack) = (self.engine.clone(), self.limits.stack);
-        Ok(Plugin { engine, linked, shared, config, signature, initialisation, stack })
+        let (engine, remains, stack) = (self.engine.clone(), self.remains.clone(), self.limits.stack);
+        Ok(Plugin { engine, remains, linked, shared, config, signature, initialisation, stack })
     }
 
     /// What can be said without taking it apart.
@@ -135,8 +135,8 @@ impl Sandbox {
     ) -> Result<(Signature, Option<Vec<u8>>), ActivationError> {
         let limits = &self.limits.init;
         let mut budget = Budget::new(limits);
-        let mut lent = instance::lend(&self.engine, shared, &"init".into(), &mut budget);
-        let store = &mut lent.store;
+        let mut store = instance::store(&self.engine, shared, &"init".into(), &mut budget);
+        let store = &mut store;
         let failed = |error| ActivationError::from(CallError::from_wasmtime(error, &self.bounds(limits)));
         let started = async {
             let (started, instance) = linked.instantiate_for_snapshot(store).await.map_err(failed)?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use wasmtime::{Config as EngineConfig, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::remains::{self, Room};
 use super::{EngineError, compile};
 use crate::config::{CallLimits, Config};
 use crate::worker::Workers;
@@ -40,6 +41,7 @@ pub struct Sandbox {
     pub(super) engine: Engine,
     pub(super) limits: Limits,
     pub(super) workers: Workers,
+    pub(super) remains: Room,
     ticker: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
 }
@@ -58,7 +60,8 @@ impl Sandbox {
         let engine = Engine::new(&settings(config)).map_err(EngineError::new)?;
         let stop = Arc::new(AtomicBool::new(false));
         let ticker = start_ticker(engine.clone(), stop.clone())?;
-        Ok(Sandbox { engine, limits: Limits::of(config), workers, ticker: Some(ticker), stop })
+        let (limits, remains) = (Limits::of(config), Room::new());
+        Ok(Sandbox { engine, limits, workers, remains, ticker: Some(ticker), stop })
     }
 }
 
@@ -100,7 +103,7 @@ pub(super) fn settings(config: &Config) -> EngineConfig {
 
 /// Slots for as many calls as may be under way, so that an instance is always to be had by who holds a permit.
 fn pool(config: &Config) -> PoolingAllocationConfig {
-    let calls = config.compute.concurrency as u32 * INSTANCES_OF_A_CALL + ACTIVATION_SLOTS;
+    let calls = config.compute.concurrency as u32 * INSTANCES_OF_A_CALL + ACTIVATION_SLOTS + remains::SLOTS;
     let memory = config.call.memory.max(config.init.memory) as usize;
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(calls)

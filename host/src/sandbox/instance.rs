@@ -54,14 +54,22 @@ impl State {
     }
 }
 
-/// A store for one instance. It holds the budget of its call, and gives it back, less what was used, however it ends:
-/// a client that goes away pays for what was done until then.
+/// A store has the budget of its call while this lives, and then gives it back, less what was used, however it ends: a
+/// client that goes away pays for what was done until then.
 pub(super) struct Lent<'a> {
-    pub store: Store<State>,
+    pub store: &'a mut Store<State>,
     lender: &'a mut Budget,
 }
 
-pub(super) fn lend<'a>(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>, lender: &'a mut Budget) -> Lent<'a> {
+impl<'a> Lent<'a> {
+    /// To the store that was made with the lender's budget.
+    pub fn to(store: &'a mut Store<State>, lender: &'a mut Budget) -> Lent<'a> {
+        Lent { store, lender }
+    }
+}
+
+/// A store for one instance, with the lender's budget.
+pub(super) fn store(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>, lender: &mut Budget) -> Store<State> {
     let budget = std::mem::replace(lender, Budget::empty());
     let (fuel, memory) = (budget.fuel_left(), budget.memory_limit());
     let (mut handles, mut wasi_handles) = (ResourceTable::new(), ResourceTable::new());
@@ -81,7 +89,7 @@ pub(super) fn lend<'a>(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>
         context.data().budget.check_time()?;
         Ok(UpdateDeadline::Yield(1))
     });
-    Lent { store, lender }
+    store
 }
 
 /// What a call may burn at the most before it is counted: a few milliseconds' worth.

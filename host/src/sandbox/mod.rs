@@ -11,6 +11,7 @@ mod error;
 mod graphs;
 mod instance;
 mod plugin;
+mod remains;
 mod saved;
 mod snapshot;
 mod stdio;
@@ -28,6 +29,7 @@ pub use emitter::{Sink, SinkError};
 pub use engine::{ACTIVATION_SLOTS, Sandbox};
 pub use error::{ActivationError, CallError, EngineError};
 pub use plugin::Plugin;
+pub use remains::Remains;
 
 use crate::graph::Graph;
 use crate::tenant::Grants;

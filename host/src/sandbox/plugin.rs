@@ -7,7 +7,8 @@ use wasmtime::Engine;
 
 use super::contract::{Failure, Linked};
 use super::error::Bounds;
-use super::instance::{self, Shared, State};
+use super::instance::{self, Lent, Shared, State};
+use super::remains::{Remains, Room};
 use super::{CallError, Initialisation, Parameters, Sink};
 use crate::config::clip;
 use crate::tenant::{Budget, Clock, Exceeded, Limit};
@@ -16,6 +17,7 @@ use crate::tensor::{self, NamedTensors, Signature};
 /// An activated plugin: a stage, or a generator. Calls share it without a lock.
 pub struct Plugin {
     pub(super) engine: Engine,
+    pub(super) remains: Room,
     pub(super) linked: Linked,
     pub(super) shared: Arc<Shared>,
     pub(super) config: String,
@@ -43,16 +45,17 @@ impl Plugin {
         !self.shared.graphs.is_empty()
     }
 
-    /// Runs a stage in a fresh instance. `inputs` are in the order of the signature, and so are the outputs.
+    /// Runs a stage in a fresh instance. `inputs` are in the order of the signature, and so are the outputs. To clear away
+    /// what is left of the instance is the caller's.
     pub async fn call(
         &self,
         request: &Arc<str>,
         inputs: NamedTensors,
         parameters: &Parameters,
         budget: &mut Budget,
-    ) -> Result<NamedTensors, CallError> {
-        let outputs = self.enter(request, inputs, parameters, budget, None).await?;
-        Ok(tensor::arrange(&self.signature.outputs, outputs)?)
+    ) -> (Result<NamedTensors, CallError>, Remains) {
+        let (outputs, remains) = self.enter(request, inputs, parameters, budget, None).await;
+        (outputs.and_then(|outputs| Ok(tensor::arrange(&self.signature.outputs, outputs)?)), remains)
     }
 
     /// Runs a generator in a fresh instance. The sink gets its answers as they were emitted, before they were compared with
@@ -65,7 +68,7 @@ impl Plugin {
         budget: &mut Budget,
         sink: Box<dyn Sink>,
     ) -> Result<(), CallError> {
-        self.enter(request, inputs, parameters, budget, Some(sink)).await.map(drop)
+        self.enter(request, inputs, parameters, budget, Some(sink)).await.0.map(drop)
     }
 
     async fn enter(
@@ -75,20 +78,23 @@ impl Plugin {
         parameters: &Parameters,
         budget: &mut Budget,
         sink: Option<Box<dyn Sink>>,
-    ) -> Result<NamedTensors, CallError> {
+    ) -> (Result<NamedTensors, CallError>, Remains) {
         let bounds = Bounds { fuel: budget.fuel_limit(), stack: self.stack };
         let timeout = Exceeded::whole(Limit::Time, budget.exceeded(Limit::Time).bound);
         let clock = budget.clock().clone();
-        let mut lent = instance::lend(&self.engine, &self.shared, request, budget);
-        lent.store.data_mut().sink = sink;
-        let result = in_time(&clock, timeout, self.run(&mut lent.store, inputs, parameters)).await;
+        let mut store = instance::store(&self.engine, &self.shared, request, budget);
+        store.data_mut().sink = sink;
+        let lent = Lent::to(&mut store, budget);
+        let result = in_time(&clock, timeout, self.run(&mut *lent.store, inputs, parameters)).await;
         drop(lent);
-        match result.map_err(|error| CallError::from_wasmtime(error, &bounds))? {
-            Ok(outputs) => Ok(outputs),
-            Err(Failure::InvalidInput(text)) => Err(CallError::InvalidInput(clip(text))),
-            Err(Failure::Unavailable(text)) => Err(CallError::Unavailable(clip(text))),
-            Err(Failure::Internal(text)) => Err(CallError::Internal(clip(text))),
-        }
+        let outputs = match result {
+            Ok(Ok(outputs)) => Ok(outputs),
+            Ok(Err(Failure::InvalidInput(text))) => Err(CallError::InvalidInput(clip(text))),
+            Ok(Err(Failure::Unavailable(text))) => Err(CallError::Unavailable(clip(text))),
+            Ok(Err(Failure::Internal(text))) => Err(CallError::Internal(clip(text))),
+            Err(error) => Err(CallError::from_wasmtime(error, &bounds)),
+        };
+        (outputs, self.remains.of(store))
     }
 
     async fn run(

@@ -6,6 +6,7 @@
 mod fair;
 mod here;
 mod slices;
+mod together;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,8 +21,10 @@ use crate::config::Compute as ComputeConfig;
 use crate::telemetry::Metrics;
 use crate::tenant::{ModelUsage, OutOfFuel, Tenant};
 use fair::{FairQueue, Place, Share, Turn};
-pub use here::aside;
+pub use here::{aside, put_off};
 use slices::Sliced;
+use together::Crew;
+pub use together::together;
 
 /// The compute threads and the queue before them.
 pub struct Compute {
@@ -159,8 +162,12 @@ impl Compute {
         let here = begin == Begin::Here && quiet && permit.usage.pace.is_light();
         let (tenant, usage) = (permit.tenant.name.clone(), permit.usage.clone());
         let mut work = self.slice(&tenant, usage, work(permit));
-        if here && let Poll::Ready(output) = here::poll(&mut work)? {
-            return Ok(output);
+        if here {
+            let polled = here::poll(&mut work);
+            here::clear_away();
+            if let Poll::Ready(output) = polled? {
+                return Ok(output);
+            }
         }
         self.spawn(work).await
     }
@@ -186,7 +193,8 @@ impl Compute {
     }
 
     fn slice<T>(&self, tenant: &Arc<str>, usage: Arc<ModelUsage>, work: Work<T>) -> Sliced<T> {
-        Sliced::new(self.cores.clone(), tenant.clone(), usage, work)
+        let crew = Crew { cores: self.cores.clone(), tenant: tenant.clone(), usage };
+        Sliced::new(Arc::new(crew), work)
     }
 
     fn spawn<T: Send + 'static>(&self, work: Sliced<T>) -> Task<T> {

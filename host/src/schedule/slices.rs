@@ -7,28 +7,25 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use super::fair::{FairQueue, Place, Share, Turn, Wait};
+use super::fair::{Place, Share, Turn, Wait};
+use super::together::{Crew, InHand};
 use super::{Work, nanoseconds};
-use crate::tenant::ModelUsage;
 
 pub struct Sliced<T> {
-    cores: Arc<FairQueue>,
-    tenant: Arc<str>,
-    /// Where time on a core is counted.
-    usage: Arc<ModelUsage>,
+    crew: Arc<Crew>,
     wait: Option<Wait>,
     work: Work<T>,
 }
 
 impl<T> Sliced<T> {
-    pub fn new(cores: Arc<FairQueue>, tenant: Arc<str>, usage: Arc<ModelUsage>, work: Work<T>) -> Sliced<T> {
-        Sliced { cores, tenant, usage, wait: None, work }
+    pub fn new(crew: Arc<Crew>, work: Work<T>) -> Sliced<T> {
+        Sliced { crew, wait: None, work }
     }
 
     fn poll_core(&mut self, context: &mut Context<'_>) -> Poll<Place> {
         let mut wait = match self.wait.take() {
             Some(wait) => wait,
-            None => match self.cores.turn(&self.tenant, Share::WITHOUT_BOUND, usize::MAX) {
+            None => match self.crew.cores.turn(&self.crew.tenant, Share::WITHOUT_BOUND, usize::MAX) {
                 Turn::Now(core) => return Poll::Ready(core),
                 Turn::Later(wait) => wait,
                 // The share has no bound that could be reached.
@@ -49,10 +46,12 @@ impl<T> Future for Sliced<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let mut core = ready!(self.poll_core(context));
         let began = Instant::now();
+        let in_hand = InHand::begin(&self.crew);
         let polled = self.work.as_mut().poll(context);
+        drop(in_hand);
         let took = nanoseconds(began.elapsed());
         core.use_up(took);
-        self.usage.cpu_nanoseconds.fetch_add(took, Ordering::Relaxed);
+        self.crew.usage.cpu_nanoseconds.fetch_add(took, Ordering::Relaxed);
         polled
     }
 }

@@ -91,7 +91,7 @@ pub enum DecodeError {
 }
 
 /// `rest` is what follows the JSON: the bytes of tensors, which are taken where they lie.
-pub fn decode_json(json: &[u8], mut rest: Bytes) -> Result<InferRequest, DecodeError> {
+pub fn decode_json(json: &Bytes, mut rest: Bytes) -> Result<InferRequest, DecodeError> {
     let wire = WireRequest::read(json)?;
     let inputs = wire.inputs.into_iter().map(|input| decode_input(input, &mut rest));
     let inputs = inputs.collect::<Result<NamedTensors, _>>()?;
@@ -170,8 +170,9 @@ pub(super) fn read_elements(
     datatype: Datatype,
     count: u64,
     json: &[u8],
+    body: &Bytes,
 ) -> Result<(Vec<u8>, usize), DecodeError> {
-    match elements::parse(datatype, Some(count), json) {
+    match elements::parse_within(datatype, count, json, body) {
         Ok(elements) => Ok((elements.bytes, elements.length)),
         Err(problem) => Err(DecodeError::Data { input: input.to_owned(), problem }),
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::ser::{Error, SerializeMap, Serializer};
 
 use super::super::call::Answer;
+use super::large;
 use crate::pipeline::Pipeline;
 use crate::tensor::{self, Datatype, Tensor};
 
@@ -51,7 +52,8 @@ pub fn encode_generated(pipeline: &Pipeline, answer: &Answer, bound: u64) -> Res
     if let Some((name, _)) = answer.outputs.iter().find(|(_, tensor)| !is_text(tensor)) {
         return Err(EncodeError::NotText { output: name.to_string() });
     }
-    let json = write_json(&Generated { pipeline, answer }, 0, bound as usize, bound)?;
+    let generated = Generated { pipeline, answer };
+    let json = write_json(0, bound as usize, bound, |out| serde_json::to_writer(out, &generated))?;
     Ok(Encoded { json, tensors: Vec::new(), binary: false })
 }
 
@@ -69,7 +71,8 @@ fn encode_outputs(reply: &Reply, bound: u64) -> Result<Encoded, EncodeError> {
     // Random numbers take about three characters for each of their bytes.
     let guess: usize =
         outputs.iter().filter(|output| !output.binary).map(|output| output.tensor.data().len() * 3).sum();
-    Ok(Encoded { json: write_json(reply, guess, room, bound)?, tensors, binary: !binary.is_empty() })
+    let json = write_json(guess, room, bound, |out| reply.write(out))?;
+    Ok(Encoded { json, tensors, binary: !binary.is_empty() })
 }
 
 fn outputs(answer: &Answer) -> Vec<Output<'_>> {
@@ -82,33 +85,26 @@ fn is_text(tensor: &Tensor) -> bool {
 }
 
 /// Within `room`, which is what is left of the `bound` of the whole reply. `guess` is how long the tensors in it become.
-fn write_json(value: &impl Serialize, guess: usize, room: usize, bound: u64) -> Result<Vec<u8>, EncodeError> {
+fn write_json(
+    guess: usize,
+    room: usize,
+    bound: u64,
+    write: impl FnOnce(&mut Bounded) -> serde_json::Result<()>,
+) -> Result<Vec<u8>, EncodeError> {
     let mut body = Bounded { bytes: Vec::with_capacity(room.min(256 + guess)), bound: room };
-    match serde_json::to_writer(&mut body, value) {
+    match write(&mut body) {
         Ok(()) => Ok(body.bytes),
         Err(error) if error.is_io() => Err(EncodeError::TooLarge { bound }),
         Err(error) => Err(EncodeError::Json(error)),
     }
 }
 
+/// What is sent, without the bytes that follow.
 struct Reply<'a> {
     model: &'a str,
     version: &'a str,
     id: Option<&'a str>,
     outputs: &'a [Output<'a>],
-}
-
-impl Serialize for Reply<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut reply = serializer.serialize_map(None)?;
-        reply.serialize_entry("model_name", self.model)?;
-        reply.serialize_entry("model_version", self.version)?;
-        if let Some(id) = self.id {
-            reply.serialize_entry("id", id)?;
-        }
-        reply.serialize_entry("outputs", self.outputs)?;
-        reply.end()
-    }
 }
 
 struct Output<'a> {
@@ -117,24 +113,55 @@ struct Output<'a> {
     binary: bool,
 }
 
-impl Serialize for Output<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut output = serializer.serialize_map(None)?;
-        output.serialize_entry("name", self.name)?;
-        output.serialize_entry("datatype", self.tensor.datatype().name())?;
-        output.serialize_entry("shape", self.tensor.shape())?;
-        if self.binary {
-            output.serialize_entry("parameters", &BinarySize { binary_data_size: self.tensor.data().len() })?;
-        } else {
-            output.serialize_entry("data", &Data { tensor: self.tensor, bare: false })?;
-        }
-        output.end()
-    }
+#[derive(Serialize)]
+struct ReplyHead<'a> {
+    model_name: &'a str,
+    model_version: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct OutputHead<'a> {
+    name: &'a str,
+    datatype: &'static str,
+    shape: &'a [u64],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<BinarySize>,
 }
 
 #[derive(Serialize)]
 struct BinarySize {
     binary_data_size: usize,
+}
+
+impl Reply<'_> {
+    /// Objects are left open for what comes last in them.
+    fn write(&self, out: &mut Bounded) -> serde_json::Result<()> {
+        let Reply { model, version, id, outputs } = *self;
+        out.open_object(&ReplyHead { model_name: model, model_version: version, id })?;
+        out.raw(b",\"outputs\":[")?;
+        for (at, output) in outputs.iter().enumerate() {
+            if at > 0 {
+                out.raw(b",")?;
+            }
+            output.write(out)?;
+        }
+        out.raw(b"]}")
+    }
+}
+
+impl Output<'_> {
+    fn write(&self, out: &mut Bounded) -> serde_json::Result<()> {
+        let (name, datatype, shape) = (self.name, self.tensor.datatype().name(), self.tensor.shape());
+        let parameters = self.binary.then(|| BinarySize { binary_data_size: self.tensor.data().len() });
+        out.open_object(&OutputHead { name, datatype, shape, parameters })?;
+        if !self.binary {
+            out.raw(b",\"data\":")?;
+            large::write(self.tensor, out)?;
+        }
+        out.raw(b"}")
+    }
 }
 
 struct Generated<'a> {
@@ -158,9 +185,9 @@ impl Serialize for Generated<'_> {
 }
 
 /// The elements, flat; an only one bare, where that is wanted.
-struct Data<'a> {
-    tensor: &'a Tensor,
-    bare: bool,
+pub(super) struct Data<'a> {
+    pub tensor: &'a Tensor,
+    pub bare: bool,
 }
 
 impl Serialize for Data<'_> {
@@ -223,6 +250,17 @@ impl Bounded {
 
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
+    }
+
+    pub(super) fn raw(&mut self, json: &[u8]) -> serde_json::Result<()> {
+        self.write_all(json).map_err(serde_json::Error::io)
+    }
+
+    /// An object with these fields, to which more may be added before it is closed.
+    fn open_object(&mut self, fields: &impl Serialize) -> serde_json::Result<()> {
+        serde_json::to_writer(&mut *self, fields)?;
+        self.bytes.pop();
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ mod describe;
 pub mod elements;
 mod encode;
 mod generate;
+mod large;
 mod raw;
 mod request;
 mod walk;

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use utoipa::ToSchema;
@@ -87,7 +88,7 @@ pub struct TensorParameters {
 }
 
 impl<'a> WireRequest<'a> {
-    pub fn read(json: &'a [u8]) -> Result<WireRequest<'a>, DecodeError> {
+    pub fn read(json: &'a Bytes) -> Result<WireRequest<'a>, DecodeError> {
         let mut walk = Walk::new(json);
         let (mut id, mut parameters, mut inputs, mut outputs) = (None, None, None, None);
         walk.object(|walk, field| match field {
@@ -98,7 +99,7 @@ impl<'a> WireRequest<'a> {
             "inputs" => {
                 let all = inputs.insert(Vec::new());
                 walk.array(|walk| {
-                    all.push(WireInput::read(walk)?);
+                    all.push(WireInput::read(walk, json)?);
                     Ok(())
                 })
             }
@@ -111,7 +112,7 @@ impl<'a> WireRequest<'a> {
 }
 
 impl<'a> WireInput<'a> {
-    fn read(walk: &mut Walk<'a>) -> Result<WireInput<'a>, DecodeError> {
+    fn read(walk: &mut Walk<'a>, body: &Bytes) -> Result<WireInput<'a>, DecodeError> {
         let (mut name, mut datatype, mut shape) = (None, None, None);
         let (mut parameters, mut data) = (None, None);
         walk.object(|walk, field| match field {
@@ -121,7 +122,7 @@ impl<'a> WireInput<'a> {
             "parameters" => walk.once(field, &mut parameters),
             "data" if data.is_some() => Err(walk.twice(field)),
             "data" => {
-                data = Some(read_data(walk, name.as_deref(), datatype.as_deref(), shape.as_deref())?);
+                data = Some(read_data(walk, body, name.as_deref(), datatype.as_deref(), shape.as_deref())?);
                 Ok(())
             }
             _ => walk.skip_value(),
@@ -138,6 +139,7 @@ impl<'a> WireInput<'a> {
 
 fn read_data<'a>(
     walk: &mut Walk<'a>,
+    body: &Bytes,
     name: Option<&str>,
     datatype: Option<&str>,
     shape: Option<&[i64]>,
@@ -146,7 +148,7 @@ fn read_data<'a>(
     if let (Some(name), Some(datatype), Some(count)) = (name, datatype, count)
         && let Some(json) = walk.rest_if(b'[')
     {
-        let (bytes, length) = read_elements(name, datatype, count, json)?;
+        let (bytes, length) = read_elements(name, datatype, count, json, body)?;
         walk.advance(length);
         return Ok(Some(Data::Read(bytes)));
     }

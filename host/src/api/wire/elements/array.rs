@@ -41,6 +41,8 @@ pub struct Array<'a> {
     at: usize,
     depth: usize,
     wants: Wants,
+    /// Where no bracket is left when it ends.
+    outermost: usize,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -52,7 +54,12 @@ enum Wants {
 
 impl<'a> Array<'a> {
     pub fn new(json: &'a [u8]) -> Self {
-        Array { json, at: 0, depth: 0, wants: Wants::Value }
+        Array { json, at: 0, depth: 0, wants: Wants::Value, outermost: 0 }
+    }
+
+    /// What stands between two commas of an array, and is all of the text.
+    pub fn inside(json: &'a [u8]) -> Self {
+        Array { json, at: 0, depth: 1, wants: Wants::Value, outermost: 1 }
     }
 
     /// Of large arrays nearly every element, and much faster than [`Self::next`]: a comma, perhaps a space, a number.
@@ -73,6 +80,7 @@ impl<'a> Array<'a> {
             let byte = self.json.get(self.at).copied();
             match (byte, self.wants) {
                 (_, Wants::CommaOrEnd) if self.depth == 0 => return Ok(None),
+                (None, Wants::CommaOrEnd) if self.depth == self.outermost => return Ok(None),
                 (Some(b' ' | b'\n' | b'\r' | b'\t'), _) => self.at += 1,
                 (Some(b','), Wants::CommaOrEnd) => self.step(Wants::Value),
                 (Some(b']'), Wants::CommaOrEnd | Wants::ValueOrEnd) => {

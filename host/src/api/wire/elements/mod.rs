@@ -3,7 +3,9 @@
 
 mod array;
 mod kinds;
+mod parts;
 
+use bytes::Bytes;
 use half::{bf16, f16};
 
 use self::array::{Array, Scalar};
@@ -24,21 +26,33 @@ pub fn parse(datatype: Datatype, count: Option<u64>, json: &[u8]) -> Result<Pars
     if let Some(count) = count.filter(|count| *count > json.len() as u64 / 2 + 1) {
         return Err(format!("the shape has {count} elements, and the data holds fewer"));
     }
+    read_as(datatype, count, Array::new(json))
+}
+
+/// The same, of a text that is a part of a body: idle cores help with a large one.
+pub fn parse_within(datatype: Datatype, count: u64, json: &[u8], body: &Bytes) -> Result<Parsed, String> {
+    match parts::parse(datatype, count, json, body) {
+        Some(parsed) => Ok(parsed),
+        None => parse(datatype, Some(count), json),
+    }
+}
+
+fn read_as(datatype: Datatype, count: Option<u64>, array: Array) -> Result<Parsed, String> {
     match datatype {
-        Datatype::Bool => read::<Bools>(count, json),
-        Datatype::Uint8 => read::<Integers<u8>>(count, json),
-        Datatype::Uint16 => read::<Integers<u16>>(count, json),
-        Datatype::Uint32 => read::<Integers<u32>>(count, json),
-        Datatype::Uint64 => read::<Integers<u64>>(count, json),
-        Datatype::Int8 => read::<Integers<i8>>(count, json),
-        Datatype::Int16 => read::<Integers<i16>>(count, json),
-        Datatype::Int32 => read::<Integers<i32>>(count, json),
-        Datatype::Int64 => read::<Integers<i64>>(count, json),
-        Datatype::Fp16 => read::<Floats<f16>>(count, json),
-        Datatype::Bf16 => read::<Floats<bf16>>(count, json),
-        Datatype::Fp32 => read::<Floats<f32>>(count, json),
-        Datatype::Fp64 => read::<Floats<f64>>(count, json),
-        Datatype::Bytes => read::<Texts>(count, json),
+        Datatype::Bool => read::<Bools>(count, array),
+        Datatype::Uint8 => read::<Integers<u8>>(count, array),
+        Datatype::Uint16 => read::<Integers<u16>>(count, array),
+        Datatype::Uint32 => read::<Integers<u32>>(count, array),
+        Datatype::Uint64 => read::<Integers<u64>>(count, array),
+        Datatype::Int8 => read::<Integers<i8>>(count, array),
+        Datatype::Int16 => read::<Integers<i16>>(count, array),
+        Datatype::Int32 => read::<Integers<i32>>(count, array),
+        Datatype::Int64 => read::<Integers<i64>>(count, array),
+        Datatype::Fp16 => read::<Floats<f16>>(count, array),
+        Datatype::Bf16 => read::<Floats<bf16>>(count, array),
+        Datatype::Fp32 => read::<Floats<f32>>(count, array),
+        Datatype::Fp64 => read::<Floats<f64>>(count, array),
+        Datatype::Bytes => read::<Texts>(count, array),
     }
 }
 
@@ -50,7 +64,7 @@ pub fn parse_all(datatype: Datatype, count: Option<u64>, json: &str) -> Result<P
 /// The same, where an object `{"b64": "…"}` may stand for an element of BYTES.
 pub fn parse_all_with_base64(datatype: Datatype, count: u64, json: &str) -> Result<Vec<u8>, String> {
     let parsed = match datatype {
-        Datatype::Bytes => read::<TextsOrBase64>(Some(count), json.as_bytes())?.must_be_all_of(json)?,
+        Datatype::Bytes => read::<TextsOrBase64>(Some(count), Array::new(json.as_bytes()))?.must_be_all_of(json)?,
         _ => parse_all(datatype, Some(count), json)?,
     };
     Ok(parsed.bytes)
@@ -67,9 +81,8 @@ impl Parsed {
     }
 }
 
-fn read<K: Kind>(count: Option<u64>, json: &[u8]) -> Result<Parsed, String> {
+fn read<K: Kind>(count: Option<u64>, mut array: Array) -> Result<Parsed, String> {
     let mut elements = Elements::<K>::new(count);
-    let mut array = Array::new(json);
     while let Some(scalar) = array.next()? {
         array.skip(elements.push(scalar)?);
         while let Some(rest) = array.next_number() {

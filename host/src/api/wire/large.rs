@@ -1,0 +1,74 @@
+//! The elements of an output as JSON; of a large one, idle cores write parts.
+
+use bytes::Bytes;
+use serde::ser::Error;
+
+use super::encode::{Bounded, Data};
+use crate::schedule::together;
+use crate::tensor::{Datatype, Tensor};
+
+/// Elements that are written in a fraction of a millisecond.
+const PART: usize = 4096;
+
+/// Fewer are not worth waking anybody.
+const LARGE: usize = 4 * PART;
+
+/// What is written before it is looked at whether it fits.
+const ROUND: usize = 64 * PART;
+
+/// An array of the tensor's elements.
+pub fn write(tensor: &Tensor, out: &mut Bounded) -> serde_json::Result<()> {
+    let (datatype, data) = (tensor.datatype(), tensor.data());
+    match datatype.width() {
+        Some(width) if data.len() >= LARGE * width as usize => write_in_parts(datatype, width as usize, data, out),
+        _ => serde_json::to_writer(out, &Data { tensor, bare: false }),
+    }
+}
+
+fn write_in_parts(datatype: Datatype, width: usize, data: &Bytes, out: &mut Bounded) -> serde_json::Result<()> {
+    let mut before = b"[";
+    for round in slices(data, ROUND * width) {
+        let parts: Vec<Bytes> = slices(&round, PART * width).collect();
+        let part = move |at: usize| {
+            // An array of its own, and cut at whole elements.
+            let shape = vec![(parts[at].len() / width) as u64];
+            let tensor = Tensor::new(datatype, shape, parts[at].clone()).map_err(serde_json::Error::custom)?;
+            serde_json::to_vec(&Data { tensor: &tensor, bare: false })
+        };
+        for part in together(round.len().div_ceil(PART * width), part) {
+            let part = part?;
+            out.raw(before)?;
+            out.raw(&part[1..part.len() - 1])?;
+            before = b",";
+        }
+    }
+    out.raw(b"]")
+}
+
+fn slices(data: &Bytes, size: usize) -> impl Iterator<Item = Bytes> {
+    (0..data.len()).step_by(size).map(move |at| data.slice(at..data.len().min(at + size)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_what_the_whole_is() {
+        for count in [LARGE - 1, LARGE, LARGE + 1, ROUND, 2 * ROUND + 3 * PART + 7] {
+            let numbers: Vec<f32> = (0..count).map(|at| at as f32 / 3.0).collect();
+            let data: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+            let tensor = Tensor::new(Datatype::Fp32, vec![count as u64], data.into()).unwrap();
+            let mut out = Bounded::new(usize::MAX);
+            write(&tensor, &mut out).unwrap();
+            assert_eq!(out.into_bytes(), serde_json::to_vec(&numbers).unwrap(), "{count}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let tensor = Tensor::new(Datatype::Uint8, vec![1 << 20], vec![7; 1 << 20].into()).unwrap();
+        let mut out = Bounded::new(1 << 20);
+        assert!(write(&tensor, &mut out).unwrap_err().is_io());
+    }
+}
