@@ -62,7 +62,7 @@ async fn answers(plugin: &Plugin) {
         let x = Tensor::new(Datatype::Fp32, vec![2], vec![1, 2, 3, 4, 5, 6, 7, 8].into()).unwrap();
         let mut budget = Budget::new(&config.call);
         let request: Arc<str> = "test".into();
-        let outputs = plugin.call(&request, vec![("input".into(), x)], &Vec::new(), &mut budget).await.unwrap();
+        let outputs = plugin.call(&request, vec![("input".into(), x)], &Vec::new(), &mut budget).await.0.unwrap();
         assert_eq!(&outputs[0].1.data()[..], [1, 2, 3, 4, 5, 6, 7, 8]);
     }
 }
