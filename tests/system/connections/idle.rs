@@ -16,6 +16,9 @@ const WHILE: Duration = Duration::from_millis(1500);
 /// What an idle connection may cost the host, in bytes of its memory.
 const EACH: u64 = 32 << 10;
 
+/// The same over HTTP/2, which keeps a state of its own.
+const EACH_OF_GRPC: u64 = 40 << 10;
+
 #[test]
 fn ten_thousand_idle_connections_cost_little_and_nobody_notices() -> Result<()> {
     let _alone = alone();
@@ -82,7 +85,7 @@ fn idle_connections_of_grpc_cost_little_and_nobody_notices() -> Result<()> {
     }
     let each = host.memory()?.saturating_sub(before) / count as u64;
     eprintln!("{count} idle connections of gRPC: {each} bytes each");
-    assert!(each < EACH, "{each} bytes for each of {count}");
+    assert!(each < EACH_OF_GRPC, "{each} bytes for each of {count}");
     place.others()?.end_after(WHILE)?.assert_like(&quiet);
     drop(idle);
     wait_until(|| Ok(host.metric("bulkhead_connections")? == 0))?;
