@@ -162,6 +162,15 @@ fn what_a_plugin_logs_is_marked_and_cannot_forge_lines() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn what_init_prints_is_logged_to_its_end() -> Result<()> {
+    let host = HOST.get();
+    for printed in ["init says hello", "and does not end its line"] {
+        host.wait_for_log(&["\"request\":\"init\"", "init-prints", printed])?;
+    }
+    Ok(())
+}
+
 /// The client is told that a plugin failed, the operator why.
 #[test]
 fn the_cause_of_a_failure_is_in_the_log_with_the_request() -> Result<()> {

@@ -135,8 +135,9 @@ impl Sandbox {
     ) -> Result<(Signature, Option<Vec<u8>>), ActivationError> {
         let limits = &self.limits.init;
         let mut budget = Budget::new(limits);
-        let mut store = instance::store(&self.engine, shared, &"init".into(), &mut budget);
-        let store = &mut store;
+        let mut place = None;
+        let lent = instance::lend(&mut place, &self.engine, shared, &"init".into(), &mut budget);
+        let store = &mut *lent.store;
         let failed = |error| ActivationError::from(CallError::from_wasmtime(error, &self.bounds(limits)));
         let started = async {
             let (started, instance) = linked.instantiate_for_snapshot(store).await.map_err(failed)?;

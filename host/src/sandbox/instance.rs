@@ -54,22 +54,21 @@ impl State {
     }
 }
 
-/// A store has the budget of its call while this lives, and then gives it back, less what was used, however it ends: a
-/// client that goes away pays for what was done until then.
+/// A store for one instance. It has the budget of its call while this lives, and then gives it back, less what was used,
+/// however it ends: a client that goes away pays for what was done until then.
 pub(super) struct Lent<'a> {
     pub store: &'a mut Store<State>,
     lender: &'a mut Budget,
 }
 
-impl<'a> Lent<'a> {
-    /// To the store that was made with the lender's budget.
-    pub fn to(store: &'a mut Store<State>, lender: &'a mut Budget) -> Lent<'a> {
-        Lent { store, lender }
-    }
-}
-
-/// A store for one instance, with the lender's budget.
-pub(super) fn store(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>, lender: &mut Budget) -> Store<State> {
+/// The store is put where it stays when its call is over, for whoever clears it away.
+pub(super) fn lend<'a>(
+    place: &'a mut Option<Store<State>>,
+    engine: &Engine,
+    shared: &Arc<Shared>,
+    request: &Arc<str>,
+    lender: &'a mut Budget,
+) -> Lent<'a> {
     let budget = std::mem::replace(lender, Budget::empty());
     let (fuel, memory) = (budget.fuel_left(), budget.memory_limit());
     let (mut handles, mut wasi_handles) = (ResourceTable::new(), ResourceTable::new());
@@ -89,7 +88,7 @@ pub(super) fn store(engine: &Engine, shared: &Arc<Shared>, request: &Arc<str>, l
         context.data().budget.check_time()?;
         Ok(UpdateDeadline::Yield(1))
     });
-    store
+    Lent { store: place.insert(store), lender }
 }
 
 /// What a call may burn at the most before it is counted: a few milliseconds' worth.

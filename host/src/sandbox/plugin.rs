@@ -7,7 +7,7 @@ use wasmtime::Engine;
 
 use super::contract::{Failure, Linked};
 use super::error::Bounds;
-use super::instance::{self, Lent, Shared, State};
+use super::instance::{self, Shared, State};
 use super::remains::{Remains, Room};
 use super::{CallError, Initialisation, Parameters, Sink};
 use crate::config::clip;
@@ -82,9 +82,9 @@ impl Plugin {
         let bounds = Bounds { fuel: budget.fuel_limit(), stack: self.stack };
         let timeout = Exceeded::whole(Limit::Time, budget.exceeded(Limit::Time).bound);
         let clock = budget.clock().clone();
-        let mut store = instance::store(&self.engine, &self.shared, request, budget);
-        store.data_mut().sink = sink;
-        let lent = Lent::to(&mut store, budget);
+        let mut place = None;
+        let lent = instance::lend(&mut place, &self.engine, &self.shared, request, budget);
+        lent.store.data_mut().sink = sink;
         let result = in_time(&clock, timeout, self.run(&mut *lent.store, inputs, parameters)).await;
         drop(lent);
         let outputs = match result {
@@ -94,7 +94,7 @@ impl Plugin {
             Ok(Err(Failure::Internal(text))) => Err(CallError::Internal(clip(text))),
             Err(error) => Err(CallError::from_wasmtime(error, &bounds)),
         };
-        (outputs, self.remains.of(store))
+        (outputs, self.remains.of(place))
     }
 
     async fn run(

@@ -26,8 +26,7 @@ impl Room {
     }
 
     /// Where there is no room, nothing is left: it is cleared away at once.
-    pub fn of(&self, store: Store<State>) -> Remains {
-        let slot = self.0.clone().try_acquire_owned().ok();
-        Remains { _left: slot.map(|slot| (store, slot)) }
+    pub fn of(&self, store: Option<Store<State>>) -> Remains {
+        Remains { _left: store.zip(self.0.clone().try_acquire_owned().ok()) }
     }
 }

@@ -6,6 +6,7 @@
 mod answer;
 mod exhaust;
 
+use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bulkhead_guest::prelude::*;
@@ -78,6 +79,9 @@ impl Plugin for Hostile {
             Misdeed::InitKeepsHandle => Some(Tensor::new(&[1], &[0.0f32])?),
             Misdeed::InitPrints => {
                 println!("init says hello");
+                print!("and does not end its line");
+                // Standard output keeps what is no line; if it cannot be written, a test misses it.
+                let _ = std::io::stdout().flush();
                 None
             }
             _ => None,
