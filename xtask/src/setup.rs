@@ -12,7 +12,7 @@ const WASM: &str = "wasm32-wasip2";
 /// How the host is built.
 #[derive(Clone, Copy)]
 pub enum Profile {
-    /// For tests.
+    /// For tests, and to try it.
     Release,
     /// For whoever measures or operates it.
     Dist,
