@@ -5,6 +5,7 @@
 //! - a tensor has as many bytes as its datatype and shape say;
 //! - decoding takes memory in proportion to what arrived, or within a bound that was given;
 //! - what is taken for JSON is JSON to serde_json too, and means the same;
+//! - an array that is read in parts is what it is when it is read at once;
 //! - a tensor that was decoded is the same tensor after it was written and read again, in every form of the wire.
 //!
 //! `tests/short.rs` tries each target for some seconds with changed seeds. `src/bin/fuzz.rs` hands one to libFuzzer, which
@@ -25,13 +26,14 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "json", run: targets::json },
     Target { name: "binary", run: targets::binary },
     Target { name: "grpc", run: targets::grpc },
     Target { name: "tensorflow-rest", run: targets::tensorflow_rest },
     Target { name: "tensorflow-grpc", run: targets::tensorflow_grpc },
     Target { name: "round-trip", run: targets::round_trip },
+    Target { name: "parts", run: targets::parts },
 ];
 
 impl Target {

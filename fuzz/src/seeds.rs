@@ -77,6 +77,7 @@ fn written(target: &Target, tensor: &Tensor) -> Vec<Vec<u8>> {
             forms.into_iter().flatten().collect()
         }
         "tensorflow-grpc" => forms::predict_grpc(tensor).into_iter().collect(),
+        "parts" => Vec::new(),
         _ => {
             let datatype = Datatype::ALL.iter().position(|datatype| *datatype == tensor.datatype());
             vec![[&[datatype.unwrap_or_default() as u8, 2], &tensor.data()[..]].concat()]

@@ -85,9 +85,23 @@ pub fn round_trip(input: &[u8]) {
     }
 }
 
+/// A datatype, the size of parts, and an array of JSON, with whatever stands behind it.
+pub fn parts(input: &[u8]) {
+    let [datatype, size, json @ ..] = input else { return };
+    let size = 1 + usize::from(*size) % 64;
+    let (whole, in_parts) = codecs::elements(datatype_of(*datatype), &Bytes::copy_from_slice(json), size);
+    if let Some(parsed) = in_parts {
+        assert_eq!(whole, Ok(parsed));
+    }
+}
+
+fn datatype_of(byte: u8) -> Datatype {
+    Datatype::ALL[usize::from(byte) % Datatype::ALL.len()]
+}
+
 fn tensor(input: &[u8]) -> Option<Tensor> {
     let [datatype, rows, data @ ..] = input else { return None };
-    let datatype = Datatype::ALL[usize::from(*datatype) % Datatype::ALL.len()];
+    let datatype = datatype_of(*datatype);
     let (elements, data) = match datatype.width() {
         Some(width) => {
             let whole = data.len() - data.len() % width as usize;

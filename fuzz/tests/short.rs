@@ -62,6 +62,11 @@ fn tensorflow_grpc() -> Result<()> {
 }
 
 #[test]
+fn parts() -> Result<()> {
+    run("parts")
+}
+
+#[test]
 fn round_trip() -> Result<()> {
     run("round-trip")
 }

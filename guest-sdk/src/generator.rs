@@ -83,6 +83,12 @@ impl From<Gone> for Failure {
 #[macro_export]
 macro_rules! generator {
     ($generator:ty) => {
+        // In a native build nobody else calls it, and the compiler would take it for dead.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = {
+            let _ = <$generator as $crate::Generator>::init;
+        };
+
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             ::std::thread_local! {

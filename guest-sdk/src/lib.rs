@@ -110,6 +110,12 @@ pub fn reserve_memory(bytes: usize) {
 #[macro_export]
 macro_rules! plugin {
     ($plugin:ty) => {
+        // In a native build nobody else calls it, and the compiler would take it for dead.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = {
+            let _ = <$plugin as $crate::Plugin>::init;
+        };
+
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             ::std::thread_local! {

@@ -8,11 +8,13 @@ use prost::Message;
 use super::call::Answer;
 use super::grpc;
 use super::tfserving::{self, encode, examples, proto, rows};
+use super::wire::elements;
 use super::wire::{self, DecodeError, EncodeError, InferRequest};
-use crate::tensor::{NamedTensors, Signature, Tensor, TensorSpec};
+use crate::tensor::{Datatype, NamedTensors, Signature, Tensor, TensorSpec};
 
 pub use super::tfserving::rows::Form;
 pub use super::wire::Raw;
+pub use super::wire::elements::Parsed;
 
 type Decoded = Result<NamedTensors, DecodeError>;
 
@@ -23,6 +25,14 @@ fn inputs(request: InferRequest) -> NamedTensors {
 /// `rest` is what follows the JSON.
 pub fn json(json: &[u8], rest: Bytes) -> Decoded {
     wire::decode_json(&Bytes::copy_from_slice(json), rest).map(inputs)
+}
+
+/// The elements of an array one after the other, and, where that can be, in parts of about so many bytes.
+pub fn elements(datatype: Datatype, json: &Bytes, part: usize) -> (Result<Parsed, String>, Option<Parsed>) {
+    let whole = elements::parse(datatype, None, json);
+    // As many as there seem to be, where there is something wrong with them.
+    let count = whole.as_ref().map_or(json.split(|byte| *byte == b',').count() as u64, |parsed| parsed.count);
+    (whole, elements::parse_in_parts(datatype, count, json, json, part))
 }
 
 pub fn raw(raw: Raw, body: &Bytes, query: &str, signature: &Signature) -> Decoded {

@@ -10,9 +10,11 @@ use half::{bf16, f16};
 
 use self::array::{Array, Scalar};
 use self::kinds::{Bools, Floats, Integers, Kind, Texts, TextsOrBase64, Wrong};
+pub use self::parts::parse as parse_in_parts;
 use crate::tensor::Datatype;
 
 /// Elements as they were found.
+#[derive(Debug, PartialEq)]
 pub struct Parsed {
     pub bytes: Vec<u8>,
     pub count: u64,
@@ -31,7 +33,7 @@ pub fn parse(datatype: Datatype, count: Option<u64>, json: &[u8]) -> Result<Pars
 
 /// The same, of a text that is a part of a body: idle cores help with a large one.
 pub fn parse_within(datatype: Datatype, count: u64, json: &[u8], body: &Bytes) -> Result<Parsed, String> {
-    match parts::parse(datatype, count, json, body) {
+    match parts::parse(datatype, count, json, body, parts::PART) {
         Some(parsed) => Ok(parsed),
         None => parse(datatype, Some(count), json),
     }

@@ -9,20 +9,22 @@ use super::{Array, Parsed, read_as};
 use crate::schedule::together;
 use crate::tensor::Datatype;
 
-/// Of text. Read in a fraction of a millisecond.
-const PART: usize = 96 << 10;
+/// Bytes of text that are read in a fraction of a millisecond.
+pub const PART: usize = 96 << 10;
 
-/// Less is not worth waking anybody.
-const LARGE: usize = 4 * PART;
+/// Fewer parts are not worth waking anybody.
+const PARTS: usize = 4;
 
-pub fn parse(datatype: Datatype, count: u64, json: &[u8], body: &Bytes) -> Option<Parsed> {
-    if datatype == Datatype::Bytes || json.len() < LARGE || json.first() != Some(&b'[') {
+/// `json` is what begins in `body` with the array, which is cut into parts of about so many bytes.
+pub fn parse(datatype: Datatype, count: u64, json: &[u8], body: &Bytes, part: usize) -> Option<Parsed> {
+    let large = PARTS * part;
+    if datatype == Datatype::Bytes || json.len() < large || json.first() != Some(&b'[') {
         return None;
     }
     // An array within the array is no number, and is found by who reads its part.
-    let end = memchr::memchr(b']', json).filter(|end| *end >= LARGE)?;
+    let end = memchr::memchr(b']', json).filter(|end| *end >= large)?;
     let inside = body.slice_ref(&json[1..end]);
-    let ranges = cut(&inside);
+    let ranges = cut(&inside, part);
     let count_of_parts = ranges.len();
     let read = move |at: usize| read_as(datatype, None, Array::inside(&inside[ranges[at].clone()])).ok();
     let parts: Vec<Parsed> = together(count_of_parts, read).into_iter().collect::<Option<_>>()?;
@@ -38,12 +40,12 @@ pub fn parse(datatype: Datatype, count: u64, json: &[u8], body: &Bytes) -> Optio
 }
 
 /// Where the parts are: each ends before a comma, and the next begins behind it.
-fn cut(text: &[u8]) -> Vec<Range<usize>> {
-    let mut ranges = Vec::with_capacity(text.len() / PART + 1);
+fn cut(text: &[u8], part: usize) -> Vec<Range<usize>> {
+    let mut ranges = Vec::with_capacity(text.len() / part + 1);
     let mut begin = 0;
     loop {
-        let comma = text.get(begin + PART..).and_then(|rest| memchr::memchr(b',', rest));
-        let Some(end) = comma.map(|comma| begin + PART + comma) else {
+        let comma = text.get(begin + part..).and_then(|rest| memchr::memchr(b',', rest));
+        let Some(end) = comma.map(|comma| begin + part + comma) else {
             ranges.push(begin..text.len());
             return ranges;
         };
@@ -69,7 +71,7 @@ mod tests {
     fn parts_are_what_the_whole_is() {
         for comma in [",", ", ", " ,\n "] {
             let (body, length) = body(100_000, comma);
-            let parsed = parse(Datatype::Fp32, 100_000, &body, &body).unwrap();
+            let parsed = parse(Datatype::Fp32, 100_000, &body, &body, PART).unwrap();
             assert_eq!(parsed.length, length);
             assert_eq!(parsed.bytes, elements::parse(Datatype::Fp32, Some(100_000), &body).unwrap().bytes);
         }
@@ -100,8 +102,8 @@ mod tests {
         let (flat, _) = body(100_000, ",");
         let text = String::from_utf8(flat.to_vec()).unwrap();
         let nested = Bytes::from(text.replacen(",7e-3,", ",[7e-3],", 1));
-        assert!(parse(Datatype::Fp32, 100_000, &nested, &nested).is_none());
+        assert!(parse(Datatype::Fp32, 100_000, &nested, &nested, PART).is_none());
         assert!(elements::parse_within(Datatype::Fp32, 100_000, &nested, &nested).is_ok());
-        assert!(parse(Datatype::Fp32, 2, b"[1,2]", &Bytes::from_static(b"[1,2]")).is_none());
+        assert!(parse(Datatype::Fp32, 2, b"[1,2]", &Bytes::from_static(b"[1,2]"), PART).is_none());
     }
 }
