@@ -66,12 +66,12 @@ pub fn examples_rest(json: &[u8], specs: &[TensorSpec], bound: u64) -> Decoded {
 /// A reply of the Open Inference Protocol: its JSON, and the bytes after it where they are wanted so.
 pub fn encode_json(outputs: NamedTensors, binary: bool, bound: u64) -> Result<(Vec<u8>, Vec<Bytes>), EncodeError> {
     let answer = Answer { id: None, binary: vec![binary; outputs.len()], outputs };
-    wire::encode_as("model", "1.0.0", &answer, bound).map(|encoded| (encoded.json, encoded.tensors))
+    wire::encode_as("model", "1.0.0", &answer, bound).map(|encoded| (encoded.json.concat(), encoded.tensors))
 }
 
 /// A reply of `:predict`.
 pub fn encode_predictions(outputs: &NamedTensors, form: Form, bound: u64) -> Result<Vec<u8>, EncodeError> {
-    encode::predictions(outputs, form, bound)
+    encode::predictions(outputs, form, bound).map(|pieces| pieces.concat())
 }
 
 /// The bytes of a `TensorProto`.

@@ -37,8 +37,8 @@ pub(super) struct Replying {
 impl Replying {
     /// The reply in the coding that the client likes best. What is packed was packed on this thread.
     pub fn inference(&self, encoded: Encoded) -> Result<Response<Body>, Problem> {
-        let json_length = encoded.binary.then_some(encoded.json.len());
-        let mut chunks = vec![Bytes::from(encoded.json)];
+        let json_length = encoded.binary.then(|| encoded.json.iter().map(Bytes::len).sum::<usize>());
+        let mut chunks = encoded.json;
         chunks.extend(encoded.tensors);
         let (body, coding) = match self.coding.pack(&chunks) {
             Some(packed) => (Body::from(self.room.hold(packed)?), self.coding),

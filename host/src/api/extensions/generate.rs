@@ -37,7 +37,7 @@ impl App {
         request: Request<Body>,
     ) -> Response<Body> {
         let encode = |pipeline: &Pipeline, answer: Answer, bound: u64| {
-            Ok(wire::encode_generated(pipeline, &answer, bound)?.json)
+            Ok(wire::encode_generated(pipeline, &answer, bound)?.json.concat())
         };
         self.answer_in_events(path, client, request, decode, encode).await
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use bytes::Bytes;
+
 use super::rows::Form;
 use super::values::{Elements, json, separated};
 use crate::api::wire::{Bounded, EncodeError};
@@ -10,7 +12,7 @@ use crate::pipeline::Labels;
 use crate::tensor::{Datatype, NamedTensors, Tensor};
 
 /// `{"predictions": …}` for rows, `{"outputs": …}` for columns; an only output goes without its name.
-pub fn predictions(outputs: &NamedTensors, form: Form, bound: u64) -> Result<Vec<u8>, EncodeError> {
+pub fn predictions(outputs: &NamedTensors, form: Form, bound: u64) -> Result<Vec<Bytes>, EncodeError> {
     check_texts(outputs)?;
     let rows = match form {
         Form::Rows => Some(common_rows(outputs)?),
@@ -24,7 +26,11 @@ pub fn predictions(outputs: &NamedTensors, form: Form, bound: u64) -> Result<Vec
 
 /// `{"results": [[[label, score], …], …]}`: of each example, the scores of all classes, with their labels where the model
 /// gives any, or its bundle names them.
-pub fn classes(outputs: &NamedTensors, names: &BTreeMap<String, Labels>, bound: u64) -> Result<Vec<u8>, EncodeError> {
+pub fn classes(
+    outputs: &NamedTensors,
+    names: &BTreeMap<String, Labels>,
+    bound: u64,
+) -> Result<Vec<Bytes>, EncodeError> {
     check_texts(outputs)?;
     let (output, scores) = only_floating(outputs, ":classify")?;
     let &[examples, classes] = scores.shape() else {
@@ -63,7 +69,7 @@ pub fn classes(outputs: &NamedTensors, names: &BTreeMap<String, Labels>, bound: 
 }
 
 /// `{"results": [value, …]}`: of each example its value.
-pub fn values(outputs: &NamedTensors, _: &BTreeMap<String, Labels>, bound: u64) -> Result<Vec<u8>, EncodeError> {
+pub fn values(outputs: &NamedTensors, _: &BTreeMap<String, Labels>, bound: u64) -> Result<Vec<Bytes>, EncodeError> {
     let (_, values) = only_floating(outputs, ":regress")?;
     let examples = match values.shape() {
         &[examples] | &[examples, 1] => examples,
@@ -126,10 +132,10 @@ fn common_rows(outputs: &NamedTensors) -> Result<u64, EncodeError> {
     Ok(common.unwrap_or_default())
 }
 
-fn write_within(bound: u64, write: impl FnOnce(&mut Bounded) -> io::Result<()>) -> Result<Vec<u8>, EncodeError> {
+fn write_within(bound: u64, write: impl FnOnce(&mut Bounded) -> io::Result<()>) -> Result<Vec<Bytes>, EncodeError> {
     let mut out = Bounded::new(bound as usize);
     write(&mut out).map_err(|_| EncodeError::TooLarge { bound })?;
-    Ok(out.into_bytes())
+    Ok(out.into_pieces())
 }
 
 fn write_rows(out: &mut Bounded, outputs: &NamedTensors, rows: u64) -> io::Result<()> {
@@ -190,8 +196,8 @@ mod tests {
         (name.into(), Tensor::new(Datatype::Bytes, shape.to_vec(), data.into()).unwrap())
     }
 
-    fn text(encoded: Result<Vec<u8>, EncodeError>) -> String {
-        encoded.map_or_else(|error| error.to_string(), |bytes| String::from_utf8(bytes).unwrap())
+    fn text(encoded: Result<Vec<Bytes>, EncodeError>) -> String {
+        encoded.map_or_else(|error| error.to_string(), |pieces| String::from_utf8(pieces.concat()).unwrap())
     }
 
     #[test]

@@ -84,7 +84,7 @@ async fn predict(app: &Arc<App>, wanted: Wanted, client: &Client, request: Reque
 }
 
 /// Writes outputs, with the names of their classes, within so many bytes.
-type Results = fn(&NamedTensors, &BTreeMap<String, Labels>, u64) -> Result<Vec<u8>, EncodeError>;
+type Results = fn(&NamedTensors, &BTreeMap<String, Labels>, u64) -> Result<Vec<Bytes>, EncodeError>;
 
 /// Classification and regression: examples in, scores or values out.
 async fn learn(

@@ -27,10 +27,11 @@ pub enum EncodeError {
     Json(serde_json::Error),
 }
 
-/// A reply: JSON, and after it the bytes of those outputs that are wanted so, where they lie.
+/// A reply: JSON, in several pieces where it is large, and after it the bytes of those outputs that are wanted so, where
+/// they lie.
 #[derive(Debug)]
 pub struct Encoded {
-    pub json: Vec<u8>,
+    pub json: Vec<Bytes>,
     pub tensors: Vec<Bytes>,
     /// Whether any output is wanted as bytes, be it of none.
     pub binary: bool,
@@ -53,7 +54,7 @@ pub fn encode_generated(pipeline: &Pipeline, answer: &Answer, bound: u64) -> Res
         return Err(EncodeError::NotText { output: name.to_string() });
     }
     let generated = Generated { pipeline, answer };
-    let json = write_json(0, bound as usize, bound, |out| serde_json::to_writer(out, &generated))?;
+    let json = write_json(bound as usize, bound, |out| serde_json::to_writer(out, &generated))?;
     Ok(Encoded { json, tensors: Vec::new(), binary: false })
 }
 
@@ -68,10 +69,7 @@ fn encode_outputs(reply: &Reply, bound: u64) -> Result<Encoded, EncodeError> {
     let bytes: usize = binary.iter().map(|tensor| tensor.data().len()).sum();
     let room = (bound as usize).checked_sub(bytes).ok_or(EncodeError::TooLarge { bound })?;
     let tensors = binary.iter().map(|tensor| tensor.data().clone()).filter(|data| !data.is_empty()).collect();
-    // Random numbers take about three characters for each of their bytes.
-    let guess: usize =
-        outputs.iter().filter(|output| !output.binary).map(|output| output.tensor.data().len() * 3).sum();
-    let json = write_json(guess, room, bound, |out| reply.write(out))?;
+    let json = write_json(room, bound, |out| reply.write(out))?;
     Ok(Encoded { json, tensors, binary: !binary.is_empty() })
 }
 
@@ -84,16 +82,15 @@ fn is_text(tensor: &Tensor) -> bool {
     tensor.datatype() != Datatype::Bytes || tensor.byte_strings().all(|text| std::str::from_utf8(text).is_ok())
 }
 
-/// Within `room`, which is what is left of the `bound` of the whole reply. `guess` is how long the tensors in it become.
+/// Within `room`, which is what is left of the `bound` of the whole reply.
 fn write_json(
-    guess: usize,
     room: usize,
     bound: u64,
     write: impl FnOnce(&mut Bounded) -> serde_json::Result<()>,
-) -> Result<Vec<u8>, EncodeError> {
-    let mut body = Bounded { bytes: Vec::with_capacity(room.min(256 + guess)), bound: room };
+) -> Result<Vec<Bytes>, EncodeError> {
+    let mut body = Bounded::new(room);
     match write(&mut body) {
-        Ok(()) => Ok(body.bytes),
+        Ok(()) => Ok(body.into_pieces()),
         Err(error) if error.is_io() => Err(EncodeError::TooLarge { bound }),
         Err(error) => Err(EncodeError::Json(error)),
     }
@@ -237,19 +234,44 @@ fn numbers<const WIDTH: usize>(data: &[u8]) -> impl Iterator<Item = [u8; WIDTH]>
     data.as_chunks::<WIDTH>().0.iter().copied()
 }
 
-/// A buffer that refuses to grow beyond its bound.
+/// What is written, in pieces that are never copied into one. It refuses to grow beyond its bound.
 pub struct Bounded {
+    pieces: Vec<Bytes>,
+    /// The last piece.
     bytes: Vec<u8>,
-    bound: usize,
+    /// How much more may be written.
+    room: usize,
 }
 
 impl Bounded {
     pub fn new(bound: usize) -> Bounded {
-        Bounded { bytes: Vec::with_capacity(bound.min(256)), bound }
+        Bounded { pieces: Vec::new(), bytes: Vec::with_capacity(bound.min(256)), room: bound }
     }
 
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    pub fn into_pieces(mut self) -> Vec<Bytes> {
+        self.pieces.push(self.bytes.into());
+        self.pieces
+    }
+
+    /// Written elsewhere.
+    pub(super) fn piece(&mut self, piece: Bytes) -> serde_json::Result<()> {
+        self.take_room(piece.len()).map_err(serde_json::Error::io)?;
+        if !self.bytes.is_empty() {
+            self.pieces.push(std::mem::take(&mut self.bytes).into());
+        }
+        self.pieces.push(piece);
+        Ok(())
+    }
+
+    /// Room for a tensor that becomes about so long.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes.min(self.room));
+    }
+
+    #[inline]
+    fn take_room(&mut self, bytes: usize) -> io::Result<()> {
+        self.room = self.room.checked_sub(bytes).ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(())
     }
 
     pub(super) fn raw(&mut self, json: &[u8]) -> serde_json::Result<()> {
@@ -260,6 +282,7 @@ impl Bounded {
     fn open_object(&mut self, fields: &impl Serialize) -> serde_json::Result<()> {
         serde_json::to_writer(&mut *self, fields)?;
         self.bytes.pop();
+        self.room += 1;
         Ok(())
     }
 }
@@ -267,9 +290,7 @@ impl Bounded {
 impl Write for Bounded {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.bound {
-            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
-        }
+        self.take_room(bytes.len())?;
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
     }
@@ -295,7 +316,7 @@ mod tests {
         let encoded =
             super::encode_outputs(&Reply { model: "m", version: "1", id: Some("7"), outputs: &outputs }, 200)?;
         assert_eq!(encoded.binary, binary);
-        Ok((String::from_utf8(encoded.json).unwrap(), encoded.tensors.iter().map(Bytes::len).sum()))
+        Ok((String::from_utf8(encoded.json.concat()).unwrap(), encoded.tensors.iter().map(Bytes::len).sum()))
     }
 
     #[test]

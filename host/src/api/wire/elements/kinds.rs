@@ -8,6 +8,7 @@ use half::{bf16, f16};
 
 use serde::Deserialize;
 
+use super::digits;
 use crate::tensor::push_byte_string;
 
 /// How one element of a datatype is written; the default is that JSON of that sort is not for it.
@@ -110,13 +111,18 @@ fn whole(text: &[u8]) -> Option<(i128, usize)> {
 pub struct Floats<T>(T);
 
 macro_rules! floats {
-    ($($rust:ty: $read:ty, $from:path),*) => {$(
+    ($($rust:ty: $easy:path, $read:ty, $from:path),*) => {$(
         impl Kind for Floats<$rust> {
             const WIDTH: usize = size_of::<$rust>();
             const WANTED: &'static str = concat!("a number within the range of ", stringify!($rust));
 
             #[inline]
             fn number(text: &[u8], bytes: &mut Vec<u8>) -> Result<usize, Wrong> {
+                let easy: Option<($rust, usize)> = $easy(text);
+                if let Some((value, length)) = easy {
+                    bytes.extend_from_slice(&value.to_le_bytes());
+                    return Ok(length);
+                }
                 let (value, length) = fast_float2::parse_partial::<$read, _>(text).map_err(|_| Wrong)?;
                 let value: $rust = $from(value);
                 let written = &text[..length];
@@ -157,11 +163,16 @@ fn is_json(number: &[u8]) -> bool {
 }
 
 floats!(
-    f16: f64, f16::from_f64,
-    bf16: f64, bf16::from_f64,
-    f32: f32, std::convert::identity,
-    f64: f64, std::convert::identity
+    f16: none, f64, f16::from_f64,
+    bf16: none, f64, bf16::from_f64,
+    f32: digits::read, f32, std::convert::identity,
+    f64: none, f64, std::convert::identity
 );
+
+/// Where no number is easily read.
+fn none<T>(_: &[u8]) -> Option<(T, usize)> {
+    None
+}
 
 pub struct Texts;
 

@@ -2,6 +2,7 @@
 //! are read. Numbers go from their digits straight to the datatype, with one rounding.
 
 mod array;
+mod digits;
 mod kinds;
 mod parts;
 
