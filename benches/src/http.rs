@@ -2,7 +2,6 @@
 //! turn.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -28,7 +27,7 @@ pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Re
     let host = Host::start(&options.host, &options.models).await?;
     let echo = start_echo()?;
     let picture = crate::stages::a_picture()?;
-    let request = Arc::new(request("/v2/models/digits/infer", "content-type: image/png", &picture));
+    let request = request("/v2/models/digits/infer", "content-type: image/png", &picture).into();
     let (mut ours, mut other) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         ours.push(load(host.http, &request, CONNECTIONS, ROUND).await?);

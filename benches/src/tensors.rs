@@ -17,7 +17,7 @@ const ROUND: Duration = Duration::from_millis(300);
 
 const TITLE: &str = "A tensor of 600 KB through one identity stage over HTTP, one connection";
 
-const TENSOR: Numbers = Numbers { path: "/v2/models/identity/infer", input: "input", shape: &[150_000] };
+const TENSOR: Numbers = Numbers { model: "identity", input: "input", shape: &[150_000] };
 
 pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Result<()> {
     if !options.wants(TITLE) {
@@ -25,7 +25,7 @@ pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Re
     }
     let models = make_model(&options.components)?;
     let host = Host::start(&options.host, &models).await?;
-    let (binary, json) = (TENSOR.as_bytes(), TENSOR.as_json());
+    let (binary, json) = (TENSOR.as_bytes().into(), TENSOR.as_json().into());
     let (mut ours, mut other) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         ours.push(latency(host.http, &binary, ROUND).await?);

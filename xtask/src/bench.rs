@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use crate::bundles::Example;
-use crate::setup::{Profile, Workspace, cargo, run};
+use crate::dist::Trained;
+use crate::setup::{Workspace, run};
 
 /// Measure what isolation costs, as ratios within one run
 #[derive(clap::Args)]
@@ -18,24 +19,17 @@ pub struct Bench {
 impl Bench {
     pub fn run(self) -> Result<()> {
         let workspace = Workspace::find()?;
-        workspace.build_host(Profile::Dist)?;
+        let trained = Trained::of(&workspace)?;
+        let host = trained.host()?;
         workspace.build_plugins()?;
         let models = workspace.target.join("models");
         for example in Example::digits(&workspace) {
             example.assemble(&workspace, &models)?;
         }
-        let mut bench = cargo();
-        bench.current_dir(&workspace.root).args([
-            "run",
-            "--quiet",
-            "--profile",
-            "dist",
-            "--package",
-            "bulkhead-bench",
-            "--",
-        ]);
+        let mut bench = trained.cargo("run");
+        bench.args(["--quiet", "--package", "bulkhead-bench", "--"]);
         bench.arg("--models").arg(&models).arg("--components").arg(workspace.components());
-        bench.arg("--host").arg(workspace.host_binary(Profile::Dist));
+        bench.arg("--host").arg(host);
         if self.json {
             bench.arg("--json");
         }

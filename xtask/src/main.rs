@@ -3,6 +3,7 @@
 mod bench;
 mod bundles;
 mod demo;
+mod dist;
 mod fuzz;
 mod peers;
 mod perf_analyzer;
@@ -24,6 +25,7 @@ enum Command {
     Demo(demo::Demo),
     Test(test::Test),
     Bench(bench::Bench),
+    Dist(dist::Dist),
     Fuzz(fuzz::Fuzz),
     Peers(peers::Peers),
     Bundles(bundles::Bundles),
@@ -34,6 +36,7 @@ fn main() -> anyhow::Result<()> {
         Command::Demo(demo) => demo.run(),
         Command::Test(test) => test.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Dist(dist) => dist.run(),
         Command::Fuzz(fuzz) => fuzz.run(),
         Command::Peers(peers) => peers.run(),
         Command::Bundles(bundles) => bundles.run(),

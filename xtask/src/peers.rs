@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::bundles::Example;
-use crate::setup::{Profile, Workspace, cargo, run, step};
+use crate::dist::Trained;
+use crate::setup::{Workspace, cargo, run, step};
 
 /// Compare with NVIDIA Triton on the same two cores, as ratios within one run
 ///
@@ -41,7 +42,7 @@ const MODELS: [(&str, Option<&str>, &[&str]); 4] = [
 impl Peers {
     pub fn run(self) -> Result<()> {
         let workspace = Workspace::find()?;
-        workspace.build_host(Profile::Dist)?;
+        let host = Trained::of(&workspace)?.host()?;
         workspace.build_plugins()?;
         let folder = workspace.target.join("peers");
         let models = folder.join("bundles");
@@ -51,7 +52,7 @@ impl Peers {
         let triton = triton(&workspace, &folder)?;
         let mut bench = on_two_cores();
         bench.current_dir(&workspace.root).args(["run", "--quiet", "--release", "--package", "bulkhead-peers", "--"]);
-        bench.arg("--host").arg(workspace.host_binary(Profile::Dist)).arg("--models").arg(&models);
+        bench.arg("--host").arg(host).arg("--models").arg(&models);
         bench.arg("--triton").arg(triton).arg("--perf-analyzer").arg(workspace.perf_analyzer()?);
         bench.arg("--rounds").arg(self.rounds.to_string());
         if self.json {

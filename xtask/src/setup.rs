@@ -9,23 +9,8 @@ use serde_json::Value;
 
 const WASM: &str = "wasm32-wasip2";
 
-/// How the host is built.
-#[derive(Clone, Copy)]
-pub enum Profile {
-    /// For tests, and to try it.
-    Release,
-    /// For whoever measures or operates it.
-    Dist,
-}
-
-impl Profile {
-    pub fn name(self) -> &'static str {
-        match self {
-            Profile::Release => "release",
-            Profile::Dist => "dist",
-        }
-    }
-}
+/// The host's program.
+pub const HOST: &str = "bulkhead";
 
 /// Where things are.
 pub struct Workspace {
@@ -45,8 +30,9 @@ impl Workspace {
         Ok(Workspace { root: folder("workspace_root")?, target: folder("target_directory")?, metadata })
     }
 
-    pub fn host_binary(&self, profile: Profile) -> PathBuf {
-        self.target.join(profile.name()).join(format!("bulkhead{}", std::env::consts::EXE_SUFFIX))
+    /// As for tests, and to try it.
+    pub fn host_binary(&self) -> PathBuf {
+        self.target.join("release").join(HOST)
     }
 
     /// Components that were built from this workspace's plugins.
@@ -54,12 +40,9 @@ impl Workspace {
         self.target.join(WASM).join("guest")
     }
 
-    pub fn build_host(&self, profile: Profile) -> Result<()> {
-        step(match profile {
-            Profile::Release => "building the host (the first time takes 10 to 15 minutes on two cores)",
-            Profile::Dist => "building the host as for operators (the first time takes 20 to 30 minutes on two cores)",
-        });
-        run(cargo().current_dir(&self.root).args(["build", "--profile", profile.name(), "--package", "bulkhead"]))
+    pub fn build_host(&self) -> Result<()> {
+        step("building the host (the first time takes 10 to 15 minutes on two cores)");
+        run(cargo().current_dir(&self.root).args(["build", "--release", "--package", "bulkhead"]))
     }
 
     /// Every package that makes a component.
@@ -80,10 +63,17 @@ impl Workspace {
         packages.filter(is_component).filter_map(|package| package["name"].as_str()).collect()
     }
 
+    /// What rustc says of itself.
+    pub fn rustc_print(&self, what: &str) -> Result<String> {
+        let output = Command::new("rustc").current_dir(&self.root).args(["--print", what]).output()?;
+        if !output.status.success() {
+            bail!("rustc does not tell its {what}");
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
     fn add_wasm_target(&self) -> Result<()> {
-        let sysroot = Command::new("rustc").current_dir(&self.root).args(["--print", "sysroot"]).output()?;
-        let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
-        if sysroot.join("lib/rustlib").join(WASM).exists() {
+        if Path::new(&self.rustc_print("sysroot")?).join("lib/rustlib").join(WASM).exists() {
             return Ok(());
         }
         step("adding the wasm target");

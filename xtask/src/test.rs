@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::bundles::{self, Example};
-use crate::setup::{Profile, Workspace, cargo, run, step};
+use crate::setup::{Workspace, cargo, run, step};
 
 /// Do all the set-up and run every test
 #[derive(clap::Args)]
@@ -19,7 +19,7 @@ impl Test {
         let workspace = Workspace::find()?;
         step("formatting");
         run(cargo().current_dir(&workspace.root).args(["fmt", "--all", "--check"]))?;
-        workspace.build_host(Profile::Release)?;
+        workspace.build_host()?;
         workspace.build_plugins()?;
         let models = workspace.target.join("models");
         for example in Example::all(&workspace)? {
@@ -49,7 +49,7 @@ impl Test {
         ]))?;
         step("testing");
         let mut tests = self.tests(&workspace);
-        tests.env("BULKHEAD_BINARY", workspace.host_binary(Profile::Release)).env("BULKHEAD_MODELS", models);
+        tests.env("BULKHEAD_BINARY", workspace.host_binary()).env("BULKHEAD_MODELS", models);
         tests.env("BULKHEAD_HOSTILE", hostile).env("BULKHEAD_PYTHON", python);
         tests.env("BULKHEAD_PYTHON_ROMANIZE", romanize);
         tests.env("BULKHEAD_COMPONENTS", workspace.components()).env("BULKHEAD_CLIENTS", clients);

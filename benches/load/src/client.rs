@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::grpc::{self, Call};
 use crate::measure::median;
 
 /// `header` is one line, and more with line ends between them.
@@ -73,31 +74,67 @@ fn place_of_body(received: &[u8]) -> Result<Option<(usize, usize)>> {
     Ok(Some((head + 4, head + 4 + length)))
 }
 
+/// What is sent again and again.
+#[derive(Clone)]
+pub enum Request {
+    /// Head and body, as they are sent.
+    Http(Arc<Vec<u8>>),
+    Grpc(Call),
+}
+
+impl From<Vec<u8>> for Request {
+    fn from(request: Vec<u8>) -> Request {
+        Request::Http(Arc::new(request))
+    }
+}
+
+/// A connection for one of them.
+enum Repeating<'a> {
+    Http(Connection, &'a [u8]),
+    Grpc(grpc::Connection, &'a Call),
+}
+
+impl Repeating<'_> {
+    async fn open(address: SocketAddr, request: &Request) -> Result<Repeating<'_>> {
+        Ok(match request {
+            Request::Http(request) => Repeating::Http(Connection::open(address).await?, request),
+            Request::Grpc(call) => Repeating::Grpc(grpc::Connection::open(address).await?, call),
+        })
+    }
+
+    async fn exchange(&mut self) -> Result<()> {
+        match self {
+            Repeating::Http(connection, request) => connection.exchange(request).await.map(drop),
+            Repeating::Grpc(connection, call) => connection.exchange(call).await,
+        }
+    }
+}
+
 /// Requests per second over some connections that each send the next request when they have their answer.
-pub async fn load(address: SocketAddr, request: &Arc<Vec<u8>>, connections: usize, time: Duration) -> Result<f64> {
+pub async fn load(address: SocketAddr, request: &Request, connections: usize, time: Duration) -> Result<f64> {
     let started = Instant::now();
-    let one = async |request: Arc<Vec<u8>>| -> Result<u64> {
-        let mut connection = Connection::open(address).await?;
+    let one = async || -> Result<u64> {
+        let mut connection = Repeating::open(address, request).await?;
         let mut answered = 0;
         while started.elapsed() < time {
-            connection.exchange(&request).await?;
+            connection.exchange().await?;
             answered += 1;
         }
         Ok(answered)
     };
-    let answered = futures_util::future::try_join_all((0..connections).map(|_| one(request.clone()))).await?;
+    let answered = futures_util::future::try_join_all((0..connections).map(|_| one())).await?;
     Ok(answered.iter().sum::<u64>() as f64 / started.elapsed().as_secs_f64())
 }
 
 /// The median of what a request takes over one connection, in microseconds.
-pub async fn latency(address: SocketAddr, request: &[u8], time: Duration) -> Result<f64> {
-    let mut connection = Connection::open(address).await?;
+pub async fn latency(address: SocketAddr, request: &Request, time: Duration) -> Result<f64> {
+    let mut connection = Repeating::open(address, request).await?;
     // What comes first pays for the connection.
-    connection.exchange(request).await?;
+    connection.exchange().await?;
     let (started, mut times) = (Instant::now(), Vec::new());
     while started.elapsed() < time {
         let sent = Instant::now();
-        connection.exchange(request).await?;
+        connection.exchange().await?;
         times.push(sent.elapsed().as_secs_f64() * 1e6);
     }
     Ok(median(times))

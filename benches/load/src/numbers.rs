@@ -1,10 +1,11 @@
 //! Requests with one tensor of numbers, as bytes and as JSON.
 
 use crate::client::request;
+use crate::grpc::{Call, InferInputTensor, ModelInferRequest};
 
 /// A request with one tensor of FP32.
 pub struct Numbers {
-    pub path: &'static str,
+    pub model: &'static str,
     pub input: &'static str,
     pub shape: &'static [usize],
 }
@@ -22,25 +23,50 @@ impl Numbers {
         std::iter::repeat_with(next).take(self.shape.iter().product())
     }
 
+    fn data(&self) -> Vec<u8> {
+        self.values().flat_map(f32::to_le_bytes).collect()
+    }
+
+    fn path(&self) -> String {
+        format!("/v2/models/{}/infer", self.model)
+    }
+
+    /// Bytes both ways, over gRPC.
+    pub fn as_call(&self) -> Call {
+        let shape = self.shape.iter().map(|dimension| *dimension as i64).collect();
+        let input = InferInputTensor { name: self.input.into(), datatype: "FP32".into(), shape };
+        let request = ModelInferRequest {
+            model_name: self.model.into(),
+            inputs: vec![input],
+            raw_input_contents: vec![self.data()],
+        };
+        Call::new("/inference.GRPCInferenceService/ModelInfer", &request)
+    }
+
     /// Bytes both ways.
     pub fn as_bytes(&self) -> Vec<u8> {
-        let Numbers { path, input, shape } = self;
-        let data: Vec<u8> = self.values().flat_map(f32::to_le_bytes).collect();
+        let Numbers { input, shape, .. } = self;
+        let data = self.data();
         let size = data.len();
         let json = format!(
             r#"{{"parameters":{{"binary_data_output":true}},"inputs":[{{"name":"{input}","shape":{shape:?},"datatype":"FP32","parameters":{{"binary_data_size":{size}}}}}]}}"#,
         );
         let head = format!("inference-header-content-length: {}", json.len());
-        request(path, &head, &[json.as_bytes(), &data].concat())
+        request(&self.path(), &head, &[json.as_bytes(), &data].concat())
     }
 
     /// JSON both ways. Digits as Python writes them: those of a double.
     pub fn as_json(&self) -> Vec<u8> {
-        let Numbers { path, input, shape } = self;
+        self.as_json_with("content-type: application/json")
+    }
+
+    /// The same with other headers.
+    pub fn as_json_with(&self, headers: &str) -> Vec<u8> {
+        let Numbers { input, shape, .. } = self;
         let data: Vec<String> = self.values().map(|value| f64::from(value).to_string()).collect();
         let data = data.join(", ");
         let json =
             format!(r#"{{"inputs":[{{"name":"{input}","shape":{shape:?},"datatype":"FP32","data":[{data}]}}]}}"#);
-        request(path, "content-type: application/json", json.as_bytes())
+        request(&self.path(), headers, json.as_bytes())
     }
 }

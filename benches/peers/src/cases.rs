@@ -1,11 +1,10 @@
 //! What is compared, and what the product aims at.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use bulkhead_load::client::{latency, load};
+use bulkhead_load::client::{Request, latency, load};
 use bulkhead_load::measure::Aim;
 use bulkhead_load::numbers::Numbers;
 
@@ -29,12 +28,12 @@ pub enum Load {
     /// The median that it finds for one request at a time.
     Latency(Run),
     /// The same by a client that costs less of the two cores.
-    LightThroughput(Arc<Vec<u8>>),
-    LightLatency(Vec<u8>),
+    LightThroughput(Request),
+    LightLatency(Request),
 }
 
-const ENSEMBLE: Numbers = Numbers { path: "/v2/models/ensemble/infer", input: "x", shape: &[1, 16] };
-const IMAGE: Numbers = Numbers { path: "/v2/models/image/infer", input: "x", shape: &[1, 3, 224, 224] };
+const ENSEMBLE: Numbers = Numbers { model: "ensemble", input: "x", shape: &[1, 16] };
+const IMAGE: Numbers = Numbers { model: "image", input: "x", shape: &[1, 3, 224, 224] };
 
 const fn ensemble(protocol: &'static str, concurrency: usize) -> Run {
     Run { model: "ensemble", shape: "x:1,16", protocol, concurrency }
@@ -45,6 +44,7 @@ const SOONER: Aim = Aim::AtMost(0.25);
 
 pub fn all() -> Vec<Case> {
     let case = |title, load, aim| Case { title, load, aim };
+    let call = Request::Grpc(ENSEMBLE.as_call());
     vec![
         case(
             "Three stages, HTTP, perf_analyzer, concurrency 16",
@@ -58,14 +58,20 @@ pub fn all() -> Vec<Case> {
         ),
         case(
             "Three stages, JSON, light client, concurrency 16",
-            Load::LightThroughput(Arc::new(ENSEMBLE.as_json())),
+            Load::LightThroughput(ENSEMBLE.as_json().into()),
             MORE,
         ),
+        case("Three stages, gRPC, light client, concurrency 16", Load::LightThroughput(call.clone()), MORE),
         case("Three stages, HTTP, perf_analyzer, concurrency 1, p50", Load::Latency(ensemble("http", 1)), SOONER),
         case("Three stages, gRPC, perf_analyzer, concurrency 1, p50", Load::Latency(ensemble("grpc", 1)), SOONER),
-        case("Three stages, JSON, light client, concurrency 1, p50", Load::LightLatency(ENSEMBLE.as_json()), SOONER),
-        case("600 KB of FP32, one stage, binary, p50", Load::LightLatency(IMAGE.as_bytes()), Aim::AtMost(0.333)),
-        case("600 KB of FP32, one stage, JSON, p50", Load::LightLatency(IMAGE.as_json()), Aim::AtMost(0.1)),
+        case(
+            "Three stages, JSON, light client, concurrency 1, p50",
+            Load::LightLatency(ENSEMBLE.as_json().into()),
+            SOONER,
+        ),
+        case("Three stages, gRPC, light client, concurrency 1, p50", Load::LightLatency(call), SOONER),
+        case("600 KB of FP32, one stage, binary, p50", Load::LightLatency(IMAGE.as_bytes().into()), Aim::AtMost(0.333)),
+        case("600 KB of FP32, one stage, JSON, p50", Load::LightLatency(IMAGE.as_json().into()), Aim::AtMost(0.1)),
     ]
 }
 
@@ -89,8 +95,8 @@ impl Case {
         match &self.load {
             Load::Throughput(run) => Ok(run.of(server, perf_analyzer).await?.requests_per_second),
             Load::Latency(run) => Ok(run.of(server, perf_analyzer).await?.latency),
-            Load::LightThroughput(request) => load(server.http, request, CONNECTIONS, TURN).await,
-            Load::LightLatency(request) => latency(server.http, request, TURN).await,
+            Load::LightThroughput(request) => load(server.address(request), request, CONNECTIONS, TURN).await,
+            Load::LightLatency(request) => latency(server.address(request), request, TURN).await,
         }
     }
 }

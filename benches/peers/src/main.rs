@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bulkhead_load::client::Connection;
+use bulkhead_load::client::{Connection, Request};
 use bulkhead_load::host::Host;
 use bulkhead_load::measure::{self, Comparison, median};
 use clap::Parser;
@@ -46,6 +46,15 @@ struct Options {
 struct Server {
     http: SocketAddr,
     grpc: SocketAddr,
+}
+
+impl Server {
+    fn address(&self, request: &Request) -> SocketAddr {
+        match request {
+            Request::Http(_) => self.http,
+            Request::Grpc(_) => self.grpc,
+        }
+    }
 }
 
 fn main() -> Result<()> {

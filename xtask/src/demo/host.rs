@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::setup::{Profile, Workspace, run};
+use crate::setup::{Workspace, run};
 
 /// A folder of its own, with the commands that run in it.
 pub struct Shell {
@@ -32,7 +32,7 @@ impl Shell {
         let folder = workspace.target.join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder)?;
-        Ok(Shell { binary: workspace.host_binary(Profile::Release), folder, admin: None })
+        Ok(Shell { binary: workspace.host_binary(), folder, admin: None })
     }
 
     /// Prints a command and runs it.

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::bundles::Example;
-use crate::setup::{Profile, Workspace, step};
+use crate::setup::{Workspace, step};
 use host::{Shell, ports_are_free};
 use picture::{a_picture, show};
 
@@ -35,7 +35,7 @@ const COMMANDS: [&str; 7] = [
 impl Demo {
     pub fn run(self) -> Result<()> {
         let workspace = Workspace::find()?;
-        workspace.build_host(Profile::Release)?;
+        workspace.build_host()?;
         workspace.build_plugins()?;
         if !self.exit {
             ports_are_free()?;

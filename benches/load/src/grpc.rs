@@ -1,0 +1,88 @@
+//! The same over gRPC: calls that were made before, over one connection of HTTP/2 each.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::{BufMut, Bytes, BytesMut};
+use h2::client::SendRequest;
+use http::Request;
+use prost::Message;
+use tokio::net::TcpStream;
+
+/// A method and the message that it gets.
+#[derive(Clone)]
+pub struct Call {
+    method: &'static str,
+    framed: Bytes,
+}
+
+impl Call {
+    pub fn new(method: &'static str, message: &impl Message) -> Call {
+        let mut framed = BytesMut::with_capacity(5 + message.encoded_len());
+        // Not compressed, and so long.
+        framed.put_u8(0);
+        framed.put_u32(message.encoded_len() as u32);
+        framed.put_slice(&message.encode_to_vec());
+        Call { method, framed: framed.freeze() }
+    }
+}
+
+pub struct Connection {
+    address: SocketAddr,
+    requests: SendRequest<Bytes>,
+}
+
+impl Connection {
+    pub async fn open(address: SocketAddr) -> Result<Connection> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (requests, connection) = h2::client::handshake(stream).await?;
+        // Who waits for an answer hears of it when it breaks.
+        tokio::spawn(connection);
+        Ok(Connection { address, requests })
+    }
+
+    /// Sends a call and waits for the end of its answer, which must be one of success.
+    pub async fn exchange(&mut self, call: &Call) -> Result<()> {
+        let head = Request::post(format!("http://{}{}", self.address, call.method))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(())?;
+        let mut ready = self.requests.clone().ready().await?;
+        let (answer, mut body) = ready.send_request(head, false)?;
+        body.send_data(call.framed.clone(), true)?;
+        let answer = answer.await?;
+        ensure!(answer.status() == 200, "{}", answer.status());
+        let mut body = answer.into_body();
+        while let Some(data) = body.data().await {
+            let length = data?.len();
+            body.flow_control().release_capacity(length)?;
+        }
+        let trailers = body.trailers().await?.context("an answer without an end")?;
+        match trailers.get("grpc-status").context("no status")?.as_bytes() {
+            b"0" => Ok(()),
+            _ => bail!("{trailers:?}"),
+        }
+    }
+}
+
+/// What the protocol's definition says of a request, as far as it is used here.
+#[derive(Clone, PartialEq, Message)]
+pub struct ModelInferRequest {
+    #[prost(string, tag = "1")]
+    pub model_name: String,
+    #[prost(message, repeated, tag = "5")]
+    pub inputs: Vec<InferInputTensor>,
+    #[prost(bytes = "vec", repeated, tag = "7")]
+    pub raw_input_contents: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct InferInputTensor {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, tag = "2")]
+    pub datatype: String,
+    #[prost(int64, repeated, tag = "3")]
+    pub shape: Vec<i64>,
+}

@@ -1,0 +1,142 @@
+//! The host as operators run it, built twice: the first build writes down which ways its code takes under load, and the
+//! second is laid out for those.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::bundles::Example;
+use crate::setup::{HOST, Workspace, cargo, run, step};
+
+/// Build the host for operators, optimised for what it does under load
+///
+/// The first time it is built twice, and loaded for a minute in between, which takes up to an hour on two cores. What was
+/// seen then is kept in the target folder, and used by later builds. Prints where the program is.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  cargo xtask dist\n  cargo xtask dist --train    # anew, as after large changes")]
+pub struct Dist {
+    /// Watch it again, even if it was watched before
+    #[arg(long)]
+    train: bool,
+}
+
+impl Dist {
+    pub fn run(self) -> Result<()> {
+        let workspace = Workspace::find()?;
+        let trained = Trained::of(&workspace)?;
+        if self.train {
+            trained.train()?;
+        }
+        println!("{}", trained.host()?.display());
+        Ok(())
+    }
+}
+
+/// Builds that know what the host does under load.
+pub struct Trained<'a> {
+    workspace: &'a Workspace,
+    /// As rustc names it. Cargo is told, for then what runs while it builds is not built with these flags.
+    machine: String,
+    folder: PathBuf,
+}
+
+impl Trained<'_> {
+    pub fn of(workspace: &Workspace) -> Result<Trained<'_>> {
+        let machine = workspace.rustc_print("host-tuple")?;
+        Ok(Trained { workspace, machine, folder: workspace.target.join("training") })
+    }
+
+    /// Builds the host's program.
+    pub fn host(&self) -> Result<PathBuf> {
+        if !self.seen().is_file() {
+            self.train()?;
+        }
+        step("building the host for what it was seen to do (the first time takes 20 to 30 minutes on two cores)");
+        run(self.cargo("build").args(["--package", "bulkhead"]))?;
+        let program = self.workspace.target.join("dist").join(HOST);
+        fs::create_dir_all(program.with_file_name(""))?;
+        fs::copy(self.built(), &program)?;
+        Ok(program)
+    }
+
+    /// A command of cargo, for programs that are optimised as the host is.
+    pub fn cargo(&self, command: &str) -> Command {
+        let seen = format!("-Cprofile-use={}", self.seen().display());
+        // Code that has changed since is built as if nothing was known.
+        self.cargo_with(command, &[&seen, "-Cllvm-args=-no-pgo-warn-mismatch"])
+    }
+
+    fn train(&self) -> Result<()> {
+        let merge = self.profdata()?;
+        let watched = self.build_watched()?;
+        for old in self.records()? {
+            fs::remove_file(old)?;
+        }
+        self.workspace.build_plugins()?;
+        let models = self.folder.join("models");
+        for example in Example::digits(self.workspace).iter().chain(&Example::peers(self.workspace)) {
+            example.assemble(self.workspace, &models)?;
+        }
+        step("loading it");
+        let mut load = cargo();
+        load.current_dir(&self.workspace.root).args([
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "bulkhead-train",
+            "--",
+        ]);
+        load.arg("--host").arg(watched).arg("--models").arg(models);
+        run(load.arg("--picture").arg(self.workspace.root.join("examples/digits/held-out/00-is-2.png")))?;
+        run(Command::new(merge).arg("merge").arg("--output").arg(self.seen()).args(self.records()?))
+    }
+
+    fn build_watched(&self) -> Result<PathBuf> {
+        step("building the host so that it can be watched (20 to 30 minutes on two cores)");
+        // With %c the counts are in their file at any time: the host's children must not write any at their end.
+        let records = format!("-Cprofile-generate={}/%c", self.folder.display());
+        let flags = [&records, "-Cllvm-args=-runtime-counter-relocation", "-Cllvm-args=-disable-vp"];
+        run(self.cargo_with("build", &flags).args(["--package", "bulkhead"]))?;
+        let watched = self.folder.join(HOST);
+        fs::create_dir_all(&self.folder)?;
+        fs::copy(self.built(), &watched)?;
+        Ok(watched)
+    }
+
+    fn cargo_with(&self, command: &str, flags: &[&str]) -> Command {
+        let mut cargo = cargo();
+        cargo.current_dir(&self.workspace.root).args([command, "--profile", "dist", "--target", &self.machine]);
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+        cargo
+    }
+
+    fn built(&self) -> PathBuf {
+        self.workspace.target.join(&self.machine).join("dist").join(HOST)
+    }
+
+    fn seen(&self) -> PathBuf {
+        self.folder.join("seen.profdata")
+    }
+
+    fn records(&self) -> Result<Vec<PathBuf>> {
+        let files = fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.path()));
+        let files: Vec<PathBuf> = files.collect::<Result<_>>()?;
+        Ok(files.into_iter().filter(|file| file.extension() == Some(OsStr::new("profraw"))).collect())
+    }
+
+    /// The program that puts records together, of the toolchain that made them.
+    fn profdata(&self) -> Result<PathBuf> {
+        let tools =
+            Path::new(&self.workspace.rustc_print("sysroot")?).join("lib/rustlib").join(&self.machine).join("bin");
+        let program = tools.join("llvm-profdata");
+        if !program.is_file() {
+            step("adding the toolchain's tools for LLVM");
+            run(Command::new("rustup").current_dir(&self.workspace.root).args(["component", "add", "llvm-tools"]))?;
+        }
+        program.is_file().then_some(program).context("the toolchain has no llvm-profdata")
+    }
+}
