@@ -35,6 +35,9 @@ impl Dist {
     }
 }
 
+/// Of values, such as where an indirect call went, the records know nothing: these would be written at the end of a program.
+const ONLY_COUNTS: &str = "-Cllvm-args=-disable-vp";
+
 /// Builds that know what the host does under load.
 pub struct Trained<'a> {
     workspace: &'a Workspace,
@@ -66,7 +69,7 @@ impl Trained<'_> {
     pub fn cargo(&self, command: &str) -> Command {
         let seen = format!("-Cprofile-use={}", self.seen().display());
         // Code that has changed since is built as if nothing was known.
-        self.cargo_with(command, &[&seen, "-Cllvm-args=-no-pgo-warn-mismatch"])
+        self.cargo_with(command, &[&seen, "-Cllvm-args=-no-pgo-warn-mismatch", ONLY_COUNTS])
     }
 
     fn train(&self) -> Result<()> {
@@ -97,9 +100,9 @@ impl Trained<'_> {
 
     fn build_watched(&self) -> Result<PathBuf> {
         step("building the host so that it can be watched (20 to 30 minutes on two cores)");
-        // With %c the counts are in their file at any time: the host's children must not write any at their end.
+        // With %c the counts are in their file at any time: the host is killed, and its children may not write at their end.
         let records = format!("-Cprofile-generate={}/%c", self.folder.display());
-        let flags = [&records, "-Cllvm-args=-runtime-counter-relocation", "-Cllvm-args=-disable-vp"];
+        let flags = [&records, "-Cllvm-args=-runtime-counter-relocation", ONLY_COUNTS];
         run(self.cargo_with("build", &flags).args(["--package", "bulkhead"]))?;
         let watched = self.folder.join(HOST);
         fs::create_dir_all(&self.folder)?;

@@ -21,7 +21,7 @@ const STREAM: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
 const TIME: Duration = Duration::from_secs(3);
 
 /// Elements of a large tensor. As JSON it is more than the kernel keeps for a connection.
-const LARGE: usize = 1 << 19;
+const LARGE: usize = 1 << 20;
 
 /// What a client still has to send, a byte at a time, and where.
 struct Sender {
