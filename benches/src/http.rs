@@ -8,7 +8,6 @@ use anyhow::Result;
 use axum::Router;
 use axum::routing::post;
 use bulkhead_load::client::{load, request};
-use bulkhead_load::host::Host;
 use bulkhead_load::measure::{Comparison, median};
 use tokio::net::TcpListener;
 
@@ -24,13 +23,13 @@ pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Re
     if !options.wants(TITLE) {
         return Ok(());
     }
-    let host = Host::start(&options.host, &options.models).await?;
+    let host = options.program.start().await?;
     let echo = start_echo()?;
     let picture = crate::stages::a_picture()?;
-    let request = request("/v2/models/digits/infer", "content-type: image/png", &picture).into();
+    let request = request("/v2/models/digits/infer", "content-type: image/png", &picture);
     let (mut ours, mut other) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        ours.push(load(host.http, &request, CONNECTIONS, ROUND).await?);
+        ours.push(load(host.server.http, &request, CONNECTIONS, ROUND).await?);
         other.push(load(echo, &request, CONNECTIONS, ROUND).await?);
     }
     comparisons.push(Comparison {

@@ -8,20 +8,18 @@ mod tensors;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use bulkhead_load::host::Program;
 use bulkhead_load::measure;
 use clap::Parser;
 
 #[derive(Parser)]
 struct Options {
-    /// The assembled example bundles.
-    #[arg(long)]
-    models: PathBuf,
+    /// With the models of the examples.
+    #[command(flatten)]
+    program: Program,
     /// The built components.
     #[arg(long)]
     components: PathBuf,
-    /// The host's program.
-    #[arg(long)]
-    host: PathBuf,
     #[arg(long)]
     json: bool,
     /// Rounds of each of two things, of at least 10 ms.

@@ -51,10 +51,10 @@ pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Re
         comparisons.push(bench.snapshot().await?);
     }
     if options.wants(WHOLE) {
-        comparisons.push(bench.whole_model(&options.models.join("digits")).await?);
+        comparisons.push(bench.whole_model(&options.program.models.join("digits")).await?);
     }
     if options.wants(ACTIVATION) {
-        comparisons.push(bench.activation(&options.models.join("digits")).await?);
+        comparisons.push(bench.activation(&options.program.models.join("digits")).await?);
     }
     Ok(())
 }

@@ -24,12 +24,12 @@ pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Re
         return Ok(());
     }
     let models = make_model(&options.components)?;
-    let host = Host::start(&options.host, &models).await?;
-    let (binary, json) = (TENSOR.as_bytes().into(), TENSOR.as_json().into());
+    let host = Host::start(&options.program.host, &models).await?;
+    let (binary, json) = (TENSOR.as_bytes(), TENSOR.as_json());
     let (mut ours, mut other) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        ours.push(latency(host.http, &binary, ROUND).await?);
-        other.push(latency(host.http, &json, ROUND).await?);
+        ours.push(latency(host.server.http, &binary, ROUND).await?);
+        other.push(latency(host.server.http, &json, ROUND).await?);
     }
     fs::remove_dir_all(models)?;
     comparisons.push(Comparison {

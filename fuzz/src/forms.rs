@@ -6,7 +6,7 @@ use bulkhead::tensor::{Datatype, NamedTensors, Tensor};
 use half::{bf16, f16};
 use prost::Message;
 
-use crate::messages::{InferInputTensor, InferTensorContents, ModelInferRequest, PredictRequest};
+use bulkhead_messages::{InferInputTensor, InferTensorContents, ModelInferRequest, PredictRequest};
 
 /// More than any reply here has.
 const BOUND: u64 = 1 << 30;

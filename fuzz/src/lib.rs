@@ -13,7 +13,6 @@
 
 mod agreement;
 mod forms;
-mod messages;
 mod promises;
 mod reference;
 pub mod seeds;

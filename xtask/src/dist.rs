@@ -59,10 +59,7 @@ impl Trained<'_> {
         }
         step("building the host for what it was seen to do (the first time takes 20 to 30 minutes on two cores)");
         run(self.cargo("build").args(["--package", "bulkhead"]))?;
-        let program = self.workspace.target.join("dist").join(HOST);
-        fs::create_dir_all(program.with_file_name(""))?;
-        fs::copy(self.built(), &program)?;
-        Ok(program)
+        self.keep_built(&self.workspace.target.join("dist"))
     }
 
     /// A command of cargo, for programs that are optimised as the host is.
@@ -104,21 +101,25 @@ impl Trained<'_> {
         let records = format!("-Cprofile-generate={}/%c", self.folder.display());
         let flags = [&records, "-Cllvm-args=-runtime-counter-relocation", ONLY_COUNTS];
         run(self.cargo_with("build", &flags).args(["--package", "bulkhead"]))?;
-        let watched = self.folder.join(HOST);
-        fs::create_dir_all(&self.folder)?;
-        fs::copy(self.built(), &watched)?;
-        Ok(watched)
+        self.keep_built(&self.folder)
     }
 
     fn cargo_with(&self, command: &str, flags: &[&str]) -> Command {
         let mut cargo = cargo();
         cargo.current_dir(&self.workspace.root).args([command, "--profile", "dist", "--target", &self.machine]);
+        // What is in RUSTFLAGS would be forgotten otherwise.
+        let own = std::env::var("RUSTFLAGS").unwrap_or_default();
+        let flags: Vec<&str> = own.split_whitespace().chain(flags.iter().copied()).collect();
         cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         cargo
     }
 
-    fn built(&self) -> PathBuf {
-        self.workspace.target.join(&self.machine).join("dist").join(HOST)
+    /// Where the next build does not overwrite it.
+    fn keep_built(&self, folder: &Path) -> Result<PathBuf> {
+        let (built, kept) = (self.workspace.target.join(&self.machine).join("dist").join(HOST), folder.join(HOST));
+        fs::create_dir_all(folder)?;
+        fs::copy(built, &kept)?;
+        Ok(kept)
     }
 
     fn seen(&self) -> PathBuf {

@@ -2,7 +2,6 @@
 //! it measures.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -12,11 +11,40 @@ use tokio::net::TcpStream;
 use crate::grpc::{self, Call};
 use crate::measure::median;
 
+/// What is sent again and again.
+pub enum Request {
+    /// Head and body, as they are sent.
+    Http(Vec<u8>),
+    Grpc(Call),
+}
+
+/// Where a server is.
+#[derive(Clone, Copy)]
+pub struct Server {
+    pub http: SocketAddr,
+    pub grpc: SocketAddr,
+}
+
+impl Server {
+    pub fn address(&self, request: &Request) -> SocketAddr {
+        match request {
+            Request::Http(_) => self.http,
+            Request::Grpc(_) => self.grpc,
+        }
+    }
+}
+
+pub(crate) async fn connect(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
 /// `header` is one line, and more with line ends between them.
-pub fn request(path: &str, header: &str, body: &[u8]) -> Vec<u8> {
+pub fn request(path: &str, header: &str, body: &[u8]) -> Request {
     let length = body.len();
     let head = format!("POST {path} HTTP/1.1\r\nhost: bench\r\n{header}\r\ncontent-length: {length}\r\n\r\n");
-    [head.as_bytes(), body].concat()
+    Request::Http([head.as_bytes(), body].concat())
 }
 
 pub struct Connection {
@@ -27,9 +55,7 @@ pub struct Connection {
 
 impl Connection {
     pub async fn open(address: SocketAddr) -> Result<Connection> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Connection { stream, buffer: vec![0; 64 * 1024] })
+        Ok(Connection { stream: connect(address).await?, buffer: vec![0; 64 * 1024] })
     }
 
     /// Sends a request and waits for the whole of its reply, whose body it returns.
@@ -72,20 +98,6 @@ fn place_of_body(received: &[u8]) -> Result<Option<(usize, usize)>> {
     };
     let length: usize = text.lines().find_map(named).context("a reply without a length")?;
     Ok(Some((head + 4, head + 4 + length)))
-}
-
-/// What is sent again and again.
-#[derive(Clone)]
-pub enum Request {
-    /// Head and body, as they are sent.
-    Http(Arc<Vec<u8>>),
-    Grpc(Call),
-}
-
-impl From<Vec<u8>> for Request {
-    fn from(request: Vec<u8>) -> Request {
-        Request::Http(Arc::new(request))
-    }
 }
 
 /// A connection for one of them.

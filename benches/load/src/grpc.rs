@@ -7,7 +7,6 @@ use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
 use http::Request;
 use prost::Message;
-use tokio::net::TcpStream;
 
 /// A method and the message that it gets.
 #[derive(Clone)]
@@ -34,8 +33,7 @@ pub struct Connection {
 
 impl Connection {
     pub async fn open(address: SocketAddr) -> Result<Connection> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+        let stream = crate::client::connect(address).await?;
         let (requests, connection) = h2::client::handshake(stream).await?;
         // Who waits for an answer hears of it when it breaks.
         tokio::spawn(connection);
@@ -64,25 +62,4 @@ impl Connection {
             _ => bail!("{trailers:?}"),
         }
     }
-}
-
-/// What the protocol's definition says of a request, as far as it is used here.
-#[derive(Clone, PartialEq, Message)]
-pub struct ModelInferRequest {
-    #[prost(string, tag = "1")]
-    pub model_name: String,
-    #[prost(message, repeated, tag = "5")]
-    pub inputs: Vec<InferInputTensor>,
-    #[prost(bytes = "vec", repeated, tag = "7")]
-    pub raw_input_contents: Vec<Vec<u8>>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub struct InferInputTensor {
-    #[prost(string, tag = "1")]
-    pub name: String,
-    #[prost(string, tag = "2")]
-    pub datatype: String,
-    #[prost(int64, repeated, tag = "3")]
-    pub shape: Vec<i64>,
 }

@@ -1,17 +1,34 @@
 //! The product as a program of its own, on free ports.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::client::Server;
+
 pub struct Host {
-    pub http: SocketAddr,
-    pub grpc: SocketAddr,
+    pub server: Server,
     _process: Child,
+}
+
+/// What a benchmark is told of it.
+#[derive(clap::Args)]
+pub struct Program {
+    /// The host's program.
+    #[arg(long)]
+    pub host: PathBuf,
+    /// A folder of bundles.
+    #[arg(long)]
+    pub models: PathBuf,
+}
+
+impl Program {
+    pub async fn start(&self) -> Result<Host> {
+        Host::start(&self.host, &self.models).await
+    }
 }
 
 impl Host {
@@ -27,6 +44,7 @@ impl Host {
         BufReader::new(process.stdout.take().context("no output")?).read_line(&mut line).await?;
         let addresses: serde_json::Value = serde_json::from_str(&line)?;
         let address = |name: &str| Ok::<_, anyhow::Error>(addresses[name].as_str().context("no address")?.parse()?);
-        Ok(Host { http: address("http")?, grpc: address("grpc")?, _process: process })
+        let server = Server { http: address("http")?, grpc: address("grpc")? };
+        Ok(Host { server, _process: process })
     }
 }

@@ -5,3 +5,4 @@ pub mod grpc;
 pub mod host;
 pub mod measure;
 pub mod numbers;
+pub mod progress;

@@ -1,7 +1,9 @@
 //! Requests with one tensor of numbers, as bytes and as JSON.
 
-use crate::client::request;
-use crate::grpc::{Call, InferInputTensor, ModelInferRequest};
+use bulkhead_messages::{InferInputTensor, ModelInferRequest};
+
+use crate::client::{Request, request};
+use crate::grpc::Call;
 
 /// A request with one tensor of FP32.
 pub struct Numbers {
@@ -32,19 +34,20 @@ impl Numbers {
     }
 
     /// Bytes both ways, over gRPC.
-    pub fn as_call(&self) -> Call {
+    pub fn as_call(&self) -> Request {
         let shape = self.shape.iter().map(|dimension| *dimension as i64).collect();
-        let input = InferInputTensor { name: self.input.into(), datatype: "FP32".into(), shape };
+        let input = InferInputTensor { name: self.input.into(), datatype: "FP32".into(), shape, contents: None };
         let request = ModelInferRequest {
             model_name: self.model.into(),
+            id: String::new(),
             inputs: vec![input],
-            raw_input_contents: vec![self.data()],
+            raw_input_contents: vec![self.data().into()],
         };
-        Call::new("/inference.GRPCInferenceService/ModelInfer", &request)
+        Request::Grpc(Call::new("/inference.GRPCInferenceService/ModelInfer", &request))
     }
 
     /// Bytes both ways.
-    pub fn as_bytes(&self) -> Vec<u8> {
+    pub fn as_bytes(&self) -> Request {
         let Numbers { input, shape, .. } = self;
         let data = self.data();
         let size = data.len();
@@ -56,12 +59,12 @@ impl Numbers {
     }
 
     /// JSON both ways. Digits as Python writes them: those of a double.
-    pub fn as_json(&self) -> Vec<u8> {
+    pub fn as_json(&self) -> Request {
         self.as_json_with("content-type: application/json")
     }
 
     /// The same with other headers.
-    pub fn as_json_with(&self, headers: &str) -> Vec<u8> {
+    pub fn as_json_with(&self, headers: &str) -> Request {
         let Numbers { input, shape, .. } = self;
         let data: Vec<String> = self.values().map(|value| f64::from(value).to_string()).collect();
         let data = data.join(", ");

@@ -4,11 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use bulkhead_load::client::{Request, latency, load};
+use bulkhead_load::client::{Request, Server, latency, load};
 use bulkhead_load::measure::Aim;
 use bulkhead_load::numbers::Numbers;
 
-use crate::Server;
 use crate::perf_analyzer::Run;
 
 /// How long one side's turn takes; perf_analyzer's takes as long in all.
@@ -44,7 +43,6 @@ const SOONER: Aim = Aim::AtMost(0.25);
 
 pub fn all() -> Vec<Case> {
     let case = |title, load, aim| Case { title, load, aim };
-    let call = Request::Grpc(ENSEMBLE.as_call());
     vec![
         case(
             "Three stages, HTTP, perf_analyzer, concurrency 16",
@@ -56,27 +54,19 @@ pub fn all() -> Vec<Case> {
             Load::Throughput(ensemble("grpc", CONNECTIONS)),
             MORE,
         ),
-        case(
-            "Three stages, JSON, light client, concurrency 16",
-            Load::LightThroughput(ENSEMBLE.as_json().into()),
-            MORE,
-        ),
-        case("Three stages, gRPC, light client, concurrency 16", Load::LightThroughput(call.clone()), MORE),
+        case("Three stages, JSON, light client, concurrency 16", Load::LightThroughput(ENSEMBLE.as_json()), MORE),
+        case("Three stages, gRPC, light client, concurrency 16", Load::LightThroughput(ENSEMBLE.as_call()), MORE),
         case("Three stages, HTTP, perf_analyzer, concurrency 1, p50", Load::Latency(ensemble("http", 1)), SOONER),
         case("Three stages, gRPC, perf_analyzer, concurrency 1, p50", Load::Latency(ensemble("grpc", 1)), SOONER),
-        case(
-            "Three stages, JSON, light client, concurrency 1, p50",
-            Load::LightLatency(ENSEMBLE.as_json().into()),
-            SOONER,
-        ),
-        case("Three stages, gRPC, light client, concurrency 1, p50", Load::LightLatency(call), SOONER),
-        case("600 KB of FP32, one stage, binary, p50", Load::LightLatency(IMAGE.as_bytes().into()), Aim::AtMost(0.333)),
-        case("600 KB of FP32, one stage, JSON, p50", Load::LightLatency(IMAGE.as_json().into()), Aim::AtMost(0.1)),
+        case("Three stages, JSON, light client, concurrency 1, p50", Load::LightLatency(ENSEMBLE.as_json()), SOONER),
+        case("Three stages, gRPC, light client, concurrency 1, p50", Load::LightLatency(ENSEMBLE.as_call()), SOONER),
+        case("600 KB of FP32, one stage, binary, p50", Load::LightLatency(IMAGE.as_bytes()), Aim::AtMost(0.333)),
+        case("600 KB of FP32, one stage, JSON, p50", Load::LightLatency(IMAGE.as_json()), Aim::AtMost(0.1)),
     ]
 }
 
 /// One for each model.
-pub fn questions() -> Vec<Vec<u8>> {
+pub fn questions() -> Vec<Request> {
     vec![ENSEMBLE.as_json(), IMAGE.as_json()]
 }
 

@@ -5,16 +5,14 @@ mod cases;
 mod perf_analyzer;
 mod triton;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use bulkhead_load::client::{Connection, Request};
-use bulkhead_load::host::Host;
+use anyhow::{Context, Result, bail, ensure};
+use bulkhead_load::client::{Connection, Request, Server};
+use bulkhead_load::host::Program;
 use bulkhead_load::measure::{self, Comparison, median};
+use bulkhead_load::progress::progress;
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use cases::Case;
@@ -22,12 +20,9 @@ use triton::Triton;
 
 #[derive(clap::Parser)]
 struct Options {
-    /// The host's program.
-    #[arg(long)]
-    host: PathBuf,
-    /// Bundles with the models that Triton has.
-    #[arg(long)]
-    models: PathBuf,
+    /// With the models that Triton has.
+    #[command(flatten)]
+    program: Program,
     /// A program that starts Triton with its models.
     #[arg(long)]
     triton: PathBuf,
@@ -40,21 +35,6 @@ struct Options {
     rounds: usize,
     /// Only comparisons whose title contains this.
     filter: Option<String>,
-}
-
-/// Where a server is.
-struct Server {
-    http: SocketAddr,
-    grpc: SocketAddr,
-}
-
-impl Server {
-    fn address(&self, request: &Request) -> SocketAddr {
-        match request {
-            Request::Http(_) => self.http,
-            Request::Grpc(_) => self.grpc,
-        }
-    }
 }
 
 fn main() -> Result<()> {
@@ -72,9 +52,8 @@ async fn compare(options: &Options) -> Result<Vec<Comparison>> {
     let progress = progress(cases.len() * options.rounds * 2)?;
     progress.set_message("starting both");
     let triton = Triton::start(&options.triton).await?;
-    let host = Host::start(&options.host, &options.models).await?;
-    let other = Server { http: triton.http, grpc: triton.grpc };
-    let ours = Server { http: host.http, grpc: host.grpc };
+    let host = options.program.start().await?;
+    let (ours, other) = (host.server, triton.server);
     check_answers(&ours, &other).await?;
     let mut comparisons = Vec::new();
     for case in &cases {
@@ -98,14 +77,6 @@ async fn compare(options: &Options) -> Result<Vec<Comparison>> {
     Ok(comparisons)
 }
 
-/// Seen on a terminal only.
-fn progress(steps: usize) -> Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {pos}/{len} {msg}")?;
-    let progress = ProgressBar::new(steps as u64).with_style(style);
-    progress.enable_steady_tick(Duration::from_millis(500));
-    Ok(progress)
-}
-
 /// Who compares speed compares the same work.
 async fn check_answers(ours: &Server, other: &Server) -> Result<()> {
     for request in cases::questions() {
@@ -118,7 +89,8 @@ async fn check_answers(ours: &Server, other: &Server) -> Result<()> {
     Ok(())
 }
 
-async fn answer(server: &Server, request: &[u8]) -> Result<Vec<f64>> {
+async fn answer(server: &Server, request: &Request) -> Result<Vec<f64>> {
+    let Request::Http(request) = request else { bail!("asked over HTTP only") };
     let mut connection = Connection::open(server.http).await?;
     let reply: Value = serde_json::from_slice(connection.exchange(request).await?)?;
     let data = reply["outputs"][0]["data"].as_array().with_context(|| reply.to_string())?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-use crate::Server;
+use bulkhead_load::client::Server;
 
 /// What it measures: one of its windows, three of which make a report.
 const WINDOW: Duration = Duration::from_millis(1000);

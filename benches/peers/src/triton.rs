@@ -6,15 +6,14 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use bulkhead_load::client::Connection;
+use bulkhead_load::client::{Connection, Server};
 use tokio::process::{Child, Command};
 
 /// Its models start a Python process each.
 const START: Duration = Duration::from_secs(120);
 
 pub struct Triton {
-    pub http: SocketAddr,
-    pub grpc: SocketAddr,
+    pub server: Server,
     process: Child,
 }
 
@@ -29,7 +28,8 @@ impl Triton {
         let log = program.with_extension("log");
         let file = std::fs::File::create(&log)?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).kill_on_drop(true);
-        let mut triton = Triton { http, grpc, process: command.spawn().context("Triton cannot be started")? };
+        let mut triton =
+            Triton { server: Server { http, grpc }, process: command.spawn().context("Triton cannot be started")? };
         let ready = triton.ready().await;
         ready.with_context(|| format!("{} tells more", log.display())).map(|()| triton)
     }
@@ -50,7 +50,7 @@ impl Triton {
 
     async fn is_ready(&self) -> Result<()> {
         let request = b"GET /v2/health/ready HTTP/1.1\r\nhost: bench\r\n\r\n";
-        Connection::open(self.http).await?.exchange(request).await.map(drop)
+        Connection::open(self.server.http).await?.exchange(request).await.map(drop)
     }
 }
 

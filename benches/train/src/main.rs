@@ -6,19 +6,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bulkhead_load::client::{Request, load, request};
-use bulkhead_load::host::Host;
+use bulkhead_load::host::Program;
 use bulkhead_load::numbers::Numbers;
+use bulkhead_load::progress::progress;
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
 
 #[derive(Parser)]
 struct Options {
-    /// The host's program.
-    #[arg(long)]
-    host: PathBuf,
-    /// The bundles of the digits example, and those of the comparison with other servers.
-    #[arg(long)]
-    models: PathBuf,
+    /// With the models of the digits example, and those of the comparison with other servers.
+    #[command(flatten)]
+    program: Program,
     /// A digit.
     #[arg(long)]
     picture: PathBuf,
@@ -39,14 +36,12 @@ fn main() -> Result<()> {
 
 async fn train(options: &Options) -> Result<()> {
     let requests = requests(std::fs::read(&options.picture)?);
-    let host = Host::start(&options.host, &options.models).await?;
-    let progress = ProgressBar::new((requests.len() * CONNECTIONS.len()) as u64);
-    progress.set_style(ProgressStyle::with_template("{elapsed_precise} {wide_bar} {pos}/{len} {msg}")?);
+    let host = options.program.start().await?;
+    let progress = progress(requests.len() * CONNECTIONS.len())?;
     for (title, request) in &requests {
         progress.set_message(*title);
-        let address = if matches!(request, Request::Grpc(_)) { host.grpc } else { host.http };
         for connections in CONNECTIONS {
-            let answered = load(address, request, connections, TURN).await.context(*title)?;
+            let answered = load(host.server.address(request), request, connections, TURN).await.context(*title)?;
             ensure!(answered > 0.0, "{title}: nothing was answered");
             progress.inc(1);
         }
@@ -61,15 +56,15 @@ fn requests(picture: Vec<u8>) -> Vec<(&'static str, Request)> {
     let rows = format!("{{\"instances\": [{:?}]}}", [0.25; 16]);
     let metadata = b"GET /v2/models/ensemble HTTP/1.1\r\nhost: bench\r\n\r\n".to_vec();
     vec![
-        ("few numbers as JSON", SMALL.as_json().into()),
-        ("few numbers as bytes", SMALL.as_bytes().into()),
-        ("few numbers over gRPC", Request::Grpc(SMALL.as_call())),
-        ("many numbers as JSON", LARGE.as_json().into()),
-        ("many numbers as JSON, packed", LARGE.as_json_with(&packed).into()),
-        ("many numbers as bytes", LARGE.as_bytes().into()),
-        ("many numbers over gRPC", Request::Grpc(LARGE.as_call())),
-        ("a picture", request("/v2/models/digits/infer", "content-type: image/png", &picture).into()),
-        ("rows of TensorFlow Serving", request("/v1/models/ensemble:predict", json, rows.as_bytes()).into()),
-        ("metadata", metadata.into()),
+        ("few numbers as JSON", SMALL.as_json()),
+        ("few numbers as bytes", SMALL.as_bytes()),
+        ("few numbers over gRPC", SMALL.as_call()),
+        ("many numbers as JSON", LARGE.as_json()),
+        ("many numbers as JSON, packed", LARGE.as_json_with(&packed)),
+        ("many numbers as bytes", LARGE.as_bytes()),
+        ("many numbers over gRPC", LARGE.as_call()),
+        ("a picture", request("/v2/models/digits/infer", "content-type: image/png", &picture)),
+        ("rows of TensorFlow Serving", request("/v1/models/ensemble:predict", json, rows.as_bytes())),
+        ("metadata", Request::Http(metadata)),
     ]
 }

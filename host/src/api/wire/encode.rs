@@ -234,6 +234,9 @@ fn numbers<const WIDTH: usize>(data: &[u8]) -> impl Iterator<Item = [u8; WIDTH]>
     data.as_chunks::<WIDTH>().0.iter().copied()
 }
 
+/// As long as most replies without a large tensor.
+const SMALL: usize = 512;
+
 /// What is written, in pieces that are never copied into one. It refuses to grow beyond its bound.
 pub struct Bounded {
     pieces: Vec<Bytes>,
@@ -245,7 +248,7 @@ pub struct Bounded {
 
 impl Bounded {
     pub fn new(bound: usize) -> Bounded {
-        Bounded { pieces: Vec::new(), bytes: Vec::with_capacity(bound.min(256)), room: bound }
+        Bounded { pieces: Vec::new(), bytes: Vec::with_capacity(bound.min(SMALL)), room: bound }
     }
 
     pub fn into_pieces(mut self) -> Vec<Bytes> {

@@ -1,8 +1,9 @@
 //! The digits of most floats that clients send, eight characters at a time. Whatever has an exponent, more digits than fit,
 //! or lies too near the middle of two neighbours is left to the library.
 
-/// The same as whole numbers and as floats, which are exact.
+/// Powers of ten.
 const POWERS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+/// The same as doubles, which they are without rounding.
 const EXACT: [f64; MOST + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19];
 

@@ -1,4 +1,4 @@
-//! Requests of both gRPC protocols as prost writes them. The host reads them by hand.
+//! Requests of both gRPC protocols as prost writes them, for fuzz targets and benchmarks. The host reads them by hand.
 
 use std::collections::BTreeMap;
 
