@@ -27,7 +27,6 @@ mod share;
 mod speak;
 mod unread;
 mod sse;
-mod steady;
 mod stream;
 mod tfserving;
 mod tls;
