@@ -1,12 +1,12 @@
 //! Documents of this repository whose code is run as it is written.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::{Host, prepared, repository};
+use crate::{Host, finish, prepared, repository};
 
 /// A fenced block of a document.
 pub struct Block {
@@ -73,6 +73,6 @@ impl Reader<'_> {
             .env("BULKHEAD_TOKEN", &self.host.token)
             .env("DIGITS", prepared("BULKHEAD_MODELS").join("digits"))
             .env("PICTURE", repository().join("examples/digits/held-out/00-is-2.png"));
-        Ok(command.stdin(Stdio::null()).output()?)
+        finish(command)
     }
 }

@@ -4,12 +4,14 @@
 
 mod document;
 pub mod frames;
+mod program;
 mod publisher;
 mod reply;
 pub mod sockets;
 mod start;
 
 pub use document::{Block, Reader, blocks};
+pub use program::{Program, finish, succeed};
 pub use publisher::{Draft, Publisher, pack};
 pub use reply::Reply;
 pub use start::Start;

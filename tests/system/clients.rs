@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
-use system_tests::{Start, component, identity, labelled, labelled_files, prepared, repository};
+use system_tests::{Start, component, identity, labelled, labelled_files, prepared, repository, succeed};
 
 const DATATYPES: [&str; 14] = [
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64",
@@ -20,8 +20,7 @@ fn tritons_http_clients_need_no_change() -> Result<()> {
     let mut client = Command::new(prepared("BULKHEAD_CLIENTS"));
     client.arg(repository().join("tests/clients/http_client.py")).args([&host.url, &host.admin_url]);
     client.env("BULKHEAD_KEY", host.key("default", "admin")?);
-    let output = client.output()?;
-    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.ends_with("all\n"), "{said}\n{failed}");
+    let said = succeed(&mut client)?;
+    assert!(said.ends_with("all\n"), "{said}");
     Ok(())
 }

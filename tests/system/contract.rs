@@ -5,13 +5,14 @@ use std::process::Command;
 
 use anyhow::Result;
 use serde_json::json;
-use system_tests::{Draft, Host, Publisher, Start, component, example, identity, prepared, repository};
+use system_tests::{Draft, Host, Publisher, Start, component, example, identity, prepared, repository, succeed};
 
 /// Runs it against the document of one of the ports, as somebody with this key.
 fn hold(host: &Host, url: &str, key: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let clients = repository().join("tests/clients").canonicalize()?;
-    let ran = Command::new(prepared("BULKHEAD_SCHEMATHESIS"))
+    let mut command = Command::new(prepared("BULKHEAD_SCHEMATHESIS"));
+    command
         .arg("--config-file")
         .arg(clients.join("contract.toml"))
         .args(["--no-color", "run", &format!("{url}/openapi.json")])
@@ -19,10 +20,8 @@ fn hold(host: &Host, url: &str, key: &str) -> Result<()> {
         .env("PICTURE", repository().join("examples/digits/held-out/00-is-2.png").canonicalize()?)
         .env("BULKHEAD_KEY", key)
         // It keeps what it learns where it runs.
-        .current_dir(folder.path())
-        .output()?;
-    let (said, errors) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    anyhow::ensure!(ran.status.success(), "{said}\n{errors}");
+        .current_dir(folder.path());
+    succeed(&mut command)?;
     let log = host.log();
     let failed: Vec<&str> = log.lines().filter(|line| line.contains("request failed")).collect();
     anyhow::ensure!(failed.is_empty(), "5xx, and nobody saw it: {failed:?}");

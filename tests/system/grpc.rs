@@ -2,9 +2,11 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use system_tests::frames::{DATA, END_STREAM, Frames};
-use system_tests::{Start, component, hostile, identity, labelled, labelled_files, prepared, repository, wait_until};
+use system_tests::{
+    Program, Start, component, hostile, identity, labelled, labelled_files, prepared, repository, succeed, wait_until,
+};
 
 const DATATYPES: [&str; 14] = [
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64",
@@ -38,9 +40,7 @@ fn tritonclient_is_served() -> Result<()> {
     for script in ["grpc_calls.py", "grpc_client.py"] {
         let mut client = Command::new(prepared("BULKHEAD_PYTHON_GRPC"));
         client.arg(repository().join("tests/clients").join(script)).args(["--url", &host.grpc]);
-        let output = client.env("BULKHEAD_KEY", &key).output()?;
-        let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{said}\n{failed}\n{}", host.log());
+        succeed(client.env("BULKHEAD_KEY", &key)).with_context(|| host.log())?;
     }
     // Deadlines that passed and clients that left: their calls ended, and gave back what they held.
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))?;
@@ -77,13 +77,12 @@ fn open_streams_end_when_the_host_shuts_down() -> Result<()> {
     let mut client = Command::new(prepared("BULKHEAD_PYTHON_GRPC"));
     client.arg(repository().join("tests/clients/grpc_stream.py")).args(["--url", &host.grpc]);
     client.env("BULKHEAD_KEY", host.key("default", "admin")?);
-    let client = client.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn()?;
+    let client = Program::start(&mut client)?;
     let counted = "bulkhead_requests_total{model=\"identity-int8\",outcome=\"ok\"} 2";
     wait_until(|| Ok(host.metrics()?.contains(counted)))?;
     let began = std::time::Instant::now();
     host.terminate()?;
-    let output = client.wait_with_output()?;
-    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), host.log());
+    client.succeed().with_context(|| host.log())?;
     assert!(host.wait()?.success());
     assert!(began.elapsed() < std::time::Duration::from_secs(30), "it waited for the streams");
     Ok(())

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use system_tests::{Shared, Start, component, identity, prepared};
+use system_tests::{Shared, Start, component, identity, prepared, succeed};
 
 static HOST: Shared = Shared::new(|| {
     let files = [component("identity")];
@@ -24,9 +24,7 @@ fn run(model: &str, arguments: &[&str]) -> Result<String> {
     let report = folder.path().join("report.csv");
     let mut command = Command::new(prepared("BULKHEAD_PERF_ANALYZER"));
     command.args(["-m", model, "--concurrency-range", "4", "--request-count", &REQUESTS.to_string()]);
-    let output = command.arg("-f").arg(&report).args(arguments).output()?;
-    let said = String::from_utf8(output.stdout)? + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let said = succeed(command.arg("-f").arg(&report).args(arguments))?;
     let report = std::fs::read_to_string(report).context(said.clone())?;
     let rate: f64 = report.lines().nth(1).and_then(|line| line.split(',').nth(1)?.parse().ok()).context(report)?;
     assert!(rate > 0.0, "{said}");

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use system_tests::{Host, Reply, Start, component, prepared, repository, wait_until};
+use system_tests::frames::{DATA, END_STREAM, Frames, infer};
+use system_tests::{Host, Reply, Start, component, prepared, repository, succeed, wait_until};
 
 /// A model of one streamer, which answers as often as `x` says and then does `then`; with more stages behind it.
 fn streamer(model: &str, then: &str, behind: &str) -> String {
@@ -272,14 +273,29 @@ fn one_generator_is_as_many_as_a_pipeline_may_have() -> Result<()> {
     Ok(())
 }
 
+/// The deadline is that of the whole stream. Here the client has no clock of its own, so that the status is the host's word.
+#[test]
+fn a_deadline_is_the_status_of_a_stream_and_no_answer() -> Result<()> {
+    let host = start("[call]\ntime = '60s'\nfuel = '1 T'\n", &["go-on", "spin"])?;
+    for model in ["go-on", "spin"] {
+        let mut stream = Frames::connect(&host.grpc)?;
+        let id = stream.call("/inference.GRPCInferenceService/ModelStreamInfer", &[("grpc-timeout", "300m")])?;
+        stream.send(DATA, END_STREAM, id, &infer(model, "x", &1_f32.to_le_bytes()))?;
+        let answers = stream.answer(id)?;
+        let last = String::from_utf8_lossy(&answers[answers.len().saturating_sub(300)..]);
+        assert!(last.contains("triton_final_response") && !last.contains("deadline"), "{model}: {last:?}");
+        let counted = format!("bulkhead_requests_total{{model=\"{model}\",outcome=\"client_deadline\"}} 1");
+        wait_until(|| Ok(host.metrics()?.contains(&counted)))?;
+    }
+    wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))
+}
+
 #[test]
 fn tritonclient_streams() -> Result<()> {
     let host = start("[call]\ntime = '60s'\nfuel = '1 T'\n", &["count", "renamed", "go-on", "spin", "fail"])?;
     let mut client = Command::new(prepared("BULKHEAD_PYTHON_GRPC"));
     client.arg(repository().join("tests/clients/streaming_client.py")).args(["--url", &host.grpc]);
-    let output = client.output()?;
-    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}\n{failed}\n{}", host.log());
+    succeed(&mut client).with_context(|| host.log())?;
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))?;
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_buffered_bytes 0")))
 }

@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use system_tests::{
     Draft, Host, Publisher, Reply, Shared, Start, component, identity, labelled, labelled_files, prepared, repository,
+    succeed,
 };
 
 const DATATYPES: [&str; 14] = [
@@ -48,9 +49,7 @@ fn a_client_without_tensorflow_is_served() -> Result<()> {
 fn client(host: &Host, arguments: &[&str]) -> Result<()> {
     let mut client = Command::new(prepared("BULKHEAD_PYTHON_TFSERVING"));
     client.arg(repository().join("tests/clients/tfserving_client.py")).args(["--url", &host.grpc]);
-    let output = client.args(arguments).output()?;
-    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}\n{failed}\n{}", host.log());
+    succeed(client.args(arguments)).with_context(|| host.log())?;
     Ok(())
 }
 

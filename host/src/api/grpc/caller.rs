@@ -128,6 +128,10 @@ impl Caller {
         self.0.deadline
     }
 
+    pub fn is_late(&self) -> bool {
+        self.0.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
     /// What comes of `work` until the client's own deadline; then the work is dropped.
     pub async fn in_time<T>(&self, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
         match self.0.deadline {

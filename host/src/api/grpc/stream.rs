@@ -29,7 +29,7 @@ pub type Replies = Pin<Box<dyn Stream<Item = Result<pb::ModelStreamInferResponse
 
 /// Requests with one answer are answered in their order; the answers of those with several come as they are there. One that
 /// fails is answered by its text, and the stream goes on, unless the client asked for a status (`triton_grpc_error`), which
-/// can only be the last thing on a stream.
+/// can only be the last thing on a stream. The client's deadline is that of the whole stream, and so is its status.
 pub fn infer_stream(caller: Caller, request: Request<Streaming<RawMessage>>, shutdown: &Shutdown) -> Response<Replies> {
     let strict = request.metadata().get("triton_grpc_error").is_some_and(|value| value == "true");
     let begun = shutdown.clone();
@@ -63,9 +63,9 @@ async fn start(caller: Caller, message: Result<RawMessage, Status>, strict: bool
         Ok(envelope) => envelope,
         Err(status) => return Started::One(Err(status)),
     };
-    let failing = Failing { id: envelope.id.clone(), strict };
+    let failing = Failing { caller: caller.clone(), id: envelope.id.clone(), strict };
     let answered = match infer::accept(&caller, &Asked::of(&envelope)) {
-        Ok(call) if call.pipeline.streams() => match Many::start(caller, call, envelope, failing.clone()).await {
+        Ok(call) if call.pipeline.streams() => match Many::start(call, envelope, failing.clone()).await {
             Ok(many) => return Started::Many(Box::pin(stream::unfold(Some(many), Many::step))),
             Err(status) => Err(status),
         },
@@ -87,13 +87,14 @@ fn reply(mut response: pb::ModelInferResponse, last: bool) -> pb::ModelStreamInf
 /// How a request of the stream fails.
 #[derive(Clone)]
 struct Failing {
+    caller: Caller,
     id: String,
     strict: bool,
 }
 
 impl Failing {
     fn told(self, status: Status) -> Result<pb::ModelStreamInferResponse, Status> {
-        if self.strict {
+        if self.strict || self.caller.is_late() {
             return Err(status);
         }
         // The id tells the client which of its requests it was.
@@ -104,7 +105,6 @@ impl Failing {
 
 /// A request with any number of answers.
 struct Many {
-    caller: Caller,
     answers: Answers<pb::ModelInferResponse>,
     failing: Failing,
     /// Goes after the others, where the client wants to be told that there are no more.
@@ -112,7 +112,7 @@ struct Many {
 }
 
 impl Many {
-    async fn start(caller: Caller, call: Call, envelope: Envelope, failing: Failing) -> Result<Many, Status> {
+    async fn start(call: Call, envelope: Envelope, failing: Failing) -> Result<Many, Status> {
         let usage = call.usage.clone();
         let last = envelope.wants_final_response().then(|| pb::ModelInferResponse {
             model_name: call.pipeline.model.to_string(),
@@ -127,15 +127,15 @@ impl Many {
             usage.reply_bytes.fetch_add(bytes, Ordering::Relaxed);
             Ok((response, bytes))
         };
-        let app = caller.app().clone();
+        let app = failing.caller.app().clone();
         let answers = app.stream(call, decode, encode).await.map_err(Refusal::into_status)?;
-        Ok(Many { caller, answers, failing, last })
+        Ok(Many { answers, failing, last })
     }
 
     /// The next reply, and what comes after it.
     async fn step(many: Option<Many>) -> Option<(Result<pb::ModelStreamInferResponse, Status>, Option<Many>)> {
         let mut many = many?;
-        let next = match many.caller.in_time(async { Ok(many.answers.next().await) }).await {
+        let next = match many.failing.caller.in_time(async { Ok(many.answers.next().await) }).await {
             Ok(next) => next,
             Err(late) => many.answers.end(late).map(Err),
         };
