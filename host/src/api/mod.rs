@@ -27,6 +27,7 @@ mod share;
 mod speak;
 mod unread;
 mod sse;
+mod steady;
 mod stream;
 mod tfserving;
 mod tls;

@@ -15,6 +15,7 @@ use super::auth::Peer;
 use super::connections::{Connections, Place};
 use super::outbox::Outbox;
 use super::speak::{Answering, speak};
+use super::steady::steady;
 use super::tls::Tls;
 use crate::config::Http;
 
@@ -82,10 +83,10 @@ impl Server {
             let Some((stream, peer, place)) = stream else { continue };
             let answering = Answering { router: router.clone(), peer, outbox: Outbox::default() };
             let (tls, http, watcher) = (self.tls.clone(), self.http.clone(), graceful.watcher());
-            tokio::spawn(async move {
+            tokio::spawn(steady(async move {
                 speak(stream, tls.as_deref(), &http, answering, watcher).await;
                 drop(place);
-            });
+            }));
         }
         drop(self.listener);
         let _ = tokio::time::timeout(grace, graceful.shutdown()).await;

@@ -1,0 +1,125 @@
+//! A connection that wakes itself goes on at once. It does so for every piece of a body that it hands to whoever reads it, and
+//! to the runtime that would be one more task that is ready, for which it wakes another thread.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+/// So often at most, that others have their turns.
+const ROUNDS: usize = 8;
+
+/// Nobody polls it: who wakes it wakes its task.
+const IDLE: u8 = 0;
+/// It is polled, and has not been woken since that began.
+const POLLED: u8 = 1;
+/// It is polled, and will be again.
+const WOKEN: u8 = 2;
+
+/// The same future, as a task that is seldom woken.
+pub fn steady<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let bell = Arc::new(Bell::default());
+    let waker = Waker::from(bell.clone());
+    let mut future = Box::pin(future);
+    std::future::poll_fn(move |context| bell.poll(future.as_mut(), &waker, context))
+}
+
+/// What the future is woken by.
+#[derive(Default)]
+struct Bell {
+    state: AtomicU8,
+    task: AtomicWaker,
+}
+
+impl Bell {
+    fn poll<F: Future>(&self, mut future: Pin<&mut F>, waker: &Waker, context: &mut Context) -> Poll<F::Output> {
+        self.task.register(context.waker());
+        for _ in 0..ROUNDS {
+            self.state.store(POLLED, Ordering::SeqCst);
+            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker)) {
+                return Poll::Ready(output);
+            }
+            if self.state.compare_exchange(POLLED, IDLE, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                return Poll::Pending;
+            }
+        }
+        self.state.store(IDLE, Ordering::SeqCst);
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.state.compare_exchange(POLLED, WOKEN, Ordering::SeqCst, Ordering::SeqCst) == Err(IDLE) {
+            self.task.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    /// How often its task was woken.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Wakes itself so often before it is ready.
+    fn restless(mut times: usize) -> impl Future<Output = ()> {
+        std::future::poll_fn(move |context| {
+            if times == 0 {
+                return Poll::Ready(());
+            }
+            times -= 1;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
+
+    #[test]
+    fn what_wakes_itself_goes_on_and_lets_others_have_their_turns() {
+        for (times, woken) in [(0, 0), (ROUNDS - 1, 0), (ROUNDS, 1), (3 * ROUNDS, 3)] {
+            let count = Arc::new(Count::default());
+            let waker = Waker::from(count.clone());
+            let mut future = Box::pin(steady(restless(times)));
+            let mut polls = 1;
+            while future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+                assert_eq!(count.0.load(Ordering::SeqCst), polls, "it would never be polled again");
+                polls += 1;
+            }
+            assert_eq!(count.0.load(Ordering::SeqCst), woken, "{times}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_others_wake_is_polled() {
+        let (questions, mut asked) = tokio::sync::mpsc::channel::<tokio::sync::oneshot::Sender<()>>(1);
+        let task = tokio::spawn(steady(async move {
+            while let Some(answer) = asked.recv().await {
+                let _ = answer.send(());
+            }
+        }));
+        for _ in 0..10_000 {
+            let (answer, answered) = tokio::sync::oneshot::channel();
+            questions.send(answer).await.unwrap();
+            answered.await.unwrap();
+        }
+        drop(questions);
+        task.await.unwrap();
+    }
+}
