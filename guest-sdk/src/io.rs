@@ -164,5 +164,11 @@ impl<N: Into<String>, const COUNT: usize> From<[(N, Value); COUNT]> for Paramete
 }
 
 fn unexpected(name: &str, wanted: &str, got: &Value) -> Failure {
-    Failure::InvalidInput(format!("parameter \"{name}\" must be {wanted}, not {got:?}"))
+    let got = match got {
+        Value::Boolean(got) => got.to_string(),
+        Value::Integer(got) => got.to_string(),
+        Value::Number(got) => got.to_string(),
+        Value::Text(got) => format!("the text \"{got}\""),
+    };
+    Failure::InvalidInput(format!("parameter \"{name}\" must be {wanted}, not {got}"))
 }

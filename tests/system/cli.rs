@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -41,11 +41,15 @@ impl Shell {
         self.folder.path()
     }
 
-    fn output(&self, command: &str) -> Result<Output> {
+    fn command(&self, command: &str) -> Command {
         let mut program = Command::new(prepared("BULKHEAD_BINARY"));
         program.args(command.split(' ')).current_dir(self.path());
         program.env("BULKHEAD_ADMIN", &self.host.admin_url).env("BULKHEAD_TOKEN", &self.host.token);
-        Ok(program.output()?)
+        program
+    }
+
+    fn output(&self, command: &str) -> Result<Output> {
+        Ok(self.command(command).output()?)
     }
 
     /// What a command prints, which must succeed.
@@ -92,6 +96,8 @@ impl Shell {
 fn a_bundle_goes_from_its_publisher_to_a_client_and_is_taken_back() -> Result<()> {
     let shell = Shell::start()?;
     shell.refused("bundle push 1.0.0", 1, "bulkhead publisher trust")?;
+    shell.refused("bundle push 1.0.0", 1, "in the host's log)")?;
+    shell.host.wait_for_log(&["request refused", "untrusted"])?;
     shell.tour(&[
         ("publisher list", "nobody is trusted"),
         ("publisher trust acme --key acme.pub --names other/thing", "other/thing"),
@@ -218,6 +224,16 @@ fn what_is_wrong_is_said_with_its_remedy() -> Result<()> {
     let refusal = shell.output("model show none --json")?;
     assert_eq!(serde_json::from_slice::<Value>(&refusal.stdout)?["code"], "not_found");
     Ok(())
+}
+
+/// As `| head` does, which has read enough.
+#[test]
+fn a_closed_pipe_is_no_failure_of_what_was_done() -> Result<()> {
+    let shell = Shell::start()?;
+    let mut process = shell.command("tenant create shop").stdout(Stdio::piped()).spawn()?;
+    drop(process.stdout.take());
+    assert!(process.wait()?.success());
+    shell.tour(&[("tenant list", "shop")])
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn limits_of_a_call_hold_from_the_next_request_on() -> Result<()> {
         for (text, value) in values {
             host.limit("t", &json!({ key_of_limit: text }))?;
             let status = if code == "limit_time" { 504 } else { 500 };
-            let told = [format!("{name} limit of"), "used)".into(), key_of_limit.replace('-', ".")];
+            let told = [format!("{name} limit of"), " used".into(), key_of_limit.replace('-', ".")];
             let reply = host.call(&key, model, "x")?.refused(status, code, &told.each_ref().map(String::as_str))?;
             let used = limit(&reply, name, value).context("nothing used")?;
             let enough = if code == "limit_time" { used >= value } else { used <= value && used > value / 4 };
@@ -108,7 +108,7 @@ fn calls_under_way_share_a_bound_on_memory() -> Result<()> {
     let (host, _, key) = with_tenant(&["memory-bomb"])?;
     host.limit("t", &json!({ "memory": "8 MiB", "call-memory": "16 MiB" }))?;
     let reply = host.call(&key, "memory-bomb", "x")?;
-    let reply = reply.refused(429, "limit_tenant_memory", &["8.0 MiB", "used)", "tenant.memory"])?;
+    let reply = reply.refused(429, "limit_tenant_memory", &["8.0 MiB", " used", "tenant.memory"])?;
     assert!(limit(&reply, "tenant-memory", 8 << 20).is_some_and(|used| used > 4 << 20), "{reply:?}");
     retry_after(&reply);
     assert_eq!(host.version(&key, "echo")?, "1.0.0");

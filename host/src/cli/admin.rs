@@ -15,7 +15,7 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 use ureq::{AsSendBody, Body, SendBody};
 use zeroize::Zeroizing;
 
-use super::text::plain_lines;
+use super::text::{plain, plain_lines};
 
 #[derive(Args)]
 pub struct Admin {
@@ -211,7 +211,11 @@ impl Client {
             // The exit code says it as well, when nobody reads this.
             let _ = super::print(&refusal.to_string());
         }
-        anyhow!("{}{hint}", plain_lines(refusal["error"].as_str().unwrap_or("the host refused it")))
+        let why = plain_lines(refusal["error"].as_str().unwrap_or("the host refused it"));
+        match refusal["request_id"].as_str() {
+            Some(id) => anyhow!("{why}{hint} (request {} in the host's log)", plain(id)),
+            None => anyhow!("{why}{hint}"),
+        }
     }
 }
 

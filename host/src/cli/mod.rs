@@ -73,7 +73,10 @@ fn finish(done: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// A command's outcome, for people and pipes.
+/// A command's outcome, for people and pipes. Who closed the pipe has read enough, and what was done stays done.
 fn print(text: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout(), "{text}")?)
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
 }

@@ -42,11 +42,15 @@ enum Command {
     Policy(PolicyBy),
     Share(Share),
     /// Go back to the version that was served before, in one swap; requests under way are not touched
+    ///
+    /// It gets the label `stable`, so that versions pushed later are not served by themselves until the label moves or goes.
     #[command(after_help = "Example:\n  bulkhead model rollback digits")]
     Rollback {
         model: String,
     },
     /// Take a version out of service; its files stay, and `activate` brings it back
+    ///
+    /// It leaves its labels, a split and a shadow. Where it was `stable`, the highest version that is left is served.
     #[command(after_help = "Example:\n  bulkhead model retire digits 1.0.0")]
     Retire {
         model: String,

@@ -46,6 +46,17 @@ impl Limit {
         }
     }
 
+    /// The same of one tenant, which may have less than the host.
+    pub fn tenant_key(self) -> Option<&'static str> {
+        match self {
+            Limit::Fuel => Some("call-fuel"),
+            Limit::Memory => Some("call-memory"),
+            Limit::Time => Some("call-time"),
+            Limit::Log => Some("call-log"),
+            Limit::Stack | Limit::TenantMemory => None,
+        }
+    }
+
     /// Where an operator sets it for the activation of a plugin.
     pub fn init_key(self) -> &'static str {
         match self {
@@ -61,7 +72,7 @@ impl Limit {
 
 /// A limit was reached, and the call is over. In units of fuel, bytes, or milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("reached its {} limit of {} ({} used)", limit.name(), self.text(*bound), self.text(*used))]
+#[error("reached its {} limit of {} ({} used{})", limit.name(), self.text(*bound), self.text(*used), self.before())]
 pub struct Exceeded {
     pub limit: Limit,
     pub bound: u64,
@@ -73,6 +84,11 @@ impl Exceeded {
     /// Where all that there was is used up.
     pub fn whole(limit: Limit, bound: u64) -> Exceeded {
         Exceeded { limit, bound, used: bound }
+    }
+
+    /// What did not fit is not told by how much is used.
+    fn before(&self) -> &'static str {
+        if self.used < self.bound { " before" } else { "" }
     }
 
     fn text(&self, amount: u64) -> String {
@@ -336,7 +352,7 @@ mod tests {
         let mut budget = budget();
         budget.charge_fuel(100).unwrap();
         assert_eq!(budget.charge_fuel(1), Err(Exceeded { limit: Limit::Fuel, bound: 100, used: 100 }));
-        assert_eq!(budget.exceeded(Limit::Log).to_string(), "reached its log limit of 10 B (0 B used)");
+        assert_eq!(budget.exceeded(Limit::Log).to_string(), "reached its log limit of 10 B (0 B used before)");
         assert_eq!(budget.usage().fuel, 100);
     }
 

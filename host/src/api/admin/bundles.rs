@@ -124,6 +124,7 @@ fn last_line(outcome: Result<Uploaded, ControlError>, request_id: &RequestId) ->
         Ok(uploaded) => line(&json!({ "step": "done", "bundle": uploaded })),
         Err(error) => {
             let refusal = Problem::from(error).refuse(&request_id.0);
+            refusal.log();
             let (status, _, _) = refusal.problem.row();
             line(&json!({ "step": "failed", "status": status.as_u16(), "refusal": refusal.told() }))
         }

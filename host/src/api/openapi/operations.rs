@@ -90,7 +90,7 @@ const SERVER: &[Operation] = &[
             "/v2/health/ready",
             &[json("ServerReady")],
             &[503],
-            "Whether all models are ready",
+            "Whether all that should be served is: nothing is loading, and nothing of the operator's own has failed",
         )
     },
     get("document", Scope::Server, "/openapi.json", &[OBJECT], &[], "This document"),

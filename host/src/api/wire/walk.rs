@@ -68,7 +68,7 @@ impl<'a> Walk<'a> {
         if place.is_some() {
             return Err(self.twice(field));
         }
-        *place = Some(self.value()?);
+        *place = Some(self.value().map_err(|error| within(field, error))?);
         Ok(())
     }
 
@@ -181,10 +181,18 @@ pub fn text_length(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Lines and columns would start at the value; the byte where it begins is told instead.
+fn within(field: &str, error: DecodeError) -> DecodeError {
+    match error {
+        DecodeError::Json { problem, byte } => DecodeError::Json { problem: format!("{field}: {problem}"), byte },
+        error => error,
+    }
+}
+
+/// Lines and columns would start at the value; the byte where it begins is told instead. Rust's words mean nothing to clients.
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.as_str(), |(problem, _)| problem).to_owned()
+    let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(problem, _)| problem);
+    problem.replace("expected i64", "expected a whole number").replace("expected u64", "expected a whole number from 0")
 }
 
 #[cfg(test)]
@@ -233,7 +241,7 @@ mod tests {
             ("{\"a\":1", "expected a comma or the object's end, and the text ends, at byte 6"),
             ("{\"a\":1,}", "expected value, at byte 7"),
             ("{\"a\":1}}", "more follows its end, at byte 7"),
-            ("{\"a\":\"x\"}", "invalid type: string \"x\", expected u64, at byte 5"),
+            ("{\"a\":\"x\"}", "invalid type: string \"x\", expected a whole number from 0, at byte 5"),
             ("{\"a\":", "a value is missing, at byte 5"),
             ("{1:2}", "invalid type"),
         ] {

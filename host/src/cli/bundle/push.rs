@@ -35,9 +35,10 @@ pub struct Push {
 impl Push {
     pub fn run(self) -> Result<()> {
         let client = self.admin.client()?;
-        let archive =
-            if self.bundle.is_dir() { packed(&self.bundle) } else { File::open(&self.bundle).map_err(Into::into) };
-        let archive = archive.with_context(|| self.bundle.display().to_string())?;
+        let archive = match self.bundle.is_dir() {
+            true => packed(&self.bundle)?,
+            false => File::open(&self.bundle).with_context(|| self.bundle.display().to_string())?,
+        };
         let bytes = archive.metadata()?.len();
         let bar = super::progress_bar("sending", bytes);
         let sent = Sent { archive, bar: bar.clone() };

@@ -210,7 +210,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 impl Kind for TextsOrBase64 {
     const WIDTH: usize = 4;
-    const WANTED: &'static str = "a text, or bytes as {\"b64\": \"…\"}";
+    const WANTED: &'static str = "a text, or bytes in base64 as {\"b64\": \"…\"}";
 
     fn text(quoted: &[u8], bytes: &mut Vec<u8>) -> Result<(), Wrong> {
         Texts::text(quoted, bytes)
