@@ -199,7 +199,8 @@ impl Control {
         };
         let tried = self.compute.run(permit, Begin::Aside, trying).await;
         let pipeline = tried.map_err(|_| ControlError::Panicked)??;
-        report(&format!("{trials} trial requests"));
+        let plural = if trials == 1 { "" } else { "s" };
+        report(&format!("{trials} trial request{plural}"));
         Ok(pipeline)
     }
 
