@@ -48,7 +48,8 @@ fn limits_of_a_call_hold_from_the_next_request_on() -> Result<()> {
         for (text, value) in values {
             host.limit("t", &json!({ key_of_limit: text }))?;
             let status = if code == "limit_time" { 504 } else { 500 };
-            let told = [format!("{name} limit of"), " used".into(), key_of_limit.replace('-', ".")];
+            let keys = format!("raise {}, or {key_of_limit} where", key_of_limit.replace('-', "."));
+            let told = [format!("{name} limit of"), " used".into(), keys];
             let reply = host.call(&key, model, "x")?.refused(status, code, &told.each_ref().map(String::as_str))?;
             let used = limit(&reply, name, value).context("nothing used")?;
             let enough = if code == "limit_time" { used >= value } else { used <= value && used > value / 4 };

@@ -46,17 +46,6 @@ impl Limit {
         }
     }
 
-    /// The same of one tenant, which may have less than the host.
-    pub fn tenant_key(self) -> Option<&'static str> {
-        match self {
-            Limit::Fuel => Some("call-fuel"),
-            Limit::Memory => Some("call-memory"),
-            Limit::Time => Some("call-time"),
-            Limit::Log => Some("call-log"),
-            Limit::Stack | Limit::TenantMemory => None,
-        }
-    }
-
     /// Where an operator sets it for the activation of a plugin.
     pub fn init_key(self) -> &'static str {
         match self {
@@ -86,7 +75,7 @@ impl Exceeded {
         Exceeded { limit, bound, used: bound }
     }
 
-    /// What did not fit is not told by how much is used.
+    /// What did not fit would have come on top.
     fn before(&self) -> &'static str {
         if self.used < self.bound { " before" } else { "" }
     }

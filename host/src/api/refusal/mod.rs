@@ -221,8 +221,9 @@ impl Refusal {
         if let Some(exceeded) = self.problem.exceeded() {
             let key = exceeded.limit.key();
             text = format!("{text}. Send less in one request, or ask the operator to raise {key}");
-            if let Some(own) = exceeded.limit.tenant_key() {
-                text = format!("{text}, or {own} where the tenant has less");
+            // Of these a tenant may have less than the host gives: its limits are named after the host's.
+            if let Some(limit) = key.strip_prefix("call.") {
+                text = format!("{text}, or call-{limit} where the tenant has less");
             }
         }
         text
