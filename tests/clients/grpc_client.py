@@ -86,7 +86,7 @@ def wrong_contents(stub):
         (request(raw=[b"abc"]), "has 3 bytes of data, and INT8 of shape [2] needs 2"),
         (request(), "neither contents nor raw_input_contents"),
         (request(shape=[-1], int_contents=[1, 2]), "dimension of -1"),
-        (request(shape=[2**62, 2**62], int_contents=[1, 2]), "product is over 2^63"),
+        (request(shape=[2**62, 2**62], int_contents=[1, 2]), "multiply to over 2^63"),
         (request("BYTES", raw=[b"\xff\xff\xff\xffab"]), "is torn"),
         (request("FP32", shape=[2**40], fp32_contents=[1]), "the contents hold 1"),
     ]:

@@ -27,11 +27,12 @@ const LAYERS: [&str; 16] = [
 ];
 
 /// A dependency, and the only modules that may name it.
-const OWNERS: [(&str, &[&str]); 13] = [
+const OWNERS: [(&str, &[&str]); 14] = [
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
     ("wasmtime_wizer", &["sandbox"]),
     ("tract_onnx", &["graph"]),
+    ("tract_onnx_opl", &["graph"]),
     ("axum", &["api"]),
     ("hyper", &["api"]),
     ("tonic", &["api"]),

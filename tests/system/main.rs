@@ -21,6 +21,7 @@ mod file_type;
 mod grpc;
 mod guide;
 mod hostile;
+mod hostile_graphs;
 mod isolation;
 mod kill;
 mod limits;

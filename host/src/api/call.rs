@@ -94,6 +94,7 @@ impl App {
                 let queue = clock.lap();
                 let request = decode(&pipeline)?;
                 let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
+                tensor::check_extents(&inputs, permit.tenant.limits().call.memory)?;
                 check_outputs(&pipeline, request.outputs.as_deref())?;
                 let rows = pipeline.signature.rows(&inputs);
                 let copied = shadow.map(|shadow| Copied::new(shadow, &inputs, &request.parameters));

@@ -76,6 +76,7 @@ impl App {
             let queue = clock.lap();
             let request = decode(&pipeline)?;
             let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
+            tensor::check_extents(&inputs, permit.tenant.limits().call.memory)?;
             call::check_outputs(&pipeline, request.outputs.as_deref())?;
             let (wanted, binary, request_id) = (request.outputs, request.binary_output, request.id);
             let held = pipeline.clone();

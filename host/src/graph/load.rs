@@ -9,8 +9,9 @@ use tract_onnx::tract_hir::infer::{Factoid, InferenceFact, ShapeFactoid};
 use tract_onnx::tract_hir::internal::{GenericFactoid, TDim};
 
 use super::convert;
-use super::price::PriceList;
-use super::{Graph, InputShapes, LoadError, planning, untrusted};
+use super::cost::CostModel;
+use super::{Graph, InputShapes, LoadError, bodies, planning, untrusted};
+use crate::cache::Digest;
 use crate::tensor::{Signature, TensorSpec};
 
 /// tract's analysis recurses over expressions of dimensions.
@@ -38,23 +39,29 @@ fn load(mut bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
     let digest = untrusted::digest_of(bytes, shapes);
     let proto = tract_onnx::onnx().proto_model_for_read(&mut bytes);
     let proto = proto.map_err(|error| LoadError::Unreadable(format!("{error:#}")))?;
-    preflight(&proto)?;
+    load_model(&proto, shapes, digest)
+}
+
+/// Plans a parsed file, and finds what its runs cost.
+pub(super) fn load_model(proto: &ModelProto, shapes: &InputShapes, digest: Digest) -> Result<Graph, LoadError> {
+    preflight(proto)?;
     // What a file says of inner shapes can contradict what it computes; then its word for them is not taken.
-    let model = match plan(&proto, shapes, shapes.is_empty()) {
-        Err(LoadError::Plan(_)) if shapes.is_empty() => plan(&proto, shapes, false)?,
+    let mut model = match plan(proto, shapes, shapes.is_empty()) {
+        Err(LoadError::Plan(_)) if shapes.is_empty() => plan(proto, shapes, false)?,
         other => other?,
     };
-    let names = Names::of(&proto);
+    let names = Names::of(proto);
     let symbols = input_symbols(&model).map_err(planning)?;
     let signature = Signature {
         inputs: specs("input", &names.inputs, model.input_outlets(), &model)?,
         outputs: specs("output", &names.outputs, model.output_outlets(), &model)?,
     };
+    bodies::bound(&mut model).map_err(planning)?;
     // One thread: requests are what runs in parallel.
     let options = RunOptions { executor: Some(multithread::Executor::SingleThread), ..RunOptions::default() };
     let plan = model.into_runnable_with_options(&options).map_err(planning)?;
-    let prices = PriceList::of(&plan, &symbols)?;
-    Ok(Graph { signature, plan, symbols, prices, digest })
+    let costs = CostModel::of(&plan, &symbols)?;
+    Ok(Graph { signature, plan, symbols, costs, digest })
 }
 
 /// Refuses what tract would follow out of the file, or into the ground.

@@ -1,10 +1,13 @@
 //! Graphs: model files that run natively. The only user of tract. A graph is loaded once and shared by all requests
-//! without a lock; each run is priced before it starts, against the same budget as the plugins around it.
+//! without a lock; the cost of each run is charged before it starts, against the same budget as the plugins around it.
 
+mod bodies;
 mod convert;
+mod cost;
 mod load;
-mod price;
 mod run;
+#[cfg(test)]
+mod testing;
 mod untrusted;
 
 use std::collections::BTreeMap;
@@ -17,9 +20,9 @@ use crate::cache::Digest;
 use crate::tenant::Exceeded;
 use crate::tensor::{Datatype, Misfit, Signature};
 use crate::worker::WorkerError;
-use price::PriceList;
+use cost::CostModel;
 
-pub use run::Priced;
+pub use run::Charged;
 pub use untrusted::TryGraph;
 
 type Plan = SimplePlan<TypedFact, Box<dyn TypedOp>>;
@@ -30,7 +33,7 @@ pub struct Graph {
     plan: std::sync::Arc<Plan>,
     /// For each input of the signature, the symbol behind each dimension that varies.
     symbols: Vec<Vec<Option<Symbol>>>,
-    prices: PriceList,
+    costs: CostModel,
     digest: Digest,
 }
 
@@ -56,6 +59,10 @@ pub enum LoadError {
         "operator {operator} makes a tensor whose size depends on the values of others, and its cost cannot be known before it runs"
     )]
     DataDependent { operator: String },
+    #[error(
+        "operator {operator} (node \"{node}\") has no known cost, and so no limit could hold it; the host does not run it"
+    )]
+    NoCost { operator: String, node: String },
     #[error("it cannot be planned: {0}")]
     Plan(String),
     #[error("its loader failed on it, which a good file never makes it do")]

@@ -1,4 +1,5 @@
-//! Runs a graph: check the inputs, charge the price, evaluate operator by operator with an eye on the clock.
+//! Runs a graph: check the inputs, charge the cost, evaluate operator by operator, and look at the clock before and after
+//! each.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -6,52 +7,48 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::{SimpleState, eval};
 
+use super::bodies::Deadline;
 use super::convert::{self, ResultBytes};
 use super::{Graph, GraphError};
-use crate::tenant::{Budget, Charge, Exceeded};
+use crate::tenant::{Budget, Charge};
 use crate::tensor::{self, NamedTensors, Tensor as NamedTensor, TensorSpec};
 
-/// A run that was priced and paid for, and has not begun.
-pub struct Priced<'a> {
+/// A run that was paid for, and has not begun.
+pub struct Charged<'a> {
     graph: &'a Graph,
     inputs: NamedTensors,
-    fuel: u64,
     planned: Charge,
 }
 
 impl Graph {
     /// Holds its thread until the result is there, a limit is reached, or an operator fails.
     pub fn run(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<NamedTensors, GraphError> {
-        self.price(inputs, budget)?.run(budget)
+        self.charge(inputs, budget)?.run(budget)
     }
 
     /// Charges what a run will use.
-    pub fn price(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<Priced<'_>, GraphError> {
+    pub fn charge(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<Charged<'_>, GraphError> {
         let inputs = tensor::arrange(&self.signature.inputs, inputs)?;
+        tensor::check_extents(&inputs, budget.memory_limit())?;
         let sizes = self.sizes(&inputs);
-        let price = self.prices.price(&sizes, || self.symbol_values(&sizes)).map_err(failed)?;
-        budget.charge_fuel(price.fuel)?;
-        let planned = budget.charge_memory(price.memory)?;
-        Ok(Priced { graph: self, inputs, fuel: price.fuel, planned })
-    }
-
-    /// How many operators a run evaluates.
-    pub fn operators(&self) -> usize {
-        self.plan.model().nodes().len()
+        let cost = self.costs.cost(&sizes, || self.symbol_values(&sizes)).map_err(failed)?;
+        budget.charge_fuel(cost.fuel)?;
+        let planned = budget.charge_memory(cost.memory)?;
+        Ok(Charged { graph: self, inputs, planned })
     }
 
     fn evaluate(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<TVec<TValue>, GraphError> {
         let to_tract = |(_, tensor): (Arc<str>, NamedTensor)| convert::to_tract(&tensor).map(Tensor::into_tvalue);
         let inputs: TVec<TValue> = inputs.into_iter().map(to_tract).collect::<TractResult<_>>().map_err(failed)?;
         let mut state = SimpleState::new(&self.plan).map_err(failed)?;
+        let _deadline = Deadline::set(budget.clock().deadline());
         let result = state.run_plan_with_eval(inputs, |context, state, node, inputs| -> TractResult<TVec<TValue>> {
             budget.check_time()?;
             eval(context, state, node, inputs)
         });
-        result.map_err(|error| match error.downcast_ref::<Exceeded>() {
-            Some(exceeded) => GraphError::Exceeded(*exceeded),
-            None => failed(error),
-        })
+        // The last operator, or the body of one, may have passed the deadline: then there is no result.
+        budget.check_time()?;
+        result.map_err(failed)
     }
 
     /// The sizes of the dimensions that vary, in the order of inputs and dimensions.
@@ -72,14 +69,10 @@ impl Graph {
     }
 }
 
-impl Priced<'_> {
-    pub fn fuel(&self) -> u64 {
-        self.fuel
-    }
-
+impl Charged<'_> {
     /// Holds its thread until the result is there, a limit is reached, or an operator fails.
     pub fn run(self, budget: &mut Budget) -> Result<NamedTensors, GraphError> {
-        let Priced { graph, inputs, planned, .. } = self;
+        let Charged { graph, inputs, planned, .. } = self;
         // Data of clients can make an operator panic: an index beyond a table, say. The state of the run goes with it.
         let result = catch_unwind(AssertUnwindSafe(|| graph.evaluate(inputs, budget)));
         let result = result.unwrap_or_else(|_| Err(GraphError::Failed("an operator panicked on these inputs".into())));

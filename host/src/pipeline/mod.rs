@@ -48,9 +48,6 @@ pub enum Runner {
     Graph(Arc<Graph>),
 }
 
-/// Operators that are priced in microseconds.
-const SMALL_GRAPH: usize = 64;
-
 struct Stage {
     name: Arc<str>,
     runner: Runner,
@@ -79,13 +76,9 @@ impl Runner {
         matches!(self, Runner::Plugin(plugin) if plugin.streams())
     }
 
-    /// Whether all of its work that takes long can be seen coming, or yields. A graph that a plugin runs does neither, and
-    /// one of many operators may take long to price.
+    /// Whether it can be stopped at the end of a time slice. A graph cannot be stopped inside of an operator.
     fn gives_way(&self) -> bool {
-        match self {
-            Runner::Plugin(plugin) => !plugin.runs_graphs(),
-            Runner::Graph(graph) => graph.operators() <= SMALL_GRAPH,
-        }
+        matches!(self, Runner::Plugin(plugin) if !plugin.runs_graphs())
     }
 
     /// In metadata: what the stage is.

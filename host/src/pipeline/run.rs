@@ -10,7 +10,7 @@ use crate::graph::GraphError;
 use crate::sandbox::{CallError, Parameters};
 use crate::schedule::{self, Permit};
 use crate::telemetry::ModelMetrics;
-use crate::tenant::{Budget, Exceeded, LIGHT_FUEL};
+use crate::tenant::{Budget, Exceeded};
 use crate::tensor::{self, Misfit, NamedTensors, Tensor};
 
 /// Where the tensors of a run are, by number.
@@ -122,6 +122,8 @@ impl Pipeline {
             let outputs = stage.run(request, inputs, parameters, budget).await;
             self.metrics.stage_took(at, started.elapsed());
             stage.put(outputs.map_err(|error| stage.failed(error))?, slots);
+            // What was computed past the deadline is no answer, also where nothing could stop it.
+            budget.check_time().map_err(|exceeded| stage.failed(StageError::Exceeded(exceeded)))?;
         }
         Ok(())
     }
@@ -179,11 +181,9 @@ impl Stage {
                 outputs.map_err(StageError::Plugin)
             }
             Runner::Graph(graph) => {
-                let priced = graph.price(inputs, budget).map_err(StageError::Graph)?;
-                if priced.fuel() > LIGHT_FUEL {
-                    schedule::aside().await;
-                }
-                priced.run(budget).map_err(StageError::Graph)
+                // A graph cannot be stopped inside of an operator, so it never holds a thread that serves connections.
+                schedule::aside().await;
+                graph.run(inputs, budget).map_err(StageError::Graph)
             }
         }
     }

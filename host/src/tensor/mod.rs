@@ -13,7 +13,7 @@ use bytes::Bytes;
 pub use builder::TensorBuilder;
 pub use compare::{Difference, Tolerance};
 pub use datatype::Datatype;
-pub use spec::{Misfit, Signature, TensorSpec, arrange, names};
+pub use spec::{Misfit, Signature, TensorSpec, arrange, check_extents, names};
 
 /// An immutable tensor. The data is row-major and little-endian; an element of `BYTES` is a u32 length and that many bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub type NamedTensors = Vec<(Arc<str>, Tensor)>;
 /// Why bytes are not a tensor. The text completes "the tensor …", and says what would be right.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TensorError {
-    #[error("has shape {shape:?}, whose product is over 2^63")]
+    #[error("has shape {shape:?}, whose dimensions other than zero multiply to over 2^63")]
     TooManyElements { shape: Vec<u64> },
     #[error("has {dimensions} dimensions, and {MAX_DIMENSIONS} are the most")]
     TooManyDimensions { dimensions: usize },
@@ -106,6 +106,13 @@ impl Tensor {
         }
     }
 
+    /// Bytes that a tensor of these dimensions would have if those that are zero were one. An element of `BYTES` counts
+    /// the four bytes of its length.
+    pub fn extent_bytes(&self) -> u64 {
+        // The product was bounded when the tensor was made.
+        extent(&self.shape).unwrap_or(u64::MAX).saturating_mul(self.datatype.width().unwrap_or(4))
+    }
+
     /// The elements of a `BYTES` tensor, where they lie.
     pub fn byte_strings(&self) -> ByteStrings<'_> {
         ByteStrings { rest: &self.data }
@@ -114,16 +121,19 @@ impl Tensor {
 
 /// The number of elements of a shape; an error where the product leaves what a host can address.
 pub fn element_count(shape: &[u64]) -> Result<u64, TensorError> {
+    let extent = extent(shape)?;
+    Ok(if shape.contains(&0) { 0 } else { extent })
+}
+
+/// The product of the dimensions that are not zero. Operators may loop over them although the tensor is empty, so they
+/// are bounded in every tensor.
+fn extent(shape: &[u64]) -> Result<u64, TensorError> {
     if shape.len() > MAX_DIMENSIONS {
         return Err(TensorError::TooManyDimensions { dimensions: shape.len() });
     }
-    // A zero anywhere makes the tensor empty, whatever the other dimensions are.
-    if shape.contains(&0) {
-        return Ok(0);
-    }
     shape
         .iter()
-        .try_fold(1u64, |product, dimension| product.checked_mul(*dimension))
+        .try_fold(1u64, |product, dimension| product.checked_mul((*dimension).max(1)))
         .filter(|product| *product <= i64::MAX as u64)
         .ok_or_else(|| TensorError::TooManyElements { shape: shape.to_vec() })
 }
@@ -200,10 +210,10 @@ mod tests {
 
     #[test]
     fn shapes_that_overflow_are_refused() {
-        for shape in [vec![u64::MAX, 2], vec![1 << 62, 4], vec![1 << 63]] {
+        for shape in [vec![u64::MAX, 2], vec![1 << 62, 4], vec![1 << 63], vec![u64::MAX, 0], vec![1 << 62, 0, 4]] {
             assert!(matches!(element_count(&shape), Err(TensorError::TooManyElements { .. })), "{shape:?}");
         }
-        assert_eq!(element_count(&[u64::MAX, 0]), Ok(0));
+        assert_eq!(element_count(&[1 << 62, 0]), Ok(0));
         assert!(matches!(element_count(&[1; 33]), Err(TensorError::TooManyDimensions { .. })));
     }
 

@@ -32,6 +32,10 @@ pub enum Misfit {
     Datatype { name: Arc<str>, got: Datatype, wanted: Datatype },
     #[error("tensor \"{name}\" has shape {got}, and {wanted} is wanted (-1 is any size)")]
     Shape { name: Arc<str>, got: String, wanted: String },
+    #[error(
+        "tensor \"{name}\" has shape {shape:?}, whose dimensions other than zero span {bytes} bytes, and a call may hold {bound} (call-memory)"
+    )]
+    Extent { name: Arc<str>, shape: Vec<u64>, bytes: u64, bound: u64 },
 }
 
 impl Signature {
@@ -101,6 +105,17 @@ pub fn arrange(specs: &[TensorSpec], mut tensors: NamedTensors) -> Result<NamedT
         Some((name, _)) if specs.iter().any(|spec| spec.name == name) => Err(Misfit::Twice { name }),
         Some((name, _)) => Err(Misfit::Unknown { name, known: names(specs) }),
     }
+}
+
+/// Refuses an empty tensor whose other dimensions are beyond what a call may hold: an operator may loop over them.
+pub fn check_extents(tensors: &NamedTensors, bound: u64) -> Result<(), Misfit> {
+    for (name, tensor) in tensors {
+        let bytes = tensor.extent_bytes();
+        if tensor.data().is_empty() && bytes > bound {
+            return Err(Misfit::Extent { name: name.clone(), shape: tensor.shape().to_vec(), bytes, bound });
+        }
+    }
+    Ok(())
 }
 
 /// The names of declared tensors, for a message.

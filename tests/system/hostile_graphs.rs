@@ -1,0 +1,139 @@
+//! Hostile graphs: files and requests that would hold a core or take memory beyond the limits. A case is a folder under
+//! `tests/hostile/graphs`: a graph from `x` to `y`, made by `make.py`, and in `case.toml` the shape of `x` and what the
+//! request must get.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use system_tests::{Host, Reply, Shared, Start, repository};
+
+/// Default limits, but for the time of a call.
+const LIMITS: &str = "[call]\ntime = '3s'\n";
+
+/// CPU time of the host that a refused request may take, with that of the honest calls beside it.
+const CPU_TIME: Duration = Duration::from_secs(2);
+
+/// Resident memory of the host after all cases; `call.memory` is 256 MiB.
+const MEMORY: u64 = 900 << 20;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    shape: Vec<u64>,
+    expect: Expect,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expect {
+    status: u16,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    contains: Vec<String>,
+}
+
+static HOST: Shared = Shared::new(|| {
+    let mut start = Start::default().config(LIMITS);
+    for name in names()? {
+        start = start.bundle(&manifest(&name), &[folder().join(&name).join("graph.onnx")]);
+    }
+    start.start()
+});
+
+fn folder() -> PathBuf {
+    repository().join("tests/hostile/graphs")
+}
+
+fn names() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder())? {
+        let entry = entry?;
+        if entry.path().is_dir() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn manifest(name: &str) -> String {
+    format!(
+        "[bundle]\nname = \"hostile/{name}\"\nversion = \"1.0.0\"\n[[graph]]\nname = \"graph\"\nfile = \"graph.onnx\"\n[pipeline]\nstages = [\"graph\"]\n"
+    )
+}
+
+fn request(shape: &[u64]) -> Value {
+    let elements = if shape.contains(&0) { 0 } else { shape.iter().product::<u64>() };
+    let data = vec![0.5; elements as usize];
+    json!({ "inputs": [{ "name": "x", "datatype": "FP32", "shape": shape, "data": data }] })
+}
+
+/// Processor time that the host has used.
+fn cpu_time(host: &Host) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", host.process_id()))?;
+    let (_, fields) = stat.rsplit_once(')').context("no fields")?;
+    let field = |at: usize| fields.split_whitespace().nth(at).and_then(|field| field.parse::<u64>().ok());
+    let (user, system) = (field(11).context("utime")?, field(12).context("stime")?);
+    // The unit of the file is a hundredth of a second on Linux.
+    Ok(Duration::from_millis((user + system) * 10))
+}
+
+#[test]
+fn each_hostile_graph_is_refused_within_its_limits_and_holds_up_nobody() -> Result<()> {
+    let host = HOST.get();
+    let mut wrong = Vec::new();
+    for name in names()? {
+        let text = fs::read_to_string(folder().join(&name).join("case.toml")).with_context(|| name.clone())?;
+        let case: Case = toml::from_str(&text).with_context(|| name.clone())?;
+        let before = cpu_time(&host)?;
+        let (reply, slowest) = beside_honest_calls(&host, || host.infer(&name, &request(&case.shape)))?;
+        let took = cpu_time(&host)? - before;
+        if let Err(error) = check(&case.expect, &reply?, took, slowest) {
+            wrong.push(format!("{name}: {error:#}"));
+        }
+    }
+    let memory = host.peak_memory()?;
+    ensure!(memory < MEMORY, "the host took {memory} bytes");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+fn check(expect: &Expect, reply: &Reply, took: Duration, slowest: Duration) -> Result<()> {
+    ensure!(reply.status == expect.status, "{reply:?}");
+    ensure!(reply.body.contains(&expect.code), "no {} in {reply:?}", expect.code);
+    for part in &expect.contains {
+        ensure!(reply.body.contains(part), "no \"{part}\" in {reply:?}");
+    }
+    ensure!(took < CPU_TIME, "the host used {took:?} of CPU time");
+    ensure!(slowest < Duration::from_secs(5), "an honest call took {slowest:?}");
+    Ok(())
+}
+
+/// Runs something while an honest client calls, and tells the slowest of its calls.
+fn beside_honest_calls<T: Send>(host: &Host, run: impl FnOnce() -> T + Send) -> Result<(T, Duration)> {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let honest = scope.spawn(|| -> Result<Duration> {
+            let mut slowest = Duration::ZERO;
+            loop {
+                let last = done.load(Ordering::SeqCst);
+                let began = Instant::now();
+                let reply = host.infer("honest", &request(&[4]))?;
+                ensure!(reply.status == 200, "an honest call got {reply:?}");
+                slowest = slowest.max(began.elapsed());
+                if last {
+                    return Ok(slowest);
+                }
+            }
+        });
+        let result = run();
+        done.store(true, Ordering::SeqCst);
+        Ok((result, honest.join().expect("the honest client ended")?))
+    })
+}
