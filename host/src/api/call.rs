@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
 
+use super::classification::TextRoom;
 use super::refusal::{Problem, Refusal};
 use super::shadow::Copied;
 use super::wire::{InferRequest, WantedOutput};
@@ -89,6 +90,7 @@ impl App {
         let mut clock = Clock::start();
         let permit = self.compute.admit(&call.client.caller.tenant, call.usage.clone()).await?;
         let (pipeline, id, shadow) = (call.pipeline.clone(), call.client.request_id.clone(), call.shadow.clone());
+        let bound = permit.tenant.limits().reply_bytes;
         let work = |permit: Permit| -> Work<_> {
             Box::pin(async move {
                 let queue = clock.lap();
@@ -105,7 +107,7 @@ impl App {
                 if bytes_as_text(&outputs, request.outputs.as_deref(), request.binary_output) > SMALL_ANSWER {
                     schedule::aside().await;
                 }
-                let answer = answer(&pipeline, outputs, request.outputs.as_deref(), request.binary_output)?;
+                let answer = answer(&pipeline, outputs, request.outputs.as_deref(), request.binary_output, bound)?;
                 let encoded = encode(&pipeline, Answer { id: request.id, ..answer })?;
                 pipeline.metrics.statistics.succeeded(&Timings { rows, queue, input, infer, output: clock.lap() });
                 Ok::<_, Problem>((encoded, copied))
@@ -201,23 +203,25 @@ pub(super) fn check_outputs(pipeline: &Pipeline, wanted: Option<&[WantedOutput]>
     Ok(())
 }
 
-/// The outputs that the client wants, in its order and form.
+/// The outputs that the client wants, in its order and form. Texts of classes end at the reply's bound.
 pub(super) fn answer(
     pipeline: &Pipeline,
     outputs: NamedTensors,
     wanted: Option<&[WantedOutput]>,
     binary: bool,
+    bound: u64,
 ) -> Result<Answer, Problem> {
     let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
         return Ok(Answer { id: None, binary: vec![binary; outputs.len()], outputs });
     };
+    let mut room = TextRoom::new(bound);
     let mut answer = Answer { id: None, outputs: Vec::with_capacity(wanted.len()), binary: Vec::new() };
     for wanted in wanted {
         // Each is there: that was checked before anything was computed.
         let found = outputs.iter().zip(&pipeline.signature.outputs).find(|((name, _), _)| **name == *wanted.name);
         let Some(((name, tensor), spec)) = found else { continue };
         let tensor = match wanted.classification {
-            Some(count) => classification::classify(spec, pipeline.labels.get(&*spec.name), tensor, count)?,
+            Some(count) => classification::classify(spec, pipeline.labels.get(&*spec.name), tensor, count, &mut room)?,
             None => tensor.clone(),
         };
         answer.outputs.push((name.clone(), tensor));

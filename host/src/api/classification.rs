@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use half::{bf16, f16};
 
 use super::refusal::Problem;
+use super::wire::EncodeError;
 use crate::pipeline::Labels;
 use crate::tensor::{Datatype, Tensor, TensorSpec, push_byte_string};
 
@@ -20,13 +21,35 @@ pub(super) fn check(output: &TensorSpec) -> Result<(), Problem> {
     }
 }
 
+/// In a reply at least two quotes and a comma stand around a text of JSON, and a length before one of bytes.
+const AROUND_TEXT: usize = 3;
+
+/// What the texts of one reply may still take.
+pub(super) struct TextRoom {
+    bound: u64,
+    left: usize,
+}
+
+impl TextRoom {
+    /// Within a reply's bound.
+    pub fn new(bound: u64) -> TextRoom {
+        TextRoom { bound, left: usize::try_from(bound).unwrap_or(usize::MAX) }
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), EncodeError> {
+        self.left = self.left.checked_sub(bytes).ok_or(EncodeError::TooLarge { bound: self.bound })?;
+        Ok(())
+    }
+}
+
 /// The `count` highest elements of each row of a batch, where the output's first dimension varies and others follow; else
-/// of the whole tensor.
+/// of the whole tensor. It ends where the reply would be too large.
 pub(super) fn classify(
     output: &TensorSpec,
     labels: Option<&Labels>,
     tensor: &Tensor,
     count: usize,
+    room: &mut TextRoom,
 ) -> Result<Tensor, Problem> {
     check(output)?;
     let batch = tensor.shape().first().copied().filter(|_| output.is_batched());
@@ -44,6 +67,7 @@ pub(super) fn classify(
                     Some(label) => format!("{}:{at}:{label}", row[at]),
                     None => format!("{}:{at}", row[at]),
                 };
+                room.take(text.len() + AROUND_TEXT)?;
                 push_byte_string(&mut texts, text.as_bytes());
             }
         }
@@ -144,7 +168,8 @@ mod tests {
         let tensor = Tensor::new(datatype, shape.to_vec(), data.into()).unwrap();
         let labels = Labels { file: "labels.txt".into(), classes: vec!["cat".into(), "dog".into()] };
         let labels = Some(labels).filter(|_| labelled);
-        let classes = classify(&output, labels.as_ref(), &tensor, count).unwrap();
+        let room = &mut TextRoom::new(1 << 20);
+        let classes = classify(&output, labels.as_ref(), &tensor, count, room).unwrap();
         let texts: Vec<_> = classes.byte_strings().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
         (classes.shape().to_vec(), texts.join(" "))
     }
@@ -175,6 +200,24 @@ mod tests {
         let odd = fp32(&[f32::NAN, 1.0, 1.0, f32::NEG_INFINITY]);
         assert_eq!(classes(Datatype::Fp32, &[4], &[4], odd, 4).1, "1.000000:1 1.000000:2 -inf:3 nan:0");
         assert_eq!(classes(Datatype::Fp32, &[-1, 2], &[0, 2], vec![], 3), (vec![0, 0], String::new()));
+    }
+
+    #[test]
+    fn texts_end_where_the_reply_would_be_too_large() {
+        let output = TensorSpec { name: "y".into(), datatype: Datatype::Fp32, shape: vec![-1, 1] };
+        let labels = Labels { file: "labels.txt".into(), classes: vec!["x".repeat(1024)] };
+        let classify = |rows: usize, room: &mut TextRoom| {
+            let tensor = Tensor::new(Datatype::Fp32, vec![rows as u64, 1], fp32(&vec![1.0; rows]).into()).unwrap();
+            super::classify(&output, Some(&labels), &tensor, 1, room)
+        };
+        // `1.000000:0:` and the label.
+        let text = 11 + 1024 + AROUND_TEXT as u64;
+        classify(100, &mut TextRoom::new(100 * text)).unwrap();
+        let refused = classify(101, &mut TextRoom::new(100 * text));
+        assert!(matches!(refused, Err(Problem::Encode(EncodeError::TooLarge { bound })) if bound == 100 * text));
+        let room = &mut TextRoom::new(100 * text);
+        classify(60, room).unwrap();
+        assert!(classify(60, room).is_err(), "outputs of one reply share its bound");
     }
 
     #[test]

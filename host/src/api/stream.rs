@@ -128,13 +128,15 @@ where
     E: FnMut(&Pipeline, Answer, u64) -> Result<Sized<T>, Problem> + Send,
 {
     async fn take(&mut self, outputs: NamedTensors, budget: &mut Budget) -> Result<bool, SinkError> {
-        let answer = call::answer(&self.pipeline, outputs, self.wanted.as_deref(), self.binary)?;
-        let answer = Answer { id: self.request_id.clone(), ..answer };
-        let whole = self.whole;
-        let encoded = (self.encode)(&self.pipeline, answer, self.left).map_err(|problem| match problem {
-            Problem::Encode(EncodeError::TooLarge { .. }) => EncodeError::TooLarge { bound: whole }.into(),
+        let bound = self.whole;
+        // What is left is less than the client knows of.
+        let of_whole = |problem| match problem {
+            Problem::Encode(EncodeError::TooLarge { .. }) => EncodeError::TooLarge { bound }.into(),
             other => other,
-        });
+        };
+        let answer = call::answer(&self.pipeline, outputs, self.wanted.as_deref(), self.binary, self.left);
+        let answer = Answer { id: self.request_id.clone(), ..answer.map_err(of_whole)? };
+        let encoded = (self.encode)(&self.pipeline, answer, self.left).map_err(of_whole);
         let (encoded, bytes) = encoded?;
         self.left = self.left.saturating_sub(bytes);
         let _pause = budget.pause(LONGEST_WAIT);
