@@ -128,7 +128,17 @@ pub enum ManifestError {
     TrialsOfNothing,
     #[error("bundle.toml: the path \"{0}\" must be relative, and stay in the bundle's folder")]
     Path(String),
+    #[error("bundle.toml: it has {count} {what}, and {bound} are the most")]
+    TooMany { what: String, count: usize, bound: usize },
 }
+
+/// Each of these is loaded or run at each start, and real bundles have a handful.
+const MAX_STAGES: usize = 64;
+const MAX_PLUGINS: usize = 64;
+const MAX_GRAPHS: usize = 64;
+const MAX_TRIALS: usize = 64;
+const MAX_ASSETS: usize = 256;
+const MAX_LABELLED: usize = 64;
 
 fn yes() -> bool {
     true
@@ -179,6 +189,7 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), ManifestError> {
+        self.check_numbers()?;
         check_bundle_name(&self.bundle.name)?;
         if let Some(model) = self.pipeline.as_ref().and_then(|pipeline| pipeline.model.as_ref()) {
             check_part_name(model, "model")?;
@@ -205,6 +216,20 @@ impl Manifest {
             return Err(ManifestError::TrialsOfNothing);
         }
         Ok(())
+    }
+
+    /// How many there may be of each part.
+    fn check_numbers(&self) -> Result<(), ManifestError> {
+        let (stages, labelled) =
+            self.pipeline.as_ref().map_or((0, 0), |pipeline| (pipeline.stages.len(), pipeline.labels.len()));
+        check_number("plugins", self.plugins.len(), MAX_PLUGINS)?;
+        check_number("graphs", self.graphs.len(), MAX_GRAPHS)?;
+        check_number("stages", stages, MAX_STAGES)?;
+        check_number("outputs with labels", labelled, MAX_LABELLED)?;
+        check_number("trials", self.trials.len(), MAX_TRIALS)?;
+        self.plugins.iter().try_for_each(|plugin| {
+            check_number(&format!("assets of plugin \"{}\"", plugin.name), plugin.assets.len(), MAX_ASSETS)
+        })
     }
 }
 
@@ -244,6 +269,10 @@ impl StageEntry {
             StageEntry::Renamed(renamed) => &renamed.stage,
         }
     }
+}
+
+fn check_number(what: &str, count: usize, bound: usize) -> Result<(), ManifestError> {
+    if count <= bound { Ok(()) } else { Err(ManifestError::TooMany { what: what.into(), count, bound }) }
 }
 
 /// Names stand in addresses, log lines and metrics: short, and of few characters.
@@ -314,6 +343,29 @@ mod tests {
         ] {
             let error = Manifest::parse(&GOOD.replacen(from, to, 1)).unwrap_err().to_string();
             assert!(error.contains(wanted), "{from} -> {to}: {error}");
+        }
+    }
+
+    #[test]
+    fn there_are_only_so_many_of_each_part() {
+        let many =
+            |part: &str, count: usize| (0..count).map(|at| part.replace('#', &at.to_string())).collect::<String>();
+        let more = |part: &str, count: usize| format!("{GOOD}\n{}", many(part, count));
+        let inside = |place: &str, part: &str, count: usize| GOOD.replacen(place, &many(part, count), 1);
+        type Make<'a> = &'a dyn Fn(usize) -> String;
+        let cases: [(&str, usize, usize, Make); 6] = [
+            ("plugins", 64, 63, &|count| more("[[plugin]]\nname = \"p#\"\ncomponent = \"p.wasm\"\n", count)),
+            ("graphs", 64, 63, &|count| more("[[graph]]\nname = \"g#\"\nfile = \"g.onnx\"\n", count)),
+            ("trials", 64, 64, &|count| more("[[trial]]\nname = \"t#\"\n", count)),
+            ("stages", 64, 63, &|count| inside("\"to-tensor\", ", "\"to-tensor\", ", count)),
+            ("assets of plugin \"to-tensor\"", 256, 256, &|count| inside("\"labels.txt\"", "\"a#\", ", count)),
+            ("outputs with labels", 64, 64, &|count| more("[pipeline.labels]\n", 1) + &many("o# = \"l\"\n", count)),
+        ];
+        for (what, bound, fits, make) in cases {
+            Manifest::parse(&make(fits)).unwrap();
+            let error = Manifest::parse(&make(fits + 1)).unwrap_err().to_string();
+            let wanted = format!("it has {} {what}, and {bound} are the most", bound + 1);
+            assert!(error.contains(&wanted), "{wanted} not in: {error}");
         }
     }
 }
