@@ -15,7 +15,7 @@ use bulkhead::graph::Graph;
 use bulkhead::sandbox::{Initialisation, Plugin, PluginSource, Sandbox};
 use bulkhead::schedule::Compute;
 use bulkhead::telemetry::Metrics;
-use bulkhead::tenant::{Budget, Capability, Tenant};
+use bulkhead::tenant::{Budget, Capability, Reservation, Tenant};
 use bulkhead::tensor::{Datatype, NamedTensors, Tensor};
 use bulkhead::worker::Workers;
 use bulkhead_bundle::{Bounds, Files};
@@ -159,7 +159,7 @@ impl Bench<'_> {
         };
         let (grants, others) = (bundle.manifest.imports().into_iter().collect(), Others::new());
         let activation = Activation { bundle: &bundle, grants: &grants, others: &others, report: &|_| () };
-        let pipeline = Arc::new(activator.activate(&activation).await?);
+        let pipeline = Arc::new(activator.activate(&activation, Reservation::unlimited()).await?);
         let tenant = Arc::new(Tenant::new("bench", self.config.tenant.clone()));
         let permit = compute.admit(&tenant, Arc::default()).await?;
         let inputs: NamedTensors = vec![("image".into(), Tensor::byte_string(&a_picture()?))];
@@ -199,10 +199,10 @@ impl Bench<'_> {
         let (grants, others) = (bundle.manifest.imports().into_iter().collect(), Others::new());
         let activation = Activation { bundle: &bundle, grants: &grants, others: &others, report: &|_| () };
         let started = Instant::now();
-        activator.activate(&activation).await?;
+        activator.activate(&activation, Reservation::unlimited()).await?;
         let first = started.elapsed().as_secs_f64() * 1e6;
         let again = alone(self.options.rounds, async || {
-            std::hint::black_box(activator.activate(&activation).await.is_ok());
+            std::hint::black_box(activator.activate(&activation, Reservation::unlimited()).await.is_ok());
         });
         Ok(Comparison {
             what: ACTIVATION,

@@ -42,3 +42,19 @@ make(
     [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])],
     [helper.make_tensor("shape", TensorProto.INT64, [3], [1 << 12, 1 << 10, 1 << 10])],
 )
+
+# A file of some bytes that is loaded in time and then keeps 256 MiB: the loader writes out what is expanded, and the table
+# stays because a request says which of its elements it wants.
+make(
+    "large-constant",
+    [
+        helper.make_node("Expand", ["one", "shape"], ["table"]),
+        helper.make_node("Gather", ["table", "x"], ["y"]),
+    ],
+    [helper.make_tensor_value_info("x", TensorProto.INT64, ["n"])],
+    [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])],
+    [
+        helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
+        helper.make_tensor("shape", TensorProto.INT64, [1], [64 << 20]),
+    ],
+)

@@ -2,6 +2,8 @@
 
 mod activate;
 mod contents;
+mod labels;
+mod loading;
 mod manifest;
 mod trial;
 

@@ -41,6 +41,8 @@ pub struct TenantLimits {
     pub models: usize,
     /// Bytes of all bundles that it stores.
     pub stored_bytes: u64,
+    /// Memory that all of its loaded versions hold: graphs, compiled code, files that plugins read, labels.
+    pub resident_bytes: u64,
 }
 
 impl CallLimits {
@@ -72,6 +74,7 @@ impl TenantLimits {
         section.number("queue", 0..=1_000_000, &mut self.queue);
         section.number("models", 0..=1_000_000, &mut self.models);
         section.bytes("stored-bytes", 0..=1 << 50, &mut self.stored_bytes);
+        section.bytes("resident-bytes", 0..=1 << 50, &mut self.resident_bytes);
     }
 
     /// These limits with a tenant's own in place of some. A call may never have more than the host gives to any.
@@ -111,6 +114,7 @@ impl Serialize for TenantLimits {
         limits.serialize_entry("reply-bytes", &self.reply_bytes)?;
         limits.serialize_entry("models", &self.models)?;
         limits.serialize_entry("stored-bytes", &self.stored_bytes)?;
+        limits.serialize_entry("resident-bytes", &self.resident_bytes)?;
         limits.end()
     }
 }

@@ -2,6 +2,7 @@
 //! mistake are reported together.
 
 mod limits;
+mod machine;
 mod reader;
 mod tls;
 mod units;
@@ -108,7 +109,7 @@ pub enum Anonymous {
     Everybody,
 }
 
-/// What uploads may cost.
+/// What uploads may cost, and what is loaded of them.
 #[derive(Clone, Debug)]
 pub struct Bundles {
     /// The largest archive.
@@ -121,6 +122,8 @@ pub struct Bundles {
     pub uploads: usize,
     /// From the request's header to the last byte of the archive.
     pub upload_time: Duration,
+    /// Memory that the loaded versions of all tenants may hold together.
+    pub resident_bytes: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -169,6 +172,7 @@ impl Default for Config {
                 reply_bytes: http.reply_bytes,
                 models: 100,
                 stored_bytes: 10 * GIB,
+                resident_bytes: 4 * GIB,
                 call: call.clone(),
             },
             anonymous: Anonymous::Loopback,
@@ -178,6 +182,7 @@ impl Default for Config {
                 files: 10_000,
                 uploads: 2,
                 upload_time: Duration::from_secs(600),
+                resident_bytes: machine::memory() / 2,
             },
             http,
             call,
@@ -276,6 +281,7 @@ impl Config {
             s.number("files", 1..=1_000_000, &mut config.bundles.files);
             s.number("uploads", 1..=64, &mut config.bundles.uploads);
             s.duration("upload-time", &mut config.bundles.upload_time);
+            s.bytes("resident-bytes", MIB..=1 << 50, &mut config.bundles.resident_bytes);
         });
         file.section("shutdown", |s| s.duration("grace", &mut config.grace));
         file.section("log", |s| {

@@ -17,7 +17,7 @@ use crate::config::TenantLimits;
 use crate::pipeline::Pipeline;
 use crate::sandbox::ACTIVATION_SLOTS;
 use crate::schedule::{Begin, Permit, Work};
-use crate::tenant::{Grants, KnownKey, Member, Members, Tenant};
+use crate::tenant::{Grants, KnownKey, Member, Members, Reservation, Tenant};
 
 /// Files that are removed while others wait.
 const FILES_AT_ONCE: usize = 32;
@@ -59,7 +59,7 @@ impl Control {
             let limits = self.limits_of(record);
             let tenant = match present.tenants.get(name.as_str()) {
                 Some(member) => member.tenant.clone(),
-                None => Arc::new(Tenant::new(name, limits.clone())),
+                None => Arc::new(Tenant::new(name, limits.clone()).within(&self.resident)),
             };
             tenant.set_limits(limits);
             tenants.insert(tenant.name.clone(), Member { tenant, disabled: record.disabled });
@@ -160,15 +160,26 @@ impl Control {
 
     /// The bundles that stages were taken from, as they were chosen.
     pub(super) fn open_used(&self, stored: &StoredBundle) -> Result<Others, ControlError> {
-        let mut others = Others::new();
+        // Stages of one bundle share it.
+        let (mut others, mut opened) = (Others::new(), BTreeMap::new());
         for (stage, used) in &stored.uses {
             let key = bundle_key(&stored.tenant, &used.name, &used.version);
-            let found = self.look(|state| state.bundles.get(&key).cloned());
-            let found = found.ok_or_else(|| ControlError::no_such("bundle", &key))?;
-            let (bundle, grants) = self.open_stored(&found)?;
-            others.insert(stage.clone(), (Arc::new(bundle), grants));
+            if !opened.contains_key(&key) {
+                let found = self.look(|state| state.bundles.get(&key).cloned());
+                let found = found.ok_or_else(|| ControlError::no_such("bundle", &key))?;
+                let (bundle, grants) = self.open_stored(&found)?;
+                opened.insert(key.clone(), (Arc::new(bundle), grants));
+            }
+            others.extend(opened.get(&key).map(|opened| (stage.clone(), opened.clone())));
         }
         Ok(others)
+    }
+
+    /// Room for a version that is about to be loaded, of which nothing is counted yet.
+    fn reserve(&self, tenant: &str) -> Result<Reservation, ControlError> {
+        let members = self.directory.members();
+        let member = members.tenants.get(tenant).ok_or_else(|| ControlError::no_such("tenant", tenant))?;
+        Ok(self.resident.reserve(&member.tenant))
     }
 
     /// Compiles, initialises, loads and tries a bundle in its tenant's turns, within its tenant's limits. Whoever calls
@@ -181,10 +192,11 @@ impl Control {
         others: Arc<Others>,
         report: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> Result<Arc<Pipeline>, ControlError> {
+        let reservation = self.reserve(tenant)?;
         let (control, made, told) = (self.clone(), bundle.clone(), report.clone());
         let making = Box::pin(async move {
             let activation = Activation { bundle: &made, grants: &grants, others: &others, report: &*told };
-            control.activator.activate(&activation).await
+            control.activator.activate(&activation, reservation).await
         });
         let made = self.compute.run_aside(&tenant.into(), making).await.map_err(|_| ControlError::Panicked)?;
         let pipeline = Arc::new(made?);

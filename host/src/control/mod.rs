@@ -25,7 +25,7 @@ use crate::catalog::Catalog;
 use crate::config::{Bundles, Config, TenantLimits};
 use crate::sandbox::ACTIVATION_SLOTS;
 use crate::schedule::Compute;
-use crate::tenant::Directory;
+use crate::tenant::{Directory, Resident};
 
 pub use documents::{
     BundleState, KeyRecord, ModelSettings, Policy, Publisher, StoredBundle, StoredFile, TenantRecord, Timestamp,
@@ -49,6 +49,8 @@ pub struct Control {
     catalog: Arc<Catalog>,
     compute: Arc<Compute>,
     activator: Activator,
+    /// The memory of what is loaded.
+    resident: Resident,
     /// What a tenant has unless it was given limits of its own.
     defaults: TenantLimits,
     uploads: Bundles,
@@ -96,6 +98,7 @@ impl Control {
             catalog,
             compute,
             activator,
+            resident: Resident::new(config.bundles.resident_bytes),
             defaults: config.tenant.clone(),
             uploads: config.bundles.clone(),
             bounds: bounds(&config.bundles),

@@ -27,6 +27,8 @@ pub struct TenantView {
     #[schema(value_type = Object)]
     pub limits: TenantLimits,
     pub stored_bytes: u64,
+    /// Memory that its loaded versions hold now.
+    pub resident_bytes: u64,
 }
 
 /// What a new key is for.
@@ -214,6 +216,12 @@ impl Control {
             own_limits: record.limits.clone(),
             limits: self.defaults.with(&record.limits)?,
             stored_bytes: state.stored_bytes(name),
+            resident_bytes: self
+                .directory
+                .members()
+                .tenants
+                .get(name)
+                .map_or(0, |member| member.tenant.resident_bytes()),
         })
     }
 

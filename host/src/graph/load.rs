@@ -10,7 +10,7 @@ use tract_onnx::tract_hir::internal::{GenericFactoid, TDim};
 
 use super::convert;
 use super::cost::CostModel;
-use super::{Graph, InputShapes, LoadError, bodies, planning, untrusted};
+use super::{Graph, InputShapes, LoadError, bodies, planning, resident, untrusted};
 use crate::cache::Digest;
 use crate::tensor::{Signature, TensorSpec};
 
@@ -61,7 +61,8 @@ pub(super) fn load_model(proto: &ModelProto, shapes: &InputShapes, digest: Diges
     let options = RunOptions { executor: Some(multithread::Executor::SingleThread), ..RunOptions::default() };
     let plan = model.into_runnable_with_options(&options).map_err(planning)?;
     let costs = CostModel::of(&plan, &symbols)?;
-    Ok(Graph { signature, plan, symbols, costs, digest })
+    let resident = resident::bytes(plan.model());
+    Ok(Graph { signature, plan, symbols, costs, digest, resident })
 }
 
 /// Refuses what tract would follow out of the file, or into the ground.

@@ -5,6 +5,7 @@ mod bodies;
 mod convert;
 mod cost;
 mod load;
+mod resident;
 mod run;
 #[cfg(test)]
 mod testing;
@@ -17,7 +18,7 @@ use tract_onnx::tract_core::internal::{TypedFact, TypedOp};
 use tract_onnx::tract_core::plan::SimplePlan;
 
 use crate::cache::Digest;
-use crate::tenant::Exceeded;
+use crate::tenant::{Exceeded, NotResident};
 use crate::tensor::{Datatype, Misfit, Signature};
 use crate::worker::WorkerError;
 use cost::CostModel;
@@ -35,6 +36,8 @@ pub struct Graph {
     symbols: Vec<Vec<Option<Symbol>>>,
     costs: CostModel,
     digest: Digest,
+    /// Bytes that it keeps in memory.
+    resident: u64,
 }
 
 /// Shapes that the manifest gives to inputs whose own are not enough; -1 varies.
@@ -72,6 +75,8 @@ pub enum LoadError {
     Refused(String),
     #[error("loading it {0}")]
     Worker(#[from] WorkerError),
+    #[error("{0}")]
+    NotResident(#[from] NotResident),
 }
 
 /// A run gave no result. The texts complete "the graph …".
@@ -90,6 +95,11 @@ pub enum GraphError {
 impl Graph {
     pub fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    /// Bytes that it keeps in memory for as long as it is loaded.
+    pub fn resident_bytes(&self) -> u64 {
+        self.resident
     }
 
     /// Of its file and the shapes that it was loaded with.

@@ -67,7 +67,8 @@ impl Pipeline {
         let labels = BTreeMap::new();
         let gives_way = generator.is_none() && stages.iter().all(|stage| stage.runner.gives_way());
         let begin = if gives_way { Begin::Here } else { Begin::Aside };
-        Ok(Pipeline { model, version, signature, labels, metrics, begin, stages, generator, slots: builder.slots })
+        let (slots, resident) = (builder.slots, None);
+        Ok(Pipeline { model, version, signature, labels, metrics, begin, stages, generator, slots, resident })
     }
 }
 

@@ -16,6 +16,7 @@ use crate::graph::Graph;
 use crate::sandbox::Plugin;
 use crate::schedule::Begin;
 use crate::telemetry::ModelMetrics;
+use crate::tenant::Reservation;
 use crate::tensor::Signature;
 
 pub struct Pipeline {
@@ -32,6 +33,8 @@ pub struct Pipeline {
     generator: Option<usize>,
     /// Tensors that are alive at some time in a run.
     slots: usize,
+    /// The memory that all of this holds, counted until it is dropped: the last field, because it is given back last.
+    pub resident: Option<Reservation>,
 }
 
 /// What the classes of an output are called, whose elements are their scores.
@@ -44,7 +47,8 @@ pub struct Labels {
 
 /// What does the work of a stage.
 pub enum Runner {
-    Plugin(Plugin),
+    /// Shared with other stages of the same plugin.
+    Plugin(Arc<Plugin>),
     Graph(Arc<Graph>),
 }
 

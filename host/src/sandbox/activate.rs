@@ -48,9 +48,10 @@ impl Sandbox {
                 made
             }
         };
-        let Saved { signature, initialisation, .. } = saved;
+        let Saved { signature, initialisation, code } = saved;
         let (engine, remains, stack) = (self.engine.clone(), self.remains.clone(), self.limits.stack);
-        Ok(Plugin { engine, remains, linked, shared, config, signature, initialisation, stack })
+        let code = code.len() as u64;
+        Ok(Plugin { engine, remains, linked, shared, config, signature, initialisation, stack, code })
     }
 
     /// What can be said without taking it apart.

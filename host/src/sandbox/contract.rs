@@ -57,6 +57,9 @@ pub(super) enum Started {
     Generator(generator::Streaming),
 }
 
+/// The unit in which WebAssembly counts memory.
+const WASM_PAGE: u64 = 64 << 10;
+
 const GENERATOR: &str = "bulkhead:plugin/generator@0.1.0";
 
 /// Links the imports of the contract that were granted.
@@ -83,6 +86,17 @@ impl Linked {
             Some(_) => Linked::Generator(generator::StreamingPre::new(pre)?),
             None => Linked::Stage(stage::PluginPre::new(pre)?),
         })
+    }
+
+    /// Bytes of the memories that an instance begins with; `None` where only an instance could tell.
+    pub fn initial_memory(&self) -> Option<u64> {
+        let component = match self {
+            Linked::Stage(pre) => pre.instance_pre().component(),
+            Linked::Generator(pre) => pre.instance_pre().component(),
+        };
+        let required = component.resources_required()?;
+        let largest = required.max_initial_memory_size.unwrap_or(0).saturating_mul(WASM_PAGE);
+        Some(largest.saturating_mul(required.num_memories.into()))
     }
 
     pub async fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Started> {

@@ -24,6 +24,8 @@ pub struct Plugin {
     pub(super) signature: Signature,
     pub(super) initialisation: Initialisation,
     pub(super) stack: u64,
+    /// Bytes of the compiled code, with the memory that a snapshot begins from.
+    pub(super) code: u64,
 }
 
 impl Plugin {
@@ -38,6 +40,13 @@ impl Plugin {
     /// Whether it has any number of answers to one request, and is to be called by `generate`.
     pub fn streams(&self) -> bool {
         matches!(self.linked, Linked::Generator(_))
+    }
+
+    /// Bytes that it keeps in memory, without the bundle's files and graphs. Of the memory that instances begin from there
+    /// is a second copy, which is mapped into them; it is no larger than the code, which it is a part of.
+    pub fn resident_bytes(&self) -> u64 {
+        let image = self.linked.initial_memory().map_or(self.code, |memory| memory.min(self.code));
+        self.code + image + self.config.len() as u64
     }
 
     /// Whether graphs may run inside of its calls.

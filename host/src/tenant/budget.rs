@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Tenant;
+use super::meter::{Charge, Full, Meter};
 use crate::config::{CallLimits, TenantLimits, format_bytes, format_count};
 
 /// What a call can run out of.
@@ -138,76 +139,6 @@ impl Drop for Pause {
     }
 }
 
-/// Counts the bytes of a call, or of all calls of a tenant. Shared with the call's tensors, each of which gives back its
-/// own when the last of its clones goes.
-#[derive(Debug, Default)]
-pub(super) struct Meter {
-    used: AtomicU64,
-    peak: AtomicU64,
-    /// Counts the same bytes, with those of other calls.
-    whole: Option<Arc<Meter>>,
-}
-
-impl Meter {
-    /// Counts bytes if they and what is held already stay within the bound.
-    fn add(&self, bytes: u64, bound: u64) -> bool {
-        let within = |used: u64| used.checked_add(bytes).filter(|used| *used <= bound);
-        let before = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within);
-        if let Ok(before) = before {
-            self.peak.fetch_max(before + bytes, Ordering::Relaxed);
-        }
-        before.is_ok()
-    }
-
-    fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    fn give_back(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-/// Memory that a call was charged for; dropping it gives it back.
-#[derive(Debug)]
-pub struct Charge {
-    bytes: u64,
-    meter: Arc<Meter>,
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.meter.give_back(self.bytes);
-        if let Some(whole) = &self.meter.whole {
-            whole.give_back(self.bytes);
-        }
-    }
-}
-
-impl Charge {
-    /// One charge for what were two of the same call.
-    pub fn merge(&mut self, mut other: Charge) {
-        self.bytes += std::mem::take(&mut other.bytes);
-    }
-
-    /// Keeps the charge for as long as anyone holds the bytes that it was for.
-    pub fn hold(self, bytes: impl AsRef<[u8]> + Send + 'static) -> Bytes {
-        Bytes::from_owner(Held { bytes, _charge: self })
-    }
-}
-
-/// Bytes that are counted for as long as anyone holds them.
-struct Held<B> {
-    bytes: B,
-    _charge: Charge,
-}
-
-impl<B: AsRef<[u8]>> AsRef<[u8]> for Held<B> {
-    fn as_ref(&self) -> &[u8] {
-        self.bytes.as_ref()
-    }
-}
-
 impl Budget {
     /// Of nobody in particular, as for activation. Time starts now.
     pub fn new(limits: &CallLimits) -> Budget {
@@ -223,7 +154,7 @@ impl Budget {
 
     /// For a call of a tenant, whose calls share a bound on their memory. Time starts now.
     pub fn of(tenant: &Tenant, limits: &TenantLimits) -> Budget {
-        let memory = Meter { whole: Some(tenant.memory.clone()), ..Meter::default() };
+        let memory = Meter::part_of(&tenant.memory);
         Budget { memory: Arc::new(memory), tenant_memory: limits.memory, ..Budget::new(&limits.call) }
     }
 
@@ -251,16 +182,10 @@ impl Budget {
 
     /// Counts bytes for as long as the charge lives.
     pub fn charge_memory(&self, bytes: u64) -> Result<Charge, Exceeded> {
-        if !self.memory.add(bytes, self.limits.memory) {
-            return Err(self.exceeded(Limit::Memory));
-        }
-        if let Some(whole) = &self.memory.whole
-            && !whole.add(bytes, self.tenant_memory)
-        {
-            self.memory.give_back(bytes);
-            return Err(self.exceeded(Limit::TenantMemory));
-        }
-        Ok(Charge { bytes, meter: self.memory.clone() })
+        self.memory.charge(bytes, self.limits.memory, self.tenant_memory).map_err(|full| match full {
+            Full::Part => self.exceeded(Limit::Memory),
+            Full::Whole => self.exceeded(Limit::TenantMemory),
+        })
     }
 
     /// Counts bytes for as long as anyone holds them.
@@ -298,7 +223,7 @@ impl Budget {
             Limit::Memory => (self.limits.memory, self.memory.used()),
             Limit::Time => (milliseconds(self.limits.time), milliseconds(self.elapsed())),
             Limit::Log => (self.limits.log, self.limits.log - self.log),
-            Limit::TenantMemory => (self.tenant_memory, self.memory.whole.as_ref().map_or(0, |whole| whole.used())),
+            Limit::TenantMemory => (self.tenant_memory, self.memory.used_of_whole()),
             // The stack's size belongs to the engine, which reports it.
             Limit::Stack => (0, 0),
         };
@@ -320,7 +245,7 @@ impl Budget {
     }
 
     pub fn usage(&self) -> Usage {
-        Usage { fuel: self.limits.fuel - self.fuel, peak_memory: self.memory.peak.load(Ordering::Relaxed) }
+        Usage { fuel: self.limits.fuel - self.fuel, peak_memory: self.memory.peak() }
     }
 }
 

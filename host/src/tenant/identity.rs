@@ -7,9 +7,10 @@ use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 
-use super::budget::Meter;
 use super::keys::{KeyHash, Role, key_id};
+use super::meter::Meter;
 use super::rate::{Bucket, FuelLeft, OutOfFuel};
+use super::resident::Resident;
 use super::usage::UsageBook;
 use crate::config::TenantLimits;
 
@@ -26,6 +27,8 @@ pub struct Tenant {
     limits: ArcSwap<TenantLimits>,
     /// Bytes that all of its calls hold.
     pub(super) memory: Arc<Meter>,
+    /// Bytes that its loaded versions hold.
+    pub(super) resident: Arc<Meter>,
     fuel: Mutex<Bucket>,
 }
 
@@ -37,8 +40,18 @@ impl Tenant {
             buffered: Arc::default(),
             limits: ArcSwap::from_pointee(limits),
             memory: Arc::default(),
+            resident: Arc::default(),
             fuel: Mutex::new(Bucket::new(Instant::now())),
         }
+    }
+
+    /// One whose loaded versions count among those of the host.
+    pub fn within(self, resident: &Resident) -> Tenant {
+        Tenant { resident: Arc::new(Meter::part_of(&resident.meter)), ..self }
+    }
+
+    pub fn resident_bytes(&self) -> u64 {
+        self.resident.used()
     }
 
     pub fn limits(&self) -> Arc<TenantLimits> {

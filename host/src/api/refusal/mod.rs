@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 pub use table::grpc_code;
 
 use super::wire::{DecodeError, EncodeError};
+use crate::bundle::ActivateError;
 use crate::catalog::NotServed;
 use crate::config::{clip, format_bytes};
 use crate::control::ControlError;
@@ -198,6 +199,9 @@ impl Problem {
             }
             Problem::Control(ControlError::TooManyBytes { used, bound, .. }) => {
                 Some(("stored-bytes", *bound, Some(*used)))
+            }
+            Problem::Control(ControlError::Activate(ActivateError::NotResident(refused))) => {
+                Some((refused.whose.key(), refused.bound, Some(refused.used)))
             }
             _ => None,
         }

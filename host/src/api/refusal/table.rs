@@ -5,6 +5,7 @@ use bulkhead_store::StoreError;
 
 use super::Problem;
 use crate::api::wire::EncodeError;
+use crate::bundle::ActivateError;
 use crate::catalog::NotServed;
 use crate::control::ControlError;
 use crate::graph::GraphError;
@@ -90,6 +91,9 @@ fn control_row(error: &ControlError) -> Row {
         ControlError::VersionTaken { .. } | ControlError::ModelTaken { .. } => (S::CONFLICT, "version_taken", None),
         ControlError::TooManyModels { .. } => (S::CONFLICT, "limit_models", None),
         ControlError::TooManyBytes { .. } => (S::INSUFFICIENT_STORAGE, "limit_stored_bytes", None),
+        ControlError::Activate(ActivateError::NotResident(_)) => {
+            (S::INSUFFICIENT_STORAGE, "limit_resident_bytes", None)
+        }
         ControlError::Activate(_) | ControlError::NoSuchStage { .. } => {
             (S::UNPROCESSABLE_ENTITY, "activation_failed", None)
         }

@@ -68,6 +68,7 @@ struct Create {
   fuel-per-second fuel-burst                          fuel of all calls together
   memory concurrency queue                            of all calls under way
   models stored-bytes                                 versions of models that are active, bundles that are stored
+  resident-bytes                                      memory of all versions that are loaded
 
 Examples:
   bulkhead tenant limits shop fuel-per-second='5 G' fuel-burst='20 G'
@@ -152,7 +153,7 @@ fn limit(text: &str) -> Result<(String, Value), String> {
 }
 
 fn table(tenants: &Value) -> String {
-    let mut table = Table::new(["tenant", "state", "created", "own limits", "stored"]).with_numbers(1);
+    let mut table = Table::new(["tenant", "state", "created", "own limits", "stored", "in memory"]).with_numbers(2);
     for tenant in rows(tenants) {
         table.row([
             cell(&tenant["name"]),
@@ -160,6 +161,7 @@ fn table(tenants: &Value) -> String {
             cell(&tenant["created"]),
             cell(&tenant["own_limits"]),
             bytes(&tenant["stored_bytes"]),
+            bytes(&tenant["resident_bytes"]),
         ]);
     }
     table.or("no tenant")
@@ -172,8 +174,12 @@ fn describe(tenant: &Value) -> String {
         table.row([cell(&key.as_str().into()), in_units(key, value), own.into()]);
     }
     let (name, created) = (cell(&tenant["name"]), cell(&tenant["created"]));
-    let stored = bytes(&tenant["stored_bytes"]);
-    format!("tenant {name}: {}, created {created}, stores {stored}\n{}", state(tenant), table.or("no limits"))
+    let (stored, resident) = (bytes(&tenant["stored_bytes"]), bytes(&tenant["resident_bytes"]));
+    format!(
+        "tenant {name}: {}, created {created}, stores {stored}, {resident} in memory\n{}",
+        state(tenant),
+        table.or("no limits")
+    )
 }
 
 fn state(tenant: &Value) -> &'static str {

@@ -8,11 +8,13 @@ use tract_onnx::tract_core::ops::binary::{OptBinChain, TypedBinOp};
 use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, OptMaxPool, OptSumPool, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::fft::Stft;
+use tract_onnx::tract_core::ops::matmul::optimized::OptMatMul;
 use tract_onnx::tract_core::ops::nn::{GridSample, InterpolationMode, Reduce, Softmax};
 use tract_onnx_opl::lrn::Lrn;
 use tract_onnx_opl::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
 
 use crate::graph::bodies::Branches;
+use crate::graph::resident;
 
 /// A coefficient and the dimensions that it is multiplied with.
 #[derive(Debug)]
@@ -278,6 +280,8 @@ fn declared(node: &TypedNode, facts: &Facts, weight: u64) -> TractResult<Vec<Pro
     }
     // Weights are read from memory also where only one row is multiplied with them.
     terms.extend(facts.inputs(12));
+    let held = node.op_as::<OptMatMul>().map_or(0, resident::bytes_of_product);
+    terms.push(Product { coefficient: held.saturating_mul(3), factors: Vec::new() });
     terms.extend(facts.outputs(SCATTERED));
     Ok(terms)
 }
