@@ -163,7 +163,7 @@ fn tenants_and_the_audit_log_are_kept() -> Result<()> {
     shell.tour(&[
         ("tenant create shop", "active"),
         ("tenant limits shop call-fuel=2M concurrency=3", "2 M        its own"),
-        ("tenant limits shop concurrency=default", "concurrency    16"),
+        ("tenant limits shop concurrency=default", "concurrency     16"),
         ("tenant list", "call-fuel=2M"),
         ("tenant disable shop", "disabled"),
         ("tenant enable shop", "enabled"),
