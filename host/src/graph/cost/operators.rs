@@ -10,6 +10,7 @@ use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::fft::Stft;
 use tract_onnx::tract_core::ops::matmul::optimized::OptMatMul;
 use tract_onnx::tract_core::ops::nn::{GridSample, InterpolationMode, Reduce, Softmax};
+use tract_onnx::tract_core::ops::scan::OptScan;
 use tract_onnx_opl::lrn::Lrn;
 use tract_onnx_opl::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
 
@@ -87,7 +88,7 @@ fn named(name: &str, node: &TypedNode, facts: &Facts) -> TractResult<Option<Vec<
         "Source" => facts.outputs(2 * ELEMENT),
         "Const" | "Identity" | "AddAxis" | "RmAxis" | "Reshape" | "IntoShape" | "Dropout" => Vec::new(),
         // Bodies are counted where they are evaluated.
-        "Scan" => facts.all(SCATTERED),
+        "Scan" if node.op_is::<OptScan>() => facts.all(SCATTERED),
         "If" if node.op_is::<Branches>() => Vec::new(),
         "Slice" | "Concat" | "Range" | "MultiBroadcastTo" | "Tile" | "DynTile" | "Pad" | "DynSlice" => {
             facts.all(ELEMENT)
@@ -172,8 +173,10 @@ impl Facts<'_> {
         self.outputs.iter().flat_map(|fact| volumes(weight, fact)).collect()
     }
 
+    /// Constants are left out: what is computed from them alone was computed when the graph was loaded.
     fn all(&self, weight: u64) -> Vec<Product> {
-        self.inputs.iter().chain(&self.outputs).flat_map(|fact| volumes(weight, fact)).collect()
+        let given = self.inputs.iter().filter(|fact| fact.konst.is_none());
+        given.chain(&self.outputs).flat_map(|fact| volumes(weight, fact)).collect()
     }
 
     /// Fuel for an element of an operation on two tensors: halves are computed one by one, by way of single floats.
