@@ -119,8 +119,17 @@ impl Workspace {
     }
 }
 
+/// The cargo that runs this program. What it told this program of its package is left out: build scripts of dependencies
+/// read these variables, and would run again whenever cargo is called by hand.
 pub fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(of_package) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 pub fn run(command: &mut Command) -> Result<()> {
