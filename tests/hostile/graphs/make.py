@@ -56,14 +56,18 @@ make(
 )
 WIDE = helper.make_graph(
     [
-        helper.make_node("Expand", ["row", "wide"], ["all"]),
+        helper.make_node("Mul", ["column", "s"], ["scaled"]),
+        helper.make_node("MatMul", ["scaled", "wide"], ["all"]),
         helper.make_node("ReduceSum", ["all"], ["made"], axes=[0, 1], keepdims=0),
-        helper.make_node("Add", ["s", "made"], ["next"]),
+        helper.make_node("Add", ["row", "made"], ["next"]),
     ],
     "body",
     [value("s", [1]), value("row", [1])],
     [value("next", [1]), value("made", [])],
-    [helper.make_tensor("wide", I, [2], [1 << 20, 1 << 10])],
+    [
+        helper.make_tensor("column", F, [5000, 1], [0.5] * 5000),
+        helper.make_tensor("wide", F, [1, 1 << 14], [0.5] * (1 << 14)),
+    ],
 )
 make(
     "scan-of-memory",
