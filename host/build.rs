@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(folder.join("descriptors.bin"), descriptors.encode_to_vec())?;
     let mut compile = tonic_prost_build::configure().build_client(false).build_transport(false).bytes(".");
     for message in READ_BY_HAND {
-        compile = compile.extern_path(message, "crate::api::grpc::RawMessage");
+        compile = compile.extern_path(message, "crate::codec::protobuf::fields::RawMessage");
     }
     Ok(compile.compile_fds(descriptors)?)
 }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use bulkhead::bundle::{Activation, Activator, Bundle, Others};
+use bulkhead::activation::{Activation, Activator, Bundle, Others};
 use bulkhead::cache::Cache;
 use bulkhead::config::Config;
-use bulkhead::graph::Graph;
+use bulkhead::runtime::Graph;
 use bulkhead::sandbox::{Initialisation, Plugin, PluginSource, Sandbox};
-use bulkhead::schedule::Compute;
+use bulkhead::scheduler::Compute;
 use bulkhead::telemetry::Metrics;
 use bulkhead::tenant::{Budget, Capability, Reservation, Tenant};
 use bulkhead::tensor::{Datatype, NamedTensors, Tensor};

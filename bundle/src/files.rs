@@ -5,7 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use crate::gather::Gather;
+use crate::files_builder::Gather;
 use crate::path::PathError;
 use crate::{Bounds, Digest, SIGNATURE};
 

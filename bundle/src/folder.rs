@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use crate::gather::Gather;
+use crate::files_builder::Gather;
 use crate::path::{PathError, shown};
 use crate::{Bounds, Files, FilesError};
 

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
+use p256::ecdsa::signature::{Signer, Verifier};
 use p256::elliptic_curve::Generate;
 use p256::elliptic_curve::zeroize::Zeroizing;
 use p256::pkcs8::{DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
-
-use p256::ecdsa::signature::{Signer, Verifier};
 
 use crate::KeyHint;
 

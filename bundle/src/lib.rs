@@ -12,20 +12,20 @@ mod archive;
 mod bounds;
 mod digest;
 mod files;
+mod files_builder;
 mod folder;
-mod gather;
 mod key;
 mod path;
 mod signature;
 
-pub use archive::Compression;
-pub use bounds::Bounds;
-pub use digest::{Digest, KeyHint, ParseDigestError};
-pub use files::{Files, FilesError};
-pub use key::{Curve, KeyError, PublicKey, SigningKey};
+pub use crate::archive::Compression;
+pub use crate::bounds::Bounds;
+pub use crate::digest::{Digest, KeyHint, ParseDigestError};
+pub use crate::files::{Files, FilesError};
+pub use crate::key::{Curve, KeyError, PublicKey, SigningKey};
+pub use crate::path::PathError;
+pub use crate::signature::{Paths, Refused, SignError, Verified, claimed_key, sign, verify};
 pub use p256::elliptic_curve::zeroize::Zeroizing;
-pub use path::PathError;
-pub use signature::{Paths, Refused, SignError, Verified, claimed_key, sign, verify};
 
 /// The file that makes a folder a bundle.
 pub const MANIFEST: &str = "bundle.toml";

@@ -1,12 +1,13 @@
 //! A request with one tensor, in each form of the wire: where the host has an encoder, by that one, else by prost. `None`
 //! where a form cannot carry the tensor.
 
-use bulkhead::api::codecs::{self, Form};
+use bulkhead::protocol::tfserving::rows::Form;
 use bulkhead::tensor::{Datatype, NamedTensors, Tensor};
+use bulkhead_messages::{InferInputTensor, InferTensorContents, ModelInferRequest, PredictRequest};
 use half::{bf16, f16};
 use prost::Message;
 
-use bulkhead_messages::{InferInputTensor, InferTensorContents, ModelInferRequest, PredictRequest};
+use crate::codecs;
 
 /// More than any reply here has.
 const BOUND: u64 = 1 << 30;

@@ -11,10 +11,11 @@
 //! `tests/short.rs` tries each target for some seconds with changed seeds. `src/bin/fuzz.rs` hands one to libFuzzer, which
 //! looks for inputs that reach new code and stops at one that takes too long: `cargo xtask fuzz`.
 
-mod agreement;
+mod codecs;
 mod forms;
-mod promises;
+mod invariants;
 mod reference;
+mod round_trip;
 pub mod seeds;
 mod signatures;
 mod targets;

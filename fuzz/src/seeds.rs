@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bulkhead::api::codecs::Form;
+use bulkhead::protocol::tfserving::rows::Form;
 use bulkhead::tensor::{Datatype, Tensor};
 use serde::Deserialize;
 

@@ -1,11 +1,11 @@
 //! The targets, each with the form of its input.
 
-use bulkhead::api::codecs::{self, Raw};
+use bulkhead::protocol::oip::json::Raw;
 use bulkhead::tensor::{Datatype, NamedTensors, Tensor, push_byte_string};
 use bytes::Bytes;
 
-use crate::promises::decoded;
-use crate::{agreement, reference, signatures};
+use crate::invariants::decoded;
+use crate::{codecs, reference, round_trip, signatures};
 
 /// What tensors of a request may take where few bytes stand for many: a tenant's `request-bytes`.
 const REQUEST_BYTES: u64 = 1 << 16;
@@ -14,7 +14,7 @@ const REQUEST_BYTES: u64 = 1 << 16;
 const ROOM: u64 = 3 * REQUEST_BYTES;
 
 fn all_agree(tensors: Option<NamedTensors>) {
-    tensors.iter().flatten().for_each(|(_, tensor)| agreement::check(tensor));
+    tensors.iter().flatten().for_each(|(_, tensor)| round_trip::check(tensor));
 }
 
 /// A request of JSON, in the protocol's form or the plainer one.
@@ -81,7 +81,7 @@ pub fn tensorflow_grpc(input: &[u8]) {
 /// A datatype, the number of rows, and the bytes of elements; those of BYTES are divided by line feeds.
 pub fn round_trip(input: &[u8]) {
     if let Some(tensor) = tensor(input) {
-        agreement::check(&tensor);
+        round_trip::check(&tensor);
     }
 }
 

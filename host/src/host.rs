@@ -9,14 +9,19 @@ use bulkhead_bundle::{Bounds, Files};
 use bulkhead_store::DataFolder;
 use tempfile::TempDir;
 
-use crate::api::{self, App, ConnectionRoom, Connections, ReflectionError, Server, Shutdown, Tls, TlsError};
-use crate::bundle::{self, Activator, Bundle, ContentsError, Others};
+use crate::activation::{self, Activator, Bundle, ContentsError, Others};
+use crate::admin;
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Entry};
 use crate::config::{Config, TlsFiles};
 use crate::control::{Control, ControlError, Parts};
+use crate::http::connection_limit::{Connections, Room as ConnectionRoom};
+use crate::http::listener::{Server, Shutdown};
+use crate::http::tls::{Tls, TlsError};
+use crate::inference::App;
+use crate::protocol::{self, ReflectionError};
 use crate::sandbox::Sandbox;
-use crate::schedule::Compute;
+use crate::scheduler::Compute;
 use crate::telemetry::{Metrics, MetricsError};
 use crate::tenant::{DEFAULT_TENANT, Directory};
 use crate::worker::Workers;
@@ -119,7 +124,7 @@ impl Host {
     /// Activates every bundle in a folder, signed or not. One that fails is known by its reason and hurts no other.
     pub async fn load_models(&self, folder: &Path) -> Result<(), StartError> {
         let unreadable = |error| StartError::Models { folder: folder.display().to_string(), error };
-        for path in bundle::find_bundles(folder).map_err(unreadable)? {
+        for path in activation::find_bundles(folder).map_err(unreadable)? {
             self.load_model(&path).await;
         }
         Ok(())
@@ -165,10 +170,10 @@ impl Host {
     /// Serves until shutdown begins, then lets what runs finish within the grace period.
     pub async fn serve(self, shutdown: Shutdown) -> Result<(), StartError> {
         let usage = tokio::spawn(self.control.clone().keep_usage());
-        let calls = api::grpc_router(self.app.clone(), &shutdown)?;
+        let calls = protocol::grpc_router(self.app.clone(), &shutdown)?;
         let calls = self.grpc.serve(calls, shutdown.clone(), self.grace);
-        let clients = self.http.serve(api::client_router(self.app.clone()), shutdown.clone(), self.grace);
-        let operator = self.admin.serve(api::admin_router(self.app), shutdown, self.grace);
+        let clients = self.http.serve(protocol::client_router(self.app.clone()), shutdown.clone(), self.grace);
+        let operator = self.admin.serve(admin::router(self.app), shutdown, self.grace);
         tokio::join!(clients, calls, operator);
         usage.abort();
         if let Err(error) = self.control.aside(|control| control.store_usage()).await {

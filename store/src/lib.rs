@@ -17,10 +17,10 @@ mod metadata;
 mod secret;
 mod sqlite;
 
-pub use audit::{AuditBroken, AuditEntry, AuditHead, AuditSummary};
-pub use blobs::Blobs;
-pub use digest::{Digest, NotADigest};
-pub use error::StoreError;
-pub use folder::DataFolder;
-pub use metadata::{Act, Change, Damaged, Document, Loaded, Metadata, Usage, UsageRow, Write};
-pub use secret::{Secret, Token};
+pub use crate::audit::{AuditBroken, AuditEntry, AuditHead, AuditSummary};
+pub use crate::blobs::Blobs;
+pub use crate::digest::{Digest, NotADigest};
+pub use crate::error::StoreError;
+pub use crate::folder::DataFolder;
+pub use crate::metadata::{Act, Change, Damaged, Document, Loaded, Metadata, Usage, UsageRow, Write};
+pub use crate::secret::{Secret, Token};

@@ -3,7 +3,6 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test says what it misses by failing")]
 
 mod archives;
-mod at_once;
 mod bad_input;
 mod binary;
 mod bundles;
@@ -11,10 +10,11 @@ mod children;
 mod cli;
 mod clients;
 mod compression;
+mod concurrency;
 mod configuration;
 mod connections;
 mod contract;
-mod damage;
+mod corruption;
 mod digits;
 mod extensions;
 mod file_type;

@@ -82,14 +82,7 @@ impl Trained<'_> {
         }
         step("loading it");
         let mut load = cargo();
-        load.current_dir(&self.workspace.root).args([
-            "run",
-            "--quiet",
-            "--release",
-            "--package",
-            "bulkhead-train",
-            "--",
-        ]);
+        load.current_dir(&self.workspace.root).args(["run", "--quiet", "--release", "--package", "bulkhead-pgo", "--"]);
         load.arg("--host").arg(watched).arg("--models").arg(models);
         run(load.arg("--picture").arg(self.workspace.root.join("examples/digits/held-out/00-is-2.png")))?;
         run(Command::new(merge).arg("merge").arg("--output").arg(self.seen()).args(self.records()?))

@@ -10,7 +10,7 @@ use tar::{Archive, Entry, EntryType};
 use super::limited::Limited;
 use super::pax::{self, unusual};
 use crate::FilesError;
-use crate::gather::Gather;
+use crate::files_builder::Gather;
 use crate::path::{PathError, shown};
 
 const BLOCK: u64 = 512;

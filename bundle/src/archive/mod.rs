@@ -11,7 +11,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::GzDecoder;
 
-use crate::gather::Gather;
+use crate::files_builder::Gather;
 use crate::path::shown;
 use crate::{Bounds, Files, FilesError};
 use limited::Limited;

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::refused::Refused;
+use super::error::Refused;
 use crate::path::shown;
 use crate::{Bounds, Files, KeyHint, PublicKey, SIGNATURE};
 

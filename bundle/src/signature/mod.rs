@@ -6,13 +6,13 @@
 //! and the files must be exactly those that it lists.
 
 mod envelope;
-mod refused;
+mod error;
 mod sign;
 mod statement;
+mod verify;
 #[cfg(test)]
 mod tests;
-mod verify;
 
-pub use refused::{Paths, Refused};
+pub use error::{Paths, Refused};
 pub use sign::{SignError, sign};
 pub use verify::{Verified, claimed_key, verify};

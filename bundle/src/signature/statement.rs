@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::refused::Refused;
+use super::error::Refused;
 use crate::path::{VERSION_CONTROL, check, shown};
 use crate::{Bounds, Digest, SIGNATURE};
 

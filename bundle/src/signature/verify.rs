@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::envelope::Envelope;
-use super::refused::{Paths, Refused};
+use super::error::{Paths, Refused};
 use super::statement::Statement;
 use crate::files::identity;
 use crate::{Bounds, Digest, Files, KeyHint, PublicKey};

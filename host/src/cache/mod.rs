@@ -3,7 +3,7 @@
 //! the cache cannot be written, or is gone, costs time and nothing else.
 
 mod folder;
-mod name;
+mod key;
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-pub use name::{Digest, EntryName, Naming, digest};
+pub use key::{Digest, EntryName, Naming, digest};
 
 /// Entries of a host, in a folder of their own.
 pub struct Cache {

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use crate::pipeline::Pipeline;
 use crate::tenant::DEFAULT_TENANT;
+
 pub use routing::{Routing, STABLE, Shadow, Split, Sticky, Traits};
 
 #[derive(Default)]

@@ -6,8 +6,8 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::admin::{Admin, Client, address};
-use super::text::{Table, cell};
+use super::client::{Admin, Client, address};
+use super::output::{Table, cell};
 
 /// Read the log of administrative acts, and verify it
 #[derive(Args)]
@@ -92,7 +92,7 @@ const PAGE: u64 = 1000;
 
 fn table(entries: &Value) -> String {
     let mut table = Table::new(["id", "when", "who", "what", "subject", ""]);
-    for entry in super::text::rows(entries) {
+    for entry in super::output::rows(entries) {
         let at = UNIX_EPOCH + Duration::from_millis(entry["at"].as_u64().unwrap_or_default());
         let damaged = if entry["intact"] == false { "damaged" } else { "" };
         table.row([

@@ -1,15 +1,15 @@
 //! The command line. Commands that change a host, or ask it, are clients of the operator's API, as any other program can
 //! be; nothing is decided here.
 
-mod admin;
 mod audit;
 mod bundle;
+mod client;
 mod key;
 mod model;
+mod output;
 mod publisher;
 mod serve;
 mod tenant;
-mod text;
 mod worker;
 
 use std::io::Write;

@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use super::admin::{Admin, Client, address};
-use super::text::{Table, cell, fields, list, rows};
+use super::client::{Admin, Client, address};
+use super::output::{Table, cell, fields, list, rows};
 use crate::catalog::{Shadow, Sharing, Split, Sticky};
 use crate::control::Policy;
 
@@ -295,7 +295,7 @@ fn describe(model: &Value) -> String {
         let [number, state, bundle, digest] =
             ["version", "state", "bundle", "digest"].map(|field| cell(&version[field]));
         if let Some(reason) = version["reason"].as_str() {
-            reasons.push_str(&format!("\n{number}: {}", super::text::plain_lines(reason)));
+            reasons.push_str(&format!("\n{number}: {}", super::output::plain_lines(reason)));
         }
         table.row([number, state, labels, bundle, digest]);
     }

@@ -8,9 +8,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use super::admin::{Admin, Client, address};
+use super::client::{Admin, Client, address};
 use super::key;
-use super::text::{Table, cell, fields, rows};
+use super::output::{Table, cell, fields, rows};
 
 /// Trust publishers, list them, take it back
 #[derive(Args)]

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::api::Shutdown;
 use crate::config::{Config, LogFormat, Mistakes};
 use crate::host::{Addresses, Host, StartError};
+use crate::http::listener::Shutdown;
 use crate::telemetry::log;
 
 /// The configuration cannot be used.

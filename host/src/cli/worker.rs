@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use crate::graph::TryGraph;
+use crate::runtime::TryGraph;
 use crate::sandbox::Compile;
 use crate::worker::{self, OwnLimits};
 

@@ -11,9 +11,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reader::Section;
+
 pub use limits::{CallLimits, TenantLimits};
 pub use reader::Mistakes;
-use reader::Section;
 pub use tls::{Tls, TlsFiles};
 pub use units::{clip, format_bytes, format_count, parse_bytes, parse_count, parse_duration};
 

@@ -4,9 +4,9 @@ use bulkhead_bundle::{Digest, FilesError, KeyError, KeyHint, Refused};
 use bulkhead_store::{AuditBroken, StoreError};
 use semver::Version;
 
-use crate::bundle::{ActivateError, ContentsError, ManifestError, TrialError};
+use crate::activation::{ActivateError, ContentsError, ManifestError, TrialError};
 use crate::config::{Mistakes, format_bytes};
-use crate::schedule::NoPlace;
+use crate::scheduler::NoPlace;
 use crate::tenant::Capability;
 
 #[derive(Debug, thiserror::Error)]

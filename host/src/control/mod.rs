@@ -2,15 +2,15 @@
 //! state, written with its line of the audit log, and only then seen; after it, what is live is brought in line with
 //! what is written. Acts are short and block: they run on threads that may wait, one at a time.
 
-mod checks;
-mod documents;
 mod error;
-mod live;
 mod models;
 mod publishers;
+mod reconcile;
+mod records;
 mod state;
 mod tenants;
 mod upload;
+mod upload_checks;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -20,24 +20,23 @@ use bulkhead_bundle::{Bounds, Digest};
 use bulkhead_store::{Act, Blobs, Change, Damaged, DataFolder, Metadata};
 use tokio::sync::Semaphore;
 
-use crate::bundle::Activator;
+use crate::activation::Activator;
 use crate::catalog::Catalog;
 use crate::config::{Bundles, Config, TenantLimits};
 use crate::sandbox::ACTIVATION_SLOTS;
-use crate::schedule::Compute;
+use crate::scheduler::Compute;
 use crate::tenant::{Directory, Resident};
+use state::{Draft, State};
 
-pub use documents::{
-    BundleState, KeyRecord, ModelSettings, Policy, Publisher, StoredBundle, StoredFile, TenantRecord, Timestamp,
-    TrustedKey,
-};
 pub use error::ControlError;
 pub use models::{ModelView, VersionView};
 pub use publishers::TrustRequest;
+pub use records::{
+    BundleState, KeyRecord, ModelSettings, Policy, Publisher, StoredBundle, StoredFile, TenantRecord, Timestamp,
+    TrustedKey,
+};
 pub use tenants::{NewKey, TenantView};
 pub use upload::{Progress, Uploaded};
-
-use state::{Draft, State};
 
 /// Everything that an operator can change, and what follows from it.
 pub struct Control {

@@ -8,7 +8,7 @@ use semver::Version;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::documents::{BundleState, ModelSettings, Policy, StoredBundle};
+use super::records::{BundleState, ModelSettings, Policy, StoredBundle};
 use super::state::{Draft, State, bundle_key, model_key};
 use super::{Control, ControlError, Who};
 use crate::catalog::{Entry, Routing, STABLE, Shadow, Sharing, Split};

@@ -7,8 +7,8 @@ use bulkhead_bundle::{Digest, KeyHint, PublicKey};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::documents::{BundleState, Publisher, Revocation, StoredBundle, Timestamp, TrustedKey};
 use super::models::forget_routes;
+use super::records::{BundleState, Publisher, Revocation, StoredBundle, Timestamp, TrustedKey};
 use super::state::{State, bundle_key};
 use super::{Control, ControlError, Who};
 use crate::tenant::Capability;

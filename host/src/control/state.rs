@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::documents::{
+use super::records::{
     BundleState, KeyRecord, ModelSettings, Publisher, Revocation, StoredBundle, TenantRecord, TrustedKey,
 };
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::documents::{BundleState, KeyRecord, ModelSettings, StoredBundle, TenantRecord, Timestamp};
 use super::publishers::check_name;
+use super::records::{BundleState, KeyRecord, ModelSettings, StoredBundle, TenantRecord, Timestamp};
 use super::state::State;
 use super::{Control, ControlError, Who};
 use crate::config::TenantLimits;

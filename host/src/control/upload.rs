@@ -11,10 +11,10 @@ use semver::Version;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::documents::{BundleState, ModelSettings, StoredBundle, StoredFile, Timestamp};
+use super::records::{BundleState, ModelSettings, StoredBundle, StoredFile, Timestamp};
 use super::state::{Draft, State, bundle_key, model_key};
 use super::{Control, ControlError, Who};
-use crate::bundle::{Bundle, Others};
+use crate::activation::{Bundle, Others};
 use crate::catalog::Entry;
 use crate::pipeline::Pipeline;
 use crate::tenant::Grants;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Pipeline, Runner, Source, Stage};
-use crate::schedule::Begin;
+use crate::scheduler::Begin;
 use crate::telemetry::Metrics;
 use crate::tensor::{Misfit, Signature, TensorSpec};
 

@@ -9,15 +9,15 @@ mod stream;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use build::{BuildError, StageSource};
-pub use run::{RunError, StageError};
-
-use crate::graph::Graph;
+use crate::runtime::Graph;
 use crate::sandbox::Plugin;
-use crate::schedule::Begin;
+use crate::scheduler::Begin;
 use crate::telemetry::ModelMetrics;
 use crate::tenant::Reservation;
 use crate::tensor::Signature;
+
+pub use build::{BuildError, StageSource};
+pub use run::{RunError, StageError};
 
 pub struct Pipeline {
     pub model: Arc<str>,

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{Pipeline, Runner, Stage};
-use crate::graph::GraphError;
+use crate::runtime::GraphError;
 use crate::sandbox::{CallError, Parameters};
-use crate::schedule::{self, Permit};
+use crate::scheduler::{self, Permit};
 use crate::telemetry::ModelMetrics;
 use crate::tenant::{Budget, Exceeded};
 use crate::tensor::{self, Misfit, NamedTensors, Tensor};
@@ -177,12 +177,12 @@ impl Stage {
         match &self.runner {
             Runner::Plugin(plugin) => {
                 let (outputs, remains) = plugin.call(request, inputs, parameters, budget).await;
-                schedule::put_off(remains);
+                scheduler::put_off(remains);
                 outputs.map_err(StageError::Plugin)
             }
             Runner::Graph(graph) => {
                 // A graph cannot be stopped inside of an operator, so it never holds a thread that serves connections.
-                schedule::aside().await;
+                scheduler::aside().await;
                 graph.run(inputs, budget).map_err(StageError::Graph)
             }
         }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::run::{Slots, Spending};
 use super::{Pipeline, RunError, Runner, StageError};
 use crate::sandbox::{CallError, Parameters, Plugin, Sink, SinkError};
-use crate::schedule::Permit;
+use crate::scheduler::Permit;
 use crate::tenant::Budget;
 use crate::tensor::{self, NamedTensors};
 

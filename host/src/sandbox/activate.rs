@@ -7,15 +7,16 @@ use bytes::Bytes;
 use wasmtime::component::Linker;
 use wasmtime_wizer::{ComponentContext, Wizer};
 
-use super::compile::{COMPILING, COMPILING_SNAPSHOT};
-use super::contract::{self, Linked};
+use super::artifact::{self, Saved};
+use super::compile::{self, COMPILING, COMPILING_SNAPSHOT};
 use super::error::Bounds;
-use super::instance::{self, Shared};
-use super::saved::Saved;
+use super::host_state::{self, Shared};
 use super::snapshot::Accessors;
-use super::{ActivationError, CallError, Plugin, PluginSource, Sandbox, compile, compiled, saved, wasi};
+use super::{ActivationError, CallError, Plugin, PluginSource, Sandbox, imports, load_code};
 use crate::cache::EntryName;
 use crate::config::CallLimits;
+use crate::sandbox::bindings::v0_1::Linked;
+use crate::sandbox::imports::wasi;
 use crate::tenant::{Budget, Grants, Limit};
 use crate::tensor::Signature;
 
@@ -35,7 +36,7 @@ impl Sandbox {
     pub async fn activate(&self, source: PluginSource) -> Result<Plugin, ActivationError> {
         self.look_at(&source.component)?;
         let config = source.config.to_string();
-        let name = self.workers.cache().and_then(|_| saved::name(&self.engine, &self.limits, &source, &config));
+        let name = self.workers.cache().and_then(|_| artifact::name(&self.engine, &self.limits, &source, &config));
         let PluginSource { model, stage, component, initialisation, grants, assets, graphs, .. } = source;
         let shared = Arc::new(Shared { model, stage, assets, graphs });
         let (saved, linked) = match self.find(name.as_ref(), &grants)? {
@@ -115,13 +116,13 @@ impl Sandbox {
     /// Loads compiled code, and links what was granted. Nothing of the component runs here.
     fn link(&self, code: &[u8], grants: &Grants) -> Result<Linked, ActivationError> {
         let unloadable = |error: wasmtime::Error| ActivationError::Compile(format!("{error:#}"));
-        let component = compiled::load(&self.engine, code).map_err(unloadable)?;
+        let component = load_code::load(&self.engine, code).map_err(unloadable)?;
         for (import, _) in component.component_type().imports(&self.engine) {
             wasi::check_import(import, grants)?;
         }
         let mut linker = Linker::new(&self.engine);
         let stage = |error: wasmtime::Error| ActivationError::NotAStage(format!("{error:#}"));
-        wasi::link(&mut linker, grants).and_then(|()| contract::link(&mut linker, grants)).map_err(stage)?;
+        wasi::link(&mut linker, grants).and_then(|()| imports::link(&mut linker, grants)).map_err(stage)?;
         linker.instantiate_pre(&component).and_then(Linked::new).map_err(stage)
     }
 
@@ -137,7 +138,7 @@ impl Sandbox {
         let limits = &self.limits.init;
         let mut budget = Budget::new(limits);
         let mut place = None;
-        let lent = instance::lend(&mut place, &self.engine, shared, &"init".into(), &mut budget);
+        let lent = host_state::lend(&mut place, &self.engine, shared, &"init".into(), &mut budget);
         let store = &mut *lent.store;
         let failed = |error| ActivationError::from(CallError::from_wasmtime(error, &self.bounds(limits)));
         let started = async {
@@ -152,7 +153,7 @@ impl Sandbox {
         // A plugin that printed in init holds its standard output: a stream of this instance, which no snapshot can carry.
         let holds_stream = !store.data().wasi_handles.is_empty();
         let Some(context) = instrumented.filter(|_| !holds_stream) else { return Ok((signature, None)) };
-        instance::lift_limits(store);
+        host_state::lift_limits(store);
         let mut accessors = Accessors { store, instance };
         let snapshot = Wizer::new().snapshot_component(&context, &mut accessors).await;
         let snapshot = snapshot.map_err(|error| ActivationError::Snapshot(format!("{error:#}")))?;

@@ -57,7 +57,7 @@ fn precompile(wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
 }
 
 /// What decides how code looks. Engines that agree in it can load each other's code.
-pub(super) fn code_settings() -> Config {
+pub(crate) fn code_settings() -> Config {
     let mut settings = Config::new();
     settings
         // Component-model async is not used, and switching it off makes calls three times cheaper.
@@ -72,13 +72,13 @@ pub(super) fn code_settings() -> Config {
 }
 
 /// What a child made of a component, and what it takes to read a snapshot out of an instance of it.
-pub(super) struct Code<'a> {
+pub(crate) struct Code<'a> {
     pub bytes: Bytes,
     pub context: Option<ComponentContext<'a>>,
 }
 
 /// `step` says in an error what was being done.
-pub(super) async fn plain(
+pub(crate) async fn plain(
     workers: &Workers,
     wasm: &Bytes,
     step: &'static str,
@@ -87,7 +87,7 @@ pub(super) async fn plain(
     Ok(Code { bytes, context: None })
 }
 
-pub(super) async fn instrumented<'a>(workers: &Workers, wasm: &'a Bytes) -> Result<Code<'a>, ActivationError> {
+pub(crate) async fn instrumented<'a>(workers: &Workers, wasm: &'a Bytes) -> Result<Code<'a>, ActivationError> {
     let (compiled, bytes) = run(workers, wasm, Compile { instrument: true }, COMPILING).await?;
     let Compiled::Instrumented(expected) = compiled else { return Ok(Code { bytes, context: None }) };
     // The child survived this, and it goes the same way every time.
@@ -97,8 +97,8 @@ pub(super) async fn instrumented<'a>(workers: &Workers, wasm: &'a Bytes) -> Resu
     }
 }
 
-pub(super) const COMPILING: &str = "compiling it";
-pub(super) const COMPILING_SNAPSHOT: &str = "compiling its snapshot";
+pub(crate) const COMPILING: &str = "compiling it";
+pub(crate) const COMPILING_SNAPSHOT: &str = "compiling its snapshot";
 
 async fn run(
     workers: &Workers,

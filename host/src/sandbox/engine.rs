@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use wasmtime::{Config as EngineConfig, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::remains::{self, Room};
+use super::teardown::{self, Room};
 use super::{EngineError, compile};
 use crate::config::{CallLimits, Config};
 use crate::worker::Workers;
@@ -38,17 +38,17 @@ pub const ACTIVATION_SLOTS: u32 = 4;
 
 /// Compiles plugins and runs them. One for the whole host.
 pub struct Sandbox {
-    pub(super) engine: Engine,
-    pub(super) limits: Limits,
-    pub(super) workers: Workers,
-    pub(super) remains: Room,
+    pub(crate) engine: Engine,
+    pub(crate) limits: Limits,
+    pub(crate) workers: Workers,
+    pub(crate) remains: Room,
     ticker: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
 }
 
 /// What the sandbox must know of the configuration.
 #[derive(Clone, Debug)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     pub init: CallLimits,
     pub stack: u64,
     pub component_bytes: u64,
@@ -92,7 +92,7 @@ fn start_ticker(engine: Engine, stop: Arc<AtomicBool>) -> Result<JoinHandle<()>,
     std::thread::Builder::new().name("epoch".into()).spawn(tick).map_err(|error| EngineError::new(error.into()))
 }
 
-pub(super) fn settings(config: &Config) -> EngineConfig {
+pub(crate) fn settings(config: &Config) -> EngineConfig {
     let mut engine = compile::code_settings();
     engine
         .max_wasm_stack(config.compute.stack as usize)
@@ -103,7 +103,7 @@ pub(super) fn settings(config: &Config) -> EngineConfig {
 
 /// Slots for as many calls as may be under way, so that an instance is always to be had by who holds a permit.
 fn pool(config: &Config) -> PoolingAllocationConfig {
-    let calls = config.compute.concurrency as u32 * INSTANCES_OF_A_CALL + ACTIVATION_SLOTS + remains::SLOTS;
+    let calls = config.compute.concurrency as u32 * INSTANCES_OF_A_CALL + ACTIVATION_SLOTS + teardown::SLOTS;
     let memory = config.call.memory.max(config.init.memory) as usize;
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(calls)

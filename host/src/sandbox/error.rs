@@ -2,7 +2,7 @@
 
 use wasmtime::Trap;
 
-use super::emitter::{Refused, SinkError};
+use crate::sandbox::imports::emitter::{Refused, SinkError};
 use crate::tenant::{Capability, Exceeded, Limit};
 use crate::tensor::Misfit;
 use crate::worker::WorkerError;
@@ -13,7 +13,7 @@ use crate::worker::WorkerError;
 pub struct EngineError(String);
 
 impl EngineError {
-    pub(super) fn new(error: wasmtime::Error) -> Self {
+    pub(crate) fn new(error: wasmtime::Error) -> Self {
         EngineError(format!("{error:#}"))
     }
 }
@@ -82,7 +82,7 @@ impl From<CallError> for ActivationError {
 
 impl CallError {
     /// Sorts what wasmtime reports into what happened. `bounds` tells the call's limits.
-    pub(super) fn from_wasmtime(error: wasmtime::Error, bounds: &Bounds) -> CallError {
+    pub(crate) fn from_wasmtime(error: wasmtime::Error, bounds: &Bounds) -> CallError {
         if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
             return CallError::Exceeded(*exceeded);
         }
@@ -104,7 +104,7 @@ impl CallError {
 }
 
 /// The limits that wasmtime enforces without telling their values.
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     pub fuel: u64,
     pub stack: u64,
 }

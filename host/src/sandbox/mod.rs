@@ -2,37 +2,34 @@
 //! instance that no other call has touched, within the call's budget.
 
 mod activate;
+mod artifact;
+mod bindings;
 mod compile;
-mod compiled;
-mod contract;
-mod emitter;
 mod engine;
 mod error;
-mod graphs;
-mod instance;
+mod host_state;
+mod imports;
+mod load_code;
 mod plugin;
-mod remains;
-mod saved;
+mod plugin_log;
 mod snapshot;
-mod stdio;
-mod tensors;
-mod wasi;
+mod teardown;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::runtime::Graph;
+use crate::tenant::Grants;
+
 pub use activate::Initialisation;
 pub use compile::Compile;
-pub use emitter::{Sink, SinkError};
 pub use engine::{ACTIVATION_SLOTS, Sandbox};
 pub use error::{ActivationError, CallError, EngineError};
+pub use imports::emitter::{Sink, SinkError};
 pub use plugin::Plugin;
-pub use remains::Remains;
-
-use crate::graph::Graph;
-use crate::tenant::Grants;
+pub use teardown::Remains;
 
 /// A plugin as a bundle describes it, before anything of it has run.
 pub struct PluginSource {

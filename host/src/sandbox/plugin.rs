@@ -5,27 +5,27 @@ use std::sync::Arc;
 
 use wasmtime::Engine;
 
-use super::contract::{Failure, Linked};
 use super::error::Bounds;
-use super::instance::{self, Shared, State};
-use super::remains::{Remains, Room};
+use super::host_state::{self, Shared, State};
+use super::teardown::{Remains, Room};
 use super::{CallError, Initialisation, Parameters, Sink};
 use crate::config::clip;
+use crate::sandbox::bindings::v0_1::{Failure, Linked};
 use crate::tenant::{Budget, Clock, Exceeded, Limit};
 use crate::tensor::{self, NamedTensors, Signature};
 
 /// An activated plugin: a stage, or a generator. Calls share it without a lock.
 pub struct Plugin {
-    pub(super) engine: Engine,
-    pub(super) remains: Room,
-    pub(super) linked: Linked,
-    pub(super) shared: Arc<Shared>,
-    pub(super) config: String,
-    pub(super) signature: Signature,
-    pub(super) initialisation: Initialisation,
-    pub(super) stack: u64,
+    pub(crate) engine: Engine,
+    pub(crate) remains: Room,
+    pub(crate) linked: Linked,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) config: String,
+    pub(crate) signature: Signature,
+    pub(crate) initialisation: Initialisation,
+    pub(crate) stack: u64,
     /// Bytes of the compiled code, with the memory that a snapshot begins from.
-    pub(super) code: u64,
+    pub(crate) code: u64,
 }
 
 impl Plugin {
@@ -92,7 +92,7 @@ impl Plugin {
         let timeout = Exceeded::whole(Limit::Time, budget.exceeded(Limit::Time).bound);
         let clock = budget.clock().clone();
         let mut place = None;
-        let lent = instance::lend(&mut place, &self.engine, &self.shared, request, budget);
+        let lent = host_state::lend(&mut place, &self.engine, &self.shared, request, budget);
         lent.store.data_mut().sink = sink;
         let result = in_time(&clock, timeout, self.run(&mut *lent.store, inputs, parameters)).await;
         drop(lent);

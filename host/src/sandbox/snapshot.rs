@@ -4,10 +4,10 @@ use wasmtime::Store;
 use wasmtime::component::{Instance, Lift, TypedFunc, WasmList};
 use wasmtime_wizer::ComponentInstanceState;
 
-use super::instance::State;
+use super::host_state::State;
 
 /// Gives wizer the memories and globals of an instance, through the accessors that it built into the component.
-pub(super) struct Accessors<'a> {
+pub(crate) struct Accessors<'a> {
     pub store: &'a mut Store<State>,
     pub instance: Instance,
 }

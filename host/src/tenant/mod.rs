@@ -2,21 +2,21 @@
 //! import, a budget is what is left of a call's limits.
 
 mod budget;
+mod directory;
 mod grants;
-mod identity;
 mod keys;
 mod meter;
-mod pace;
-mod rate;
+mod rate_limit;
+mod recent_cost;
 mod resident;
 mod usage;
 
 pub use budget::{Budget, Clock, Exceeded, Limit, Pause, Usage};
+pub use directory::{Caller, DEFAULT_TENANT, Directory, KnownKey, Member, Members, NotAllowedIn, Tenant};
 pub use grants::{Capability, Grants};
-pub use identity::{Caller, DEFAULT_TENANT, Directory, KnownKey, Member, Members, NotAllowedIn, Tenant};
 pub use keys::{ApiKey, KeyHash, Role};
 pub use meter::Charge;
-pub use pace::{LIGHT_FUEL, Pace};
-pub use rate::{FuelLeft, OutOfFuel};
+pub use rate_limit::{FuelLeft, OutOfFuel};
+pub use recent_cost::{LIGHT_FUEL, Pace};
 pub use resident::{NotResident, Reservation, Resident};
 pub use usage::{ModelUsage, UsageCounts};

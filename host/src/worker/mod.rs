@@ -15,11 +15,11 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-pub use child::{OwnLimits, main};
-pub use error::WorkerError;
-
 use crate::cache::Cache;
 use crate::config::Compile;
+
+pub use child::{OwnLimits, main};
+pub use error::WorkerError;
 
 /// A kind of work that a child can do.
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {

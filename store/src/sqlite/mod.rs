@@ -3,19 +3,19 @@
 mod audit;
 mod connect;
 mod documents;
-mod noted;
+mod rollback_guard;
 mod state;
 mod usage;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rollback_guard::NotedHead;
 use rusqlite::ffi::SQLITE_IOERR_WRITE;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use crate::folder::Lock;
 use crate::{AuditBroken, AuditEntry, AuditHead, AuditSummary, Change, Loaded, Metadata, StoreError, Usage, UsageRow};
-use noted::NotedHead;
 
 pub(crate) const DATABASE: &str = "bulkhead.db";
 

@@ -8,8 +8,8 @@ use bulkhead_bundle::{Bounds, Digest, Files, KeyHint, claimed_key};
 use clap::Args;
 use serde::Serialize;
 
-use crate::bundle::{Manifest, PluginEntry};
-use crate::cli::text::plain;
+use crate::activation::{Manifest, PluginEntry};
+use crate::cli::output::plain;
 
 /// Show what is in a bundle and what it asks for
 ///

@@ -5,8 +5,8 @@ use clap::Args;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::cli::admin::{Admin, address};
-use crate::cli::text::{Table, cell, rows};
+use crate::cli::client::{Admin, address};
+use crate::cli::output::{Table, cell, rows};
 use crate::config::format_bytes;
 
 /// Show the bundles that a host stores

@@ -18,7 +18,7 @@ use bulkhead_bundle::{Bounds, Files};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::bundle::Bundle as Contents;
+use crate::activation::Bundle as Contents;
 
 /// Sign, pack and inspect bundles; upload them, list them, take them back
 #[derive(Args)]

@@ -10,8 +10,8 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::Value;
 
-use crate::cli::admin::{Admin, Client, address};
-use crate::cli::text::{cell, plain};
+use crate::cli::client::{Admin, Client, address};
+use crate::cli::output::{cell, plain};
 
 /// Upload a bundle to a host, which verifies, stores and activates it
 ///

@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::cli::admin::{Client, address};
-use crate::cli::text::{Table, cell, rows};
+use crate::cli::client::{Client, address};
+use crate::cli::output::{Table, cell, rows};
 use crate::control::Timestamp;
 
 /// Make keys, list them, take them back

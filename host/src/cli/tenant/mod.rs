@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use ureq::http::Method;
 
-use super::admin::{Admin, Client, address};
-use super::text::{Table, cell, fields, rows};
+use super::client::{Admin, Client, address};
+use super::output::{Table, cell, fields, rows};
 use crate::config::{format_bytes, format_count};
 
 /// Make tenants, give them keys and limits, see what they used

@@ -6,8 +6,8 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
-use crate::cli::admin::{Client, address};
-use crate::cli::text::{Table, cell, plain, rows};
+use crate::cli::client::{Client, address};
+use crate::cli::output::{Table, cell, plain, rows};
 use crate::config::{format_bytes, format_count};
 
 /// Show what tenants used since they were made: requests, fuel, processor time, bytes

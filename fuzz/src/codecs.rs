@@ -1,0 +1,80 @@
+//! The decoders of the wire as plain functions from bytes to named tensors, and the encoders that they must agree with.
+//! Requests go through the same code with a model, a caller and a budget around it; here it can be tried without them. The
+//! only user is `fuzz/`.
+
+use bulkhead::codec::error::{DecodeError, EncodeError};
+use bulkhead::codec::json::{elements, parallel_read};
+use bulkhead::inference::{Answer, InferRequest};
+use bulkhead::protocol::oip::grpc::decode::Envelope;
+use bulkhead::protocol::oip::json;
+use bulkhead::protocol::tfserving::{self, encode, examples, proto, rows};
+use bulkhead::tensor::{Datatype, NamedTensors, Signature, Tensor, TensorSpec};
+use bytes::Bytes;
+use prost::Message;
+
+pub use bulkhead::codec::json::elements::Parsed;
+pub use bulkhead::protocol::oip::json::Raw;
+pub use bulkhead::protocol::tfserving::rows::Form;
+
+type Decoded = Result<NamedTensors, DecodeError>;
+
+fn inputs(request: InferRequest) -> NamedTensors {
+    request.inputs
+}
+
+/// `rest` is what follows the JSON.
+pub fn json(json: &[u8], rest: Bytes) -> Decoded {
+    json::decode_json(&Bytes::copy_from_slice(json), rest).map(inputs)
+}
+
+/// The elements of an array one after the other, and, where that can be, in parts of about so many bytes.
+pub fn elements(datatype: Datatype, json: &Bytes, part: usize) -> (Result<Parsed, String>, Option<Parsed>) {
+    let whole = elements::parse(datatype, None, json);
+    // As many as there seem to be, where there is something wrong with them.
+    let count = whole.as_ref().map_or(json.split(|byte| *byte == b',').count() as u64, |parsed| parsed.count);
+    (whole, parallel_read::parse(datatype, count, json, json, part))
+}
+
+pub fn raw(raw: Raw, body: &Bytes, query: &str, signature: &Signature) -> Decoded {
+    json::decode_raw(raw, body, query, signature).map(inputs)
+}
+
+pub fn generate(json: &[u8], signature: &Signature) -> Decoded {
+    json::decode_generate(json, signature).map(inputs)
+}
+
+/// A `ModelInferRequest`.
+pub fn grpc(message: Bytes) -> Decoded {
+    Envelope::open(message)?.decode().map(inputs)
+}
+
+/// A `PredictRequest` of TensorFlow Serving; `bound` is what its tensors may take.
+pub fn predict_grpc(message: Bytes, bound: u64) -> Decoded {
+    tfserving::Envelope::open(message)?.decode(bound).map(inputs)
+}
+
+/// A body of `:predict`, and the form that its reply has.
+pub fn predict_rest(json: &[u8], specs: &[TensorSpec], bound: u64) -> Result<(NamedTensors, Form), DecodeError> {
+    rows::decode(json, specs, bound).map(|(request, form)| (inputs(request), form))
+}
+
+/// A body of `:classify` or `:regress`.
+pub fn examples_rest(json: &[u8], specs: &[TensorSpec], bound: u64) -> Decoded {
+    examples::decode(json, specs, "", bound).map(inputs)
+}
+
+/// A reply of the Open Inference Protocol: its JSON, and the bytes after it where they are wanted so.
+pub fn encode_json(outputs: NamedTensors, binary: bool, bound: u64) -> Result<(Vec<u8>, Vec<Bytes>), EncodeError> {
+    let answer = Answer { id: None, binary: vec![binary; outputs.len()], outputs };
+    json::encode_as("model", "1.0.0", &answer, bound).map(|encoded| (encoded.json.concat(), encoded.tensors))
+}
+
+/// A reply of `:predict`.
+pub fn encode_predictions(outputs: &NamedTensors, form: Form, bound: u64) -> Result<Vec<u8>, EncodeError> {
+    encode::predictions(outputs, form, bound).map(|pieces| pieces.concat())
+}
+
+/// The bytes of a `TensorProto`.
+pub fn encode_tensor_proto(tensor: &Tensor) -> Vec<u8> {
+    proto::encode(tensor).encode_to_vec()
+}

@@ -1,0 +1,149 @@
+//! The parts of bundles that a pipeline is made of. Each is loaded once, however many stages name it, and what it keeps in
+//! memory is counted before the next is loaded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Bundle;
+use super::activate::{ActivateError, Activator};
+use super::manifest::PluginEntry;
+use crate::runtime::{Graph, LoadError};
+use crate::sandbox::{Initialisation, Plugin, PluginSource};
+use crate::tenant::{Capability, Grants, Reservation};
+
+/// Graphs by their names in the bundle.
+pub(super) type Graphs = BTreeMap<String, Arc<Graph>>;
+
+pub(super) struct Loading<'a> {
+    activator: &'a Activator,
+    model: Arc<str>,
+    bundles: Vec<Loaded<'a>>,
+    /// The last field, because it is given back when the parts are gone.
+    reservation: Reservation,
+}
+
+/// What was loaded of one bundle.
+struct Loaded<'a> {
+    bundle: &'a Bundle,
+    graphs: Option<Graphs>,
+    plugins: BTreeMap<&'a str, Arc<Plugin>>,
+    /// Files that plugins may read, which share their bytes.
+    assets: BTreeMap<&'a str, Bytes>,
+}
+
+impl<'a> Loading<'a> {
+    pub fn new(activator: &'a Activator, model: Arc<str>, reservation: Reservation) -> Loading<'a> {
+        Loading { activator, model, bundles: Vec::new(), reservation }
+    }
+
+    /// What all parts keep in memory.
+    pub fn finish(self) -> Reservation {
+        self.reservation
+    }
+
+    /// All graphs of a bundle.
+    pub async fn graphs(&mut self, bundle: &'a Bundle) -> Result<Graphs, ActivateError> {
+        let place = self.place(bundle);
+        if let Some(graphs) = &self.bundles[place].graphs {
+            return Ok(graphs.clone());
+        }
+        let mut graphs = Graphs::new();
+        for entry in &bundle.manifest.graphs {
+            let file = bundle.file(&entry.file)?;
+            let workers = &self.activator.workers;
+            let graph = Graph::load_untrusted(&file, &entry.inputs, workers, &mut self.reservation).await;
+            let graph = graph.map_err(|error| match error {
+                LoadError::NotResident(error) => ActivateError::NotResident(error),
+                error => ActivateError::Graph { graph: entry.name.clone(), error },
+            })?;
+            graphs.insert(entry.name.clone(), Arc::new(graph));
+        }
+        Ok(self.bundles[place].graphs.insert(graphs).clone())
+    }
+
+    /// A plugin of a bundle. One of another bundle brings that bundle's graphs.
+    pub async fn plugin(
+        &mut self,
+        entry: &'a PluginEntry,
+        bundle: &'a Bundle,
+        granted: &Grants,
+    ) -> Result<Arc<Plugin>, ActivateError> {
+        let place = self.place(bundle);
+        if let Some(plugin) = self.bundles[place].plugins.get(entry.name.as_str()) {
+            return Ok(plugin.clone());
+        }
+        check_grants(entry, granted)?;
+        let grants: Grants = entry.capabilities().collect();
+        let graphs = if grants.has(Capability::Graphs) { self.graphs(bundle).await? } else { Graphs::new() };
+        let source = PluginSource {
+            model: self.model.clone(),
+            stage: entry.name.as_str().into(),
+            component: bundle.file(&entry.component)?,
+            config: json(&entry.config),
+            initialisation: if entry.snapshot { Initialisation::Snapshot } else { Initialisation::EveryCall },
+            assets: self.assets(place, entry)?,
+            graphs,
+            grants,
+        };
+        let failed = |error| ActivateError::Plugin { plugin: entry.name.clone(), error };
+        let plugin = Arc::new(self.activator.sandbox.activate(source).await.map_err(failed)?);
+        self.reservation.add(plugin.resident_bytes())?;
+        if entry.snapshot && plugin.initialisation() == Initialisation::EveryCall {
+            tracing::warn!(model = %self.model, stage = entry.name, "init runs again in every call: the component cannot be snapshotted, or its init printed something and so holds a stream (log with the logging import instead)");
+        }
+        self.bundles[place].plugins.insert(&entry.name, plugin.clone());
+        Ok(plugin)
+    }
+
+    fn assets(&mut self, place: usize, entry: &'a PluginEntry) -> Result<BTreeMap<String, Bytes>, ActivateError> {
+        let Loaded { bundle, assets, .. } = &mut self.bundles[place];
+        for path in &entry.assets {
+            if !assets.contains_key(path.as_str()) {
+                let content = bundle.file(path)?;
+                self.reservation.add(content.len() as u64)?;
+                assets.insert(path, content);
+            }
+        }
+        let own = entry.assets.iter().filter_map(|path| Some((path.clone(), assets.get(path.as_str())?.clone())));
+        Ok(own.collect())
+    }
+
+    /// A bundle that lends several plugins is one, in the form of one value.
+    fn place(&mut self, bundle: &'a Bundle) -> usize {
+        let known = self.bundles.iter().position(|loaded| std::ptr::eq(loaded.bundle, bundle));
+        known.unwrap_or_else(|| {
+            let (graphs, plugins, assets) = (None, BTreeMap::new(), BTreeMap::new());
+            self.bundles.push(Loaded { bundle, graphs, plugins, assets });
+            self.bundles.len() - 1
+        })
+    }
+}
+
+/// Two keys: the bundle asks, and whoever trusted its publisher has granted.
+fn check_grants(entry: &PluginEntry, granted: &Grants) -> Result<(), ActivateError> {
+    match entry.capabilities().find(|import| !granted.has(*import)) {
+        None => Ok(()),
+        Some(import) => {
+            let (plugin, granted) = (entry.name.clone(), granted.to_string());
+            Err(ActivateError::NotGranted { plugin, import, granted })
+        }
+    }
+}
+
+/// A plugin's configuration, as its `init` gets it.
+fn json(table: &toml::Table) -> serde_json::Value {
+    fn to_json(value: &toml::Value) -> serde_json::Value {
+        match value {
+            toml::Value::String(text) => text.as_str().into(),
+            toml::Value::Integer(number) => (*number).into(),
+            toml::Value::Float(number) => (*number).into(),
+            toml::Value::Boolean(truth) => (*truth).into(),
+            toml::Value::Datetime(time) => time.to_string().into(),
+            toml::Value::Array(items) => items.iter().map(to_json).collect(),
+            toml::Value::Table(table) => json(table),
+        }
+    }
+    serde_json::Value::Object(table.iter().map(|(key, item)| (key.clone(), to_json(item))).collect())
+}

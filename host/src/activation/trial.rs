@@ -1,0 +1,227 @@
+//! Trial requests: what a bundle says its model answers. They run before the bundle is served, because some models give
+//! other numbers in one runtime than in another, and this is where it shows.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc};
+
+use async_trait::async_trait;
+use half::{bf16, f16};
+use serde::Deserialize;
+use toml::Value;
+
+use super::Bundle;
+use crate::pipeline::{Pipeline, RunError};
+use crate::sandbox::{ParameterValue, Parameters, Sink, SinkError};
+use crate::scheduler::Permit;
+use crate::tenant::Budget;
+use crate::tensor::{
+    self, Datatype, Difference, Misfit, NamedTensors, Tensor, TensorError, Tolerance, push_byte_string,
+};
+
+/// `[[trial]]` of a manifest.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrialEntry {
+    pub name: String,
+    #[serde(default)]
+    pub inputs: BTreeMap<String, TensorEntry>,
+    #[serde(default)]
+    pub parameters: BTreeMap<String, Value>,
+    /// What must come out; outputs that are not named may be anything.
+    #[serde(default)]
+    pub outputs: Wanted,
+    /// The same for each answer of a model that streams, which gives as many.
+    #[serde(default)]
+    pub answers: Vec<Wanted>,
+}
+
+/// By the name of an output.
+pub type Wanted = BTreeMap<String, TensorEntry>;
+
+/// A tensor in a manifest: its elements in `data`, or all of its bytes in a `file`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorEntry {
+    pub datatype: String,
+    /// As many as there are elements, in one dimension, unless given.
+    pub shape: Option<Vec<u64>>,
+    pub data: Option<Vec<Value>>,
+    /// Row-major and little-endian; for BYTES the one element.
+    pub file: Option<String>,
+    /// Of outputs: how far a number may be away, by itself and by its size.
+    #[serde(default)]
+    pub absolute: f64,
+    #[serde(default)]
+    pub relative: f64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    #[error("trial \"{trial}\": tensor \"{tensor}\" {problem}")]
+    Entry { trial: String, tensor: String, problem: String },
+    #[error("trial \"{trial}\": parameter \"{parameter}\" must be a boolean, a number or a text")]
+    Parameter { trial: String, parameter: String },
+    #[error("trial \"{trial}\": {misfit}")]
+    Inputs { trial: String, misfit: Misfit },
+    #[error("trial \"{trial}\": {error}")]
+    Run { trial: String, error: RunError },
+    #[error("trial \"{trial}\": the model gave {given} answers, and {wanted} are expected")]
+    Answers { trial: String, given: usize, wanted: usize },
+    #[error("trial \"{trial}\": expects both outputs and answers; a model that streams has answers")]
+    Both { trial: String },
+    #[error("trial \"{trial}\": the model has no output \"{output}\"; it gives: {known}")]
+    UnknownOutput { trial: String, output: String, known: String },
+    #[error(
+        "trial \"{trial}\": output \"{output}\" {difference}. The model does not compute here what its publisher saw"
+    )]
+    Different { trial: String, output: String, difference: Difference },
+}
+
+/// Runs all trials of a bundle. The first that fails ends it.
+pub async fn run_trials(bundle: &Bundle, pipeline: &Arc<Pipeline>, permit: &Permit) -> Result<usize, TrialError> {
+    for trial in &bundle.manifest.trials {
+        trial.run(bundle, pipeline, permit).await?;
+    }
+    Ok(bundle.manifest.trials.len())
+}
+
+impl TrialEntry {
+    async fn run(&self, bundle: &Bundle, pipeline: &Arc<Pipeline>, permit: &Permit) -> Result<(), TrialError> {
+        let trial = || self.name.clone();
+        let inputs = self.tensors(&self.inputs, bundle)?;
+        let inputs = tensor::arrange(&pipeline.signature.inputs, inputs);
+        let inputs = inputs.map_err(|misfit| TrialError::Inputs { trial: trial(), misfit })?;
+        let given = self.answers_of(pipeline, permit, inputs).await?;
+        if self.answers.is_empty() {
+            return given.iter().try_for_each(|outputs| self.compare(bundle, &self.outputs, outputs));
+        }
+        if given.len() != self.answers.len() {
+            return Err(TrialError::Answers { trial: trial(), given: given.len(), wanted: self.answers.len() });
+        }
+        self.answers.iter().zip(&given).try_for_each(|(wanted, outputs)| self.compare(bundle, wanted, outputs))
+    }
+
+    async fn answers_of(
+        &self,
+        pipeline: &Arc<Pipeline>,
+        permit: &Permit,
+        inputs: NamedTensors,
+    ) -> Result<Vec<NamedTensors>, TrialError> {
+        let (name, parameters) = ("trial".into(), self.parameters()?);
+        let failed = |error| TrialError::Run { trial: self.name.clone(), error };
+        if self.answers.is_empty() {
+            return Ok(vec![pipeline.run(permit, &name, inputs, &parameters).await.map_err(failed)?]);
+        }
+        if !self.outputs.is_empty() {
+            return Err(TrialError::Both { trial: self.name.clone() });
+        }
+        let (sender, answers) = mpsc::channel();
+        pipeline.stream(permit, &name, inputs, parameters, Box::new(Collected(sender))).await.map_err(failed)?;
+        Ok(answers.into_iter().collect())
+    }
+
+    fn compare(&self, bundle: &Bundle, wanted: &Wanted, outputs: &NamedTensors) -> Result<(), TrialError> {
+        let trial = || self.name.clone();
+        for (name, expected) in self.tensors(wanted, bundle)? {
+            let Some((_, got)) = outputs.iter().find(|(output, _)| *output == name) else {
+                let known = outputs.iter().map(|(name, _)| &**name).collect::<Vec<_>>().join(", ");
+                return Err(TrialError::UnknownOutput { trial: trial(), output: name.to_string(), known });
+            };
+            let tolerance = wanted.get(&*name).map_or(Tolerance { absolute: 0.0, relative: 0.0 }, |entry| Tolerance {
+                absolute: entry.absolute,
+                relative: entry.relative,
+            });
+            if let Some(difference) = got.differs(&expected, tolerance) {
+                return Err(TrialError::Different { trial: trial(), output: name.to_string(), difference });
+            }
+        }
+        Ok(())
+    }
+
+    fn tensors(&self, entries: &BTreeMap<String, TensorEntry>, bundle: &Bundle) -> Result<NamedTensors, TrialError> {
+        let tensor = |(name, entry): (&String, &TensorEntry)| {
+            let failed = |problem| TrialError::Entry { trial: self.name.clone(), tensor: name.clone(), problem };
+            Ok((Arc::from(name.as_str()), entry.tensor(bundle).map_err(failed)?))
+        };
+        entries.iter().map(tensor).collect()
+    }
+
+    fn parameters(&self) -> Result<Parameters, TrialError> {
+        let parameter = |(name, value): (&String, &Value)| {
+            let value = match value {
+                Value::Boolean(truth) => ParameterValue::Boolean(*truth),
+                Value::Integer(number) => ParameterValue::Integer(*number),
+                Value::Float(number) => ParameterValue::Number(*number),
+                Value::String(text) => ParameterValue::Text(text.clone()),
+                _ => return Err(TrialError::Parameter { trial: self.name.clone(), parameter: name.clone() }),
+            };
+            Ok((name.clone(), value))
+        };
+        self.parameters.iter().map(parameter).collect()
+    }
+}
+
+/// Keeps all answers of a trial. Their bytes are the call's, and so within its memory.
+struct Collected(mpsc::Sender<NamedTensors>);
+
+#[async_trait]
+impl Sink for Collected {
+    async fn take(&mut self, outputs: NamedTensors, _: &mut Budget) -> Result<bool, SinkError> {
+        Ok(self.0.send(outputs).is_ok())
+    }
+}
+
+impl TensorEntry {
+    fn tensor(&self, bundle: &Bundle) -> Result<Tensor, String> {
+        let datatype: Datatype = Datatype::from_name(&self.datatype)
+            .ok_or_else(|| format!("has datatype \"{}\", which there is not", self.datatype))?;
+        let (data, elements) = match (&self.data, &self.file) {
+            (Some(data), None) => (elements(datatype, data)?, data.len() as u64),
+            (None, Some(file)) => from_file(datatype, &bundle.file(file).map_err(|error| error.to_string())?),
+            _ => return Err("needs either data or a file".into()),
+        };
+        let shape = self.shape.clone().unwrap_or_else(|| vec![elements]);
+        Tensor::new(datatype, shape, data.into()).map_err(|error: TensorError| error.to_string())
+    }
+}
+
+fn from_file(datatype: Datatype, content: &[u8]) -> (Vec<u8>, u64) {
+    match datatype.width() {
+        Some(width) => (content.to_vec(), content.len() as u64 / width),
+        None => {
+            let mut data = Vec::with_capacity(content.len() + 4);
+            push_byte_string(&mut data, content);
+            (data, 1)
+        }
+    }
+}
+
+fn elements(datatype: Datatype, values: &[Value]) -> Result<Vec<u8>, String> {
+    let mut data = Vec::new();
+    for value in values {
+        push_element(datatype, value, &mut data).ok_or_else(|| format!("cannot hold {value} as {datatype}"))?;
+    }
+    Ok(data)
+}
+
+fn push_element(datatype: Datatype, value: &Value, data: &mut Vec<u8>) -> Option<()> {
+    let whole = || value.as_integer();
+    let fraction = || value.as_float().or_else(|| value.as_integer().map(|number| number as f64));
+    match datatype {
+        Datatype::Bool => data.push(u8::from(value.as_bool()?)),
+        Datatype::Uint8 => data.push(whole()?.try_into().ok()?),
+        Datatype::Uint16 => data.extend(u16::try_from(whole()?).ok()?.to_le_bytes()),
+        Datatype::Uint32 => data.extend(u32::try_from(whole()?).ok()?.to_le_bytes()),
+        Datatype::Uint64 => data.extend(u64::try_from(whole()?).ok()?.to_le_bytes()),
+        Datatype::Int8 => data.extend(i8::try_from(whole()?).ok()?.to_le_bytes()),
+        Datatype::Int16 => data.extend(i16::try_from(whole()?).ok()?.to_le_bytes()),
+        Datatype::Int32 => data.extend(i32::try_from(whole()?).ok()?.to_le_bytes()),
+        Datatype::Int64 => data.extend(whole()?.to_le_bytes()),
+        Datatype::Fp16 => data.extend(f16::from_f64(fraction()?).to_le_bytes()),
+        Datatype::Bf16 => data.extend(bf16::from_f64(fraction()?).to_le_bytes()),
+        Datatype::Fp32 => data.extend((fraction()? as f32).to_le_bytes()),
+        Datatype::Fp64 => data.extend(fraction()?.to_le_bytes()),
+        Datatype::Bytes => push_byte_string(data, value.as_str()?.as_bytes()),
+    }
+    Some(())
+}

@@ -1,0 +1,97 @@
+//! `/v1/audit`: who did what, and whether the log of it is whole.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use bulkhead_store::{AuditEntry, AuditHead};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::extract::Query;
+use super::operator::Operator;
+use crate::control::ControlError;
+use crate::error::Problem;
+use crate::inference::App;
+
+/// The most entries of one reply.
+const MOST: u64 = 1000;
+
+#[derive(Debug, Deserialize)]
+pub struct Page {
+    /// Only entries with a higher number.
+    #[serde(default)]
+    after: u64,
+    limit: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Noted {
+    /// A head that was noted earlier, `count:hash`: the log must still contain it.
+    noted: Option<String>,
+}
+
+/// An act, as it was written.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditLine {
+    id: u64,
+    /// Milliseconds since 1970.
+    at: u64,
+    who: String,
+    what: String,
+    subject: String,
+    before: Value,
+    after: Value,
+    /// The hash of the line before.
+    previous: String,
+    hash: String,
+    /// Whether the line fits its hash; of the chain as a whole, `verify` tells.
+    intact: bool,
+}
+
+impl From<AuditEntry> for AuditLine {
+    fn from(entry: AuditEntry) -> AuditLine {
+        let AuditEntry { id, at, who, what, subject, before, after, previous, hash, intact } = entry;
+        let (previous, hash) = (previous.to_string(), hash.to_string());
+        AuditLine { id, at, who, what, subject, before, after, previous, hash, intact }
+    }
+}
+
+/// The log is whole.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditVerified {
+    /// Noted elsewhere as `count:hash`, it shows later that nothing up to it was rewritten.
+    head: AuditHeadView,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditHead)]
+pub struct AuditHeadView {
+    count: u64,
+    hash: String,
+}
+
+pub async fn list(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<AuditLine>>, Problem> {
+    operator.must_be_admin()?;
+    let limit = page.limit.unwrap_or(100).min(MOST);
+    let entries = app.control.aside(move |control| Ok(control.metadata().audit(page.after, limit)?)).await?;
+    Ok(Json(entries.into_iter().map(AuditLine::from).collect()))
+}
+
+pub async fn verify(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Query(noted): Query<Noted>,
+) -> Result<Json<AuditVerified>, Problem> {
+    operator.must_be_admin()?;
+    let head = noted.noted.map(|text| text.parse::<AuditHead>().map_err(|_| text)).transpose();
+    let head = head.map_err(|text| ControlError::Invalid(format!("\"{text}\" is no head such as 12:0af3…")))?;
+    let verified = app.control.aside(move |control| Ok(control.metadata().verify_audit(head.as_ref())?));
+    let head = verified.await?.head;
+    Ok(Json(AuditVerified { head: AuditHeadView { count: head.count, hash: head.hash.to_string() } }))
+}

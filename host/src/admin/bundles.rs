@@ -1,0 +1,185 @@
+//! `/v1/bundles`: uploads, and taking back what was uploaded.
+
+use std::io::{Read, Seek, Write};
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body as HttpBody;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, Response, header};
+use axum::response::IntoResponse;
+use bulkhead_bundle::Digest;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tempfile::NamedTempFile;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use utoipa::ToSchema;
+
+use super::extract::{Body, Query};
+use super::operator::{Operator, Scope};
+use crate::control::{ControlError, Progress, StoredBundle, Uploaded};
+use crate::error::Problem;
+use crate::http::request_id::RequestId;
+use crate::inference::App;
+
+/// A bundle, and why it may not be served where that is so.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BundleView {
+    #[serde(flatten)]
+    pub stored: StoredBundle,
+    pub not_served_because: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    #[serde(default)]
+    pub reason: String,
+}
+
+pub async fn list(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Query(scope): Query<Scope>,
+) -> Result<Json<Vec<BundleView>>, Problem> {
+    let tenant = operator.tenants(scope)?;
+    let view = |(stored, not_served_because)| BundleView { stored, not_served_because };
+    let bundles = app.control.aside(move |control| Ok(control.bundles(tenant.as_deref()))).await?;
+    Ok(Json(bundles.into_iter().map(view).collect()))
+}
+
+pub async fn remove(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(digest): Path<String>,
+    Query(scope): Query<Scope>,
+) -> Result<Json<()>, Problem> {
+    let tenant = operator.tenant(scope)?;
+    let digest = parse(&digest)?;
+    Ok(Json(app.control.aside(move |control| control.delete_bundle(&operator.who, &tenant, &digest)).await?))
+}
+
+/// Contents are revoked for everyone, so only the operator can.
+pub async fn revoke(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(digest): Path<String>,
+    Body(reason): Body<Reason>,
+) -> Result<Json<()>, Problem> {
+    operator.must_be_admin()?;
+    let digest = parse(&digest)?;
+    let revoked = app.control.aside(move |control| control.revoke_bundle(&operator.who, &digest, &reason.reason));
+    Ok(Json(revoked.await?))
+}
+
+fn parse(digest: &str) -> Result<Digest, ControlError> {
+    digest.parse().map_err(|error| ControlError::Invalid(format!("\"{digest}\": {error}")))
+}
+
+/// The body is an archive. With `accept: application/x-ndjson` the reply tells each step as it is done, one object a line,
+/// and ends with the outcome; otherwise it is the outcome alone, with its status.
+pub async fn upload(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    request_id: RequestId,
+    Query(scope): Query<Scope>,
+    headers: HeaderMap,
+    body: HttpBody,
+) -> Result<Response<HttpBody>, Problem> {
+    let tenant = operator.tenant(scope)?;
+    let known = tenant.clone();
+    app.control.aside(move |control| control.tenant(&known)).await?;
+    let archive = app.receive(&headers, body).await?;
+    let wants_steps = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/x-ndjson");
+    if !wants_steps {
+        let uploaded = app.control.upload(operator.who, tenant, archive, |_| ()).await?;
+        return Ok(Json(uploaded).into_response());
+    }
+    let (sender, lines) = mpsc::unbounded_channel();
+    let steps = sender.clone();
+    tokio::spawn(async move {
+        // Who asked may be gone; the upload goes on.
+        let report = move |progress: Progress| drop(steps.send(line(&progress)));
+        let outcome = app.control.upload(operator.who, tenant, archive, report).await;
+        let _ = sender.send(last_line(outcome, &request_id));
+    });
+    let body = HttpBody::from_stream(UnboundedReceiverStream::new(lines).map(Ok::<Bytes, std::convert::Infallible>));
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    Ok(response)
+}
+
+fn line(what: &impl Serialize) -> Bytes {
+    let mut line = serde_json::to_vec(what).unwrap_or_default();
+    line.push(b'\n');
+    line.into()
+}
+
+fn last_line(outcome: Result<Uploaded, ControlError>, request_id: &RequestId) -> Bytes {
+    match outcome {
+        Ok(uploaded) => line(&json!({ "step": "done", "bundle": uploaded })),
+        Err(error) => {
+            let refusal = Problem::from(error).refuse(&request_id.0);
+            refusal.log();
+            let (status, _, _) = refusal.problem.row();
+            line(&json!({ "step": "failed", "status": status.as_u16(), "refusal": refusal.told() }))
+        }
+    }
+}
+
+/// An archive that was received to the disk. Dropping it removes it, and makes room for the next.
+struct Archive {
+    file: NamedTempFile,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Read for Archive {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl App {
+    /// The whole archive. As many at once as the disk is meant to hold, those that wait to be unpacked among them.
+    async fn receive(&self, headers: &HeaderMap, mut body: HttpBody) -> Result<Archive, Problem> {
+        let limits = self.control.upload_limits();
+        let bound = limits.upload_bytes;
+        let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: u64| length > bound) {
+            self.drain(body).await;
+            return Err(Problem::UploadTooLarge { bound });
+        }
+        // The semaphore is never closed.
+        let place = self.receiving.clone().acquire_owned().await.map_err(|_| Problem::ShuttingDown)?;
+        let mut file = self.control.staging_file()?;
+        let waited = limits.upload_time;
+        let received = async {
+            let mut bytes = 0;
+            while let Some(frame) = body.frame().await {
+                let Ok(data) = frame.map_err(|_| Problem::BodyTorn)?.into_data() else { continue };
+                bytes += data.len() as u64;
+                if bytes > bound {
+                    return Err(Problem::UploadTooLarge { bound });
+                }
+                // Frames are small, and the page cache takes them at once.
+                file.write_all(&data).map_err(Problem::Staging)?;
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(waited, received).await {
+            Ok(Ok(())) => {
+                file.rewind().map_err(Problem::Staging)?;
+                Ok(Archive { file, _place: place })
+            }
+            Ok(Err(problem)) => {
+                self.drain(body).await;
+                Err(problem)
+            }
+            Err(_) => Err(Problem::UploadTooSlow { waited }),
+        }
+    }
+}

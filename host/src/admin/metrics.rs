@@ -1,0 +1,20 @@
+//! What the host counts, for Prometheus. Names of tenants' models stand in it, so it wants the operator's token.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::operator::Operator;
+use crate::error::Problem;
+use crate::inference::App;
+
+pub async fn metrics(State(app): State<Arc<App>>, operator: Operator) -> Result<Response, Problem> {
+    operator.must_be_admin()?;
+    app.metrics.buffered_bytes.set(app.room.taken() as i64);
+    Ok(match app.metrics.render() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    })
+}

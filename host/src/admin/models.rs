@@ -1,0 +1,176 @@
+//! `/v1/models`: which versions are served, and to whom.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use semver::Version;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::extract::{Body, Query};
+use super::operator::{Operator, Scope};
+use crate::catalog::{Shadow, Sharing, Split};
+use crate::control::{Control, ControlError, ModelView, Policy, Who};
+use crate::error::Problem;
+use crate::inference::App;
+
+type Reply = Result<Json<ModelView>, Problem>;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Labelled {
+    #[schema(value_type = String)]
+    pub version: Version,
+}
+
+/// Does an act on a model of the tenant that the caller means.
+async fn act(
+    app: Arc<App>,
+    operator: Operator,
+    scope: Scope,
+    act: impl FnOnce(&Arc<Control>, &Who, &str) -> Result<ModelView, ControlError> + Send + 'static,
+) -> Reply {
+    let tenant = operator.tenant(scope)?;
+    Ok(Json(app.control.aside(move |control| act(control, &operator.who, &tenant)).await?))
+}
+
+pub async fn list(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Query(scope): Query<Scope>,
+) -> Result<Json<Vec<ModelView>>, Problem> {
+    let tenant = operator.tenants(scope)?;
+    Ok(Json(app.control.aside(move |control| Ok(control.models(tenant.as_deref()))).await?))
+}
+
+pub async fn show(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(model): Path<String>,
+    Query(scope): Query<Scope>,
+) -> Reply {
+    let tenant = operator.tenant(scope)?;
+    Ok(Json(app.control.aside(move |control| control.model(&tenant, &model)).await?))
+}
+
+pub async fn label(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path((model, label)): Path<(String, String)>,
+    Query(scope): Query<Scope>,
+    Body(to): Body<Labelled>,
+) -> Reply {
+    act(app, operator, scope, move |control, who, tenant| {
+        control.set_label(who, tenant, &model, &label, Some(to.version))
+    })
+    .await
+}
+
+pub async fn unlabel(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path((model, label)): Path<(String, String)>,
+    Query(scope): Query<Scope>,
+) -> Reply {
+    act(app, operator, scope, move |control, who, tenant| control.set_label(who, tenant, &model, &label, None)).await
+}
+
+pub async fn split(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(model): Path<String>,
+    Query(scope): Query<Scope>,
+    Body(split): Body<Split>,
+) -> Reply {
+    act(app, operator, scope, move |control, who, tenant| control.set_split(who, tenant, &model, Some(split))).await
+}
+
+pub async fn unsplit(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(model): Path<String>,
+    Query(scope): Query<Scope>,
+) -> Reply {
+    act(app, operator, scope, move |control, who, tenant| control.set_split(who, tenant, &model, None)).await
+}
+
+pub async fn shadow(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(model): Path<String>,
+    Query(scope): Query<Scope>,
+    Body(shadow): Body<Shadow>,
+) -> Reply {
+    act(app, operator, scope, move |control, who, tenant| control.set_shadow(who, tenant, &model, Some(shadow))).await
+}
+
+pub async fn unshadow(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(model): Path<String>,
+    Query(scope): Query<Scope>,
+) -> Reply {
+    act(app, operator, scope, move |control, who, tenant| control.set_shadow(who, tenant, &model, None)).await
+}
+
+pub async fn policy(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(model): Path<String>,
+    Query(scope): Query<Scope>,
+    Body(policy): Body<Policy>,
+) -> Reply {
+    act(app, operator, scope, move |control, who, tenant| control.set_policy(who, tenant, &model, policy)).await
+}
+
+/// Only the operator can let one tenant see another's model.
+pub async fn share(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(model): Path<String>,
+    Query(scope): Query<Scope>,
+    Body(sharing): Body<Sharing>,
+) -> Reply {
+    operator.must_be_admin()?;
+    act(app, operator, scope, move |control, who, tenant| control.share(who, tenant, &model, sharing)).await
+}
+
+pub async fn rollback(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(model): Path<String>,
+    Query(scope): Query<Scope>,
+) -> Reply {
+    act(app, operator, scope, move |control, who, tenant| control.rollback(who, tenant, &model)).await
+}
+
+pub async fn retire(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path((model, version)): Path<(String, String)>,
+    Query(scope): Query<Scope>,
+) -> Reply {
+    retired(app, operator, scope, model, version, true).await
+}
+
+pub async fn activate(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path((model, version)): Path<(String, String)>,
+    Query(scope): Query<Scope>,
+) -> Reply {
+    retired(app, operator, scope, model, version, false).await
+}
+
+async fn retired(
+    app: Arc<App>,
+    operator: Operator,
+    scope: Scope,
+    model: String,
+    version: String,
+    retired: bool,
+) -> Reply {
+    let version = Version::parse(&version).map_err(|error| ControlError::Invalid(format!("\"{version}\": {error}")))?;
+    act(app, operator, scope, move |control, who, tenant| control.retire(who, tenant, &model, &version, retired)).await
+}

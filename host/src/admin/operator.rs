@@ -1,0 +1,73 @@
+//! Who is at the operator's port: the operator, by the host's own token or a key with the role `admin`; or a tenant, by a
+//! key with the role `deploy`, which sees and changes what is its own.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use serde::Deserialize;
+use subtle::ConstantTimeEq;
+
+use crate::control::{ControlError, Who};
+use crate::error::Problem;
+use crate::http::auth::bearer;
+use crate::inference::App;
+use crate::tenant::{DEFAULT_TENANT, NotAllowedIn, Role};
+
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// For the audit log.
+    pub who: Who,
+    /// The tenant that is all it may see; `None` sees everything.
+    only: Option<Arc<str>>,
+}
+
+/// `?tenant=`: whose bundles and models are meant. The tenant of the key, or `default` for the operator.
+#[derive(Debug, Default, Deserialize)]
+pub struct Scope {
+    pub tenant: Option<String>,
+}
+
+impl FromRequestParts<Arc<App>> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Operator, Problem> {
+        let token = bearer(&parts.headers).ok_or(Problem::NoToken)?;
+        if app.admin_token.as_bytes().ct_eq(token.as_bytes()).into() {
+            return Ok(Operator { who: "admin token".into(), only: None });
+        }
+        let caller = app.directory.caller(token).map_err(|refused| match refused {
+            NotAllowedIn::UnknownKey => Problem::NoToken,
+            other => other.into(),
+        })?;
+        match caller.role {
+            Role::Admin => Ok(Operator { who: caller.name, only: None }),
+            Role::Deploy => Ok(Operator { who: caller.name, only: Some(caller.tenant.name.clone()) }),
+            Role::Infer => Err(Problem::Role { needed: "deploy", has: caller.role.name() }),
+        }
+    }
+}
+
+impl Operator {
+    pub fn must_be_admin(&self) -> Result<(), Problem> {
+        match self.only {
+            None => Ok(()),
+            Some(_) => Err(Problem::Role { needed: "admin", has: Role::Deploy.name() }),
+        }
+    }
+
+    /// The tenant that a request is about. One that a caller may not see is told as one that is not there.
+    pub fn tenant(&self, scope: Scope) -> Result<String, Problem> {
+        match (&self.only, scope.tenant) {
+            (None, tenant) => Ok(tenant.unwrap_or_else(|| DEFAULT_TENANT.into())),
+            (Some(own), None) => Ok(own.to_string()),
+            (Some(own), Some(tenant)) if **own == *tenant => Ok(tenant),
+            (Some(_), Some(tenant)) => Err(ControlError::no_such("tenant", tenant).into()),
+        }
+    }
+
+    /// As [`Operator::tenant`]; the operator who names none means all.
+    pub fn tenants(&self, scope: Scope) -> Result<Option<String>, Problem> {
+        if self.only.is_none() && scope.tenant.is_none() { Ok(None) } else { self.tenant(scope).map(Some) }
+    }
+}

@@ -1,0 +1,53 @@
+//! `/v1/publishers`: whose signatures count.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use bulkhead_bundle::KeyHint;
+
+use super::extract::Body;
+use super::operator::Operator;
+use crate::control::{ControlError, Publisher, TrustRequest};
+use crate::error::Problem;
+use crate::inference::App;
+
+type Reply = Result<Json<Publisher>, Problem>;
+
+pub async fn list(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+) -> Result<Json<BTreeMap<String, Publisher>>, Problem> {
+    operator.must_be_admin()?;
+    Ok(Json(app.control.aside(|control| Ok(control.publishers())).await?))
+}
+
+pub async fn trust(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(name): Path<String>,
+    Body(request): Body<TrustRequest>,
+) -> Reply {
+    operator.must_be_admin()?;
+    Ok(Json(app.control.aside(move |control| control.trust(&operator.who, &name, request)).await?))
+}
+
+pub async fn revoke_key(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path((name, hint)): Path<(String, String)>,
+) -> Reply {
+    operator.must_be_admin()?;
+    let hint: KeyHint = hint.parse().map_err(|error| ControlError::Invalid(format!("\"{hint}\": {error}")))?;
+    Ok(Json(app.control.aside(move |control| control.revoke_key(&operator.who, &name, &hint)).await?))
+}
+
+pub async fn remove(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(name): Path<String>,
+) -> Result<Json<()>, Problem> {
+    operator.must_be_admin()?;
+    Ok(Json(app.control.aside(move |control| control.distrust(&operator.who, &name)).await?))
+}

@@ -1,0 +1,26 @@
+//! `/v2/logging` and `/v2/trace/setting`, at the operator's port.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, Response};
+
+use super::operator::Operator;
+use crate::error::Problem;
+use crate::http::response::json;
+use crate::inference::App;
+
+type Reply = Result<Response<Body>, Problem>;
+
+pub async fn logging(State(app): State<Arc<App>>, operator: Operator, request: Request<Body>) -> Reply {
+    operator.must_be_admin()?;
+    let (head, body) = request.into_parts();
+    Ok(json(&app.logging(&head, body).await?))
+}
+
+pub async fn trace(State(app): State<Arc<App>>, operator: Operator, request: Request<Body>) -> Reply {
+    operator.must_be_admin()?;
+    let (head, body) = request.into_parts();
+    Ok(json(&app.tracing(&head, body).await?))
+}

@@ -1,0 +1,176 @@
+//! `/v1/tenants` and `/v1/usage`: who may call, how much, and what they used.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use bulkhead_store::UsageRow;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::extract::{Body, Query};
+use super::operator::{Operator, Scope};
+use crate::control::{KeyRecord, NewKey, TenantView, Timestamp};
+use crate::error::Problem;
+use crate::inference::App;
+use crate::tenant::Role;
+
+type Reply = Result<Json<TenantView>, Problem>;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTenant {
+    pub name: String,
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub limits: Map<String, Value>,
+}
+
+/// A key without what only its owner may know.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeyView {
+    pub id: String,
+    pub tenant: String,
+    #[schema(value_type = String)]
+    pub role: Role,
+    pub note: String,
+    #[schema(value_type = String)]
+    pub created: Timestamp,
+    #[schema(value_type = Option<String>)]
+    pub expires: Option<Timestamp>,
+    #[schema(value_type = Option<String>)]
+    pub revoked: Option<Timestamp>,
+    /// Only in the reply that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// What one tenant used of one model, since there is this host.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UsageLine {
+    tenant: String,
+    model: String,
+    requests: u64,
+    refused: u64,
+    fuel: u64,
+    /// Time on a core.
+    cpu_nanoseconds: u64,
+    request_bytes: u64,
+    reply_bytes: u64,
+}
+
+impl From<UsageRow> for UsageLine {
+    fn from(row: UsageRow) -> UsageLine {
+        let UsageRow { tenant, model, requests, refused, fuel, cpu_nanoseconds, request_bytes, reply_bytes } = row;
+        UsageLine { tenant, model, requests, refused, fuel, cpu_nanoseconds, request_bytes, reply_bytes }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UsageView {
+    pub usage: Vec<UsageLine>,
+    /// Rows whose numbers were damaged on the disk, and are left out.
+    pub damaged: Vec<String>,
+}
+
+impl KeyView {
+    fn new(id: String, record: KeyRecord, key: Option<String>) -> KeyView {
+        let KeyRecord { tenant, role, note, created, expires, revoked, hash: _ } = record;
+        KeyView { id, tenant, role, note, created, expires, revoked, key }
+    }
+}
+
+pub async fn list(State(app): State<Arc<App>>, operator: Operator) -> Result<Json<Vec<TenantView>>, Problem> {
+    operator.must_be_admin()?;
+    Ok(Json(app.control.aside(|control| control.tenants()).await?))
+}
+
+pub async fn create(State(app): State<Arc<App>>, operator: Operator, Body(new): Body<NewTenant>) -> Reply {
+    operator.must_be_admin()?;
+    let made = app.control.aside(move |control| control.create_tenant(&operator.who, &new.name, new.limits));
+    Ok(Json(made.await?))
+}
+
+pub async fn show(State(app): State<Arc<App>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
+    let tenant = operator.tenant(Scope { tenant: Some(tenant) })?;
+    Ok(Json(app.control.aside(move |control| control.tenant(&tenant)).await?))
+}
+
+pub async fn remove(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(tenant): Path<String>,
+) -> Result<Json<()>, Problem> {
+    operator.must_be_admin()?;
+    Ok(Json(app.control.aside(move |control| control.delete_tenant(&operator.who, &tenant)).await?))
+}
+
+pub async fn limits(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(tenant): Path<String>,
+    Body(limits): Body<Map<String, Value>>,
+) -> Reply {
+    operator.must_be_admin()?;
+    Ok(Json(app.control.aside(move |control| control.set_limits(&operator.who, &tenant, limits)).await?))
+}
+
+pub async fn disable(State(app): State<Arc<App>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
+    set_disabled(app, operator, tenant, true).await
+}
+
+pub async fn enable(State(app): State<Arc<App>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
+    set_disabled(app, operator, tenant, false).await
+}
+
+async fn set_disabled(app: Arc<App>, operator: Operator, tenant: String, disabled: bool) -> Reply {
+    operator.must_be_admin()?;
+    Ok(Json(app.control.aside(move |control| control.set_disabled(&operator.who, &tenant, disabled)).await?))
+}
+
+pub async fn keys(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(tenant): Path<String>,
+) -> Result<Json<Vec<KeyView>>, Problem> {
+    operator.must_be_admin()?;
+    let keys: BTreeMap<String, KeyRecord> = app.control.aside(move |control| control.keys(&tenant)).await?;
+    Ok(Json(keys.into_iter().map(|(id, record)| KeyView::new(id, record, None)).collect()))
+}
+
+pub async fn create_key(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(tenant): Path<String>,
+    Body(new): Body<NewKey>,
+) -> Result<Json<KeyView>, Problem> {
+    operator.must_be_admin()?;
+    let made = app.control.aside(move |control| control.create_key(&operator.who, &tenant, new));
+    let (key, record) = made.await?;
+    Ok(Json(KeyView::new(key.id.clone(), record, Some(key.reveal().to_owned()))))
+}
+
+pub async fn revoke_key(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path((tenant, id)): Path<(String, String)>,
+) -> Result<Json<KeyView>, Problem> {
+    operator.must_be_admin()?;
+    let revoked = id.clone();
+    let record = app.control.aside(move |control| control.revoke_api_key(&operator.who, &tenant, &revoked)).await?;
+    Ok(Json(KeyView::new(id, record, None)))
+}
+
+pub async fn usage(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Query(scope): Query<Scope>,
+) -> Result<Json<UsageView>, Problem> {
+    let tenant = operator.tenants(scope)?;
+    let usage = app.control.aside(move |control| control.usage(tenant.as_deref())).await?;
+    let damaged = usage.damaged.iter().map(ToString::to_string).collect();
+    let usage = usage.rows.into_iter().map(UsageLine::from).collect();
+    Ok(Json(UsageView { usage, damaged }))
+}

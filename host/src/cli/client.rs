@@ -1,0 +1,277 @@
+//! How a command reaches a running host: the one place that knows its address, its token and its refusals. Commands ask
+//! and print; what may be done is decided by the host.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use clap::Args;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use ureq::http::{Method, Request, Response, Uri};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+use ureq::{AsSendBody, Body, SendBody};
+use zeroize::Zeroizing;
+
+use super::output::{plain, plain_lines};
+
+#[derive(Args)]
+pub struct Admin {
+    /// The operator's port
+    #[arg(
+        long = "to",
+        value_name = "URL",
+        env = "BULKHEAD_ADMIN",
+        default_value = "http://127.0.0.1:8002",
+        help_heading = HEADING,
+        global = true
+    )]
+    url: String,
+    /// The admin token, or a key with the role deploy or admin [default: what is in admin.token of --data]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "BULKHEAD_TOKEN",
+        hide_env_values = true,
+        help_heading = HEADING,
+        global = true
+    )]
+    token: Option<String>,
+    /// The data folder of a host on this machine
+    #[arg(long, value_name = "DIR", default_value = "bulkhead-data", help_heading = HEADING, global = true)]
+    data: PathBuf,
+    /// For a port with TLS: certificates (PEM) to trust instead of the public ones
+    #[arg(long, value_name = "FILE", help_heading = HEADING, global = true)]
+    ca: Option<PathBuf>,
+    /// For a port that wants to know its clients: a file with a certificate and its private key (PEM)
+    #[arg(long, value_name = "FILE", help_heading = HEADING, global = true)]
+    client_cert: Option<PathBuf>,
+    /// Print what the host says as JSON
+    #[arg(long, help_heading = HEADING, global = true)]
+    json: bool,
+}
+
+const HEADING: &str = "The host";
+
+/// A host that can be asked.
+pub struct Client {
+    agent: ureq::Agent,
+    url: String,
+    token: Zeroizing<String>,
+    json: bool,
+}
+
+/// Longer than any act takes; without it a host that hangs would hang its operator, too.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The largest reply that is read.
+const MAX_REPLY: u64 = 256 << 20;
+
+impl Admin {
+    pub fn client(self) -> Result<Client> {
+        let url = if self.url.contains("://") { self.url.clone() } else { format!("http://{}", self.url) };
+        let url = url.trim_end_matches('/').to_owned();
+        let token = self.find_token()?;
+        warn_in_clear(&url)?;
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            // The token goes to the host and nobody else.
+            .proxy(None)
+            .timeout_connect(Some(Duration::from_secs(10)))
+            .timeout_recv_response(Some(PATIENCE))
+            .tls_config(self.tls()?);
+        Ok(Client { agent: config.build().into(), url, token, json: self.json })
+    }
+
+    fn find_token(&self) -> Result<Zeroizing<String>> {
+        if let Some(token) = self.token.as_ref().filter(|token| !token.is_empty()) {
+            return Ok(Zeroizing::new(token.clone()));
+        }
+        let file = self.data.join("admin.token");
+        let text = std::fs::read_to_string(&file).map(Zeroizing::new).with_context(|| {
+            let file = file.display();
+            format!("no token: {file} cannot be read. Name the host's data folder with --data, or set BULKHEAD_TOKEN")
+        })?;
+        Ok(Zeroizing::new(text.trim().to_owned()))
+    }
+
+    fn tls(&self) -> Result<TlsConfig> {
+        let mut tls = TlsConfig::builder();
+        if let Some(file) = &self.ca {
+            tls = tls.root_certs(RootCerts::new_with_certs(&read_pem(file)?.0));
+        }
+        if let Some(file) = &self.client_cert {
+            let (chain, key) = read_pem(file)?;
+            let key = key.with_context(|| format!("{} has no private key in it", file.display()))?;
+            tls = tls.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
+        }
+        Ok(tls.build())
+    }
+}
+
+impl Client {
+    /// Asks for something to be told or done. A body of `null` is none.
+    pub fn ask(&self, method: Method, address: &str, body: &Value) -> Result<Value> {
+        let mut response = match body {
+            Value::Null => self.send(self.request(method, address), ())?,
+            body => {
+                self.send(self.request(method, address).header("content-type", "application/json"), body.to_string())?
+            }
+        };
+        let text = response.body_mut().with_config().limit(MAX_REPLY).read_to_string()?;
+        match response.status().is_success() {
+            true => serde_json::from_str(&text).with_context(|| format!("{} answered with no JSON", self.url)),
+            false => Err(self.refused(response.status().as_u16(), &text)),
+        }
+    }
+
+    pub fn get(&self, address: &str) -> Result<Value> {
+        self.ask(Method::GET, address, &Value::Null)
+    }
+
+    /// Sends an archive, and hands on each line of the reply as it comes.
+    pub fn upload(
+        &self,
+        address: &str,
+        archive: impl Read + 'static,
+        bytes: u64,
+        mut line: impl FnMut(&str) -> Result<()>,
+    ) -> Result<()> {
+        let request = self.request(Method::POST, address).header("content-type", "application/x-tar");
+        let request = request.header("accept", "application/x-ndjson").header("content-length", bytes);
+        // Whoever is not let in learns it before anything is sent.
+        let request = request.header("expect", "100-continue");
+        let mut response = self.send(request, SendBody::from_owned_reader(archive))?;
+        if !response.status().is_success() {
+            let text = response.body_mut().with_config().limit(MAX_REPLY).read_to_string()?;
+            return Err(self.refused(response.status().as_u16(), &text));
+        }
+        let lines = BufReader::new(response.body_mut().as_reader().take(MAX_REPLY)).lines();
+        for text in lines {
+            line(&text.context("the connection broke before the upload was decided; push again")?)?;
+        }
+        Ok(())
+    }
+
+    /// Prints a reply: as it is for machines, as the given text for people.
+    pub fn tell(&self, reply: &Value, for_people: impl FnOnce(&Value) -> String) -> Result<()> {
+        match self.json {
+            true => super::print(&serde_json::to_string_pretty(reply)?),
+            false => super::print(&for_people(reply)),
+        }
+    }
+
+    pub fn wants_json(&self) -> bool {
+        self.json
+    }
+
+    fn request(&self, method: Method, address: &str) -> ureq::http::request::Builder {
+        let token = Zeroizing::new(format!("Bearer {}", &*self.token));
+        Request::builder().method(method).uri(format!("{}{address}", self.url)).header("authorization", &*token)
+    }
+
+    fn send<B: AsSendBody>(&self, request: ureq::http::request::Builder, body: B) -> Result<Response<Body>> {
+        let request =
+            request.body(body).context("the token cannot be sent: it must be one line of plain characters")?;
+        self.agent.run(request).map_err(|error| self.unreachable(error))
+    }
+
+    fn unreachable(&self, error: ureq::Error) -> anyhow::Error {
+        let url = &self.url;
+        match error {
+            ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => anyhow!(
+                "nothing listens at {url}: start a host with `bulkhead serve`, or name its operator's port with --to URL"
+            ),
+            error if url.starts_with("https:") => {
+                anyhow!("{url}: {error}. Whom to trust is said with --ca FILE, and who you are with --client-cert FILE")
+            }
+            error => anyhow!("{url}: {error}"),
+        }
+    }
+
+    /// What the host said when it did not do it.
+    fn refused(&self, status: u16, text: &str) -> anyhow::Error {
+        let Some(refusal) = serde_json::from_str::<Value>(text).ok().filter(|refusal| refusal["error"].is_string())
+        else {
+            return anyhow!("{} answered {status}, and not as a host does; is it the operator's port?", self.url);
+        };
+        let hint = match refusal["code"].as_str() {
+            Some("no_such_address") => format!(": is {} the operator's port?", self.url),
+            _ => String::new(),
+        };
+        self.fail(&refusal, &hint)
+    }
+
+    /// A refusal as the end of a command.
+    pub fn fail(&self, refusal: &Value, hint: &str) -> anyhow::Error {
+        if self.json {
+            // The exit code says it as well, when nobody reads this.
+            let _ = super::print(&refusal.to_string());
+        }
+        let why = plain_lines(refusal["error"].as_str().unwrap_or("the host refused it"));
+        match refusal["request_id"].as_str() {
+            Some(id) => anyhow!("{why}{hint} (request {} in the host's log)", plain(id)),
+            None => anyhow!("{why}{hint}"),
+        }
+    }
+}
+
+/// An address of the host's: what names something may hold any character.
+pub fn address(segments: &[&str], query: &[(&str, Option<&str>)]) -> String {
+    const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    let mut address = String::from("/v1");
+    for segment in segments {
+        address.extend(["/"].into_iter().chain(utf8_percent_encode(segment, PLAIN)));
+    }
+    let mut mark = "?";
+    for (key, value) in query {
+        let Some(value) = value else { continue };
+        address.extend([mark, key, "="].into_iter().chain(utf8_percent_encode(value, PLAIN)));
+        mark = "&";
+    }
+    address
+}
+
+fn warn_in_clear(url: &str) -> Result<()> {
+    let uri: Uri = url.parse().with_context(|| format!("\"{url}\" is no address such as http://127.0.0.1:8002"))?;
+    ensure!(uri.path().trim_end_matches('/').is_empty(), "\"{url}\": name the operator's port alone, without a path");
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let local = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    match uri.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if local => Ok(()),
+        Some("http") => {
+            eprintln!("bulkhead: warning: the token goes to {host} in the clear; use https, or a tunnel");
+            Ok(())
+        }
+        _ => bail!("\"{url}\" must begin with http:// or https://"),
+    }
+}
+
+fn read_pem(file: &Path) -> Result<(Vec<Certificate<'static>>, Option<PrivateKey<'static>>)> {
+    let text = std::fs::read(file).map(Zeroizing::new).with_context(|| file.display().to_string())?;
+    let (mut certificates, mut key) = (Vec::new(), None);
+    for item in parse_pem(&text) {
+        match item.with_context(|| file.display().to_string())? {
+            PemItem::Certificate(certificate) => certificates.push(certificate),
+            PemItem::PrivateKey(found) => key = Some(found),
+            _ => {}
+        }
+    }
+    ensure!(!certificates.is_empty(), "{} has no certificate in it", file.display());
+    Ok((certificates, key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_names_something_stays_one_segment() {
+        assert_eq!(address(&["models", "a/b?c"], &[]), "/v1/models/a%2Fb%3Fc");
+        assert_eq!(address(&["usage"], &[("tenant", Some("a&b")), ("x", None)]), "/v1/usage?tenant=a%26b");
+    }
+}

@@ -1,0 +1,81 @@
+//! What is wrong with bytes that are no request, and with tensors that cannot be sent.
+
+use crate::codec::protobuf::fields::Malformed;
+use crate::tensor::TensorError;
+
+impl From<Malformed> for DecodeError {
+    fn from(malformed: Malformed) -> DecodeError {
+        DecodeError::Message(malformed.to_string())
+    }
+}
+
+/// The result cannot be sent as JSON.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    #[error("the reply has more than {bound} (http.reply-bytes); ask for fewer outputs, or send less at once", bound = crate::config::format_bytes(*.bound))]
+    TooLarge { bound: u64 },
+    #[error(
+        "output \"{output}\" holds bytes that are not UTF-8, and JSON can only carry text; ask for it as bytes, with its parameter binary_data=true"
+    )]
+    NotText { output: String },
+    #[error("{why}")]
+    Form { why: String },
+    #[error("{0}")]
+    Json(serde_json::Error),
+}
+
+/// The body is not a request. The texts tell a client where and how.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error("the body is not JSON of an inference request: {problem}, at byte {byte}")]
+    Json { problem: String, byte: usize },
+    #[error("the message is not an inference request: {0}")]
+    Message(String),
+    /// In the words of TensorFlow Serving, to whose clients they are known.
+    #[error("{0}")]
+    Tensorflow(String),
+    #[error("input \"{input}\" has datatype \"{datatype}\", which there is not; there are: {known}")]
+    Datatype { input: String, datatype: String, known: String },
+    #[error("input \"{input}\" has a dimension of {dimension}; sizes are 0 or more")]
+    Dimension { input: String, dimension: i64 },
+    #[error("input \"{input}\" has no \"data\"")]
+    NoData { input: String },
+    #[error("input \"{input}\": data: {problem}")]
+    Data { input: String, problem: String },
+    #[error("input \"{input}\" {error}")]
+    Tensor { input: String, error: TensorError },
+    #[error(
+        "the body is given as the model's only BYTES input, and this model's inputs are: {inputs}. Send JSON with content-type application/json, or the bytes of an only tensor with Inference-Header-Content-Length: 0"
+    )]
+    NotBytes { inputs: String },
+    #[error(
+        "the body is given as the bytes of the model's only input, which must leave at most one dimension open, and this model's inputs are: {inputs}. Send JSON before the tensors, and its length as Inference-Header-Content-Length"
+    )]
+    NotRaw { inputs: String },
+    #[error(
+        "the body has {bytes} bytes, which is no whole number of rows of the model's only input: {input} ({row} bytes each)"
+    )]
+    RawRows { bytes: usize, input: String, row: u64 },
+    #[error(
+        "Inference-Header-Content-Length is \"{value}\", and must be, once, the length of the body's JSON in bytes"
+    )]
+    Header { value: String },
+    #[error("Inference-Header-Content-Length is {length}, and the body has {body} bytes")]
+    HeaderTooLong { length: usize, body: usize },
+    #[error(
+        "input \"{input}\" has a binary_data_size of {size}, and {left} bytes of the body are left for it after the JSON (whose length Inference-Header-Content-Length tells) and the tensors before it"
+    )]
+    BinaryShort { input: String, size: u64, left: usize },
+    #[error("the body has {left} bytes after its JSON and the binary tensors that this announces")]
+    BinaryLeft { left: usize },
+    #[error("input \"{input}\" has both \"data\" and a binary_data_size")]
+    TwiceData { input: String },
+    #[error("\"{tensor}\" is asked for in shared memory, which this host does not have: send and fetch it in the body")]
+    SharedMemory { tensor: String },
+    #[error("field \"{field}\": {error}")]
+    Field { field: String, error: serde_json::Error },
+    #[error("{count} elements cannot be the input {input}")]
+    NoShape { input: String, count: u64 },
+    #[error("parameter \"binary_data_output\" must be true or false")]
+    BinaryOutput,
+}

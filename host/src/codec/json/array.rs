@@ -1,0 +1,150 @@
+//! Arrays of JSON, nested as they like, as the scalars that are in them. Nothing is believed of the text: it may be torn
+//! or no JSON at all.
+
+use super::scanner::text_length;
+
+/// Deeper than any shape.
+const MAX_DEPTH: usize = 64;
+
+/// A value that is no array, as it is written.
+#[derive(Clone, Copy)]
+pub enum Scalar<'a> {
+    /// What begins like a number, or like one of the words for what is none, and all that follows. Who reads it says where it ends, with [`Array::skip`].
+    Number(&'a [u8]),
+    /// With its quotes.
+    Text(&'a [u8]),
+    Boolean(bool),
+    Null,
+    /// As a number: with all that follows.
+    Object(&'a [u8]),
+}
+
+impl Scalar<'_> {
+    pub fn describe(self) -> String {
+        match self {
+            Scalar::Number(rest) => {
+                let digits =
+                    rest.iter().take(40).take_while(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte));
+                String::from_utf8_lossy(&digits.copied().collect::<Vec<u8>>()).into_owned()
+            }
+            Scalar::Text(_) => "a text".into(),
+            Scalar::Boolean(value) => value.to_string(),
+            Scalar::Null => "null".into(),
+            Scalar::Object(_) => "an object".into(),
+        }
+    }
+}
+
+/// Walks through the scalars of arrays of any depth, without going into itself.
+pub struct Array<'a> {
+    json: &'a [u8],
+    at: usize,
+    depth: usize,
+    wants: Wants,
+    /// Where no bracket is left when it ends.
+    outermost: usize,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Wants {
+    Value,
+    ValueOrEnd,
+    CommaOrEnd,
+}
+
+impl<'a> Array<'a> {
+    pub fn new(json: &'a [u8]) -> Self {
+        Array { json, at: 0, depth: 0, wants: Wants::Value, outermost: 0 }
+    }
+
+    /// What stands between two commas of an array, and is all of the text.
+    pub fn inside(json: &'a [u8]) -> Self {
+        Array { json, at: 0, depth: 1, wants: Wants::Value, outermost: 1 }
+    }
+
+    /// Of large arrays nearly every element, and much faster than [`Self::next`]: a comma, perhaps a space, a number.
+    #[inline]
+    pub fn next_number(&mut self) -> Option<&'a [u8]> {
+        if self.wants != Wants::CommaOrEnd || self.depth == 0 || self.json.get(self.at) != Some(&b',') {
+            return None;
+        }
+        let begin = self.at + 1 + usize::from(self.json.get(self.at + 1) == Some(&b' '));
+        let rest = self.json.get(begin..).filter(|rest| matches!(rest.first(), Some(b'-' | b'0'..=b'9')))?;
+        self.at = begin;
+        Some(rest)
+    }
+
+    /// The next scalar; `None` at the end.
+    pub fn next(&mut self) -> Result<Option<Scalar<'a>>, String> {
+        loop {
+            let byte = self.json.get(self.at).copied();
+            match (byte, self.wants) {
+                (_, Wants::CommaOrEnd) if self.depth == 0 => return Ok(None),
+                (None, Wants::CommaOrEnd) if self.depth == self.outermost => return Ok(None),
+                (Some(b' ' | b'\n' | b'\r' | b'\t'), _) => self.at += 1,
+                (Some(b','), Wants::CommaOrEnd) => self.step(Wants::Value),
+                (Some(b']'), Wants::CommaOrEnd | Wants::ValueOrEnd) => {
+                    self.depth -= 1;
+                    self.step(Wants::CommaOrEnd);
+                }
+                (Some(b'['), Wants::Value | Wants::ValueOrEnd) if self.depth < MAX_DEPTH => {
+                    self.depth += 1;
+                    self.step(Wants::ValueOrEnd);
+                }
+                (Some(b'['), Wants::Value | Wants::ValueOrEnd) => return Err(too_deep()),
+                (Some(first), Wants::Value | Wants::ValueOrEnd) => return self.scalar(first).map(Some),
+                _ => return Err(self.unexpected()),
+            }
+        }
+    }
+
+    /// How much has been read.
+    pub fn length(&self) -> usize {
+        self.at
+    }
+
+    /// The number or object that was read has this length.
+    #[inline]
+    pub fn skip(&mut self, length: usize) {
+        self.at += length;
+    }
+
+    #[inline]
+    fn step(&mut self, wants: Wants) {
+        self.at += 1;
+        self.wants = wants;
+    }
+
+    #[cold]
+    fn unexpected(&self) -> String {
+        match self.json.get(self.at) {
+            Some(byte) => {
+                format!("expected value, comma or end, and found '{}' at byte {}", byte.escape_ascii(), self.at)
+            }
+            None => format!("expected value, comma or end, and the data ends at byte {}", self.at),
+        }
+    }
+
+    #[inline]
+    fn scalar(&mut self, first: u8) -> Result<Scalar<'a>, String> {
+        let rest = &self.json[self.at..];
+        let (scalar, length) = match first {
+            b'-' | b'0'..=b'9' | b'N' | b'I' => Some((Scalar::Number(rest), 0)),
+            b'"' => text_length(rest).map(|length| (Scalar::Text(&rest[..length]), length)),
+            b't' if rest.starts_with(b"true") => Some((Scalar::Boolean(true), 4)),
+            b'f' if rest.starts_with(b"false") => Some((Scalar::Boolean(false), 5)),
+            b'n' if rest.starts_with(b"null") => Some((Scalar::Null, 4)),
+            b'{' => Some((Scalar::Object(rest), 0)),
+            _ => None,
+        }
+        .ok_or_else(|| self.unexpected())?;
+        self.at += length;
+        self.wants = Wants::CommaOrEnd;
+        Ok(scalar)
+    }
+}
+
+#[cold]
+fn too_deep() -> String {
+    format!("arrays are nested deeper than {MAX_DEPTH}")
+}

@@ -1,0 +1,224 @@
+//! What each datatype takes, and how it is written.
+
+use std::borrow::Cow;
+
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
+use half::{bf16, f16};
+use serde::Deserialize;
+
+use super::swar_float;
+use crate::tensor::push_byte_string;
+
+/// How one element of a datatype is written; the default is that JSON of that sort is not for it.
+pub trait Kind {
+    const WIDTH: usize;
+    const WANTED: &'static str;
+
+    /// The text begins with the number, whose length is given back.
+    fn number(_: &[u8], _: &mut Vec<u8>) -> Result<usize, Wrong> {
+        Err(Wrong)
+    }
+
+    /// The text begins with the object, whose length is given back.
+    fn object(_: &[u8], _: &mut Vec<u8>) -> Result<usize, Wrong> {
+        Err(Wrong)
+    }
+
+    fn boolean(_: bool, _: &mut Vec<u8>) -> Result<(), Wrong> {
+        Err(Wrong)
+    }
+
+    fn text(_: &[u8], _: &mut Vec<u8>) -> Result<(), Wrong> {
+        Err(Wrong)
+    }
+
+    fn null(_: &mut Vec<u8>) -> Result<(), Wrong> {
+        Err(Wrong)
+    }
+}
+
+pub struct Wrong;
+
+pub struct Bools;
+
+impl Kind for Bools {
+    const WIDTH: usize = 1;
+    const WANTED: &'static str = "true or false";
+
+    fn boolean(value: bool, bytes: &mut Vec<u8>) -> Result<(), Wrong> {
+        bytes.push(value.into());
+        Ok(())
+    }
+
+    fn number(text: &[u8], bytes: &mut Vec<u8>) -> Result<usize, Wrong> {
+        match whole(text) {
+            Some((value @ 0..=1, length)) => Self::boolean(value == 1, bytes).map(|()| length),
+            _ => Err(Wrong),
+        }
+    }
+}
+
+pub struct Integers<T>(T);
+
+macro_rules! integers {
+    ($($rust:ty: $wanted:literal),*) => {$(
+        impl Kind for Integers<$rust> {
+            const WIDTH: usize = size_of::<$rust>();
+            const WANTED: &'static str = $wanted;
+
+            #[inline]
+            fn number(text: &[u8], bytes: &mut Vec<u8>) -> Result<usize, Wrong> {
+                let (value, length) = whole(text).ok_or(Wrong)?;
+                let value = <$rust>::try_from(value).map_err(|_| Wrong)?;
+                bytes.extend_from_slice(&value.to_le_bytes());
+                Ok(length)
+            }
+        }
+    )*};
+}
+
+integers!(
+    u8: "a whole number from 0 to 255",
+    u16: "a whole number from 0 to 65535",
+    u32: "a whole number from 0 to 2^32 - 1",
+    u64: "a whole number from 0 to 2^64 - 1",
+    i8: "a whole number from -128 to 127",
+    i16: "a whole number from -32768 to 32767",
+    i32: "a whole number from -2^31 to 2^31 - 1",
+    i64: "a whole number from -2^63 to 2^63 - 1"
+);
+
+/// A whole number that is written as one, and how long it is.
+#[inline]
+fn whole(text: &[u8]) -> Option<(i128, usize)> {
+    let begin = usize::from(text.first() == Some(&b'-'));
+    let mut value = 0u64;
+    let mut at = begin;
+    while let Some(digit @ b'0'..=b'9') = text.get(at) {
+        value = value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        at += 1;
+    }
+    let leading_zero = text.get(begin) == Some(&b'0') && at > begin + 1;
+    if at == begin || leading_zero || matches!(text.get(at), Some(b'.' | b'e' | b'E')) {
+        return None;
+    }
+    let value = i128::from(value);
+    Some((if begin == 1 { -value } else { value }, at))
+}
+
+pub struct Floats<T>(T);
+
+macro_rules! floats {
+    ($($rust:ty: $easy:path, $read:ty, $from:path),*) => {$(
+        impl Kind for Floats<$rust> {
+            const WIDTH: usize = size_of::<$rust>();
+            const WANTED: &'static str = concat!("a number within the range of ", stringify!($rust));
+
+            #[inline]
+            fn number(text: &[u8], bytes: &mut Vec<u8>) -> Result<usize, Wrong> {
+                let easy: Option<($rust, usize)> = $easy(text);
+                if let Some((value, length)) = easy {
+                    bytes.extend_from_slice(&value.to_le_bytes());
+                    return Ok(length);
+                }
+                let (value, length) = fast_float2::parse_partial::<$read, _>(text).map_err(|_| Wrong)?;
+                let value: $rust = $from(value);
+                let written = &text[..length];
+                if value.is_finite() && is_json(written) || is_word(written) {
+                    bytes.extend_from_slice(&value.to_le_bytes());
+                    return Ok(length);
+                }
+                Err(Wrong)
+            }
+
+            /// As replies have it, and clients whose JSON has no word for it.
+            fn null(bytes: &mut Vec<u8>) -> Result<(), Wrong> {
+                bytes.extend_from_slice(&<$rust>::NAN.to_le_bytes());
+                Ok(())
+            }
+        }
+    )*};
+}
+
+/// How clients in Python and C++ write what JSON has no number for.
+#[cold]
+fn is_word(written: &[u8]) -> bool {
+    matches!(written, b"NaN" | b"Infinity" | b"-Infinity")
+}
+
+/// Of what a float parser takes, whether JSON takes it too: digits on both sides of a point, and no zero before others.
+#[inline]
+fn is_json(number: &[u8]) -> bool {
+    let begin = usize::from(number.first() == Some(&b'-'));
+    let mut at = begin;
+    while let Some(b'0'..=b'9') = number.get(at) {
+        at += 1;
+    }
+    let whole = at - begin;
+    let point = number.get(at) == Some(&b'.');
+    let fraction = !point || matches!(number.get(at + 1), Some(b'0'..=b'9'));
+    whole == 1 && fraction || whole > 1 && number[begin] != b'0' && fraction
+}
+
+floats!(
+    f16: none, f64, f16::from_f64,
+    bf16: none, f64, bf16::from_f64,
+    f32: swar_float::read, f32, std::convert::identity,
+    f64: none, f64, std::convert::identity
+);
+
+/// Where no number is easily read.
+fn none<T>(_: &[u8]) -> Option<(T, usize)> {
+    None
+}
+
+pub struct Texts;
+
+impl Kind for Texts {
+    const WIDTH: usize = 4;
+    const WANTED: &'static str = "a text";
+
+    fn text(quoted: &[u8], bytes: &mut Vec<u8>) -> Result<(), Wrong> {
+        if quoted.contains(&b'\\') {
+            let text: String = serde_json::from_slice(quoted).map_err(|_| Wrong)?;
+            push_byte_string(bytes, text.as_bytes());
+        } else {
+            let text: &str = serde_json::from_slice(quoted).map_err(|_| Wrong)?;
+            push_byte_string(bytes, text.as_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that are no text come as `{"b64": "…"}`.
+pub struct TextsOrBase64;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Base64<'a> {
+    #[serde(borrow)]
+    b64: Cow<'a, str>,
+}
+
+/// With padding or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+impl Kind for TextsOrBase64 {
+    const WIDTH: usize = 4;
+    const WANTED: &'static str = "a text, or bytes in base64 as {\"b64\": \"…\"}";
+
+    fn text(quoted: &[u8], bytes: &mut Vec<u8>) -> Result<(), Wrong> {
+        Texts::text(quoted, bytes)
+    }
+
+    fn object(rest: &[u8], bytes: &mut Vec<u8>) -> Result<usize, Wrong> {
+        let mut objects = serde_json::Deserializer::from_slice(rest).into_iter::<Base64>();
+        let object = objects.next().and_then(Result::ok).ok_or(Wrong)?;
+        push_byte_string(bytes, &BASE64.decode(object.b64.as_bytes()).map_err(|_| Wrong)?);
+        Ok(objects.byte_offset())
+    }
+}

@@ -1,0 +1,263 @@
+//! The `data` of a tensor: flat or nested arrays of numbers, booleans or texts, written as the tensor's bytes while they
+//! are read. Numbers go from their digits straight to the datatype, with one rounding.
+
+use half::{bf16, f16};
+
+use super::array::{Array, Scalar};
+use super::element_types::{Bools, Floats, Integers, Kind, Texts, TextsOrBase64, Wrong};
+use crate::tensor::Datatype;
+
+/// Elements as they were found.
+#[derive(Debug, PartialEq)]
+pub struct Parsed {
+    pub bytes: Vec<u8>,
+    pub count: u64,
+    /// Of the text that they were read from; more may follow.
+    pub length: usize,
+}
+
+/// The elements at the begin of a text: `count`, where that is known before. An error says which element is wrong and why.
+pub fn parse(datatype: Datatype, count: Option<u64>, json: &[u8]) -> Result<Parsed, String> {
+    // An element takes two characters at least, so a count beyond that can be refused before anything is allocated.
+    if let Some(count) = count.filter(|count| *count > json.len() as u64 / 2 + 1) {
+        return Err(format!("the shape has {count} elements, and the data holds fewer"));
+    }
+    read_as(datatype, count, Array::new(json))
+}
+
+pub(crate) fn read_as(datatype: Datatype, count: Option<u64>, array: Array) -> Result<Parsed, String> {
+    match datatype {
+        Datatype::Bool => read::<Bools>(count, array),
+        Datatype::Uint8 => read::<Integers<u8>>(count, array),
+        Datatype::Uint16 => read::<Integers<u16>>(count, array),
+        Datatype::Uint32 => read::<Integers<u32>>(count, array),
+        Datatype::Uint64 => read::<Integers<u64>>(count, array),
+        Datatype::Int8 => read::<Integers<i8>>(count, array),
+        Datatype::Int16 => read::<Integers<i16>>(count, array),
+        Datatype::Int32 => read::<Integers<i32>>(count, array),
+        Datatype::Int64 => read::<Integers<i64>>(count, array),
+        Datatype::Fp16 => read::<Floats<f16>>(count, array),
+        Datatype::Bf16 => read::<Floats<bf16>>(count, array),
+        Datatype::Fp32 => read::<Floats<f32>>(count, array),
+        Datatype::Fp64 => read::<Floats<f64>>(count, array),
+        Datatype::Bytes => read::<Texts>(count, array),
+    }
+}
+
+/// The same, of a text that must be the elements and nothing else.
+pub fn parse_all(datatype: Datatype, count: Option<u64>, json: &str) -> Result<Parsed, String> {
+    parse(datatype, count, json.as_bytes()).and_then(|parsed| parsed.must_be_all_of(json))
+}
+
+/// The same, where an object `{"b64": "…"}` may stand for an element of BYTES.
+pub fn parse_all_with_base64(datatype: Datatype, count: u64, json: &str) -> Result<Vec<u8>, String> {
+    let parsed = match datatype {
+        Datatype::Bytes => read::<TextsOrBase64>(Some(count), Array::new(json.as_bytes()))?.must_be_all_of(json)?,
+        _ => parse_all(datatype, Some(count), json)?,
+    };
+    Ok(parsed.bytes)
+}
+
+impl Parsed {
+    fn must_be_all_of(self, json: &str) -> Result<Parsed, String> {
+        match json.get(self.length..).and_then(|rest| rest.chars().next()) {
+            None => Ok(self),
+            Some(more) => {
+                Err(format!("expected the end, and found '{}' at byte {}", more.escape_default(), self.length))
+            }
+        }
+    }
+}
+
+fn read<K: Kind>(count: Option<u64>, mut array: Array) -> Result<Parsed, String> {
+    let mut elements = Elements::<K>::new(count);
+    while let Some(scalar) = array.next()? {
+        array.skip(elements.push(scalar)?);
+        while let Some(rest) = array.next_number() {
+            array.skip(elements.push_number(rest)?);
+        }
+    }
+    elements.finish(array.length())
+}
+
+/// The elements so far.
+struct Elements<K> {
+    bytes: Vec<u8>,
+    found: u64,
+    count: Option<u64>,
+    kind: std::marker::PhantomData<K>,
+}
+
+impl<K: Kind> Elements<K> {
+    fn new(count: Option<u64>) -> Self {
+        let room = count.unwrap_or_default() as usize * K::WIDTH;
+        Elements { bytes: Vec::with_capacity(room), found: 0, count, kind: std::marker::PhantomData }
+    }
+
+    /// How long it is, if it is a number or an object.
+    fn push(&mut self, scalar: Scalar) -> Result<usize, String> {
+        if let Scalar::Number(rest) = scalar {
+            return self.push_number(rest);
+        }
+        self.check_count()?;
+        if let Scalar::Object(rest) = scalar {
+            let length = K::object(rest, &mut self.bytes).map_err(|Wrong| self.wrong(scalar))?;
+            self.found += 1;
+            return Ok(length);
+        }
+        let written = match scalar {
+            Scalar::Text(quoted) => K::text(quoted, &mut self.bytes),
+            Scalar::Boolean(value) => K::boolean(value, &mut self.bytes),
+            Scalar::Null => K::null(&mut self.bytes),
+            _ => Err(Wrong),
+        };
+        written.map_err(|Wrong| self.wrong(scalar))?;
+        self.found += 1;
+        Ok(0)
+    }
+
+    #[inline]
+    fn push_number(&mut self, rest: &[u8]) -> Result<usize, String> {
+        self.check_count()?;
+        let length = K::number(rest, &mut self.bytes).map_err(|Wrong| self.wrong(Scalar::Number(rest)))?;
+        self.found += 1;
+        Ok(length)
+    }
+
+    #[inline]
+    fn check_count(&self) -> Result<(), String> {
+        match self.count {
+            Some(count) if self.found == count => Err(too_many(count)),
+            _ => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn wrong(&self, scalar: Scalar) -> String {
+        format!("element {} is {}, and must be {}", self.found, scalar.describe(), K::WANTED)
+    }
+
+    fn finish(self, length: usize) -> Result<Parsed, String> {
+        match self.count {
+            Some(count) if self.found < count => {
+                Err(format!("the shape has {count} elements, and the data holds {}", self.found))
+            }
+            _ => Ok(Parsed { bytes: self.bytes, count: self.found, length }),
+        }
+    }
+}
+
+#[cold]
+fn too_many(count: u64) -> String {
+    format!("the shape has {count} elements, and the data holds more")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(datatype: Datatype, count: u64, json: &str) -> Result<Vec<u8>, String> {
+        super::parse(datatype, Some(count), json.as_bytes()).map(|parsed| parsed.bytes)
+    }
+
+    #[test]
+    fn reads_flat_and_nested() {
+        let flat = parse(Datatype::Fp32, 4, "[1, 2.5, -3e2, 0]").unwrap();
+        assert_eq!(flat, parse(Datatype::Fp32, 4, "[[1, 2.5], [-3e2, 0]]").unwrap());
+        assert_eq!(&flat[4..8], 2.5f32.to_le_bytes());
+        assert_eq!(parse(Datatype::Bytes, 2, r#"["hi", ""]"#).unwrap(), b"\x02\0\0\0hi\0\0\0\0");
+        assert_eq!(parse(Datatype::Bool, 3, "[true, 0, 1]").unwrap(), [1, 0, 1]);
+        assert_eq!(parse(Datatype::Fp16, 1, "[0.5]").unwrap(), f16::from_f32(0.5).to_le_bytes());
+        assert_eq!(parse(Datatype::Uint64, 1, "[18446744073709551615]").unwrap(), u64::MAX.to_le_bytes());
+        assert!(parse(Datatype::Int8, 0, "[]").unwrap().is_empty());
+        assert_eq!(parse(Datatype::Int32, 1, "7").unwrap(), 7i32.to_le_bytes());
+    }
+
+    /// The first is below the middle of two neighbours by less than an f64 can tell: by way of one it would be the middle,
+    /// and go to the even neighbour, above.
+    #[test]
+    fn numbers_are_rounded_once() {
+        let json = "[1.00000017881393432617187499]";
+        assert_eq!(parse(Datatype::Fp32, 1, json).unwrap(), 1.0000001f32.to_le_bytes());
+        let above = "[1.00000017881393432617187501]";
+        assert_eq!(parse(Datatype::Fp32, 1, above).unwrap(), 1.0000002f32.to_le_bytes());
+        assert_eq!(parse(Datatype::Fp32, 1, "[-0.0]").unwrap(), (-0.0f32).to_le_bytes());
+        assert_eq!(parse(Datatype::Fp32, 1, "[1e-46]").unwrap(), 0f32.to_le_bytes());
+        assert_eq!(parse(Datatype::Bytes, 1, r#"["\ud83d\ude00\n"]"#).unwrap(), "\x05\0\0\0😀\n".as_bytes());
+    }
+
+    #[test]
+    fn what_is_no_number_has_its_words() {
+        let read = parse(Datatype::Fp32, 5, "[NaN, Infinity, -Infinity, null, 1]").unwrap();
+        let read: Vec<f32> = read.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        assert!(read[0].is_nan() && read[3].is_nan(), "{read:?}");
+        assert_eq!((read[1], read[2], read[4]), (f32::INFINITY, f32::NEG_INFINITY, 1.0));
+        assert_eq!(parse(Datatype::Fp16, 1, "[-Infinity]").unwrap(), f16::NEG_INFINITY.to_le_bytes());
+        assert_eq!(parse(Datatype::Bf16, 1, "null").unwrap(), bf16::NAN.to_le_bytes());
+    }
+
+    #[test]
+    fn says_which_element_is_wrong() {
+        for (datatype, count, json, wanted) in [
+            (Datatype::Uint8, 2, "[1, 300]", "element 1 is 300, and must be a whole number from 0 to 255"),
+            (Datatype::Int32, 1, "[1.5]", "element 0 is 1.5, and must be a whole number"),
+            (Datatype::Fp32, 1, "[1e39]", "must be a number within the range of f32"),
+            (Datatype::Int32, 1, "[null]", "element 0 is null"),
+            (Datatype::Int32, 1, "[NaN]", "element 0 is NaN, and must be a whole number"),
+            (Datatype::Bool, 1, "[Infinity]", "element 0 is Infinity"),
+            (Datatype::Fp32, 1, "[Inf]", "element 0 is Inf"),
+            (Datatype::Fp32, 1, "[nan]", "expected value"),
+            (Datatype::Fp32, 1, "[-NaN]", "element 0 is -NaN"),
+            (Datatype::Fp32, 1, "[NaN1]", "found '1'"),
+            (Datatype::Fp32, 1, "[\"1\"]", "element 0 is a text"),
+            (Datatype::Bytes, 1, "[1]", "must be a text"),
+            (Datatype::Fp32, 2, "[1, 2, 3]", "holds more"),
+            (Datatype::Fp32, 3, "[1, 2]", "the data holds 2"),
+            (Datatype::Fp32, 1 << 40, "[1, 2]", "holds fewer"),
+            (Datatype::Fp32, 1, "[{}]", "element 0 is an object"),
+            (Datatype::Fp32, 1, "[1", "the data ends at byte 2"),
+            (Datatype::Fp32, 1, "[,1]", "found ',' at byte 1"),
+            (Datatype::Fp32, 1, "[1,]", "found ']' at byte 3"),
+            (Datatype::Fp32, 2, "[1 2]", "found '2' at byte 3"),
+            (Datatype::Fp32, 1, "[01]", "element 0 is 01"),
+            (Datatype::Fp32, 1, "[1.]", "element 0 is 1."),
+            (Datatype::Fp32, 1, "[1.e5]", "element 0 is 1.e5"),
+            (Datatype::Int32, 1, "[01]", "element 0 is 01"),
+            (Datatype::Fp32, 1, "[.5]", "expected value"),
+            (Datatype::Fp32, 1, "[+1]", "expected value"),
+            (Datatype::Fp32, 1, "[1e]", "found 'e' at byte 2"),
+            (Datatype::Fp32, 1, "[-]", "element 0 is -"),
+            (Datatype::Fp32, 1, "[-inf]", "element 0 is -"),
+            (Datatype::Uint8, 1, "[-1]", "element 0 is -1"),
+            (Datatype::Uint64, 1, "[18446744073709551616]", "element 0 is 18446744073709551616"),
+            (Datatype::Int64, 1, "[1e2]", "element 0 is 1e2"),
+            (Datatype::Bytes, 1, "[\"a]", "expected value"),
+            (Datatype::Bytes, 1, "[\"\\x\"]", "element 0 is a text"),
+        ] {
+            let error = parse(datatype, count, json).unwrap_err();
+            assert!(error.contains(wanted), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_follows_is_not_its_business() {
+        let parsed = super::parse(Datatype::Fp32, None, b" [[1, 2], [3]] , \"x\"").unwrap();
+        assert_eq!((parsed.count, parsed.length), (3, 14));
+    }
+
+    #[test]
+    fn but_where_all_is_asked_for_nothing_may_follow() {
+        for (json, wanted) in [("7x", "found 'x' at byte 1"), ("[7] 8", "found ' ' at byte 3")] {
+            let error = parse_all(Datatype::Fp32, Some(1), json).err().unwrap();
+            assert!(error.contains(wanted), "{error}");
+        }
+        assert!(parse_all_with_base64(Datatype::Bytes, 1, r#"{"b64": "YQ=="}"#).is_ok());
+        assert!(parse_all_with_base64(Datatype::Bytes, 1, r#""a"é"#).is_err());
+    }
+
+    #[test]
+    fn deep_nesting_ends_in_an_error() {
+        let json = "[".repeat(100_000);
+        assert!(parse(Datatype::Fp32, 1, &json).unwrap_err().contains("deeper than 64"));
+    }
+}

@@ -1,0 +1,118 @@
+//! A large array is cut at commas, and idle cores read parts of it. Whatever is not a flat array of numbers, and whatever is
+//! wrong, is left to who reads element by element, and can say where.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::array::Array;
+use super::elements::{self, Parsed, read_as};
+use crate::scheduler::together;
+use crate::tensor::Datatype;
+
+/// The elements at the begin of a text that is a part of a body: idle cores help with a large one.
+pub fn parse_within(datatype: Datatype, count: u64, json: &[u8], body: &Bytes) -> Result<Parsed, String> {
+    match parse(datatype, count, json, body, PART) {
+        Some(parsed) => Ok(parsed),
+        None => elements::parse(datatype, Some(count), json),
+    }
+}
+
+/// Bytes of text that are read in a fraction of a millisecond.
+pub const PART: usize = 96 << 10;
+
+/// Fewer parts are not worth waking anybody.
+const PARTS: usize = 4;
+
+/// `json` is what begins in `body` with the array, which is cut into parts of about so many bytes.
+pub fn parse(datatype: Datatype, count: u64, json: &[u8], body: &Bytes, part: usize) -> Option<Parsed> {
+    let large = PARTS * part;
+    if datatype == Datatype::Bytes || json.len() < large || json.first() != Some(&b'[') {
+        return None;
+    }
+    // An array within the array is no number, and is found by who reads its part.
+    let end = memchr::memchr(b']', json).filter(|end| *end >= large)?;
+    let inside = body.slice_ref(&json[1..end]);
+    let ranges = cut(&inside, part);
+    let count_of_parts = ranges.len();
+    let read = move |at: usize| read_as(datatype, None, Array::inside(&inside[ranges[at].clone()])).ok();
+    let parts: Vec<Parsed> = together(count_of_parts, read).into_iter().collect::<Option<_>>()?;
+    if parts.iter().map(|part| part.count).sum::<u64>() != count {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.bytes.len()).sum());
+    for part in parts {
+        // Each is dropped when it was copied: all of it is never there twice.
+        bytes.extend_from_slice(&part.bytes);
+    }
+    Some(Parsed { bytes, count, length: end + 1 })
+}
+
+/// Where the parts are: each ends before a comma, and the next begins behind it.
+fn cut(text: &[u8], part: usize) -> Vec<Range<usize>> {
+    let mut ranges = Vec::with_capacity(text.len() / part + 1);
+    let mut begin = 0;
+    loop {
+        let comma = text.get(begin + part..).and_then(|rest| memchr::memchr(b',', rest));
+        let Some(end) = comma.map(|comma| begin + part + comma) else {
+            ranges.push(begin..text.len());
+            return ranges;
+        };
+        ranges.push(begin..end);
+        begin = end + 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::json::elements;
+
+    /// An array of so many numbers, between what stands before and behind it in a body.
+    fn body(count: usize, comma: &str) -> (Bytes, usize) {
+        let numbers: Vec<String> = (0..count).map(|at| format!("{}e-3", at as i64 - 1000)).collect();
+        let json = format!("[{}]", numbers.join(comma));
+        let length = json.len();
+        (Bytes::from(format!("{json}, \"x\"]")), length)
+    }
+
+    #[test]
+    fn parts_are_what_the_whole_is() {
+        for comma in [",", ", ", " ,\n "] {
+            let (body, length) = body(100_000, comma);
+            let parsed = parse(Datatype::Fp32, 100_000, &body, &body, PART).unwrap();
+            assert_eq!(parsed.length, length);
+            assert_eq!(parsed.bytes, elements::parse(Datatype::Fp32, Some(100_000), &body).unwrap().bytes);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_as_elsewhere() {
+        let (whole, _) = body(100_000, ",");
+        let text = String::from_utf8(whole.to_vec()).unwrap();
+        let broken = [
+            (text.replacen(",77e-3,", ",77e-3 78e-3,", 1), "found '7'"),
+            (text.replacen(",77e-3,", ",,77e-3,", 1), "found ','"),
+            (text.replacen("e-3]", "e-3,]", 1), "found ']'"),
+            (text.replacen(",77e-3,", ",\"7\",", 1), "element 1077 is a text"),
+            (text.replacen(",77e-3,", ",", 1), "the data holds 99999"),
+            (text.replacen(",77e-3,", ",77e-3,1,", 1), "holds more"),
+            (text.replacen(']', "", 2), "holds more"),
+        ];
+        for (json, wanted) in broken {
+            let body = Bytes::from(json);
+            let error = super::parse_within(Datatype::Fp32, 100_000, &body, &body).err().unwrap();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn nested_arrays_and_small_ones_are_for_others() {
+        let (flat, _) = body(100_000, ",");
+        let text = String::from_utf8(flat.to_vec()).unwrap();
+        let nested = Bytes::from(text.replacen(",7e-3,", ",[7e-3],", 1));
+        assert!(parse(Datatype::Fp32, 100_000, &nested, &nested, PART).is_none());
+        assert!(super::parse_within(Datatype::Fp32, 100_000, &nested, &nested).is_ok());
+        assert!(parse(Datatype::Fp32, 2, b"[1,2]", &Bytes::from_static(b"[1,2]"), PART).is_none());
+    }
+}

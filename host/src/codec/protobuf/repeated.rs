@@ -1,0 +1,174 @@
+//! Elements in the lists of a message, written as a tensor's bytes while they are read. The Open Inference Protocol and
+//! TensorFlow have different lists for the datatypes, and the same few ways to write an element.
+
+use bytes::Bytes;
+
+use super::fields::{Field, Malformed};
+use crate::tensor::{Datatype, push_byte_string};
+
+/// Collects the elements of one list into the bytes of a tensor.
+pub struct Elements {
+    datatype: Datatype,
+    /// As many as the shape has.
+    count: u64,
+    found: u64,
+    bytes: Vec<u8>,
+    /// A packed list of fixed width is its tensor's bytes, and needs no copy while it is the only one.
+    whole: Option<Bytes>,
+    /// Where the last element of BYTES begins.
+    last_text: usize,
+}
+
+/// A list does not hold what its tensor needs.
+#[derive(Debug, thiserror::Error)]
+pub enum ElementError {
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+    #[error("the shape has {count} elements, and the contents hold more")]
+    TooMany { count: u64 },
+    #[error("the shape has {count} elements, and the contents hold {found}")]
+    TooFew { count: u64, found: u64 },
+    #[error("{datatype} has no list of contents: send it in raw_input_contents")]
+    OnlyRaw { datatype: Datatype },
+    #[error("elements of {datatype} stand in {name}, and there are others")]
+    OtherList { datatype: Datatype, name: &'static str },
+    #[error("element {at} is {value}, and does not fit {datatype}")]
+    Range { at: u64, value: i64, datatype: Datatype },
+}
+
+impl Elements {
+    pub fn new(datatype: Datatype, count: u64) -> Elements {
+        Elements { datatype, count, found: 0, bytes: Vec::new(), whole: None, last_text: 0 }
+    }
+
+    pub fn take(&mut self, field: Field) -> Result<(), ElementError> {
+        match self.datatype {
+            Datatype::Fp32 => self.fixed(field.fixed(4)?, 4),
+            Datatype::Fp64 => self.fixed(field.fixed(8)?, 8),
+            Datatype::Bytes => self.byte_string(&field.bytes()?),
+            _ => self.integers(field),
+        }
+    }
+
+    /// The tensor's bytes, all elements of which must have been there.
+    pub fn finish(self) -> Result<Bytes, ElementError> {
+        if self.found < self.count {
+            return Err(ElementError::TooFew { count: self.count, found: self.found });
+        }
+        Ok(self.whole.unwrap_or(self.bytes.into()))
+    }
+
+    /// The same, where a list that is too short goes on with its last element, and an empty one with zeros, as TensorFlow
+    /// has it.
+    pub fn finish_repeating_last(mut self) -> Bytes {
+        if self.found == self.count {
+            return self.whole.unwrap_or(self.bytes.into());
+        }
+        self.own();
+        let element = self.last();
+        self.bytes.reserve(element.len().saturating_mul((self.count - self.found) as usize));
+        for _ in self.found..self.count {
+            self.bytes.extend_from_slice(&element);
+        }
+        self.bytes.into()
+    }
+
+    /// How many bytes that repeats.
+    pub fn repeated_size(&self) -> u64 {
+        if self.found == self.count {
+            return 0;
+        }
+        let each = self.datatype.width().unwrap_or_else(|| self.last().len() as u64);
+        each.saturating_mul(self.count - self.found)
+    }
+
+    /// The last element, as it lies.
+    fn last(&self) -> Vec<u8> {
+        // An empty element of BYTES is its length alone.
+        let width = self.datatype.width().unwrap_or(4) as usize;
+        if self.found == 0 {
+            return vec![0; width];
+        }
+        let at = if self.datatype.width().is_some() { self.bytes.len() - width } else { self.last_text };
+        self.bytes[at..].to_vec()
+    }
+
+    fn own(&mut self) {
+        if let Some(whole) = self.whole.take() {
+            self.bytes = whole.into();
+        }
+    }
+
+    fn fixed(&mut self, list: Bytes, width: usize) -> Result<(), ElementError> {
+        let more = (list.len() / width) as u64;
+        if more > self.count - self.found {
+            return Err(ElementError::TooMany { count: self.count });
+        }
+        if self.found == 0 {
+            self.whole = Some(list);
+        } else {
+            self.own();
+            self.bytes.extend_from_slice(&list);
+        }
+        self.found += more;
+        Ok(())
+    }
+
+    fn byte_string(&mut self, value: &[u8]) -> Result<(), ElementError> {
+        if self.found == self.count {
+            return Err(ElementError::TooMany { count: self.count });
+        }
+        self.last_text = self.bytes.len();
+        push_byte_string(&mut self.bytes, value);
+        self.found += 1;
+        Ok(())
+    }
+
+    fn integers(&mut self, field: Field) -> Result<(), ElementError> {
+        let mut wrong = None;
+        field.varints(|value| {
+            wrong = self.integer(value).err();
+            wrong.is_none()
+        })?;
+        wrong.map_or(Ok(()), Err)
+    }
+
+    fn integer(&mut self, value: u64) -> Result<(), ElementError> {
+        if self.found == self.count {
+            return Err(ElementError::TooMany { count: self.count });
+        }
+        // Negative numbers come in two's complement of 64 bits, whatever their type is.
+        let signed = value as i64;
+        let written = match self.datatype {
+            Datatype::Bool => push(&mut self.bytes, [u8::from(value != 0)]),
+            Datatype::Int8 => write(&mut self.bytes, i8::try_from(signed), i8::to_le_bytes),
+            Datatype::Int16 => write(&mut self.bytes, i16::try_from(signed), i16::to_le_bytes),
+            Datatype::Int32 => write(&mut self.bytes, i32::try_from(signed), i32::to_le_bytes),
+            Datatype::Uint8 => write(&mut self.bytes, u8::try_from(value), u8::to_le_bytes),
+            // Halves come as their 16 bits.
+            Datatype::Uint16 | Datatype::Fp16 | Datatype::Bf16 => {
+                write(&mut self.bytes, u16::try_from(value), u16::to_le_bytes)
+            }
+            Datatype::Uint32 => write(&mut self.bytes, u32::try_from(value), u32::to_le_bytes),
+            _ => push(&mut self.bytes, value.to_le_bytes()),
+        };
+        if !written {
+            return Err(ElementError::Range { at: self.found, value: signed, datatype: self.datatype });
+        }
+        self.found += 1;
+        Ok(())
+    }
+}
+
+fn push<const WIDTH: usize>(bytes: &mut Vec<u8>, value: [u8; WIDTH]) -> bool {
+    bytes.extend_from_slice(&value);
+    true
+}
+
+fn write<T, E, const WIDTH: usize>(
+    bytes: &mut Vec<u8>,
+    value: Result<T, E>,
+    to_bytes: impl Fn(T) -> [u8; WIDTH],
+) -> bool {
+    value.is_ok_and(|value| push(bytes, to_bytes(value)))
+}

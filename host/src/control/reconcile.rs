@@ -1,0 +1,262 @@
+//! Brings what is live in line with what is written: callers, limits, routes at once; versions that may no longer be
+//! served at once; versions that should be and are not yet, one after the other on threads of their own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulkhead_bundle::{Digest, Files, PublicKey, verify};
+use bulkhead_store::Digest as BlobDigest;
+
+use super::records::StoredBundle;
+use super::state::{State, bundle_key, model_key};
+use super::{Control, ControlError};
+use crate::activation::{Activation, Bundle, Others, run_trials};
+use crate::catalog::{Entry, Routing, Sharing};
+use crate::config::TenantLimits;
+use crate::pipeline::Pipeline;
+use crate::sandbox::ACTIVATION_SLOTS;
+use crate::scheduler::{Begin, Permit, Work};
+use crate::tenant::{Grants, KnownKey, Member, Members, Reservation, Tenant};
+
+/// Files that are removed while others wait.
+const FILES_AT_ONCE: usize = 32;
+
+/// More than there are uploads and loads at once.
+const TRIALS_WAITING: usize = 1024;
+
+impl Control {
+    pub(super) fn bring_in_line(self: &Arc<Self>, state: &State) {
+        self.directory.replace(self.members(state));
+        let wanted = state.wanted(self.dev);
+        let (wanted, others): (Vec<_>, Vec<_>) = state.bundles.iter().partition(|(key, _)| wanted.contains(*key));
+        let place =
+            |bundle: &StoredBundle| Some((bundle.tenant.clone(), bundle.model.clone()?, bundle.version.clone()));
+        // Of two bundles that made the same version of a model, one after the other, the deleted one takes nothing away.
+        let taken: BTreeSet<_> = wanted.iter().filter_map(|(_, bundle)| place(bundle)).collect();
+        let gone = others.into_iter().filter_map(|(_, bundle)| place(bundle)).filter(|place| !taken.contains(place));
+        gone.for_each(|(tenant, model, version)| self.catalog.remove(&tenant, &model, &version));
+        for (_, bundle) in wanted {
+            let Some(model) = &bundle.model else { continue };
+            if self.catalog.entry(&bundle.tenant, model, &bundle.version).is_none() {
+                self.load_aside(bundle, model);
+            }
+        }
+        self.route(state);
+    }
+
+    /// At the start: what was served before is served again.
+    pub fn restore(self: &Arc<Self>) {
+        let kept = self.kept();
+        self.bring_in_line(&kept.state);
+    }
+
+    /// Tenants keep what is counted of them; their limits hold from the next request on.
+    fn members(&self, state: &State) -> Members {
+        let present = self.directory.members();
+        let mut tenants = BTreeMap::new();
+        for (name, record) in &state.tenants {
+            let limits = self.limits_of(record);
+            let tenant = match present.tenants.get(name.as_str()) {
+                Some(member) => member.tenant.clone(),
+                None => Arc::new(Tenant::new(name, limits.clone()).within(&self.resident)),
+            };
+            tenant.set_limits(limits);
+            tenants.insert(tenant.name.clone(), Member { tenant, disabled: record.disabled });
+        }
+        let live = state.keys.iter().filter(|(_, key)| key.revoked.is_none());
+        let keys = live.map(|(id, key)| {
+            let (hash, expires) = (key.hash.clone(), key.expires.map(|expires| expires.0));
+            (id.clone(), KnownKey { tenant: key.tenant.as_str().into(), role: key.role, hash, expires })
+        });
+        Members { keys: keys.collect(), tenants }
+    }
+
+    fn route(&self, state: &State) {
+        let models: BTreeSet<(&str, &str)> =
+            state.bundles.values().filter_map(|bundle| Some((&*bundle.tenant, bundle.model.as_deref()?))).collect();
+        for (tenant, model) in models {
+            let settings = state.models.get(&model_key(tenant, model));
+            let routing = Arc::new(settings.map_or_else(Routing::default, |settings| settings.routing.clone()));
+            let sharing = Arc::new(settings.map_or_else(Sharing::default, |settings| settings.sharing.clone()));
+            self.catalog.route(tenant, model, &routing, &sharing);
+        }
+    }
+
+    /// Makes a stored version live, or tells why it cannot be.
+    fn load_aside(self: &Arc<Self>, bundle: &StoredBundle, model: &str) {
+        self.catalog.set(&bundle.tenant, model, &bundle.version, Entry::Loading);
+        let (control, bundle, model) = (self.clone(), bundle.clone(), model.to_owned());
+        tokio::spawn(async move {
+            let entry = match control.load_in_turn(&bundle).await {
+                Ok(pipeline) => {
+                    tracing::info!(bundle = bundle.name, version = %bundle.version, model, "loaded");
+                    Entry::Ready(pipeline)
+                }
+                Err(error) => {
+                    tracing::error!(bundle = bundle.name, version = %bundle.version, model, %error, "not served");
+                    Entry::Failed(error.to_string().into())
+                }
+            };
+            control.finish_loading(&bundle, &model, entry);
+        });
+    }
+
+    /// Unless it was taken back in the meantime.
+    fn finish_loading(&self, bundle: &StoredBundle, model: &str, entry: Entry) {
+        let kept = self.kept();
+        let key = bundle_key(&bundle.tenant, &bundle.name, &bundle.version);
+        if kept.state.wanted(self.dev).contains(&key) {
+            self.catalog.set(&bundle.tenant, model, &bundle.version, entry);
+        }
+    }
+
+    /// A host that is busy at the moment is no reason to give up what it served before.
+    async fn load_in_turn(self: &Arc<Self>, stored: &StoredBundle) -> Result<Arc<Pipeline>, ControlError> {
+        loop {
+            match self.load(stored).await {
+                Err(ControlError::NoPlace(_)) => tokio::time::sleep(Duration::from_secs(1)).await,
+                loaded => return loaded,
+            }
+        }
+    }
+
+    async fn load(self: &Arc<Self>, stored: &StoredBundle) -> Result<Arc<Pipeline>, ControlError> {
+        let _turn = self.activations.acquire().await;
+        let wanted = stored.clone();
+        let (bundle, grants, others) = self
+            .aside(move |control| {
+                let (bundle, grants) = control.open_stored(&wanted)?;
+                let others = control.open_used(&wanted)?;
+                Ok((bundle, grants, others))
+            })
+            .await?;
+        self.activate(&stored.tenant, Arc::new(bundle), grants, Arc::new(others), Arc::new(|_: &str| ())).await
+    }
+
+    /// The files as they were stored, verified again: what is served is what was signed.
+    pub(super) fn open_stored(&self, stored: &StoredBundle) -> Result<(Bundle, Grants), ControlError> {
+        let mut parts = BTreeMap::new();
+        for (path, file) in &stored.files {
+            parts.insert(path.clone(), self.blobs.get(&BlobDigest(*file.digest.as_bytes()))?);
+        }
+        let files = Files::from_parts(parts, &self.bounds)?;
+        let signer = self.look(|state| {
+            let (_, publisher, key) = state.signer(stored)?;
+            Some((publisher.imports.iter().copied().collect::<Grants>(), key.pem.clone()))
+        });
+        match signer {
+            Some((grants, pem)) => {
+                let verified = verify(files, &self.bounds, |_| PublicKey::from_pem(&pem).ok())?;
+                Ok((Bundle::complete(verified.into_files())?, grants))
+            }
+            None => {
+                let bundle = Bundle::complete(files)?;
+                let grants = bundle.manifest.imports().into_iter().collect();
+                Ok((bundle, grants))
+            }
+        }
+    }
+
+    /// The bundles that stages were taken from, as they were chosen.
+    pub(super) fn open_used(&self, stored: &StoredBundle) -> Result<Others, ControlError> {
+        // Stages of one bundle share it.
+        let (mut others, mut opened) = (Others::new(), BTreeMap::new());
+        for (stage, used) in &stored.uses {
+            let key = bundle_key(&stored.tenant, &used.name, &used.version);
+            if !opened.contains_key(&key) {
+                let found = self.look(|state| state.bundles.get(&key).cloned());
+                let found = found.ok_or_else(|| ControlError::no_such("bundle", &key))?;
+                let (bundle, grants) = self.open_stored(&found)?;
+                opened.insert(key.clone(), (Arc::new(bundle), grants));
+            }
+            others.extend(opened.get(&key).map(|opened| (stage.clone(), opened.clone())));
+        }
+        Ok(others)
+    }
+
+    /// Room for a version that is about to be loaded, of which nothing is counted yet.
+    fn reserve(&self, tenant: &str) -> Result<Reservation, ControlError> {
+        let members = self.directory.members();
+        let member = members.tenants.get(tenant).ok_or_else(|| ControlError::no_such("tenant", tenant))?;
+        Ok(self.resident.reserve(&member.tenant))
+    }
+
+    /// Compiles, initialises, loads and tries a bundle in its tenant's turns, within its tenant's limits. Whoever calls
+    /// holds one of `activations`.
+    pub async fn activate(
+        self: &Arc<Self>,
+        tenant: &str,
+        bundle: Arc<Bundle>,
+        grants: Grants,
+        others: Arc<Others>,
+        report: Arc<dyn Fn(&str) + Send + Sync>,
+    ) -> Result<Arc<Pipeline>, ControlError> {
+        let reservation = self.reserve(tenant)?;
+        let (control, made, told) = (self.clone(), bundle.clone(), report.clone());
+        let making = Box::pin(async move {
+            let activation = Activation { bundle: &made, grants: &grants, others: &others, report: &*told };
+            control.activator.activate(&activation, reservation).await
+        });
+        let made = self.compute.run_aside(&tenant.into(), making).await.map_err(|_| ControlError::Panicked)?;
+        let pipeline = Arc::new(made?);
+        if bundle.manifest.trials.is_empty() {
+            return Ok(pipeline);
+        }
+        let tenant = self.look(|state| self.trial_tenant(state, tenant))?;
+        let permit = self.compute.admit(&tenant, Arc::default()).await?;
+        let trials = bundle.manifest.trials.len();
+        let trying = |permit: Permit| -> Work<_> {
+            Box::pin(async move { run_trials(&bundle, &pipeline, &permit).await.map(|_| pipeline) })
+        };
+        let tried = self.compute.run(permit, Begin::Aside, trying).await;
+        let pipeline = tried.map_err(|_| ControlError::Panicked)??;
+        let plural = if trials == 1 { "" } else { "s" };
+        report(&format!("{trials} trial request{plural}"));
+        Ok(pipeline)
+    }
+
+    /// Trials have the limits of a call of their tenant, and queue and fuel of their own: a tenant whose calls use up
+    /// what it has can still be served again after a restart.
+    fn trial_tenant(&self, state: &State, tenant: &str) -> Result<Arc<Tenant>, ControlError> {
+        let record = state.tenants.get(tenant).ok_or_else(|| ControlError::no_such("tenant", tenant))?;
+        let limits = TenantLimits {
+            fuel_per_second: None,
+            concurrency: ACTIVATION_SLOTS as usize,
+            queue: TRIALS_WAITING,
+            ..self.limits_of(record)
+        };
+        // No tenant's name has parentheses.
+        Ok(Arc::new(Tenant::new("(trial)", limits)))
+    }
+
+    /// At the start: removes files that no bundle names. A damaged document may have named some of them.
+    pub(super) fn remove_strays(&self) -> Result<(), ControlError> {
+        let kept = self.kept();
+        if kept.damaged {
+            return Ok(());
+        }
+        let needed = kept.state.needed_files();
+        let needed: BTreeSet<&[u8; 32]> = needed.iter().map(|digest| digest.as_bytes()).collect();
+        let mut strays = self.blobs.list()?.into_iter().filter(|(digest, _)| !needed.contains(&digest.0));
+        strays.try_for_each(|(digest, _)| Ok(self.blobs.remove(&digest)?))
+    }
+
+    /// Removes those of some files that neither a bundle nor an upload under way needs; a few at a time, because others
+    /// wait for the state meanwhile. What cannot be removed stays until the next start.
+    pub(super) fn remove_unneeded(&self, files: &[Digest]) {
+        for some in files.chunks(FILES_AT_ONCE) {
+            let kept = self.kept();
+            if kept.damaged {
+                return;
+            }
+            let needed = kept.state.needed_files();
+            let unneeded = some.iter().filter(|file| !needed.contains(file) && !kept.claimed.contains_key(file));
+            for file in unneeded {
+                if let Err(error) = self.blobs.remove(&BlobDigest(*file.as_bytes())) {
+                    tracing::warn!(%error, "a file that nothing needs could not be removed");
+                }
+            }
+        }
+    }
+}

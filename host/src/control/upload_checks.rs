@@ -1,0 +1,120 @@
+//! What only the state can tell of an upload: whose key it is, what its publisher may, whether there is room for it, and
+//! what its version means already.
+
+use std::collections::BTreeMap;
+
+use bulkhead_bundle::{KeyHint, PublicKey};
+
+use super::records::{BundleState, StoredBundle, Timestamp, Used};
+use super::state::{State, bundle_key};
+use super::{Control, ControlError};
+use crate::activation::{Bundle, ForeignStage};
+use crate::tenant::Grants;
+
+impl Control {
+    pub(super) fn check_room(&self, state: &State, stored: &StoredBundle) -> Result<(), ControlError> {
+        let record = state.tenants.get(&stored.tenant);
+        let record = record.ok_or_else(|| ControlError::no_such("tenant", &stored.tenant))?;
+        state.check_identity(stored)?;
+        let limits = self.limits_of(record);
+        let used = state.stored_bytes(&stored.tenant) - state.present(stored).map_or(0, |present| present.bytes);
+        if used.saturating_add(stored.bytes) > limits.stored_bytes {
+            return Err(ControlError::TooManyBytes { used, wanted: stored.bytes, bound: limits.stored_bytes });
+        }
+        let is_active = state.present(stored).is_some_and(|present| present.state == BundleState::Active);
+        let comes_anew = stored.model.is_some() && !is_active;
+        self.check_models(state, &stored.tenant, usize::from(comes_anew))
+    }
+}
+
+impl State {
+    pub(super) fn key(&self, hint: &KeyHint) -> Option<PublicKey> {
+        let mut keys = self.publishers.values().flat_map(|publisher| &publisher.keys);
+        let key = keys.find(|key| key.hint == *hint && key.revoked.is_none())?;
+        PublicKey::from_pem(&key.pem).ok()
+    }
+
+    /// Whether the key's publisher may use this name now, and these imports; what its plugins may be granted.
+    pub(super) fn may_publish(&self, bundle: &Bundle, hint: &KeyHint) -> Result<Grants, ControlError> {
+        let name = &bundle.manifest.bundle.name;
+        let with_key = self.publishers.iter().filter_map(|(publisher, record)| {
+            let key = record.keys.iter().find(|key| key.hint == *hint && key.revoked.is_none())?;
+            Some((publisher, record, key))
+        });
+        let (publisher, record, key) = with_key
+            .max_by_key(|(_, record, _)| record.owns(name))
+            .ok_or(bulkhead_bundle::Refused::UnknownKey(*hint))?;
+        if !record.owns(name) {
+            let names = record.names.iter().cloned().collect::<Vec<_>>().join(", ");
+            return Err(ControlError::NotItsName { publisher: publisher.clone(), bundle: name.clone(), names });
+        }
+        if !key.valid_at(Timestamp::now()) {
+            let from = key.not_before.map_or("always".into(), |from| format!("from {from}"));
+            let until = key.not_after.map_or(String::new(), |until| format!(" until {until}"));
+            return Err(ControlError::NotValidNow {
+                publisher: publisher.clone(),
+                hint: *hint,
+                window: format!("{from}{until}"),
+            });
+        }
+        let granted: Grants = record.imports.iter().copied().collect();
+        match bundle.manifest.imports().into_iter().find(|import| !granted.has(*import)) {
+            None => Ok(granted),
+            Some(import) => {
+                let (publisher, granted) = (publisher.clone(), granted.to_string());
+                Err(ControlError::NotGranted { publisher, import, granted })
+            }
+        }
+    }
+
+    pub(super) fn present(&self, stored: &StoredBundle) -> Option<&StoredBundle> {
+        let present = self.bundles.get(&bundle_key(&stored.tenant, &stored.name, &stored.version))?;
+        (present.state != BundleState::Deleted).then_some(present)
+    }
+
+    /// A version means one thing for ever, a model is one bundle's, and what was revoked does not return.
+    pub(super) fn check_identity(&self, stored: &StoredBundle) -> Result<(), ControlError> {
+        let (name, version) = (&stored.name, &stored.version);
+        if let Some(revocation) = self.revoked.get(&stored.digest.to_string()) {
+            return Err(ControlError::Revoked { digest: stored.digest, reason: revocation.reason.clone() });
+        }
+        let present = self.bundles.get(&bundle_key(&stored.tenant, name, version));
+        if let Some(present) = present.filter(|present| present.digest != stored.digest) {
+            let present = present.digest;
+            return Err(ControlError::VersionTaken { name: name.clone(), version: version.clone(), present });
+        }
+        let other = self.bundles.values().find(|other| {
+            let same_model = other.tenant == stored.tenant && other.model.is_some() && other.model == stored.model;
+            same_model && other.name != *name && other.state != BundleState::Deleted
+        });
+        match (other, &stored.model) {
+            (Some(other), Some(model)) => {
+                Err(ControlError::ModelTaken { model: model.clone(), present: other.name.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// For each stage of another bundle, the newest version that fits. It stays chosen for as long as this version lives.
+    pub(super) fn choose_stages(
+        &self,
+        bundle: &Bundle,
+        tenant: &str,
+        dev: bool,
+    ) -> Result<BTreeMap<String, Used>, ControlError> {
+        let choose = |stage: ForeignStage| {
+            let fits = |other: &&StoredBundle| {
+                let active = other.tenant == tenant && other.name == stage.bundle && other.state == BundleState::Active;
+                active && stage.versions.matches(&other.version) && self.trusted(other, dev)
+            };
+            let newest = self.bundles.values().filter(fits).max_by_key(|other| &other.version);
+            let newest = newest.ok_or_else(|| ControlError::NoSuchStage {
+                stage: stage.text.clone(),
+                bundle: stage.bundle.clone(),
+                versions: stage.versions.to_string(),
+            })?;
+            Ok((stage.text, Used { name: newest.name.clone(), version: newest.version.clone() }))
+        };
+        bundle.manifest.foreign_stages().map(choose).collect()
+    }
+}

@@ -1,0 +1,287 @@
+//! The one place where errors become statuses: what the client is told, with which status and code, and what goes to the
+//! log. `docs/status-codes.md` tells the same table to people; a test compares the two.
+
+mod table;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::activation::ActivateError;
+use crate::catalog::NotServed;
+use crate::codec::error::{DecodeError, EncodeError};
+use crate::config::{clip, format_bytes};
+use crate::control::ControlError;
+use crate::pipeline::{RunError, StageError};
+use crate::runtime::GraphError;
+use crate::sandbox::CallError;
+use crate::scheduler::{NoPlace, Panicked};
+use crate::telemetry::log::LogError;
+use crate::tenant::{Exceeded, NotAllowedIn};
+use crate::tensor::Misfit;
+
+pub use table::grpc_code;
+
+/// Why a request was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    #[error("there is nothing at this address")]
+    NoSuchAddress,
+    #[error("this address takes {allowed}")]
+    Method { allowed: Cow<'static, str> },
+    #[error("the body has more than {} (request-bytes of the tenant)", format_bytes(*.bound))]
+    BodyTooLarge { bound: u64 },
+    #[error("the body has more than {}, and no request to this address needs as much", format_bytes(*.bound))]
+    BodyNotSmall { bound: u64 },
+    #[error("the body did not arrive within {} (http.body-time)", humantime::format_duration(*.waited))]
+    BodyTooSlow { waited: std::time::Duration },
+    #[error("the body broke off")]
+    BodyTorn,
+    #[error(
+        "too much waits already: bodies and replies of this tenant hold {} of the {} that there are for all (http.buffered-bytes)",
+        format_bytes(*.held),
+        format_bytes(*.bound)
+    )]
+    TooMuchBuffered { held: u64, bound: u64 },
+    #[error("the body is encoded as \"{encoding}\"; send it as it is, or as gzip or deflate")]
+    Encoding { encoding: String },
+    #[error("this port speaks gRPC; HTTP with JSON has another (listen.http)")]
+    NotGrpc,
+    #[error("the client's deadline has passed")]
+    Deadline,
+    #[error("the host is shutting down")]
+    ShuttingDown,
+    #[error("the body is not what {encoding} makes: {why}")]
+    Packed { encoding: &'static str, why: String },
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    NotAllowedIn(#[from] NotAllowedIn),
+    #[error(
+        "the operator's port wants the admin token of the host's data folder, or a key with the role deploy or admin: send it as the header authorization: Bearer …"
+    )]
+    NoToken,
+    #[error("this needs a key with the role {needed}, and yours has the role {has}")]
+    Role { needed: &'static str, has: &'static str },
+    #[error("{0}")]
+    Malformed(String),
+    #[error("the archive has more than {} (bundles.upload-bytes)", format_bytes(*.bound))]
+    UploadTooLarge { bound: u64 },
+    #[error("the archive did not arrive within {} (bundles.upload-time)", humantime::format_duration(*.waited))]
+    UploadTooSlow { waited: std::time::Duration },
+    #[error("the archive cannot be written to the data folder: {0}")]
+    Staging(std::io::Error),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error(transparent)]
+    NotServed(#[from] NotServed),
+    #[error("{0}")]
+    Inputs(#[from] Misfit),
+    #[error("there is no output \"{output}\"; the model gives: {known}")]
+    UnknownOutput { output: String, known: String },
+    #[error(
+        "output \"{output}\" cannot be classified because of {why}; ask for it without the parameter classification"
+    )]
+    Classification { output: String, why: String },
+    #[error("{what} is not supported; {instead}")]
+    NotSupported { what: String, instead: &'static str },
+    #[error("the body is not the JSON that this address takes: {0}")]
+    NotJson(serde_json::Error),
+    #[error("{why}")]
+    Setting { why: String },
+    #[error(transparent)]
+    Log(LogError),
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
+/// A problem that a handler gave, on its way to where the request's name is known.
+#[derive(Clone)]
+pub(crate) struct Failed(pub Arc<Problem>);
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(Failed(Arc::new(self)));
+        response
+    }
+}
+
+/// A problem, and the request that had it.
+pub struct Refusal {
+    pub request: Arc<str>,
+    /// Only a model that exists: what a stranger typed goes into no metric.
+    pub model: Option<Arc<str>>,
+    pub problem: Arc<Problem>,
+}
+
+/// What a client gets of a refusal.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub struct ErrorReply<'a> {
+    /// For people; it may change.
+    error: String,
+    /// For programs; it does not change.
+    code: &'a str,
+    /// The same stands in the host's log.
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    /// Where a stage of the model was at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<LimitReply>,
+    /// After so many seconds another try makes sense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
+}
+
+/// A limit that was reached: fuel in units, memory, stack and log in bytes, time in milliseconds.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Limit)]
+struct LimitReply {
+    name: &'static str,
+    value: u64,
+    /// How much was used, or would have been, where that was counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used: Option<u64>,
+}
+
+impl Problem {
+    pub fn refuse(self, request: &Arc<str>) -> Refusal {
+        Refusal { request: request.clone(), model: None, problem: Arc::new(self) }
+    }
+
+    /// For the client: what the publisher of a plugin wrote for the log stays in the log.
+    fn told(&self) -> String {
+        let Problem::Run(RunError { stage, error }) = self else { return clip(self.to_string()) };
+        let told = match error {
+            StageError::Plugin(CallError::Internal(_)) => "failed; the host's log has the cause".into(),
+            StageError::Plugin(CallError::Trap { .. }) => {
+                "trapped: it ended with an error of its own; the host's log has the cause".into()
+            }
+            StageError::Graph(GraphError::Failed(_)) => "failed on these inputs; the host's log has the cause".into(),
+            other => other.to_string(),
+        };
+        format!("stage \"{stage}\" {told}")
+    }
+
+    /// The limit that was reached, as an operator calls it; its value; and what was used of it, where that is known.
+    fn limit(&self) -> Option<(&'static str, u64, Option<u64>)> {
+        if let Some(exceeded) = self.exceeded() {
+            return Some((exceeded.limit.name(), exceeded.bound, Some(exceeded.used)));
+        }
+        let whole = |name, value: usize| Some((name, value as u64, Some(value as u64)));
+        match self {
+            Problem::BodyTooLarge { bound } => Some(("request-bytes", *bound, None)),
+            Problem::Encode(EncodeError::TooLarge { bound }) => Some(("reply-bytes", *bound, None)),
+            Problem::UploadTooLarge { bound } => Some(("upload-bytes", *bound, None)),
+            Problem::NoPlace(NoPlace::OutOfFuel(out)) => Some(("fuel-per-second", out.per_second, Some(out.used))),
+            Problem::NoPlace(NoPlace::TenantQueueFull { queue, .. }) => whole("queue", *queue),
+            Problem::NoPlace(NoPlace::TenantTooLong { concurrency, .. }) => whole("concurrency", *concurrency),
+            Problem::NoPlace(NoPlace::QueueFull { queue, .. }) => whole("compute.queue", *queue),
+            Problem::NoPlace(NoPlace::TooLong { concurrency, .. }) => whole("compute.concurrency", *concurrency),
+            Problem::Control(ControlError::TooManyModels { used, bound }) => {
+                Some(("models", *bound as u64, Some(*used as u64)))
+            }
+            Problem::Control(ControlError::TooManyBytes { used, bound, .. }) => {
+                Some(("stored-bytes", *bound, Some(*used)))
+            }
+            Problem::Control(ControlError::Activate(ActivateError::NotResident(refused))) => {
+                Some((refused.whose.key(), refused.bound, Some(refused.used)))
+            }
+            _ => None,
+        }
+    }
+
+    fn exceeded(&self) -> Option<&Exceeded> {
+        match self {
+            Problem::Run(RunError { error, .. }) => error.exceeded(),
+            _ => None,
+        }
+    }
+}
+
+impl Refusal {
+    /// What the client reads, over any protocol.
+    pub fn text(&self) -> String {
+        let mut text = self.problem.told();
+        if let (Some(model), Problem::Run(_)) = (&self.model, &*self.problem) {
+            text = format!("model \"{model}\": {text}");
+        }
+        if let Some(exceeded) = self.problem.exceeded() {
+            let key = exceeded.limit.key();
+            text = format!("{text}. Send less in one request, or ask the operator to raise {key}");
+            // Of these a tenant may have less than the host gives: its limits are named after the host's.
+            if let Some(limit) = key.strip_prefix("call.") {
+                text = format!("{text}, or call-{limit} where the tenant has less");
+            }
+        }
+        text
+    }
+
+    pub fn into_response(self) -> Response<Body> {
+        let (status, _, retry_after) = self.problem.row();
+        let mut response = Response::new(Body::from(self.body()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Problem::Method { allowed } = &*self.problem
+            && let Ok(allowed) = HeaderValue::from_str(allowed)
+        {
+            headers.insert(header::ALLOW, allowed);
+        }
+        response
+    }
+
+    /// What the client is told, as bytes.
+    pub fn body(&self) -> Bytes {
+        serde_json::to_vec(&self.told()).unwrap_or_default().into()
+    }
+
+    /// What the client is told.
+    pub fn told(&self) -> ErrorReply<'_> {
+        let (_, code, retry_after) = self.problem.row();
+        let (model, stage) = match &*self.problem {
+            Problem::Run(RunError { stage, .. }) => (self.model.as_deref(), Some(&**stage)),
+            _ => (None, None),
+        };
+        let limit = self.problem.limit().map(|(name, value, used)| LimitReply { name, value, used });
+        ErrorReply { error: self.text(), code, request_id: &self.request, model, stage, limit, retry_after }
+    }
+
+    /// One line for the operator, with the cause that the client was not told.
+    pub fn log(&self) {
+        let (status, code, _) = self.problem.row();
+        let (request, model) = (&*self.request, self.model.as_deref().unwrap_or_default());
+        let stage = match &*self.problem {
+            Problem::Run(RunError { stage, .. }) => stage,
+            _ => "",
+        };
+        let (status, cause) = (status.as_u16(), clip(self.problem.to_string()));
+        if status >= 500 {
+            tracing::warn!(request, model, stage, status, code, cause, "request failed");
+        } else {
+            tracing::info!(request, model, stage, status, code, cause, "request refused");
+        }
+    }
+}

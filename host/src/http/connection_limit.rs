@@ -1,0 +1,191 @@
+//! How many connections there may be at once: a bound for all of them, which the process's open files must allow, and a
+//! share of it for each address, so that no address alone takes the places of everybody else.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::fair_share;
+use crate::config::Http;
+use crate::telemetry::{Counter, Gauge};
+
+/// Places for connections, of one listener or of several together.
+pub struct Connections {
+    places: Arc<Semaphore>,
+    addresses: Mutex<Addresses>,
+    open: Gauge,
+    refused: Counter,
+}
+
+#[derive(Default)]
+struct Addresses {
+    held: HashMap<IpAddr, usize>,
+    /// Not told yet.
+    refused: u64,
+    told: Option<Instant>,
+}
+
+/// A connection's place, given back when it is dropped.
+pub struct Place {
+    connections: Arc<Connections>,
+    address: IpAddr,
+    _free: OwnedSemaphorePermit,
+}
+
+/// How often refused connections are told in the log.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+impl Connections {
+    pub fn new(most: usize, open: Gauge, refused: Counter) -> Arc<Connections> {
+        let places = Arc::new(Semaphore::new(most));
+        Arc::new(Connections { places, addresses: Mutex::default(), open, refused })
+    }
+
+    /// Waits for a free place, and gives it to the address, unless that one has its share.
+    pub async fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        // An error would mean that the semaphore is closed, and nobody closes it.
+        let free = self.places.clone().acquire_owned().await.ok()?;
+        let address = network(address);
+        let mut addresses = self.addresses();
+        let held = addresses.held.get(&address).copied().unwrap_or_default();
+        if held >= fair_share::of_free(self.places.available_permits() + 1) {
+            self.refused.inc();
+            addresses.tell(address, held);
+            return None;
+        }
+        addresses.held.insert(address, held + 1);
+        self.open.inc();
+        Some(Place { connections: self.clone(), address, _free: free })
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, Addresses> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.open.dec();
+        let mut addresses = self.connections.addresses();
+        match addresses.held.get_mut(&self.address) {
+            Some(held) if *held > 1 => *held -= 1,
+            _ => drop(addresses.held.remove(&self.address)),
+        }
+    }
+}
+
+impl Addresses {
+    fn tell(&mut self, address: IpAddr, held: usize) {
+        self.refused += 1;
+        if self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+            return;
+        }
+        let refused = std::mem::take(&mut self.refused);
+        self.told = Some(Instant::now());
+        tracing::warn!(%address, held, refused, "an address has its share of http.connections; more of it are closed");
+    }
+}
+
+/// What one party is given: a whole address of IPv4, and of IPv6 the network, within which it may choose.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & (u128::MAX << 64)).into()),
+        address => address,
+    }
+}
+
+/// How many connections the process can have.
+pub struct Room {
+    pub clients: usize,
+    pub operator: usize,
+}
+
+/// The operator's own, so that clients never take them.
+const OPERATOR: u64 = 256;
+
+/// The operator's connections, the database, uploads, pipes to children.
+const RESERVED: u64 = 2 * OPERATOR;
+
+impl Room {
+    /// Raises the bound on open files as far as this process may, and says what fits.
+    pub fn make(http: &Http) -> Room {
+        let files = raise_open_files();
+        let room = Room::within(files, http.connections);
+        if room.clients < http.connections {
+            let (wanted, possible) = (http.connections, room.clients);
+            tracing::warn!(
+                wanted,
+                possible,
+                files,
+                "the process may not open files for http.connections; raise its hard limit (LimitNOFILE, ulimit -Hn)"
+            );
+        }
+        room
+    }
+
+    fn within(files: u64, wanted: usize) -> Room {
+        let clients = files.saturating_sub(RESERVED.min(files / 2));
+        Room { clients: wanted.min(clients as usize), operator: OPERATOR.min(files / 4) as usize }
+    }
+}
+
+fn raise_open_files() -> u64 {
+    let given = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: given.maximum, maximum: given.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+        tracing::warn!(%error, "the number of open files cannot be raised");
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn of(most: usize) -> Arc<Connections> {
+        Connections::new(most, Gauge::new("open", "open").unwrap(), Counter::new("refused", "refused").unwrap())
+    }
+
+    /// As many as the address gets.
+    fn all(connections: &Arc<Connections>, address: &str) -> Vec<Place> {
+        let next = || connections.take(address.parse().unwrap()).now_or_never().flatten();
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn no_address_takes_all_places() {
+        let connections = of(1000);
+        let greedy = all(&connections, "192.0.2.1");
+        assert_eq!(greedy.len(), 750);
+        let second = all(&connections, "192.0.2.2");
+        assert!((180..250).contains(&second.len()), "{}", second.len());
+        assert!(!all(&connections, "192.0.2.3").is_empty());
+        drop(greedy);
+        assert_eq!(connections.open.get(), second.len() as i64);
+        assert!(!all(&connections, "192.0.2.1").is_empty());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_party() {
+        assert_eq!(network("2001:db8:1:2:3::4".parse().unwrap()), network("2001:db8:1:2:ffff::".parse().unwrap()));
+        assert_ne!(network("2001:db8:1:2::1".parse().unwrap()), network("2001:db8:1:3::1".parse().unwrap()));
+        assert_eq!(network("::ffff:192.0.2.1".parse().unwrap()), "192.0.2.1".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn connections_fit_into_the_open_files() {
+        for (files, wanted, clients) in
+            [(20_000, 16_384, 16_384), (4096, 16_384, 3584), (256, 16_384, 128), (4096, 3, 3)]
+        {
+            let room = Room::within(files, wanted);
+            assert_eq!(room.clients, clients, "{files}");
+            assert!((room.clients + room.operator) as u64 <= files);
+        }
+    }
+}

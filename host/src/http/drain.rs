@@ -1,0 +1,41 @@
+//! What a client still sends when it has been refused is read all the same: a connection that closes under it looks to the
+//! client as if there had been no answer.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::{Response, StatusCode};
+use axum::middleware::Next;
+use bytes::Bytes;
+use hyper::body::Frame;
+
+use crate::error::Failed;
+use crate::inference::App;
+
+/// A body that is still there when the handler has dropped it.
+#[derive(Clone)]
+struct Lent(Arc<Mutex<Body>>);
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).poll_frame(context)
+    }
+}
+
+/// For handlers that refuse before they have read the body.
+pub(crate) async fn read_unread(State(app): State<Arc<App>>, request: Request, next: Next) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let lent = Lent(Arc::new(Mutex::new(body)));
+    let response = next.run(Request::from_parts(head, Body::new(lent.clone()))).await;
+    let refused = response.extensions().get::<Failed>().is_some();
+    if refused || response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        app.drain(Body::new(lent)).await;
+    }
+    response
+}

@@ -1,0 +1,112 @@
+//! Listens, accepts, and serves each connection until it ends or the host shuts down.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::auth::Peer;
+use super::connection::{Answering, speak};
+use super::connection_limit::{Connections, Place};
+use super::reply_timeout::Outbox;
+use super::repoll::steady;
+use super::tls::Tls;
+use crate::config::Http;
+
+/// Tells every listener to stop accepting.
+#[derive(Clone)]
+pub struct Shutdown(watch::Sender<bool>);
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Shutdown(watch::Sender::new(false))
+    }
+}
+
+impl Shutdown {
+    pub fn begin(&self) {
+        self.0.send_replace(true);
+    }
+
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    pub async fn begun(&self) {
+        // An error means that the sender is gone, and we hold one.
+        let _ = self.0.subscribe().wait_for(|begun| *begun).await;
+    }
+}
+
+/// A bound address that is not served yet.
+pub struct Server {
+    listener: TcpListener,
+    connections: Arc<Connections>,
+    http: Arc<Http>,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Server {
+    pub async fn bind(address: SocketAddr, http: &Http, connections: Arc<Connections>) -> io::Result<Server> {
+        let listener = TcpListener::bind(address).await?;
+        Ok(Server { listener, connections, http: Arc::new(http.clone()), tls: None })
+    }
+
+    /// Speaks only TLS, if there is one.
+    pub fn with_tls(self, tls: Option<Tls>) -> Server {
+        Server { tls: tls.map(Arc::new), ..self }
+    }
+
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until shutdown begins; then waits for the connections that run a request, at most for `grace`.
+    pub async fn serve(self, router: Router, shutdown: Shutdown, grace: Duration) {
+        let graceful = GracefulShutdown::new();
+        // Ends with this set, when the last connection is accepted.
+        let mut background = JoinSet::new();
+        if let Some(tls) = &self.tls {
+            background.spawn(tls.clone().stay_fresh());
+        }
+        loop {
+            let stream = tokio::select! {
+                stream = self.accept() => stream,
+                () = shutdown.begun() => break,
+            };
+            let Some((stream, peer, place)) = stream else { continue };
+            let answering = Answering { router: router.clone(), peer, outbox: Outbox::default() };
+            let (tls, http, watcher) = (self.tls.clone(), self.http.clone(), graceful.watcher());
+            tokio::spawn(steady(async move {
+                speak(stream, tls.as_deref(), &http, answering, watcher).await;
+                drop(place);
+            }));
+        }
+        drop(self.listener);
+        let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
+    }
+
+    /// Waits for a place before it accepts the next, so that clients beyond the bound wait in the kernel's queue. Those of
+    /// an address that has its share are closed, because waiting would not help them.
+    async fn accept(&self) -> Option<(TcpStream, Peer, Place)> {
+        match self.listener.accept().await {
+            Ok((stream, peer)) => {
+                let place = self.connections.take(peer.ip()).await?;
+                let _ = stream.set_nodelay(true);
+                Some((stream, Peer(peer), place))
+            }
+            Err(error) => {
+                // Out of file descriptors, or a client that was gone before it was accepted.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Transport: listeners, connections and their limits, TLS, bodies, and who is calling.
+pub mod auth;
+pub mod buffer_budget;
+pub mod compression;
+mod connection;
+pub mod connection_limit;
+pub mod drain;
+mod fair_share;
+pub mod listener;
+mod reply_timeout;
+mod repoll;
+pub mod request_body;
+pub mod request_id;
+pub mod response;
+pub mod sse;
+pub mod tls;

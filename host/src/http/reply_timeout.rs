@@ -1,0 +1,249 @@
+//! What of a connection's replies its client has not taken yet, and since when. A client that takes nothing holds the bytes
+//! of its replies, which somebody else may need: the connection ends. Over HTTP/2 a client need not take what one stream
+//! has while it goes on with others, so that it is the pieces that are watched and not the connection.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::http::Response;
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// The replies of one connection that are under way.
+#[derive(Clone, Default)]
+pub(crate) struct Outbox(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    begun: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    replies: HashMap<u64, Reply>,
+    next: u64,
+    /// Somebody looks again when the oldest is due.
+    watched: bool,
+}
+
+/// A reply of which something may wait for the client.
+struct Reply {
+    /// Since when; `None` where the client has all that there is.
+    since: Option<Instant>,
+    /// Pieces that were given out and not sent.
+    pieces: usize,
+    /// There is nothing to give out now, or never again.
+    resting: bool,
+    ended: bool,
+}
+
+impl Outbox {
+    /// The response, of which each piece is watched until it was sent.
+    pub fn watch(&self, response: Response<Body>) -> Response<Watched> {
+        response.map(|body| {
+            let reply = (!body.is_end_stream()).then(|| self.begin());
+            Watched { body, reply }
+        })
+    }
+
+    /// Returns when something has waited for so long.
+    pub async fn overdue(&self, bound: Duration) {
+        loop {
+            match self.oldest() {
+                None => self.0.begun.notified().await,
+                Some(since) if since.elapsed() >= bound => return,
+                Some(since) => tokio::time::sleep_until(since + bound).await,
+            }
+        }
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        let mut state = self.state();
+        let oldest = state.replies.values().filter_map(|reply| reply.since).min();
+        state.watched = oldest.is_some();
+        oldest
+    }
+
+    fn begin(&self) -> Handle {
+        let mut state = self.state();
+        let id = state.next;
+        state.next += 1;
+        state.replies.insert(id, Reply { since: Some(Instant::now()), pieces: 0, resting: false, ended: false });
+        self.wake(&mut state);
+        Handle { outbox: self.clone(), id }
+    }
+
+    fn wake(&self, state: &mut State) {
+        if !std::mem::replace(&mut state.watched, true) {
+            self.0.begun.notify_one();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Handle {
+    outbox: Outbox,
+    id: u64,
+}
+
+impl Handle {
+    fn gives(&self) {
+        self.change(|reply| {
+            reply.pieces += 1;
+            reply.resting = false;
+            reply.since = Some(Instant::now());
+        });
+    }
+
+    fn rests(&self) {
+        self.change(|reply| reply.resting = true);
+    }
+
+    fn ends(&self) {
+        self.change(|reply| (reply.resting, reply.ended) = (true, true));
+    }
+
+    fn sent(&self) {
+        self.change(|reply| reply.pieces -= 1);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Reply)) {
+        let mut state = self.outbox.state();
+        let Some(reply) = state.replies.get_mut(&self.id) else { return };
+        change(reply);
+        if reply.resting && reply.pieces == 0 {
+            reply.since = None;
+        }
+        let (waits, gone) = (reply.since.is_some(), reply.ended && reply.pieces == 0);
+        if gone {
+            state.replies.remove(&self.id);
+        } else if waits {
+            self.outbox.wake(&mut state);
+        }
+    }
+}
+
+/// A reply's body, and what it gave out.
+pub struct Watched {
+    body: Body,
+    /// `None` where there is nothing to give out.
+    reply: Option<Handle>,
+}
+
+struct Piece {
+    bytes: Bytes,
+    reply: Handle,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.reply.sent();
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(reply) = &self.reply {
+            reply.ends();
+        }
+    }
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let Some(reply) = &self.reply else { return polled };
+        match polled {
+            Poll::Pending => {
+                reply.rests();
+                Poll::Pending
+            }
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame.map_data(|bytes| {
+                reply.gives();
+                Bytes::from_owner(Piece { bytes, reply: Handle { outbox: reply.outbox.clone(), id: reply.id } })
+            })))),
+            other => other,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// Whether something waits: with no time to wait for, it is overdue at once.
+    fn is_overdue(outbox: &Outbox) -> bool {
+        outbox.overdue(Duration::ZERO).now_or_never().is_some()
+    }
+
+    fn next(body: &mut Watched) -> Poll<Option<Bytes>> {
+        let polled = Pin::new(body).poll_frame(&mut Context::from_waker(std::task::Waker::noop()));
+        polled.map(|frame| frame.map(|frame| frame.unwrap().into_data().unwrap()))
+    }
+
+    #[test]
+    fn what_nobody_takes_is_overdue() {
+        let outbox = Outbox::default();
+        assert!(!is_overdue(&outbox));
+        let never_asked_for = outbox.watch(Response::new(Body::from("reply")));
+        assert!(is_overdue(&outbox));
+        let mut body = never_asked_for.into_body();
+        let Poll::Ready(Some(piece)) = next(&mut body) else { panic!("no piece") };
+        drop(body);
+        assert!(is_overdue(&outbox), "it was given out, and is not sent");
+        drop(piece);
+        assert!(!is_overdue(&outbox));
+        assert!(outbox.state().replies.is_empty());
+    }
+
+    #[test]
+    fn a_stream_may_pause_and_its_client_may_not() {
+        let outbox = Outbox::default();
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel::<Result<Bytes, std::io::Error>>();
+        let stream =
+            futures_util::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
+        let mut body = outbox.watch(Response::new(Body::from_stream(Box::pin(stream)))).into_body();
+        assert!(next(&mut body).is_pending());
+        assert!(!is_overdue(&outbox));
+        sender.send(Ok(Bytes::from_static(b"event"))).unwrap();
+        let Poll::Ready(Some(piece)) = next(&mut body) else { panic!("no piece") };
+        assert!(next(&mut body).is_pending());
+        drop(piece);
+        assert!(!is_overdue(&outbox), "the client has all that there is");
+        sender.send(Ok(Bytes::from_static(b"event"))).unwrap();
+        let Poll::Ready(Some(_unsent)) = next(&mut body) else { panic!("no piece") };
+        assert!(is_overdue(&outbox));
+    }
+}

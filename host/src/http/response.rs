@@ -1,0 +1,84 @@
+//! Replies to inference requests over HTTP: JSON, and after it the bytes of tensors where they lie.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, header};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use serde::Serialize;
+
+use super::buffer_budget::Room;
+use super::compression::Coding;
+use crate::codec::json::writer::Encoded;
+use crate::error::Problem;
+
+/// The length of the JSON that stands before the binary tensors of a body; 0 where there is none.
+pub(crate) const BINARY_HEADER: &str = "inference-header-content-length";
+
+/// A small object, as it is.
+pub(crate) fn json(object: &impl Serialize) -> Response<Body> {
+    // What is not written here are maps whose keys are no text, and there are none.
+    let mut response = Response::new(Body::from(serde_json::to_vec(object).unwrap_or_default()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    response
+}
+
+const JSON: &str = "application/json";
+
+/// How a client gets the answer of a model.
+pub(crate) struct Replying {
+    pub coding: Coding,
+    /// In which a reply counts until it was sent.
+    pub room: Room,
+}
+
+impl Replying {
+    /// The reply in the coding that the client likes best. What is packed was packed on this thread.
+    pub fn inference(&self, encoded: Encoded) -> Result<Response<Body>, Problem> {
+        let json_length = encoded.binary.then(|| encoded.json.iter().map(Bytes::len).sum::<usize>());
+        let mut chunks = encoded.json;
+        chunks.extend(encoded.tensors);
+        let (body, coding) = match self.coding.pack(&chunks) {
+            Some(packed) => (Body::from(self.room.hold(packed)?), self.coding),
+            None => {
+                let chunks = chunks.into_iter().map(|chunk| self.room.hold(chunk));
+                (Body::new(Chunks(chunks.collect::<Result<_, _>>()?)), Coding::Identity)
+            }
+        };
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        let content_type = if json_length.is_some() { "application/octet-stream" } else { JSON };
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some(length) = json_length {
+            headers.insert(BINARY_HEADER, length.into());
+        }
+        if coding != Coding::Identity {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+        }
+        Ok(response)
+    }
+}
+
+/// A body of pieces that are sent one after the other, and never copied into one.
+struct Chunks(VecDeque<Bytes>);
+
+impl hyper::body::Body for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|chunk| Ok(Frame::data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|chunk| chunk.len() as u64).sum())
+    }
+}

@@ -1,0 +1,62 @@
+//! What requests are answered from.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use super::shadow::ShadowRunner;
+use crate::catalog::Catalog;
+use crate::config::{Anonymous, Config, Http};
+use crate::control::Control;
+use crate::http::buffer_budget::Room;
+use crate::scheduler::Compute;
+use crate::telemetry::Metrics;
+use crate::tenant::Directory;
+
+/// For each upload that is activated, so many may be received to the disk: a slow sender holds up few others.
+const RECEIVED_AHEAD: usize = 8;
+
+/// What requests are answered from.
+pub struct App {
+    pub catalog: Arc<Catalog>,
+    pub compute: Arc<Compute>,
+    pub metrics: Arc<Metrics>,
+    pub directory: Arc<Directory>,
+    pub control: Arc<Control>,
+    pub http: Http,
+    /// The operator's.
+    pub(crate) admin_token: Zeroizing<String>,
+    /// Archives that may be on their way to the disk at once.
+    pub(crate) receiving: Arc<Semaphore>,
+    pub(crate) anonymous: Anonymous,
+    pub(crate) shadow: Arc<ShadowRunner>,
+    pub(crate) room: Room,
+}
+
+impl App {
+    pub fn new(
+        config: &Config,
+        catalog: Arc<Catalog>,
+        directory: Arc<Directory>,
+        compute: Arc<Compute>,
+        metrics: Arc<Metrics>,
+        control: Arc<Control>,
+        admin_token: Zeroizing<String>,
+    ) -> App {
+        let shadow = ShadowRunner::new(compute.clone(), metrics.clone(), &config.tenant);
+        App {
+            catalog,
+            compute,
+            metrics,
+            directory,
+            control,
+            http: config.http.clone(),
+            admin_token,
+            receiving: Arc::new(Semaphore::new(config.bundles.uploads * RECEIVED_AHEAD)),
+            anonymous: config.anonymous,
+            shadow,
+            room: Room::new(&config.http),
+        }
+    }
+}

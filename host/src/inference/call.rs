@@ -1,0 +1,222 @@
+//! An inference request of any protocol, as one recipe: find the model, wait for a place, and from there on a compute
+//! thread: decode, run, encode. What a protocol looks like is the business of its `decode` and `encode`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use axum::http::HeaderMap;
+
+use super::app::App;
+use super::classification::{self, TextRoom};
+use super::request::{InferRequest, WantedOutput};
+use super::response::Answer;
+use super::shadow::Copied;
+use crate::catalog::{NotServed, Traits};
+use crate::error::{Problem, Refusal};
+use crate::pipeline::Pipeline;
+use crate::scheduler::{self, Begin, Permit, Work};
+use crate::telemetry::{Metrics, Timings};
+use crate::tenant::{Caller, ModelUsage};
+use crate::tensor::{self, Misfit, NamedTensors};
+
+/// Bytes of outputs that are written as JSON in no time.
+const SMALL_ANSWER: usize = 16 << 10;
+
+/// Who sent a request, and what it is called in replies and in the log.
+#[derive(Clone)]
+pub struct Client {
+    pub request_id: Arc<str>,
+    pub caller: Caller,
+}
+
+/// A request that found its model. It is counted once, however it ends.
+pub(crate) struct Call {
+    metrics: Arc<Metrics>,
+    pub client: Client,
+    pub pipeline: Arc<Pipeline>,
+    pub usage: Arc<ModelUsage>,
+    /// Whether the request is so small that reading it takes no time.
+    pub small: bool,
+    shadow: Option<Arc<Pipeline>>,
+    begun: Instant,
+    ended: bool,
+}
+
+impl App {
+    /// Finds the model, and the version of it that is the caller's. A refusal is logged and counted where it is made, once.
+    pub(crate) fn begin(
+        &self,
+        client: &Client,
+        headers: &HeaderMap,
+        model: &str,
+        version: Option<&str>,
+    ) -> Result<Call, Refusal> {
+        let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
+        let traits = Traits { tenant: &client.caller.tenant.name, header: &header };
+        let found = match self.catalog.find(model, version, &traits) {
+            Ok(found) => found,
+            Err(not_served) => return Err(self.refuse(&client.request_id, None, not_served.into())),
+        };
+        let usage = client.caller.tenant.usage.of(&found.pipeline.model);
+        let (client, pipeline, shadow) = (client.clone(), found.pipeline, found.shadow);
+        let metrics = self.metrics.clone();
+        Ok(Call { metrics, client, pipeline, usage, small: false, shadow, begun: Instant::now(), ended: false })
+    }
+
+    /// A model as a client sees it, for questions about it.
+    pub(crate) fn find(&self, client: &Client, model: &str, version: Option<&str>) -> Result<Arc<Pipeline>, NotServed> {
+        let traits = Traits { tenant: client.tenant(), header: &|_| None };
+        self.catalog.find(model, version, &traits).map(|found| found.pipeline)
+    }
+
+    /// Waits for a place, then decodes, runs and encodes: on a compute thread, or here for as long as that takes no time.
+    /// When the caller goes away, the work is dropped at its next yield.
+    pub(crate) async fn compute<T: Send + 'static>(
+        &self,
+        call: &Call,
+        decode: impl FnOnce(&Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
+        encode: impl FnOnce(&Pipeline, Answer) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let mut clock = Clock::start();
+        let permit = self.compute.admit(&call.client.caller.tenant, call.usage.clone()).await?;
+        let (pipeline, id, shadow) = (call.pipeline.clone(), call.client.request_id.clone(), call.shadow.clone());
+        let bound = permit.tenant.limits().reply_bytes;
+        let work = |permit: Permit| -> Work<_> {
+            Box::pin(async move {
+                let queue = clock.lap();
+                let request = decode(&pipeline)?;
+                let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
+                tensor::check_extents(&inputs, permit.tenant.limits().call.memory)?;
+                check_outputs(&pipeline, request.outputs.as_deref())?;
+                let rows = pipeline.signature.rows(&inputs);
+                let copied = shadow.map(|shadow| Copied::new(shadow, &inputs, &request.parameters));
+                let input = clock.lap();
+                let outputs = pipeline.run(&permit, &id, inputs, &request.parameters).await?;
+                let infer = clock.lap();
+                let copied = copied.map(|copied| copied.answered(&outputs));
+                if bytes_as_text(&outputs, request.outputs.as_deref(), request.binary_output) > SMALL_ANSWER {
+                    scheduler::aside().await;
+                }
+                let answer = answer(&pipeline, outputs, request.outputs.as_deref(), request.binary_output, bound)?;
+                let encoded = encode(&pipeline, Answer { id: request.id, ..answer })?;
+                pipeline.metrics.statistics.succeeded(&Timings { rows, queue, input, infer, output: clock.lap() });
+                Ok::<_, Problem>((encoded, copied))
+            })
+        };
+        let begin = if call.small { call.pipeline.begin } else { Begin::Aside };
+        let (answer, copied) = self.compute.run(permit, begin, work).await??;
+        if let Some(copied) = copied {
+            self.shadow.start(copied, &call.client.request_id);
+        }
+        Ok(answer)
+    }
+
+    /// Counts the call, and makes what went wrong tellable.
+    pub(crate) fn end<T>(&self, mut call: Call, answer: Result<T, Problem>) -> Result<T, Refusal> {
+        call.ended = true;
+        match answer {
+            Ok(answer) => {
+                call.usage.requests.fetch_add(1, Ordering::Relaxed);
+                call.pipeline.metrics.ok.inc();
+                Ok(answer)
+            }
+            Err(problem) => {
+                call.usage.refused.fetch_add(1, Ordering::Relaxed);
+                call.pipeline.metrics.statistics.failed(call.begun.elapsed());
+                Err(self.refuse(&call.client.request_id, Some(call.pipeline.model.clone()), problem))
+            }
+        }
+    }
+
+    /// Logs and counts a refusal, once.
+    pub(crate) fn refuse(&self, request_id: &Arc<str>, model: Option<Arc<str>>, problem: Problem) -> Refusal {
+        let refusal = Refusal { request: request_id.clone(), model, problem: Arc::new(problem) };
+        self.metrics.refused(refusal.model.as_deref().unwrap_or_default(), refusal.problem.row().1);
+        refusal.log();
+        refusal
+    }
+}
+
+impl Drop for Call {
+    /// The client went away before it was answered.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.usage.refused.fetch_add(1, Ordering::Relaxed);
+            self.pipeline.metrics.statistics.failed(self.begun.elapsed());
+            self.metrics.refused(&self.pipeline.model, "abandoned");
+        }
+    }
+}
+
+/// Tells the time between one look and the next.
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    pub fn start() -> Clock {
+        Clock(Instant::now())
+    }
+
+    pub fn lap(&mut self) -> Duration {
+        let begun = std::mem::replace(&mut self.0, Instant::now());
+        self.0 - begun
+    }
+}
+
+/// Bytes of tensors that are not sent as they are.
+fn bytes_as_text(outputs: &NamedTensors, wanted: Option<&[WantedOutput]>, binary: bool) -> usize {
+    let as_text = |name: &str| match wanted.filter(|wanted| !wanted.is_empty()) {
+        None => !binary,
+        Some(wanted) => wanted
+            .iter()
+            .filter(|wanted| wanted.name == name)
+            .any(|wanted| wanted.classification.is_some() || !wanted.binary.unwrap_or(binary)),
+    };
+    outputs.iter().filter(|(name, _)| as_text(name)).map(|(_, tensor)| tensor.data().len()).sum()
+}
+
+/// Each output that is wanted is there, is asked for once, and can be had as it is asked for.
+pub(crate) fn check_outputs(pipeline: &Pipeline, wanted: Option<&[WantedOutput]>) -> Result<(), Problem> {
+    let given = &pipeline.signature.outputs;
+    let wanted = wanted.unwrap_or_default();
+    // One more than there are contains one twice, or one that there is not.
+    for (at, output) in wanted.iter().enumerate().take(given.len() + 1) {
+        let Some(spec) = given.iter().find(|spec| *spec.name == *output.name) else {
+            return Err(Problem::UnknownOutput { output: output.name.clone(), known: tensor::names(given) });
+        };
+        if wanted[..at].iter().any(|earlier| earlier.name == output.name) {
+            return Err(Misfit::Twice { name: spec.name.clone() }.into());
+        }
+        if output.classification.is_some() {
+            classification::check(spec)?;
+        }
+    }
+    Ok(())
+}
+
+/// The outputs that the client wants, in its order and form. Texts of classes end at the reply's bound.
+pub(crate) fn answer(
+    pipeline: &Pipeline,
+    outputs: NamedTensors,
+    wanted: Option<&[WantedOutput]>,
+    binary: bool,
+    bound: u64,
+) -> Result<Answer, Problem> {
+    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
+        return Ok(Answer { id: None, binary: vec![binary; outputs.len()], outputs });
+    };
+    let mut room = TextRoom::new(bound);
+    let mut answer = Answer { id: None, outputs: Vec::with_capacity(wanted.len()), binary: Vec::new() };
+    for wanted in wanted {
+        // Each is there: that was checked before anything was computed.
+        let found = outputs.iter().zip(&pipeline.signature.outputs).find(|((name, _), _)| **name == *wanted.name);
+        let Some(((name, tensor), spec)) = found else { continue };
+        let tensor = match wanted.classification {
+            Some(count) => classification::classify(spec, pipeline.labels.get(&*spec.name), tensor, count, &mut room)?,
+            None => tensor.clone(),
+        };
+        answer.outputs.push((name.clone(), tensor));
+        answer.binary.push(wanted.binary.unwrap_or(binary));
+    }
+    Ok(answer)
+}

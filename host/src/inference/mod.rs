@@ -1,0 +1,13 @@
+//! The data plane: a request of any protocol, from its model to its response.
+
+mod app;
+pub mod call;
+mod classification;
+mod request;
+mod response;
+mod shadow;
+pub mod stream;
+
+pub use app::App;
+pub use request::{InferRequest, WantedOutput};
+pub use response::Answer;

@@ -1,0 +1,87 @@
+//! Shadow traffic: a version gets copies of requests that another one has answered. Its answers are compared and counted,
+//! and never returned; what it costs is on nobody's bill.
+
+use std::sync::Arc;
+
+use crate::config::TenantLimits;
+use crate::pipeline::Pipeline;
+use crate::sandbox::Parameters;
+use crate::scheduler::{Begin, Compute, Permit, Work};
+use crate::telemetry::{Metrics, ShadowOutcome};
+use crate::tenant::Tenant;
+use crate::tensor::{self, NamedTensors, Tolerance};
+
+/// A request as its shadow will see it.
+pub(crate) struct Copied {
+    pipeline: Arc<Pipeline>,
+    inputs: NamedTensors,
+    parameters: Parameters,
+    answer: NamedTensors,
+}
+
+/// Two versions that agree to this differ by how they round.
+const SAME: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-4 };
+
+impl Copied {
+    /// Shares the bytes of the tensors.
+    pub fn new(pipeline: Arc<Pipeline>, inputs: &NamedTensors, parameters: &Parameters) -> Copied {
+        Copied { pipeline, inputs: inputs.clone(), parameters: parameters.clone(), answer: NamedTensors::new() }
+    }
+
+    /// What the client was told.
+    pub fn answered(self, answer: &NamedTensors) -> Copied {
+        Copied { answer: answer.clone(), ..self }
+    }
+}
+
+/// Runs what was copied.
+pub(crate) struct ShadowRunner {
+    compute: Arc<Compute>,
+    metrics: Arc<Metrics>,
+    /// Shadows run within these bounds, in turns of their own.
+    tenant: Arc<Tenant>,
+}
+
+impl ShadowRunner {
+    pub fn new(compute: Arc<Compute>, metrics: Arc<Metrics>, host: &TenantLimits) -> Arc<ShadowRunner> {
+        let limits = TenantLimits { concurrency: 2, queue: 64, fuel_per_second: None, ..host.clone() };
+        // No tenant's name has parentheses.
+        Arc::new(ShadowRunner { compute, metrics, tenant: Arc::new(Tenant::new("(shadow)", limits)) })
+    }
+
+    /// Runs a copied request aside. Where too many wait already it is skipped, and counted as that.
+    pub fn start(self: &Arc<Self>, copied: Copied, request_id: &Arc<str>) {
+        let (runner, id) = (self.clone(), request_id.clone());
+        tokio::spawn(async move {
+            let pipeline = copied.pipeline.clone();
+            let outcome = runner.run(copied, id).await;
+            runner.metrics.shadowed(&pipeline.model, &pipeline.version, outcome);
+        });
+    }
+
+    async fn run(&self, copied: Copied, id: Arc<str>) -> ShadowOutcome {
+        let usage = self.tenant.usage.of(&copied.pipeline.model);
+        let Ok(permit) = self.compute.admit(&self.tenant, usage).await else { return ShadowOutcome::Skipped };
+        let work = |permit: Permit| -> Work<_> {
+            Box::pin(async move {
+                let Copied { pipeline, inputs, parameters, answer } = copied;
+                let inputs = tensor::arrange(&pipeline.signature.inputs, inputs).ok()?;
+                let outputs = pipeline.run(&permit, &id, inputs, &parameters).await.ok()?;
+                Some(same(&answer, &outputs))
+            })
+        };
+        match self.compute.run(permit, Begin::Aside, work).await {
+            Ok(Some(true)) => ShadowOutcome::Same,
+            Ok(Some(false)) => ShadowOutcome::Different,
+            Ok(None) | Err(_) => ShadowOutcome::Failed,
+        }
+    }
+}
+
+/// Whether the shadow gives what the client was told, and perhaps more.
+fn same(answer: &NamedTensors, shadow: &NamedTensors) -> bool {
+    answer.iter().all(|(name, tensor)| {
+        let other = shadow.iter().find(|(other, _)| other == name);
+        other.is_some_and(|(_, other)| other.differs(tensor, SAME).is_none())
+    })
+}

@@ -1,0 +1,223 @@
+//! The tables of operations as an OpenAPI document.
+
+use std::collections::BTreeSet;
+
+use axum::http::StatusCode;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{
+    OperationBuilder, Parameter, ParameterBuilder, ParameterIn, ParameterStyle, Paths, PathsBuilder,
+};
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::schema::{AdditionalProperties, Object, ObjectBuilder, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{
+    Array, Components, ComponentsBuilder, Content, Info, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Required,
+    Response, ResponseBuilder, Schema,
+};
+
+use super::NamedSchema;
+use super::table::{Form, Operation, Payload, Query, QueryKind, Section};
+use crate::http::request_id::REQUEST_ID;
+use crate::http::response::BINARY_HEADER;
+
+/// What a port is, beside its operations.
+pub struct About {
+    pub title: &'static str,
+    pub text: &'static str,
+    /// Whether some callers need no key.
+    pub anonymous: bool,
+}
+
+pub fn document(about: &About, schemas: Vec<NamedSchema>, sections: &[Section]) -> OpenApi {
+    let tag = |section: &Section| TagBuilder::new().name(section.name).description(Some(section.about)).build();
+    let mut info = Info::new(about.title, env!("CARGO_PKG_VERSION"));
+    info.description = Some(about.text.into());
+    OpenApiBuilder::new()
+        .info(info)
+        .paths(paths(about, sections))
+        .components(Some(components(schemas, sections)))
+        .tags(Some(sections.iter().map(tag)))
+        .build()
+}
+
+fn paths(about: &About, sections: &[Section]) -> Paths {
+    let mut paths = PathsBuilder::new();
+    for section in sections {
+        for operation in section.operations {
+            for begin in operation.scope.addresses() {
+                let address = format!("{begin}{}", operation.path);
+                let described = operation.describe(about, section.name, &address);
+                paths = paths.path(address, PathItem::new(operation.method.clone(), described));
+            }
+        }
+    }
+    paths.build()
+}
+
+/// What operations refer to by name.
+fn components(schemas: Vec<NamedSchema>, sections: &[Section]) -> Components {
+    let key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    let mut components = ComponentsBuilder::new().schemas_from_iter(schemas);
+    components = components.security_scheme(KEY, SecurityScheme::Http(key));
+    for (name, kind, about) in HEADERS {
+        let schema = Some(Object::with_type(kind));
+        components = components.header(name, HeaderBuilder::new().schema(schema).description(Some(about)).build());
+    }
+    let operations = sections.iter().flat_map(|section| section.operations);
+    let statuses: BTreeSet<u16> = operations.flat_map(|operation| operation.refuses).copied().collect();
+    let refusals = statuses.into_iter().map(|status| (refusal_name(status), refusal(status)));
+    components.responses_from_iter(refusals).build()
+}
+
+const KEY: &str = "key";
+
+/// Headers of answers.
+const HEADERS: [(&str, Type, &str); 4] = [
+    (
+        REQUEST_ID,
+        Type::String,
+        "What the request is called in the host's log; the client's own, where it sent a plain one",
+    ),
+    (BINARY_HEADER, Type::Integer, "Where tensors follow the JSON as bytes: the length of the JSON"),
+    ("retry-after", Type::Integer, "Seconds after which another try makes sense"),
+    ("www-authenticate", Type::String, "Bearer"),
+];
+
+impl Operation {
+    fn describe(&self, about: &About, section: &str, address: &str) -> OperationBuilder {
+        let parameters = in_braces(address);
+        let of = parameters.iter().find(|parameter| matches!(**parameter, "version" | "label"));
+        let of = of.filter(|_| self.scope.addresses().len() > 1).map(|of| format!("_of_{of}")).unwrap_or_default();
+        let mut described = OperationBuilder::new().tag(section).operation_id(Some(format!("{}{of}", self.id)));
+        described = described.summary(Some(self.summary)).request_body(self.request_body());
+        for name in parameters {
+            described = described.parameter(in_path(name));
+        }
+        for parameter in self.query {
+            described = described.parameter(parameter.describe());
+        }
+        if self.takes.iter().any(Payload::is_binary) {
+            described = described.parameter(binary_header());
+        }
+        if self.refuses.contains(&401) {
+            let anonymous = about.anonymous.then(SecurityRequirement::default);
+            let key = SecurityRequirement::new(KEY, [""; 0]);
+            described = described.securities(Some(anonymous.into_iter().chain([key])));
+        }
+        described = described.response("200", self.answer());
+        for status in self.refuses {
+            described = match self.unready {
+                Some(schema) if *status == 503 => described.response("503", unready(schema)),
+                _ => described.response(status.to_string(), Ref::from_response_name(refusal_name(*status))),
+            };
+        }
+        described
+    }
+
+    fn request_body(&self) -> Option<RequestBody> {
+        let empty = RequestBodyBuilder::new().required(Some(Required::False));
+        let body = self.takes.iter().fold(empty, |body, payload| body.content(payload.kind, payload.content()));
+        (!self.takes.is_empty()).then(|| body.build())
+    }
+
+    fn answer(&self) -> Response {
+        let mut answer = ResponseBuilder::new().description("The answer").header_ref(REQUEST_ID, header(REQUEST_ID));
+        if self.gives.iter().any(Payload::is_binary) {
+            answer = answer.header_ref(BINARY_HEADER, header(BINARY_HEADER));
+        }
+        self.gives.iter().fold(answer, |answer, payload| answer.content(payload.kind, payload.content())).build()
+    }
+}
+
+/// The parameters of a path.
+fn in_braces(path: &str) -> Vec<&str> {
+    path.split('{').skip(1).filter_map(|rest| rest.split('}').next()).collect()
+}
+
+fn in_path(name: &str) -> Parameter {
+    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
+    parameter.schema(Some(text.build())).build()
+}
+
+impl Query {
+    fn describe(&self) -> Parameter {
+        let parameter = ParameterBuilder::new().name(self.name).parameter_in(ParameterIn::Query);
+        let parameter = parameter.required(Required::False);
+        match self.kind {
+            QueryKind::Text => parameter.schema(Some(Object::with_type(Type::String))),
+            QueryKind::Number => parameter.schema(Some(whole_number())),
+            QueryKind::Any => {
+                let text = AdditionalProperties::RefOr(RefOr::T(Object::with_type(Type::String).into()));
+                let any = ObjectBuilder::new().schema_type(Type::Object).additional_properties(Some(text));
+                let parameter = parameter.style(Some(ParameterStyle::Form)).explode(Some(true));
+                parameter.schema(Some(any.build()))
+            }
+        }
+        .build()
+    }
+}
+
+fn binary_header() -> Parameter {
+    let about = "The length of the JSON that stands before the tensors; 0 where the body is the only tensor alone";
+    let header = ParameterBuilder::new().name(BINARY_HEADER).parameter_in(ParameterIn::Header);
+    header.required(Required::False).description(Some(about)).schema(Some(whole_number())).build()
+}
+
+fn whole_number() -> Object {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).build()
+}
+
+fn header(name: &str) -> Ref {
+    Ref::new(format!("#/components/headers/{name}"))
+}
+
+fn refusal_name(status: u16) -> String {
+    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    reason.unwrap_or("Refused").replace(' ', "")
+}
+
+/// The reasons are in the table of `docs/status-codes.md`; the body has the code.
+fn refusal(status: u16) -> Response {
+    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    let mut response = ResponseBuilder::new().description(reason.unwrap_or("Refused"));
+    response = response.header_ref(REQUEST_ID, header(REQUEST_ID));
+    for (name, of) in [("www-authenticate", &[401][..]), ("retry-after", &[429, 503])] {
+        if of.contains(&status) {
+            response = response.header_ref(name, header(name));
+        }
+    }
+    response.content("application/json", Content::new(Form::Of("Error").schema())).build()
+}
+
+fn unready(schema: &'static str) -> Response {
+    let response = ResponseBuilder::new().description("Not yet").header_ref(REQUEST_ID, header(REQUEST_ID));
+    response.content("application/json", Content::new(Form::Of(schema).schema())).build()
+}
+
+impl Payload {
+    fn is_binary(&self) -> bool {
+        self.kind == "application/octet-stream"
+    }
+
+    fn content(&self) -> Content {
+        Content::new(self.form.schema())
+    }
+}
+
+impl Form {
+    fn schema(self) -> Option<RefOr<Schema>> {
+        Some(match self {
+            Form::Bytes => return None,
+            Form::Of(name) => Ref::from_schema_name(name).into(),
+            Form::List(name) => Array::new(Ref::from_schema_name(name)).into(),
+            Form::Map(name) => {
+                let values = AdditionalProperties::<Schema>::RefOr(Ref::from_schema_name(name).into());
+                ObjectBuilder::new().schema_type(Type::Object).additional_properties(Some(values)).into()
+            }
+            Form::Object => Object::with_type(Type::Object).into(),
+            Form::Null => Object::with_type(Type::Null).into(),
+        })
+    }
+}

@@ -1,0 +1,238 @@
+//! What is known of a caller before anything of its request is read, and how it is refused. It goes with the request
+//! through tonic, which knows nothing of our bounds and our words: those of its own refusals are put in their place here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Request, Response, header};
+use axum::middleware::Next;
+use tokio::time::Instant;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
+
+use super::request_body::{Counted, Extent, Inbox, SMALL};
+use super::response_body::Outgoing;
+use crate::codec::error::DecodeError;
+use crate::error::{Problem, Refusal, grpc_code};
+use crate::http::buffer_budget::Room;
+use crate::http::request_id::RequestId;
+use crate::inference::App;
+use crate::inference::call::Client;
+use crate::tenant::NotAllowedIn;
+
+#[derive(Clone)]
+pub struct Caller(Arc<Admitted>);
+
+struct Admitted {
+    app: Arc<App>,
+    request_id: Arc<str>,
+    caller: Result<crate::tenant::Caller, NotAllowedIn>,
+    headers: HeaderMap,
+    deadline: Option<Instant>,
+    /// For what it sends and what it is sent.
+    room: Room,
+    inbox: Inbox,
+}
+
+/// The machine-readable name of a refusal, as `code` is over HTTP.
+const CODE: &str = "bulkhead-code";
+
+const ENCODING: &str = "grpc-encoding";
+
+/// Stands before the calls: every body that they read is counted, and every refusal is in our words.
+pub async fn admit(State(app): State<Arc<App>>, request: Request<Body>, next: Next) -> Response<Body> {
+    let caller = Caller::new(app, &request);
+    if let Err(problem) = check_form(request.headers()) {
+        return caller.answer(problem);
+    }
+    let extent = extent(request.uri().path());
+    let (mut head, body) = request.into_parts();
+    if !head.headers.contains_key(ENCODING) {
+        // Nearly every client says that it could unpack an answer; those that pack their requests want it so.
+        head.headers.remove("grpc-accept-encoding");
+    }
+    head.extensions.insert(caller.clone());
+    let body = Body::new(Counted::new(body, caller.clone(), extent));
+    let response = next.run(Request::from_parts(head, body)).await;
+    let response = caller.in_our_words(response, extent);
+    response.map(|body| Body::new(Outgoing::new(body, caller)))
+}
+
+fn extent(path: &str) -> Extent {
+    match path.rsplit('/').next().unwrap_or_default() {
+        "ModelInfer" | "Predict" => Extent::Tensors,
+        "ModelStreamInfer" | "ServerReflectionInfo" => Extent::Stream,
+        _ => Extent::Small,
+    }
+}
+
+fn check_form(headers: &HeaderMap) -> Result<(), Problem> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !text(header::CONTENT_TYPE.as_str()).starts_with("application/grpc") {
+        return Err(Problem::NotGrpc);
+    }
+    match text(ENCODING) {
+        "" | "identity" | "gzip" | "deflate" => Ok(()),
+        encoding => Err(Problem::Encoding { encoding: encoding.to_owned() }),
+    }
+}
+
+impl Caller {
+    fn new(app: Arc<App>, request: &Request<Body>) -> Caller {
+        let (headers, extensions) = (request.headers(), request.extensions());
+        let request_id = RequestId::of(extensions).0;
+        let caller = app.caller(headers, extensions.get().copied());
+        let timeout = headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(parse_timeout);
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let room = match &caller {
+            Ok(caller) => app.room.of(&caller.tenant.buffered),
+            Err(_) => app.room.clone(),
+        };
+        let (inbox, headers) = (Inbox::new(room.clone()), headers.clone());
+        Caller(Arc::new(Admitted { room, inbox, app, request_id, caller, headers, deadline }))
+    }
+
+    /// Put there by [`admit`], through which every request comes.
+    pub fn of<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
+        let caller = request.extensions().get::<Caller>().cloned();
+        caller.ok_or_else(|| Status::internal("the request came past its admission"))
+    }
+
+    pub fn app(&self) -> &Arc<App> {
+        &self.0.app
+    }
+
+    pub fn room(&self) -> &Room {
+        &self.0.room
+    }
+
+    pub fn inbox(&self) -> &Inbox {
+        &self.0.inbox
+    }
+
+    /// Who is calling, if they may.
+    pub fn client(&self) -> Result<Client, Problem> {
+        let caller = self.0.caller.clone()?;
+        Ok(Client { request_id: self.0.request_id.clone(), caller })
+    }
+
+    /// What came with the request.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.0.headers
+    }
+
+    /// Until when the client wants to wait, if it said so.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.0.deadline
+    }
+
+    pub fn is_late(&self) -> bool {
+        self.0.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// What comes of `work` until the client's own deadline; then the work is dropped.
+    pub async fn in_time<T>(&self, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+        match self.0.deadline {
+            None => work.await,
+            Some(deadline) => tokio::time::timeout_at(deadline, work).await.unwrap_or(Err(Problem::Deadline)),
+        }
+    }
+
+    /// Refuses what is no inference.
+    pub fn refuse(&self, problem: Problem) -> Status {
+        let refusal = problem.refuse(&self.0.request_id);
+        refusal.log();
+        refusal.into_status()
+    }
+
+    /// Refuses an inference of which no model is known yet; it is counted.
+    pub fn refuse_call(&self, problem: Problem) -> Status {
+        self.0.app.refuse(&self.0.request_id, None, problem).into_status()
+    }
+
+    /// Before tonic was reached.
+    fn answer(&self, problem: Problem) -> Response<Body> {
+        match problem {
+            // Who does not speak gRPC reads no status of it.
+            Problem::NotGrpc => self.0.app.refuse(&self.0.request_id, None, problem).into_response(),
+            _ => self.refuse_call(problem).into_http(),
+        }
+    }
+
+    /// A refusal by tonic itself becomes one of ours.
+    fn in_our_words(&self, response: Response<Body>, extent: Extent) -> Response<Body> {
+        let status = Status::from_header_map(response.headers());
+        let Some(status) = status.filter(|status| status.code() != Code::Ok) else { return response };
+        self.translate(status, extent).into_http()
+    }
+
+    /// Also for what tonic finds in the middle of a stream.
+    pub fn translate(&self, status: Status, extent: Extent) -> Status {
+        if status.metadata().contains_key(CODE) {
+            return status;
+        }
+        let bound = self.0.app.http.request_bytes;
+        let problem = match status.code() {
+            Code::OutOfRange | Code::ResourceExhausted if extent == Extent::Small => {
+                Problem::BodyNotSmall { bound: SMALL }
+            }
+            Code::OutOfRange | Code::ResourceExhausted => Problem::BodyTooLarge { bound },
+            Code::Unimplemented => Problem::NoSuchAddress,
+            Code::Internal => DecodeError::Message(status.message().to_owned()).into(),
+            _ => return status,
+        };
+        self.refuse_call(problem)
+    }
+}
+
+impl Refusal {
+    /// The same text as over HTTP.
+    pub fn into_status(self) -> Status {
+        let (status, code, retry_after) = self.problem.row();
+        let mut refused = Status::new(grpc_code(status, code), self.text());
+        let metadata = refused.metadata_mut();
+        metadata.insert(CODE, MetadataValue::from_static(code));
+        if let Ok(id) = self.request.parse() {
+            metadata.insert("x-request-id", id);
+        }
+        if let Some(seconds) = retry_after {
+            metadata.insert("grpc-retry-pushback-ms", MetadataValue::from(seconds * 1000));
+        }
+        refused
+    }
+}
+
+/// At most eight digits and a unit, as gRPC has it; anything else is no deadline.
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_grpc_writes_them() {
+        assert_eq!(parse_timeout("1500m"), Some(Duration::from_millis(1500)));
+        assert_eq!(parse_timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(parse_timeout("0n"), Some(Duration::ZERO));
+        for text in ["", "m", "1", "-1S", "123456789S", "1ß", "1.5S"] {
+            assert_eq!(parse_timeout(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `/v2/models/M/generate` and `generate_stream`: inputs and outputs as the fields of plain objects.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{Request, Response};
+use bytes::Bytes;
+
+use crate::error::Problem;
+use crate::http::response::Replying;
+use crate::inference::call::Client;
+use crate::inference::{Answer, App, InferRequest};
+use crate::pipeline::Pipeline;
+use crate::protocol::oip::json;
+use crate::protocol::oip::rest::path::ModelPath;
+
+impl App {
+    /// One answer, as one object.
+    pub(crate) async fn generate(
+        self: &Arc<Self>,
+        path: &ModelPath,
+        client: &Client,
+        request: Request<Body>,
+    ) -> Response<Body> {
+        let bound = client.caller.tenant.limits().reply_bytes;
+        let encode = move |pipeline: &Pipeline, answer: Answer, replying: Replying| {
+            replying.inference(json::encode_generated(pipeline, &answer, bound)?)
+        };
+        self.answer(path, client, request, decode, encode).await
+    }
+
+    /// Each answer as an event, as it comes. A model without a generator has one.
+    pub(crate) async fn generate_stream(
+        self: &Arc<Self>,
+        path: &ModelPath,
+        client: &Client,
+        request: Request<Body>,
+    ) -> Response<Body> {
+        let encode = |pipeline: &Pipeline, answer: Answer, bound: u64| {
+            Ok(json::encode_generated(pipeline, &answer, bound)?.json.concat())
+        };
+        self.answer_in_events(path, client, request, decode, encode).await
+    }
+}
+
+fn decode(_: &Parts, body: &Bytes, pipeline: &Pipeline) -> Result<InferRequest, Problem> {
+    Ok(json::decode_generate(body, &pipeline.signature)?)
+}

@@ -1,0 +1,20 @@
+//! What clients of the protocol use beside inference: configuration, statistics, the repository, settings, and a plainer
+//! form of requests.
+
+pub(crate) mod config;
+pub(crate) mod generate;
+pub(crate) mod repository;
+pub(crate) mod settings;
+pub(crate) mod statistics;
+
+/// As clients know them; each is served in full.
+pub(crate) const SERVED: [&str; 8] = [
+    "binary_tensor_data",
+    "classification",
+    "generate",
+    "logging",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "statistics",
+];

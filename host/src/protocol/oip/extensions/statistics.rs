@@ -1,0 +1,138 @@
+//! `/v2/models[/M[/versions/V]]/stats`: what a version of a model did since it was activated, in Triton's fields.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::catalog::NotServed;
+use crate::inference::App;
+use crate::inference::call::Client;
+use crate::pipeline::Pipeline;
+use crate::telemetry::{BatchSnapshot, Counted};
+
+#[derive(Serialize, ToSchema)]
+pub struct StatisticsReply {
+    model_stats: Vec<ModelStatistics>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ModelStatistics {
+    name: String,
+    version: String,
+    /// Milliseconds since 1970; 0 before the first.
+    last_inference: u64,
+    /// Rows of batches; requests, where the model knows no batch.
+    inference_count: u64,
+    execution_count: u64,
+    inference_stats: InferenceStatistics,
+    /// Of requests with more than one answer.
+    response_stats: NoResponses,
+    batch_stats: Vec<BatchStatistics>,
+    memory_usage: Vec<MemoryUsage>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct NoResponses {}
+
+#[derive(Serialize, ToSchema)]
+struct InferenceStatistics {
+    success: Duration,
+    fail: Duration,
+    queue: Duration,
+    compute_input: Duration,
+    compute_infer: Duration,
+    compute_output: Duration,
+    /// There is no cache.
+    cache_hit: Duration,
+    cache_miss: Duration,
+}
+
+/// Of requests of so many rows: none waits for another's.
+#[derive(Serialize, ToSchema)]
+struct BatchStatistics {
+    batch_size: u64,
+    compute_input: Duration,
+    compute_infer: Duration,
+    compute_output: Duration,
+}
+
+/// Of devices; models run where the host does.
+#[derive(Serialize, ToSchema)]
+struct MemoryUsage {
+    r#type: String,
+    id: i64,
+    byte_size: u64,
+}
+
+#[derive(Clone, Copy, Default, Serialize, ToSchema)]
+#[schema(as = DurationStatistics)]
+struct Duration {
+    count: u64,
+    ns: u64,
+}
+
+impl From<Counted> for Duration {
+    fn from(counted: Counted) -> Self {
+        Duration { count: counted.count, ns: counted.nanoseconds }
+    }
+}
+
+impl App {
+    /// Of all models that a client may call, of all versions of one, or of one version.
+    pub(crate) fn statistics(
+        &self,
+        client: &Client,
+        model: Option<&str>,
+        version: Option<&str>,
+    ) -> Result<StatisticsReply, NotServed> {
+        let counted = self.counted(client, model, version)?;
+        Ok(StatisticsReply { model_stats: counted.iter().map(|pipeline| statistics(pipeline)).collect() })
+    }
+
+    /// Whose statistics these are, for any protocol.
+    pub(crate) fn counted(
+        &self,
+        client: &Client,
+        model: Option<&str>,
+        version: Option<&str>,
+    ) -> Result<Vec<Arc<Pipeline>>, NotServed> {
+        let found = model.map(|model| self.find(client, model, version)).transpose()?;
+        if let (Some(found), Some(_)) = (found, version) {
+            return Ok(vec![found]);
+        }
+        let all = self.catalog.list(client.tenant()).into_iter();
+        let wanted = all.filter(|listed| model.is_none_or(|model| *listed.model == *model));
+        Ok(wanted.filter_map(|listed| listed.entry.ready().cloned()).collect())
+    }
+}
+
+fn statistics(pipeline: &Pipeline) -> ModelStatistics {
+    let read = pipeline.metrics.statistics.read();
+    let batch = |batch: &BatchSnapshot| BatchStatistics {
+        batch_size: batch.rows,
+        compute_input: batch.input.into(),
+        compute_infer: batch.infer.into(),
+        compute_output: batch.output.into(),
+    };
+    ModelStatistics {
+        name: pipeline.model.to_string(),
+        version: pipeline.version.to_string(),
+        last_inference: read.last_inference,
+        inference_count: read.rows,
+        execution_count: read.success.count,
+        inference_stats: InferenceStatistics {
+            success: read.success.into(),
+            fail: read.fail.into(),
+            queue: read.queue.into(),
+            compute_input: read.input.into(),
+            compute_infer: read.infer.into(),
+            compute_output: read.output.into(),
+            cache_hit: Duration::default(),
+            cache_miss: Duration::default(),
+        },
+        response_stats: NoResponses {},
+        batch_stats: read.batches.iter().map(batch).collect(),
+        memory_usage: Vec::new(),
+    }
+}

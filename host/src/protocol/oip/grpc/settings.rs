@@ -1,0 +1,73 @@
+//! The settings of the log and of traces: the same as over HTTP, in the lists and choices of gRPC's messages.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::error::Problem;
+use crate::protocol::oip::extensions::settings;
+use crate::protocol::pb::inference as pb;
+use crate::protocol::pb::inference::log_settings_request::setting_value::ParameterChoice as Given;
+use crate::protocol::pb::inference::log_settings_response::setting_value::ParameterChoice as Told;
+
+pub fn log(
+    changes: &HashMap<String, pb::log_settings_request::SettingValue>,
+) -> Result<pb::LogSettingsResponse, Problem> {
+    let change = |(name, value): (&String, &pb::log_settings_request::SettingValue)| {
+        let value = match &value.parameter_choice {
+            None => Value::Null,
+            Some(Given::BoolParam(value)) => (*value).into(),
+            Some(Given::Uint32Param(value)) => (*value).into(),
+            Some(Given::StringParam(value)) => value.as_str().into(),
+        };
+        (name.clone(), value)
+    };
+    let changes = Value::Object(changes.iter().map(change).collect());
+    let changes = serde_json::from_value(changes).map_err(Problem::NotJson)?;
+    let told = |(name, value): (String, Value)| {
+        let choice = match value {
+            Value::Bool(value) => Told::BoolParam(value),
+            Value::Number(value) => Told::Uint32Param(value.as_u64().unwrap_or_default() as u32),
+            other => Told::StringParam(text(&other)),
+        };
+        (name, pb::log_settings_response::SettingValue { parameter_choice: Some(choice) })
+    };
+    let settings = object(settings::change_log(changes)?).into_iter().map(told).collect();
+    Ok(pb::LogSettingsResponse { settings })
+}
+
+pub fn trace(
+    changes: &HashMap<String, pb::trace_setting_request::SettingValue>,
+) -> Result<pb::TraceSettingResponse, Problem> {
+    let change = |(name, value): (&String, &pb::trace_setting_request::SettingValue)| {
+        let value = match &value.value[..] {
+            [] => Value::Null,
+            [only] => only.as_str().into(),
+            several => several.into(),
+        };
+        (name.clone(), value)
+    };
+    let changes: BTreeMap<String, Value> = changes.iter().map(change).collect();
+    let told = |(name, value): (String, Value)| {
+        let value = match value {
+            Value::Array(list) => list.iter().map(text).collect(),
+            other => vec![text(&other)],
+        };
+        (name, pb::trace_setting_response::SettingValue { value })
+    };
+    let settings = object(settings::change_trace(&changes)?).into_iter().map(told).collect();
+    Ok(pb::TraceSettingResponse { settings })
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The fields of an answer, under the names that they have over HTTP.
+fn object(answer: impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(answer) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
+}

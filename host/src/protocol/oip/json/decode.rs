@@ -1,0 +1,143 @@
+//! Request bodies.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use serde::Deserialize;
+use serde::de::Visitor;
+
+use super::request::{Data, WireInput, WireOutput, WireRequest};
+use crate::codec::error::DecodeError;
+use crate::codec::json::{elements, parallel_read};
+use crate::inference::InferRequest;
+use crate::sandbox::{ParameterValue, Parameters};
+use crate::tensor::{self, Datatype, NamedTensors, Tensor};
+
+/// `rest` is what follows the JSON: the bytes of tensors, which are taken where they lie.
+pub fn decode_json(json: &Bytes, mut rest: Bytes) -> Result<InferRequest, DecodeError> {
+    let wire = WireRequest::read(json)?;
+    let inputs = wire.inputs.into_iter().map(|input| decode_input(input, &mut rest));
+    let inputs = inputs.collect::<Result<NamedTensors, _>>()?;
+    if rest.has_remaining() {
+        return Err(DecodeError::BinaryLeft { left: rest.len() });
+    }
+    let parameters = wire.parameters.unwrap_or_default().into_iter().map(|(name, Scalar(value))| (name, value));
+    let mut parameters: Parameters = parameters.collect();
+    let outputs = wire.outputs.map(|outputs| outputs.into_iter().map(WireOutput::wanted).collect()).transpose()?;
+    let binary_output = take_binary_output(&mut parameters)?;
+    Ok(InferRequest { id: wire.id, parameters, inputs, outputs, binary_output })
+}
+
+/// Whether all outputs are wanted as bytes, unless they say otherwise. It is said to the host and not to plugins.
+pub(crate) fn take_binary_output(parameters: &mut Parameters) -> Result<bool, DecodeError> {
+    let Some(at) = parameters.iter().position(|(name, _)| name == "binary_data_output") else { return Ok(false) };
+    match parameters.swap_remove(at).1 {
+        ParameterValue::Boolean(binary) => Ok(binary),
+        _ => Err(DecodeError::BinaryOutput),
+    }
+}
+
+fn decode_input(mut wire: WireInput, rest: &mut Bytes) -> Result<(Arc<str>, Tensor), DecodeError> {
+    let name = wire.name.clone();
+    let input = || name.clone();
+    let (datatype, shape, count) = tensor_head(&wire.name, &wire.datatype, &wire.shape)?;
+    let parameters = wire.parameters.take().unwrap_or_default();
+    let data = match parameters.binary_data_size {
+        _ if parameters.shared_memory_region.is_some() => Err(DecodeError::SharedMemory { tensor: input() }),
+        Some(_) if wire.data.is_some() => Err(DecodeError::TwiceData { input: input() }),
+        Some(size) if size > rest.len() as u64 => {
+            Err(DecodeError::BinaryShort { input: input(), size, left: rest.len() })
+        }
+        Some(size) => Ok(rest.split_to(size as usize)),
+        None => elements_of(&mut wire, datatype, count),
+    }?;
+    let tensor = Tensor::new(datatype, shape, data);
+    let tensor = tensor.map_err(|error| DecodeError::Tensor { input: input(), error })?;
+    Ok((wire.name.into(), tensor))
+}
+
+/// What a client says of a tensor besides its data, and how many elements follow from it.
+pub fn tensor_head(input: &str, datatype: &str, sizes: &[i64]) -> Result<(Datatype, Vec<u64>, u64), DecodeError> {
+    let known = Datatype::from_name(datatype).ok_or_else(|| DecodeError::Datatype {
+        input: input.into(),
+        datatype: datatype.into(),
+        known: Datatype::ALL.map(Datatype::name).join(", "),
+    })?;
+    let (shape, count) = tensor_shape(input, sizes)?;
+    Ok((known, shape, count))
+}
+
+/// A shape that a tensor can have, and its number of elements.
+pub fn tensor_shape(input: &str, sizes: &[i64]) -> Result<(Vec<u64>, u64), DecodeError> {
+    let size =
+        |size: &i64| u64::try_from(*size).map_err(|_| DecodeError::Dimension { input: input.into(), dimension: *size });
+    let shape = sizes.iter().map(size).collect::<Result<Vec<u64>, _>>()?;
+    let count = tensor::element_count(&shape).map_err(|error| DecodeError::Tensor { input: input.into(), error })?;
+    Ok((shape, count))
+}
+
+fn elements_of(wire: &mut WireInput, datatype: Datatype, count: u64) -> Result<Bytes, DecodeError> {
+    match wire.data.take() {
+        Some(Data::Read(bytes)) => Ok(bytes.into()),
+        Some(Data::Text(text)) => match elements::parse_all(datatype, Some(count), text) {
+            Ok(elements) => Ok(elements.bytes.into()),
+            Err(problem) => Err(DecodeError::Data { input: wire.name.clone(), problem }),
+        },
+        None => Err(DecodeError::NoData { input: wire.name.clone() }),
+    }
+}
+
+/// The bytes of the elements, and the length of their text.
+pub(crate) fn read_elements(
+    input: &str,
+    datatype: Datatype,
+    count: u64,
+    json: &[u8],
+    body: &Bytes,
+) -> Result<(Vec<u8>, usize), DecodeError> {
+    match parallel_read::parse_within(datatype, count, json, body) {
+        Ok(elements) => Ok((elements.bytes, elements.length)),
+        Err(problem) => Err(DecodeError::Data { input: input.to_owned(), problem }),
+    }
+}
+
+/// The value of a parameter. Anything larger ends the reading where it begins.
+pub struct Scalar(pub ParameterValue);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl Visitor<'_> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a boolean, a number or a text as a parameter")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+        Ok(Scalar(ParameterValue::Boolean(value)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+        Ok(Scalar(ParameterValue::Integer(value)))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
+        let integer = i64::try_from(value).map(ParameterValue::Integer);
+        Ok(Scalar(integer.unwrap_or(ParameterValue::Number(value as f64))))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
+        Ok(Scalar(ParameterValue::Number(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
+        Ok(Scalar(ParameterValue::Text(value.to_owned())))
+    }
+}

@@ -1,0 +1,6 @@
+//! The Open Inference Protocol, over HTTP and gRPC, and its extensions.
+pub mod extensions;
+pub mod grpc;
+pub mod json;
+pub mod rest;
+pub mod types;

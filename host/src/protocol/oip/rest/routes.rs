@@ -1,0 +1,182 @@
+//! The addresses that clients know: server and model metadata, health, inference, and what extends them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Method, Request, Response, StatusCode};
+use axum::routing::{any, get};
+
+use super::path::{Action, ModelPath, parse_name};
+use crate::error::Problem;
+use crate::http::request_id::around;
+use crate::http::response::json;
+use crate::inference::App;
+use crate::inference::call::Client;
+use crate::pipeline::Pipeline;
+use crate::protocol::oip::extensions;
+use crate::protocol::oip::extensions::config::{ModelConfig, PLATFORM};
+use crate::protocol::oip::types::{ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
+use crate::protocol::openapi;
+use crate::tenant::Role;
+
+pub fn router(app: Arc<App>) -> Router {
+    let router = Router::new()
+        .route("/v2", get(server_metadata))
+        .route("/v2/", get(server_metadata))
+        .route("/openapi.json", get(openapi::for_clients))
+        .route("/docs", get(openapi::page_for_clients))
+        .route("/v2/health/live", get(server_live))
+        .route("/v2/health/ready", get(server_ready))
+        .route("/v2/models/stats", get(all_statistics))
+        .route("/v2/models/{*path}", any(model))
+        .route("/v2/repository/{*path}", any(repository))
+        .route("/v2/logging", get(logging).post(logging))
+        .route("/v2/trace/setting", get(trace).post(trace))
+        .route("/v2/systemsharedmemory/{*path}", any(shared_memory))
+        .route("/v2/cudasharedmemory/{*path}", any(shared_memory))
+        .merge(crate::protocol::tfserving::router())
+        .fallback(no_such_address)
+        .with_state(app);
+    around(router)
+}
+
+type Here = State<Arc<App>>;
+
+async fn server_metadata() -> Response<Body> {
+    let extensions = &extensions::SERVED;
+    json(&ServerMetadata { name: "bulkhead", version: env!("CARGO_PKG_VERSION"), extensions })
+}
+
+pub(crate) async fn server_live() -> Response<Body> {
+    json(&ServerLive { live: true })
+}
+
+async fn server_ready(State(app): Here) -> Response<Body> {
+    let ready = app.catalog.all_ready();
+    let mut response = json(&ServerReady { ready });
+    if !ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+}
+
+async fn no_such_address(State(app): Here, request: Request<Body>) -> Problem {
+    app.drain(request.into_body()).await;
+    Problem::NoSuchAddress
+}
+
+async fn all_statistics(State(app): Here, request: Request<Body>) -> Reply {
+    let client = app.client(&request)?;
+    Ok(json(&app.statistics(&client, None, None)?))
+}
+
+type Reply = Result<Response<Body>, Problem>;
+
+async fn model(State(app): Here, request: Request<Body>) -> Reply {
+    // The undecoded path: an encoded slash in a name is part of the name.
+    let path = request.uri().path().strip_prefix("/v2/models/").and_then(ModelPath::parse);
+    let allowed = match &path {
+        None => Err(Problem::NoSuchAddress),
+        Some(path) if !path.action.takes(request.method()) => {
+            Err(Problem::Method { allowed: path.action.allowed().into() })
+        }
+        Some(path) => app.client(&request).map(|client| (path, client)),
+    };
+    let (path, client) = match allowed {
+        Ok(allowed) => allowed,
+        Err(problem) => {
+            app.drain(request.into_body()).await;
+            return Err(problem);
+        }
+    };
+    match path.action {
+        Action::Infer => Ok(app.infer(path, &client, request).await),
+        Action::Generate => Ok(app.generate(path, &client, request).await),
+        Action::GenerateStream => Ok(app.generate_stream(path, &client, request).await),
+        Action::TraceSetting => trace_of(&app, Some(&path.model), request).await,
+        Action::Metadata | Action::Ready | Action::Config | Action::Statistics => describe(&app, &client, path),
+    }
+}
+
+fn describe(app: &App, client: &Client, path: &ModelPath) -> Reply {
+    if path.action == Action::Statistics {
+        return Ok(json(&app.statistics(client, Some(&path.model), path.version.as_deref())?));
+    }
+    let pipeline = app.find(client, &path.model, path.version.as_deref())?;
+    let versions = || app.catalog.ready_versions(&pipeline.model, client.tenant());
+    Ok(match path.action {
+        Action::Ready => json(&ModelReady { name: &pipeline.model, ready: true }),
+        Action::Config => json(&ModelConfig::of(&pipeline, client.caller.tenant.limits().request_bytes)),
+        _ => json(&model_metadata(&pipeline, versions())),
+    })
+}
+
+fn model_metadata(pipeline: &Pipeline, versions: Vec<String>) -> ModelMetadata<'_> {
+    ModelMetadata {
+        name: &pipeline.model,
+        versions,
+        platform: PLATFORM,
+        inputs: pipeline.signature.inputs.iter().map(Into::into).collect(),
+        outputs: pipeline.signature.outputs.iter().map(Into::into).collect(),
+        stages: pipeline.stages().map(|(name, kind)| StageMetadata { name, kind }).collect(),
+    }
+}
+
+/// `index`, `models/M/load` and `models/M/unload`.
+async fn repository(State(app): Here, request: Request<Body>) -> Reply {
+    let path = request.uri().path().strip_prefix("/v2/repository/").unwrap_or_default().to_owned();
+    let model = path.strip_prefix("models/").and_then(|path| path.rsplit_once('/'));
+    let model = model.and_then(|(model, verb)| Some((parse_name(model)?, verb)));
+    let allowed = match (path.as_str(), &model) {
+        ("index", _) | (_, Some((_, "load" | "unload"))) if request.method() == Method::POST => app.client(&request),
+        ("index", _) | (_, Some((_, "load" | "unload"))) => Err(Problem::Method { allowed: "POST".into() }),
+        _ => Err(Problem::NoSuchAddress),
+    };
+    let client = match allowed {
+        Ok(client) => client,
+        Err(problem) => {
+            app.drain(request.into_body()).await;
+            return Err(problem);
+        }
+    };
+    let (head, body) = request.into_parts();
+    let Some((model, verb)) = model else {
+        let wanted = app.read_json(&head.headers, body).await?;
+        return Ok(json(&app.repository_index(&client, &wanted).await?));
+    };
+    client.must_be(Role::Deploy)?;
+    let wanted = app.read_json(&head.headers, body).await?;
+    if verb == "load" {
+        app.load_model(&client, &model, &wanted).await?
+    } else {
+        app.unload_model(&client, &model).await?
+    }
+    Ok(json(&BTreeMap::<String, String>::new()))
+}
+
+async fn logging(State(app): Here, request: Request<Body>) -> Reply {
+    app.client(&request)?.must_be(Role::Admin)?;
+    let (head, body) = request.into_parts();
+    Ok(json(&app.logging(&head, body).await?))
+}
+
+async fn trace(State(app): Here, request: Request<Body>) -> Reply {
+    trace_of(&app, None, request).await
+}
+
+async fn trace_of(app: &App, model: Option<&str>, request: Request<Body>) -> Reply {
+    let client = app.client(&request)?;
+    client.must_be(Role::Admin)?;
+    model.map(|model| app.find(&client, model, None)).transpose()?;
+    let (head, body) = request.into_parts();
+    Ok(json(&app.tracing(&head, body).await?))
+}
+
+async fn shared_memory(State(app): Here, request: Request<Body>) -> Problem {
+    app.drain(request.into_body()).await;
+    let instead = "send and fetch tensors in the body, as binary data";
+    Problem::NotSupported { what: "shared memory between clients and the host".into(), instead }
+}

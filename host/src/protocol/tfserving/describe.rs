@@ -1,0 +1,178 @@
+//! What is said of models over REST, and how requests and their answers look there.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::status::VersionStatus;
+use super::{SIGNATURE, number};
+use crate::pipeline::Pipeline;
+use crate::protocol::pb::tensorflow as tf;
+
+#[derive(Serialize, ToSchema)]
+pub struct VersionStatuses {
+    /// Newest first.
+    model_version_status: Vec<VersionState>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct VersionState {
+    version: String,
+    /// `AVAILABLE`, or `END`.
+    state: &'static str,
+    status: StateReason,
+}
+
+#[derive(Serialize, ToSchema)]
+struct StateReason {
+    error_code: &'static str,
+    error_message: String,
+}
+
+impl From<VersionStatus> for VersionState {
+    fn from(version: VersionStatus) -> VersionState {
+        let (state, error_code) = match version.failed {
+            None => ("AVAILABLE", "OK"),
+            Some(_) => ("END", "FAILED_PRECONDITION"),
+        };
+        let error_message = version.failed.as_deref().unwrap_or_default().to_owned();
+        VersionState { version: version.version.to_string(), state, status: StateReason { error_code, error_message } }
+    }
+}
+
+impl From<Vec<VersionStatus>> for VersionStatuses {
+    fn from(versions: Vec<VersionStatus>) -> VersionStatuses {
+        VersionStatuses { model_version_status: versions.into_iter().map(Into::into).collect() }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelSignatures)]
+pub struct MetadataReply<'a> {
+    model_spec: ModelSpec<'a>,
+    metadata: Metadata,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ModelSpec<'a> {
+    name: &'a str,
+    signature_name: &'static str,
+    version: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = SignatureMetadata)]
+struct Metadata {
+    signature_def: SignatureMap,
+}
+
+#[derive(Serialize, ToSchema)]
+struct SignatureMap {
+    signature_def: BTreeMap<&'static str, SignatureInfo>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct SignatureInfo {
+    inputs: BTreeMap<String, TensorInfo>,
+    outputs: BTreeMap<String, TensorInfo>,
+    method_name: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct TensorInfo {
+    /// `DT_FLOAT` and so on.
+    dtype: &'static str,
+    name: String,
+    tensor_shape: TensorShape,
+}
+
+#[derive(Serialize, ToSchema)]
+struct TensorShape {
+    dim: Vec<Dimension>,
+    unknown_rank: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Dimension {
+    /// `-1` varies.
+    size: String,
+    name: String,
+}
+
+impl<'a> MetadataReply<'a> {
+    pub fn of(pipeline: &'a Pipeline) -> MetadataReply<'a> {
+        let signature = super::signature(pipeline);
+        let tensors = |tensors: std::collections::HashMap<String, tf::TensorInfo>| {
+            tensors.into_iter().map(|(name, info)| (name, info.into())).collect()
+        };
+        let info = SignatureInfo {
+            inputs: tensors(signature.inputs),
+            outputs: tensors(signature.outputs),
+            method_name: signature.method_name,
+        };
+        MetadataReply {
+            model_spec: ModelSpec {
+                name: &pipeline.model,
+                signature_name: "",
+                version: number(&pipeline.version).to_string(),
+            },
+            metadata: Metadata { signature_def: SignatureMap { signature_def: BTreeMap::from([(SIGNATURE, info)]) } },
+        }
+    }
+}
+
+impl From<tf::TensorInfo> for TensorInfo {
+    fn from(info: tf::TensorInfo) -> TensorInfo {
+        let dtype = info.dtype().as_str_name();
+        let sizes = info.tensor_shape.unwrap_or_default().dim.into_iter();
+        let dim = sizes.map(|dim| Dimension { size: dim.size.to_string(), name: dim.name }).collect();
+        TensorInfo { dtype, name: info.name, tensor_shape: TensorShape { dim, unknown_rank: false } }
+    }
+}
+
+/// Either `instances` or `inputs`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the document of the surface only")]
+pub struct PredictRequest {
+    /// Every model has the one that is called `serving_default`.
+    signature_name: Option<String>,
+    /// Rows: of the only input, or objects with a row of each input. `{"b64": …}` stands for bytes.
+    instances: Option<Vec<Value>>,
+    /// The only input, or an object with each of them.
+    inputs: Option<Value>,
+}
+
+/// `predictions` for rows, `outputs` for columns.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the document of the surface only")]
+pub struct PredictReply {
+    predictions: Option<Vec<Value>>,
+    outputs: Option<Value>,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the document of the surface only")]
+pub struct Examples {
+    signature_name: Option<String>,
+    /// Features of all examples.
+    context: Option<BTreeMap<String, Value>>,
+    /// The features of each.
+    #[schema(min_items = 1)]
+    examples: Vec<BTreeMap<String, Value>>,
+}
+
+/// Of each example, the label and the score of each class.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the document of the surface only")]
+pub struct Classified {
+    results: Vec<Vec<Vec<Value>>>,
+}
+
+/// Of each example, its value; one that is no number is none.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the document of the surface only")]
+pub struct Regressed {
+    results: Vec<Value>,
+}

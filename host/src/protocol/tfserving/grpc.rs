@@ -1,0 +1,208 @@
+//! `tensorflow.serving.PredictionService` and `ModelService`, call by call.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+use super::rows::wrong;
+use super::{SIGNATURE, number, proto, status};
+use crate::codec::error::{DecodeError, EncodeError};
+use crate::codec::protobuf::fields::{Fields, MAX_FIELDS, Malformed, RawMessage};
+use crate::error::Problem;
+use crate::inference::{Answer, App, InferRequest, WantedOutput};
+use crate::pipeline::Pipeline;
+use crate::protocol::grpc::admission::Caller;
+use crate::protocol::oip::grpc::infer::{self, Asked};
+use crate::protocol::pb::tensorflow::error::Code;
+use crate::protocol::pb::tensorflow::serving as pb;
+use crate::protocol::pb::tensorflow::serving::model_service_server::ModelService;
+use crate::protocol::pb::tensorflow::serving::model_spec::VersionChoice;
+use crate::protocol::pb::tensorflow::serving::prediction_service_server::PredictionService;
+
+pub struct Predictions {
+    pub app: Arc<App>,
+}
+
+pub struct Models {
+    pub app: Arc<App>,
+}
+
+type Answered<T> = Result<Response<T>, Status>;
+
+/// The version that a client names, by its number or its label.
+fn version(spec: &pb::ModelSpec) -> Option<String> {
+    Some(match spec.version_choice.as_ref()? {
+        VersionChoice::Version(number) => number.to_string(),
+        VersionChoice::VersionLabel(label) => label.clone(),
+    })
+}
+
+/// What the client asked for, as it was found.
+fn found(pipeline: &Pipeline) -> pb::ModelSpec {
+    pb::ModelSpec {
+        name: pipeline.model.to_string(),
+        version_choice: Some(VersionChoice::Version(number(&pipeline.version))),
+        signature_name: SIGNATURE.into(),
+    }
+}
+
+/// A `PredictRequest` in its parts, the tensors as they came.
+#[derive(Default)]
+pub struct Envelope {
+    spec: pb::ModelSpec,
+    inputs: Vec<Bytes>,
+    wanted: Vec<String>,
+    /// Of the whole message.
+    bytes: u64,
+}
+
+impl Envelope {
+    pub fn open(message: Bytes) -> Result<Envelope, Malformed> {
+        let mut envelope = Envelope { bytes: message.len() as u64, ..Envelope::default() };
+        let mut fields = Fields::of(message);
+        while let Some(field) = fields.next_field()? {
+            match field.number {
+                1 => envelope.spec = pb::ModelSpec::decode(field.bytes()?)?,
+                2 => envelope.inputs.push(field.bytes()?),
+                3 => envelope.wanted.push(field.text()?),
+                _ => {}
+            }
+        }
+        Ok(envelope)
+    }
+
+    /// `room` is what values that stand for many may take.
+    pub fn decode(self, mut room: u64) -> Result<InferRequest, DecodeError> {
+        super::check_signature(&self.spec.signature_name, super::PREDICT)?;
+        let mut request = InferRequest::default();
+        for entry in self.inputs {
+            let (name, tensor) = open_entry(entry)?;
+            let tensor = proto::decode(&name, tensor, &mut room)?;
+            request.inputs.push((name.into(), tensor));
+        }
+        let wanted = self.wanted.into_iter().map(|name| WantedOutput { name, ..WantedOutput::default() });
+        request.outputs = Some(wanted.collect()).filter(|wanted: &Vec<_>| !wanted.is_empty());
+        Ok(request)
+    }
+}
+
+fn open_entry(entry: Bytes) -> Result<(String, Bytes), Malformed> {
+    let (mut name, mut tensor) = (String::new(), Bytes::new());
+    let mut fields = Fields::at_most(MAX_FIELDS, entry);
+    while let Some(field) = fields.next_field()? {
+        match field.number {
+            1 => name = field.text()?,
+            2 => tensor = field.bytes()?,
+            _ => {}
+        }
+    }
+    Ok((name, tensor))
+}
+
+fn encode(pipeline: &Pipeline, answer: &Answer, bound: u64) -> Result<pb::PredictResponse, EncodeError> {
+    // Lists are about as large as what they are made of; what they really are is looked at when they are there.
+    let bytes: u64 = answer.outputs.iter().map(|(_, tensor)| tensor.data().len() as u64).sum();
+    if bytes > bound {
+        return Err(EncodeError::TooLarge { bound });
+    }
+    let outputs = answer.outputs.iter().map(|(name, tensor)| (name.to_string(), proto::encode(tensor))).collect();
+    let response = pb::PredictResponse { model_spec: Some(found(pipeline)), outputs };
+    match response.encoded_len() as u64 > bound {
+        true => Err(EncodeError::TooLarge { bound }),
+        false => Ok(response),
+    }
+}
+
+/// Examples over gRPC are `tf.Example`, which models of this host do not read.
+fn no_examples<T, A>(request: &Request<T>, what: &str) -> Answered<A> {
+    let instead = "call Predict with tensors, or POST its examples as JSON (/v1/models/M:classify, :regress)";
+    Err(Caller::of(request)?.refuse(Problem::NotSupported { what: what.to_owned(), instead }))
+}
+
+#[tonic::async_trait]
+impl PredictionService for Predictions {
+    async fn predict(&self, request: Request<RawMessage>) -> Answered<pb::PredictResponse> {
+        let caller = Caller::of(&request)?;
+        let message = caller.inbox().take(request.into_inner().0);
+        let opened = message.and_then(|message| Ok(Envelope::open(message).map_err(DecodeError::from)?));
+        let envelope = opened.map_err(|problem| caller.refuse_call(problem))?;
+        let (model, version) = (envelope.spec.name.clone(), version(&envelope.spec));
+        let asked = Asked { model, version, bytes: envelope.bytes };
+        let request_bytes = self.app.http.request_bytes;
+        let decode = move |_: &Pipeline| Ok(envelope.decode(request_bytes)?);
+        let encode = |pipeline: &Pipeline, answer: Answer, bound: u64| Ok(encode(pipeline, &answer, bound)?);
+        Ok(Response::new(infer::answer(&caller, &asked, decode, encode).await?))
+    }
+
+    async fn get_model_metadata(
+        &self,
+        request: Request<pb::GetModelMetadataRequest>,
+    ) -> Answered<pb::GetModelMetadataResponse> {
+        let caller = Caller::of(&request)?;
+        let refuse = |problem: Problem| caller.refuse(problem);
+        let pb::GetModelMetadataRequest { model_spec, metadata_field } = request.into_inner();
+        if let Some(other) = metadata_field.iter().find(|field| *field != "signature_def") {
+            return Err(refuse(wrong(format!("Metadata field {other} is not supported")).into()));
+        }
+        if metadata_field.is_empty() {
+            return Err(refuse(
+                wrong("GetModelMetadataRequest must specify at least one metadata_field".into()).into(),
+            ));
+        }
+        let spec = model_spec.unwrap_or_default();
+        let client = caller.client().map_err(refuse)?;
+        let pipeline = self.app.find(&client, &spec.name, version(&spec).as_deref());
+        let pipeline = pipeline.map_err(|not_served| refuse(not_served.into()))?;
+        let map = pb::SignatureDefMap { signature_def: [(SIGNATURE.to_owned(), super::signature(&pipeline))].into() };
+        let any = prost_types::Any {
+            type_url: "type.googleapis.com/tensorflow.serving.SignatureDefMap".into(),
+            value: map.encode_to_vec(),
+        };
+        let model_spec = Some(pb::ModelSpec { signature_name: String::new(), ..found(&pipeline) });
+        let metadata = [("signature_def".to_owned(), any)].into();
+        Ok(Response::new(pb::GetModelMetadataResponse { model_spec, metadata }))
+    }
+
+    async fn classify(&self, request: Request<pb::ClassificationRequest>) -> Answered<pb::ClassificationResponse> {
+        no_examples(&request, "Classify")
+    }
+
+    async fn regress(&self, request: Request<pb::RegressionRequest>) -> Answered<pb::RegressionResponse> {
+        no_examples(&request, "Regress")
+    }
+
+    async fn multi_inference(
+        &self,
+        request: Request<pb::MultiInferenceRequest>,
+    ) -> Answered<pb::MultiInferenceResponse> {
+        no_examples(&request, "MultiInference")
+    }
+}
+
+#[tonic::async_trait]
+impl ModelService for Models {
+    async fn get_model_status(
+        &self,
+        request: Request<pb::GetModelStatusRequest>,
+    ) -> Answered<pb::GetModelStatusResponse> {
+        let caller = Caller::of(&request)?;
+        let spec = request.into_inner().model_spec.unwrap_or_default();
+        let client = caller.client().map_err(|problem| caller.refuse(problem))?;
+        let versions = status::of(&self.app, &client, &spec.name, version(&spec).as_deref());
+        let versions = versions.map_err(|not_served| caller.refuse(not_served.into()))?;
+        let told = |version: status::VersionStatus| {
+            use pb::model_version_status::State;
+            let (state, code) = match version.failed {
+                None => (State::Available, Code::Ok),
+                Some(_) => (State::End, Code::FailedPrecondition),
+            };
+            let error_message = version.failed.map(|reason| reason.to_string()).unwrap_or_default();
+            let status = Some(pb::StatusProto { error_code: code.into(), error_message });
+            pb::ModelVersionStatus { version: version.version, state: state.into(), status }
+        };
+        let model_version_status = versions.into_iter().map(told).collect();
+        Ok(Response::new(pb::GetModelStatusResponse { model_version_status }))
+    }
+}

@@ -1,0 +1,67 @@
+//! TensorFlow Serving's addresses and calls, so that its clients work unchanged: REST under `/v1/models` on the port for
+//! HTTP, and its gRPC services beside the others. Models are the same; what differs is how tensors are written.
+//!
+//! TensorFlow's versions are whole numbers: N stands for the newest version N.x.y of a bundle.
+
+mod describe;
+pub mod encode;
+pub mod examples;
+mod grpc;
+mod nesting;
+mod path;
+pub mod proto;
+mod rest;
+pub mod rows;
+mod status;
+mod values;
+
+use std::collections::HashMap;
+
+use super::pb::tensorflow as tf;
+use crate::codec::error::DecodeError;
+use crate::pipeline::Pipeline;
+use crate::tensor::TensorSpec;
+
+pub use describe::{Classified, Examples, MetadataReply, PredictReply, PredictRequest, Regressed, VersionStatuses};
+pub use grpc::{Envelope, Models, Predictions};
+pub use rest::router;
+
+/// The only signature that models of this host have.
+const SIGNATURE: &str = "serving_default";
+
+/// What a signature is for.
+const PREDICT: &str = "tensorflow/serving/predict";
+
+/// Refuses other signatures, in TensorFlow Serving's words. `also` is the one that the call is named after.
+fn check_signature(name: &str, also: &str) -> Result<(), DecodeError> {
+    if name.is_empty() || name == SIGNATURE || name == also {
+        return Ok(());
+    }
+    Err(DecodeError::Tensorflow(format!("Serving signature name: \"{name}\" not found in signature def")))
+}
+
+/// A bundle's version as TensorFlow counts.
+fn number(version: &str) -> i64 {
+    let major = semver::Version::parse(version).map(|version| version.major).unwrap_or_default();
+    i64::try_from(major).unwrap_or(i64::MAX)
+}
+
+/// What a model takes and gives, in TensorFlow's form.
+fn signature(pipeline: &Pipeline) -> tf::SignatureDef {
+    let tensors = |specs: &[TensorSpec]| -> HashMap<String, tf::TensorInfo> {
+        let info = |spec: &TensorSpec| {
+            let info = tf::TensorInfo {
+                name: format!("{}:0", spec.name),
+                dtype: proto::data_type(spec.datatype).into(),
+                tensor_shape: Some(proto::shape(spec.shape.iter().copied())),
+            };
+            (spec.name.to_string(), info)
+        };
+        specs.iter().map(info).collect()
+    };
+    tf::SignatureDef {
+        inputs: tensors(&pipeline.signature.inputs),
+        outputs: tensors(&pipeline.signature.outputs),
+        method_name: PREDICT.into(),
+    }
+}

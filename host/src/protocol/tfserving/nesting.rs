@@ -1,0 +1,123 @@
+//! The shape of nested lists, found without reading what is in them.
+
+use crate::codec::json::scanner::value_length;
+
+/// More levels are no tensor's.
+const MAX_LEVELS: usize = 32;
+
+/// The sizes of nested lists of JSON, outermost first; none for a single value. What is no JSON is told by whoever
+/// reads the values. The errors are in TensorFlow Serving's words.
+pub fn shape(json: &str) -> Result<Vec<u64>, String> {
+    let mut walk = Walk::default();
+    let mut rest = json.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = match first {
+            b'[' => {
+                walk.open()?;
+                after
+            }
+            b']' => {
+                walk.close()?;
+                after
+            }
+            b',' | b' ' | b'\t' | b'\n' | b'\r' => after,
+            _ => {
+                walk.value()?;
+                &rest[value_length(rest).unwrap_or(rest.len())..]
+            }
+        };
+    }
+    Ok(walk.sizes.into_iter().flatten().collect())
+}
+
+#[derive(Default)]
+struct Walk {
+    /// How many values each open list has so far.
+    open: Vec<u64>,
+    /// The size of the lists of each level, from the first that was closed.
+    sizes: Vec<Option<u64>>,
+    /// On which level the values are.
+    values: Option<usize>,
+}
+
+impl Walk {
+    fn open(&mut self) -> Result<(), String> {
+        let level = self.open.len();
+        if let Some(values) = self.values.filter(|values| level >= *values) {
+            return Err(format!("Encountered list at unexpected level: {level} expected < {values}"));
+        }
+        if level == MAX_LEVELS {
+            return Err(format!("lists are nested deeper than {MAX_LEVELS} levels"));
+        }
+        self.count();
+        self.open.push(0);
+        if self.sizes.len() == level {
+            self.sizes.push(None);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        let Some(size) = self.open.pop() else { return Ok(()) };
+        let level = self.open.len();
+        match self.sizes[level].replace(size) {
+            Some(expected) if expected != size => {
+                Err(format!("Encountered list at unexpected size: {size} at level: {level} expected size: {expected}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn value(&mut self) -> Result<(), String> {
+        let level = self.open.len();
+        // Below an empty list no value is expected, only more empty lists.
+        let expected = *self.values.get_or_insert(level.max(self.sizes.len()));
+        if expected != level {
+            return Err(format!("a value was found at level {level} of the lists, and expected at level {expected}"));
+        }
+        self.count();
+        Ok(())
+    }
+
+    fn count(&mut self) {
+        if let Some(list) = self.open.last_mut() {
+            *list += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_have_the_shape_of_their_nesting() {
+        for (json, wanted) in [
+            ("7", &[][..]),
+            ("\"a, [b\"", &[]),
+            ("[]", &[0]),
+            ("[[],[]]", &[2, 0]),
+            ("[1, 2.5e3, -1]", &[3]),
+            ("[[1,2],[3,4],[5,6]]", &[3, 2]),
+            (r#"["a]","\"[",{"b64":"]]"}]"#, &[3]),
+            ("[ [ [ true ] ] ]", &[1, 1, 1]),
+        ] {
+            assert_eq!(shape(json).unwrap(), wanted, "{json}");
+        }
+    }
+
+    #[test]
+    fn ragged_and_deep_lists_are_refused() {
+        for (json, wanted) in [
+            ("[[1,2],[3]]", "unexpected size: 1 at level: 1 expected size: 2"),
+            ("[1,[2]]", "unexpected level: 1"),
+            ("[[1],2]", "found at level 1"),
+            ("[[],[1]]", "unexpected size: 1"),
+            ("[[],1]", "found at level 1"),
+            (&"[".repeat(100), "deeper than 32"),
+        ] {
+            let error = shape(json).unwrap_err();
+            assert!(error.contains(wanted), "{json}: {error}");
+        }
+    }
+}

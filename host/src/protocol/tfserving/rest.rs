@@ -1,0 +1,109 @@
+//! TensorFlow Serving's REST addresses.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{Method, Request, Response};
+use axum::routing::any;
+use bytes::Bytes;
+
+use super::describe::{MetadataReply, VersionStatuses};
+use super::path::{Verb, Wanted};
+use super::rows::{self, Form};
+use super::{encode, examples, status};
+use crate::codec::error::EncodeError;
+use crate::codec::json::writer::Encoded;
+use crate::error::Problem;
+use crate::http::response::{self, Replying};
+use crate::inference::call::Client;
+use crate::inference::{Answer, App};
+use crate::pipeline::{Labels, Pipeline};
+use crate::protocol::oip::rest::path::{Action, ModelPath};
+use crate::tensor::NamedTensors;
+
+/// To be merged into the clients' router.
+pub fn router() -> Router<Arc<App>> {
+    Router::new().route("/v1/models/{*path}", any(model))
+}
+
+async fn model(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response<Body>, Problem> {
+    let (wanted, client) = match admit(&app, &request) {
+        Ok(admitted) => admitted,
+        Err(problem) => {
+            app.drain(request.into_body()).await;
+            return Err(problem);
+        }
+    };
+    Ok(match wanted.verb {
+        Verb::Status => {
+            response::json(&VersionStatuses::from(status::of(&app, &client, &wanted.model, wanted.version.as_deref())?))
+        }
+        Verb::Metadata => {
+            response::json(&MetadataReply::of(&*app.find(&client, &wanted.model, wanted.version.as_deref())?))
+        }
+        Verb::Predict => predict(&app, wanted, &client, request).await,
+        Verb::Classify => learn(&app, wanted, &client, request, "tensorflow/serving/classify", encode::classes).await,
+        Verb::Regress => learn(&app, wanted, &client, request, "tensorflow/serving/regress", encode::values).await,
+    })
+}
+
+fn admit(app: &App, request: &Request<Body>) -> Result<(Wanted, Client), Problem> {
+    let wanted = request.uri().path().strip_prefix("/v1/models/").and_then(Wanted::parse);
+    let wanted = wanted.ok_or(Problem::NoSuchAddress)?;
+    let allowed = wanted.verb.allowed();
+    if request.method() != allowed && !(allowed == "GET" && request.method() == Method::HEAD) {
+        return Err(Problem::Method { allowed: allowed.into() });
+    }
+    Ok((wanted, app.client(request)?))
+}
+
+fn address(wanted: Wanted) -> ModelPath {
+    ModelPath { model: wanted.model, version: wanted.version, action: Action::Infer }
+}
+
+async fn predict(app: &Arc<App>, wanted: Wanted, client: &Client, request: Request<Body>) -> Response<Body> {
+    let limits = client.caller.tenant.limits();
+    let (request_bytes, reply_bytes) = (limits.request_bytes, limits.reply_bytes);
+    // The reply has the form of the request.
+    let form = Arc::new(OnceLock::new());
+    let asked = form.clone();
+    let decode = move |_: &Parts, body: &Bytes, pipeline: &Pipeline| {
+        let (request, form) = rows::decode(body, &pipeline.signature.inputs, request_bytes)?;
+        let _ = asked.set(form);
+        Ok(request)
+    };
+    let encode = move |_: &Pipeline, answer: Answer, replying: Replying| {
+        let form = form.get().copied().unwrap_or(Form::Columns);
+        let json = encode::predictions(&answer.outputs, form, reply_bytes)?;
+        replying.inference(Encoded { json, tensors: Vec::new(), binary: false })
+    };
+    app.answer(&address(wanted), client, request, decode, encode).await
+}
+
+/// Writes outputs, with the names of their classes, within so many bytes.
+type Results = fn(&NamedTensors, &BTreeMap<String, Labels>, u64) -> Result<Vec<Bytes>, EncodeError>;
+
+/// Classification and regression: examples in, scores or values out.
+async fn learn(
+    app: &Arc<App>,
+    wanted: Wanted,
+    client: &Client,
+    request: Request<Body>,
+    signature: &'static str,
+    results: Results,
+) -> Response<Body> {
+    let limits = client.caller.tenant.limits();
+    let (request_bytes, reply_bytes) = (limits.request_bytes, limits.reply_bytes);
+    let decode = move |_: &Parts, body: &Bytes, pipeline: &Pipeline| {
+        Ok(examples::decode(body, &pipeline.signature.inputs, signature, request_bytes)?)
+    };
+    let encode = move |pipeline: &Pipeline, answer: Answer, replying: Replying| {
+        let json = results(&answer.outputs, &pipeline.labels, reply_bytes)?;
+        replying.inference(Encoded { json, tensors: Vec::new(), binary: false })
+    };
+    app.answer(&address(wanted), client, request, decode, encode).await
+}

@@ -1,0 +1,274 @@
+//! Requests to predict: rows (`instances`) or columns (`inputs`), to tensors. Values go from the text into the bytes of
+//! their tensors; of rows, one at a time is looked at.
+
+use bytes::Bytes;
+
+use super::nesting;
+use crate::codec::error::DecodeError;
+use crate::codec::json::elements;
+use crate::codec::json::scanner::Walk;
+use crate::config::format_bytes;
+use crate::inference::InferRequest;
+use crate::protocol::oip::json::tensor_shape;
+use crate::tensor::{NamedTensors, Tensor, TensorSpec, element_count};
+
+/// How a request was written, and so its reply.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Form {
+    Rows,
+    Columns,
+}
+
+/// A request, the form that its reply has to have, and the name of its signature, which somebody has to check.
+pub fn decode(json: &[u8], specs: &[TensorSpec], bound: u64) -> Result<(InferRequest, Form), DecodeError> {
+    let (signature, [instances, inputs]) = open(json, ["instances", "inputs"])?;
+    super::check_signature(&signature, super::PREDICT)?;
+    let (inputs, form) = match (instances, inputs) {
+        (Some(rows), None) => (decode_rows(rows, specs, bound)?, Form::Rows),
+        (None, Some(columns)) => (decode_columns(columns, specs)?, Form::Columns),
+        (None, None) => return Err(wrong("Missing 'inputs' or 'instances' key".into())),
+        (Some(_), Some(_)) => {
+            return Err(wrong("Expecting only one of 'inputs' or 'instances' keys to exist".into()));
+        }
+    };
+    Ok((InferRequest { inputs, ..InferRequest::default() }, form))
+}
+
+/// The name of the signature that a body asks for, and the texts of these of its fields.
+pub fn open<'a, const N: usize>(
+    json: &'a [u8],
+    names: [&str; N],
+) -> Result<(String, [Option<&'a str>; N]), DecodeError> {
+    let (mut signature, mut texts) = (None::<Option<String>>, [None; N]);
+    let mut walk = Walk::new(json);
+    let walked = walk.object(|walk, field| match names.iter().position(|name| *name == field) {
+        Some(at) if texts[at].is_some() => Err(walk.twice(field)),
+        Some(at) => {
+            texts[at] = Some(walk.raw()?);
+            Ok(())
+        }
+        None if field == "signature_name" => walk.once(field, &mut signature),
+        None => walk.skip_value(),
+    });
+    walked.and_then(|()| walk.end()).map_err(parse_error)?;
+    Ok((signature.flatten().unwrap_or_default(), texts.map(|text| text.filter(|text| *text != "null"))))
+}
+
+fn parse_error(error: DecodeError) -> DecodeError {
+    match error {
+        DecodeError::Json { problem, byte } => wrong(format!("JSON Parse error: {problem}, at byte {byte}")),
+        other => other,
+    }
+}
+
+pub fn wrong(text: String) -> DecodeError {
+    DecodeError::Tensorflow(text)
+}
+
+/// Whether this is an object of names, and not one that stands for bytes.
+fn is_named(json: &str) -> bool {
+    let inside = json.strip_prefix('{').map(str::trim_ascii_start);
+    inside.is_some_and(|inside| !inside.starts_with("\"b64\""))
+}
+
+fn decode_rows(json: &str, specs: &[TensorSpec], bound: u64) -> Result<NamedTensors, DecodeError> {
+    let first = json.strip_prefix('[').map(str::trim_ascii_start).filter(|first| !first.starts_with(']'));
+    let Some(first) = first else {
+        return Err(wrong("'instances' is not a list, or is an empty one".into()));
+    };
+    if is_named(first) {
+        let mut columns = Columns::new(specs, bound);
+        each(json, |row| columns.add_row(row, Row::Tensors))?;
+        return columns.finish();
+    }
+    let [spec] = specs else {
+        let text = "instances is a plain list, but expecting list of objects as multiple input tensors required";
+        return Err(wrong(format!("{text}: {}", crate::tensor::names(specs))));
+    };
+    Ok(vec![(spec.name.clone(), decode_tensor(spec, json)?)])
+}
+
+fn decode_columns(json: &str, specs: &[TensorSpec]) -> Result<NamedTensors, DecodeError> {
+    if is_named(json) {
+        let mut tensors = NamedTensors::new();
+        each_entry(json, |name, value| {
+            // One more than there are inputs is one too many, whatever it is called.
+            let spec = find(specs, name).filter(|_| tensors.len() <= specs.len());
+            let spec = spec.ok_or_else(|| unknown(name))?;
+            tensors.push((spec.name.clone(), decode_tensor(spec, value)?));
+            Ok(())
+        })?;
+        return Ok(tensors);
+    }
+    let [spec] = specs else {
+        let text = "inputs is a plain value/list, but expecting an object as multiple input tensors required";
+        return Err(wrong(format!("{text}: {}", crate::tensor::names(specs))));
+    };
+    Ok(vec![(spec.name.clone(), decode_tensor(spec, json)?)])
+}
+
+fn find<'a>(specs: &'a [TensorSpec], name: &str) -> Option<&'a TensorSpec> {
+    specs.iter().find(|spec| *spec.name == *name)
+}
+
+fn unknown(name: &str) -> DecodeError {
+    wrong(format!("JSON object: does not have named input: {}", crate::config::clip(name.to_owned())))
+}
+
+fn decode_tensor(spec: &TensorSpec, json: &str) -> Result<Tensor, DecodeError> {
+    let (shape, data) = read(spec, json)?;
+    let tensor = Tensor::new(spec.datatype, shape, Bytes::from(data));
+    tensor.map_err(|error| DecodeError::Tensor { input: spec.name.to_string(), error })
+}
+
+fn read(spec: &TensorSpec, json: &str) -> Result<(Vec<u64>, Vec<u8>), DecodeError> {
+    let input = || spec.name.to_string();
+    let problem = |problem| DecodeError::Data { input: input(), problem };
+    let shape = nesting::shape(json).map_err(problem)?;
+    let count = element_count(&shape).map_err(|error| DecodeError::Tensor { input: input(), error })?;
+    let data = elements::parse_all_with_base64(spec.datatype, count, json).map_err(problem)?;
+    Ok((shape, data))
+}
+
+/// What the values of a row are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Row {
+    /// Tensors without their first dimension.
+    Tensors,
+    /// Features: a value, or a flat list of them.
+    Features,
+}
+
+/// Tensors that grow row by row.
+pub struct Columns<'a> {
+    columns: Vec<Column<'a>>,
+    rows: u64,
+    bytes: u64,
+    bound: u64,
+}
+
+struct Column<'a> {
+    spec: &'a TensorSpec,
+    row: Vec<u64>,
+    rows: u64,
+    data: Vec<u8>,
+    /// What stands in every row, with its shape.
+    common: Option<(Vec<u64>, Vec<u8>)>,
+}
+
+impl<'a> Columns<'a> {
+    pub fn new(specs: &'a [TensorSpec], bound: u64) -> Columns<'a> {
+        let column = |spec| Column { spec, row: Vec::new(), rows: 0, data: Vec::new(), common: None };
+        Columns { columns: specs.iter().map(column).collect(), rows: 0, bytes: 0, bound }
+    }
+
+    /// A feature that every row has. It is read once: its text may be long, and the rows many.
+    pub fn add_common(&mut self, name: &str, json: &str) -> Result<(), DecodeError> {
+        let column = find_column(&mut self.columns, name)?;
+        if column.common.is_some() {
+            return Err(wrong(format!("'context' has \"{name}\" twice")));
+        }
+        let (shape, data) = read(column.spec, json)?;
+        column.common = Some((as_feature(column.spec, shape)?, data));
+        Ok(())
+    }
+
+    /// Adds an object with a value for each input that is not common to all rows.
+    pub fn add_row(&mut self, json: &str, kind: Row) -> Result<(), DecodeError> {
+        self.rows += 1;
+        each_entry(json, |name, value| self.add(name, value, kind))?;
+        let (rows, bytes, bound) = (self.rows, &mut self.bytes, self.bound);
+        for column in &mut self.columns {
+            if let Some((shape, data)) = column.common.take() {
+                count(bytes, data.len(), bound)?;
+                column.append(rows, &shape, &data)?;
+                column.common = Some((shape, data));
+            }
+        }
+        match self.columns.iter().all(|column| column.rows == rows) {
+            true => Ok(()),
+            false => {
+                let names = self.columns.iter().map(|column| &*column.spec.name).collect::<Vec<_>>().join(",");
+                Err(wrong(format!("item {}: keys must be equal to: {names}", rows - 1)))
+            }
+        }
+    }
+
+    fn add(&mut self, name: &str, json: &str, kind: Row) -> Result<(), DecodeError> {
+        let column = find_column(&mut self.columns, name)?;
+        let (mut shape, data) = read(column.spec, json)?;
+        if kind == Row::Features {
+            shape = as_feature(column.spec, shape)?;
+        }
+        count(&mut self.bytes, data.len(), self.bound)?;
+        column.append(self.rows, &shape, &data)
+    }
+
+    pub fn finish(self) -> Result<NamedTensors, DecodeError> {
+        let finish = |column: Column| {
+            let name = &column.spec.name;
+            let sizes: Vec<i64> =
+                std::iter::once(self.rows).chain(column.row).map(|size| i64::try_from(size).unwrap_or(-1)).collect();
+            let (shape, _) = tensor_shape(name, &sizes)?;
+            let tensor = Tensor::new(column.spec.datatype, shape, column.data.into());
+            let tensor = tensor.map_err(|error| DecodeError::Tensor { input: name.to_string(), error })?;
+            Ok((name.clone(), tensor))
+        };
+        self.columns.into_iter().map(finish).collect()
+    }
+}
+
+impl Column<'_> {
+    fn append(&mut self, rows: u64, shape: &[u64], data: &[u8]) -> Result<(), DecodeError> {
+        let (item, name) = (rows - 1, &self.spec.name);
+        if self.rows == rows {
+            return Err(wrong(format!("item {item}: \"{name}\" is there twice")));
+        }
+        if rows == 1 {
+            self.row = shape.to_vec();
+        } else if self.row != shape {
+            let text = format!("item {item} key: {name}: Expecting shape {:?} but got: {shape:?}", self.row);
+            return Err(wrong(text));
+        }
+        self.data.extend_from_slice(data);
+        self.rows = rows;
+        Ok(())
+    }
+}
+
+fn find_column<'a, 'b>(columns: &'a mut [Column<'b>], name: &str) -> Result<&'a mut Column<'b>, DecodeError> {
+    columns.iter_mut().find(|column| *column.spec.name == *name).ok_or_else(|| unknown(name))
+}
+
+/// Rows may repeat what a context says once.
+fn count(bytes: &mut u64, more: usize, bound: u64) -> Result<(), DecodeError> {
+    *bytes += more as u64;
+    if *bytes > bound {
+        let bound = format_bytes(bound);
+        return Err(wrong(format!("the rows together have more than {bound} (http.request-bytes)")));
+    }
+    Ok(())
+}
+
+/// A feature has no more than one dimension in a row; whether one value is written as a list is the client's choice.
+fn as_feature(spec: &TensorSpec, shape: Vec<u64>) -> Result<Vec<u64>, DecodeError> {
+    match (spec.shape.len(), &shape[..]) {
+        (1, [] | [1]) => Ok(Vec::new()),
+        (2, []) => Ok(vec![1]),
+        (2, [_]) => Ok(shape),
+        _ => {
+            let text = "a feature is a value or a flat list, and becomes a row of an input of one or two dimensions";
+            Err(wrong(format!("input {}: {text}; call :predict", spec.describe())))
+        }
+    }
+}
+
+/// Looks at each element of a list of JSON.
+pub fn each(json: &str, mut look: impl FnMut(&str) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
+    Walk::new(json.as_bytes()).array(|walk| look(walk.raw()?)).map_err(parse_error)
+}
+
+/// Looks at each entry of an object of JSON.
+pub fn each_entry(json: &str, mut look: impl FnMut(&str, &str) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
+    Walk::new(json.as_bytes()).object(|walk, name| look(name, walk.raw()?)).map_err(parse_error)
+}

@@ -1,0 +1,67 @@
+//! Native graphs: files of models that run without a sandbox. A strange one is loaded in a child process first.
+
+mod digest;
+mod isolated_load;
+pub mod tract;
+
+use std::collections::BTreeMap;
+
+use crate::tenant::{Exceeded, NotResident};
+use crate::tensor::{Datatype, Misfit};
+use crate::worker::WorkerError;
+
+pub use isolated_load::TryGraph;
+pub use tract::Graph;
+pub use tract::run::Charged;
+
+/// Shapes that the manifest gives to inputs whose own are not enough; -1 varies.
+pub type InputShapes = BTreeMap<String, Vec<i64>>;
+
+/// A model file cannot be used. The texts are for whoever made or uploaded the bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("it is not a readable ONNX file: {0}")]
+    Unreadable(String),
+    #[error("it uses operators that this host does not have: {0}")]
+    UnknownOperators(String),
+    #[error("the manifest gives a shape to input \"{name}\", and the graph has: {known}")]
+    UnknownInput { name: String, known: String },
+    #[error(
+        "input \"{name}\" has a rank that the file does not tell: give it one in the manifest, inputs = {{ {name} = [-1, …] }}"
+    )]
+    UnknownRank { name: String },
+    #[error("{what} \"{name}\" has element type {element}, which clients cannot exchange")]
+    ElementType { what: &'static str, name: String, element: String },
+    #[error(
+        "operator {operator} makes a tensor whose size depends on the values of others, and its cost cannot be known before it runs"
+    )]
+    DataDependent { operator: String },
+    #[error(
+        "operator {operator} (node \"{node}\") has no known cost, and so no limit could hold it; the host does not run it"
+    )]
+    NoCost { operator: String, node: String },
+    #[error("it cannot be planned: {0}")]
+    Plan(String),
+    #[error("its loader failed on it, which a good file never makes it do")]
+    Panicked,
+    /// What a child that tried it said: one of the texts above.
+    #[error("{0}")]
+    Refused(String),
+    #[error("loading it {0}")]
+    Worker(#[from] WorkerError),
+    #[error("{0}")]
+    NotResident(#[from] NotResident),
+}
+
+/// A run gave no result. The texts complete "the graph …".
+#[derive(Debug, thiserror::Error)]
+pub enum GraphError {
+    #[error("cannot take its inputs: {0}")]
+    Input(#[from] Misfit),
+    #[error("{0}")]
+    Exceeded(#[from] Exceeded),
+    #[error("failed: {0}")]
+    Failed(String),
+    #[error("gave {element} for output \"{name}\", declared as {declared}")]
+    Output { name: String, element: String, declared: Datatype },
+}

@@ -1,0 +1,133 @@
+//! Bodies of `Scan` and `If` that look at the call's deadline before each evaluation. tract evaluates a body inside of one
+//! operator, where the loop over the outer operators cannot look at the clock.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::logic::IfThenElse;
+use tract_onnx::tract_core::ops::scan::OptScan;
+use tract_onnx::tract_core::plan::{SimplePlan, TurnStateHandler};
+
+use super::Plan;
+
+thread_local! {
+    /// Deadline of the run that this thread evaluates. tract gives a body no other way to the run that it is part of.
+    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Sets the deadline for the bodies of one run on this thread, and takes it back when dropped.
+pub(crate) struct Deadline;
+
+impl Deadline {
+    pub fn set(deadline: Instant) -> Deadline {
+        DEADLINE.set(Some(deadline));
+        Deadline
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        DEADLINE.set(None);
+    }
+}
+
+/// Ends an evaluation whose deadline has passed. Whoever runs the graph looks at the clock again, and reports the limit.
+#[derive(Debug)]
+struct CheckDeadline;
+
+impl TurnStateHandler for CheckDeadline {
+    fn before_plan_eval(&self, _: &mut TurnState) -> TractResult<()> {
+        match DEADLINE.get() {
+            Some(deadline) if Instant::now() >= deadline => bail!("the deadline has passed"),
+            _ => Ok(()),
+        }
+    }
+
+    fn after_plan_eval(&self, _: &mut TurnState) -> TractResult<()> {
+        Ok(())
+    }
+}
+
+/// Puts the deadline into every body of a model that is ready to be planned, however deep it lies.
+pub(crate) fn bound(model: &mut TypedModel) -> TractResult<()> {
+    for node in model.nodes_mut() {
+        if let Some(scan) = node.op_as::<OptScan>() {
+            let plan = plan_body(TypedModel::clone(scan.plan.model()))?;
+            // The type of the parameters has no public name.
+            let mut parameters = (**scan).clone();
+            parameters.plan = plan;
+            node.op = Box::new(OptScan::new(Arc::new(parameters)));
+        } else if let Some(both) = node.op_as::<IfThenElse>() {
+            let branch = |body: &TypedModel, inputs: &[usize]| -> TractResult<Branch> {
+                Ok(Branch { plan: plan_body(body.clone().into_optimized()?)?, inputs: inputs.to_vec() })
+            };
+            let then = branch(&both.then_body, &both.then_input_mapping)?;
+            let otherwise = branch(&both.else_body, &both.else_input_mapping)?;
+            node.op = Box::new(Branches { then, otherwise });
+        }
+    }
+    Ok(())
+}
+
+fn plan_body(mut body: TypedModel) -> TractResult<Arc<Plan>> {
+    bound(&mut body)?;
+    let plan = SimplePlan::build(body, &RunOptions::default())?;
+    Ok(Arc::new(plan.with_turn_handler(CheckDeadline)))
+}
+
+/// `If` with branches that were planned when the graph was loaded; tract's own operator plans one for each evaluation.
+#[derive(Clone, Debug)]
+pub(crate) struct Branches {
+    then: Branch,
+    otherwise: Branch,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Branch {
+    pub plan: Arc<Plan>,
+    /// For each input of the branch, the input of the operator that it is given.
+    pub inputs: Vec<usize>,
+}
+
+impl Branches {
+    pub fn both(&self) -> [&Branch; 2] {
+        [&self.then, &self.otherwise]
+    }
+}
+
+impl PartialEq for Branches {
+    fn eq(&self, _: &Branches) -> bool {
+        false
+    }
+}
+
+impl Eq for Branches {}
+
+impl Op for Branches {
+    fn name(&self) -> StaticName {
+        "If".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Branches {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let branch = if inputs[0].cast_to_scalar::<bool>()? { &self.then } else { &self.otherwise };
+        branch.plan.run(branch.inputs.iter().map(|at| inputs[*at].clone()).collect())
+    }
+}
+
+impl TypedOp for Branches {
+    fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let model = self.then.plan.model();
+        model.output_outlets()?.iter().map(|outlet| Ok(model.outlet_fact(*outlet)?.without_value())).collect()
+    }
+
+    as_op!();
+}

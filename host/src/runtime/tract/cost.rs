@@ -1,0 +1,74 @@
+//! Cost of a run, known before the run starts: fuel from a cost that this host gives to every operator (`operators`), and
+//! memory from the tensors that are alive at each step of the plan. Both depend on the sizes of the dimensions that vary.
+//! The costs of the sizes that come again are remembered.
+
+mod operators;
+mod region;
+mod trees;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::*;
+
+use super::Plan;
+use crate::runtime::LoadError;
+use region::{Expressions, Region};
+
+/// Bound on the remembered sizes. A client that exceeds it varies its sizes on purpose, and pays for each evaluation.
+const REMEMBERED: usize = 256;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Cost {
+    /// One unit is a multiply-add of a matrix product.
+    pub fuel: u64,
+    /// Peak of the bytes that intermediate tensors and the operators' own buffers take.
+    pub memory: u64,
+}
+
+/// The costs of one graph, for all sizes of its inputs.
+pub(crate) struct CostModel {
+    /// Every dimension that the costs depend on, each once.
+    dimensions: Vec<TDim>,
+    region: Region,
+    remembered: ArcSwap<HashMap<Vec<i64>, Cost>>,
+}
+
+impl CostModel {
+    /// Refuses an operator that has no cost, and a graph in which any size depends on the values of a tensor: one value of
+    /// a request could then make an operator allocate without bound.
+    pub fn of(plan: &Plan, symbols: &[Vec<Option<Symbol>>]) -> Result<CostModel, LoadError> {
+        let mut expressions = Expressions::new(symbols.iter().flatten().flatten());
+        let region = Region::of(plan, &HashMap::new(), &mut expressions)?;
+        Ok(CostModel { dimensions: expressions.into_dimensions(), region, remembered: ArcSwap::default() })
+    }
+
+    /// The cost for these sizes of the dimensions that vary.
+    pub fn cost(&self, sizes: &[i64], values: impl FnOnce() -> SymbolValues) -> TractResult<Cost> {
+        let remembered = self.remembered.load();
+        if let Some(cost) = remembered.get(sizes) {
+            return Ok(*cost);
+        }
+        let cost = self.evaluate(&values())?;
+        if remembered.len() < REMEMBERED {
+            let mut more = HashMap::clone(&remembered);
+            more.insert(sizes.to_vec(), cost);
+            self.remembered.store(Arc::new(more));
+        }
+        Ok(cost)
+    }
+
+    fn evaluate(&self, values: &SymbolValues) -> TractResult<Cost> {
+        let mut sizes = Vec::with_capacity(self.dimensions.len());
+        for dimension in &self.dimensions {
+            let size = dimension.eval_to_i64(values)?;
+            ensure!(size >= 0, "these inputs make a dimension of {size}");
+            sizes.push(size as u64);
+        }
+        Ok(self.region.cost(&sizes))
+    }
+}

@@ -1,0 +1,185 @@
+//! From the bytes of an ONNX file to a planned graph. Dimensions that the file leaves open stay open where tract can plan
+//! around them.
+
+use std::sync::Arc;
+
+use tract_onnx::pb::{ModelProto, ValueInfoProto, tensor_shape_proto, type_proto};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::infer::{Factoid, InferenceFact, ShapeFactoid};
+use tract_onnx::tract_hir::internal::{GenericFactoid, TDim};
+
+use super::cost::CostModel;
+use super::{Graph, bodies, convert, planning, resident};
+use crate::cache::Digest;
+use crate::runtime::{InputShapes, LoadError, digest};
+use crate::tensor::{Signature, TensorSpec};
+
+/// tract's analysis recurses over expressions of dimensions.
+const LOADER_STACK: usize = 64 << 20;
+
+/// Names of dimensions are parsed recursively; real ones have a handful of letters.
+const MAX_DIMENSION_NAME: usize = 200;
+
+impl Graph {
+    /// Loads an ONNX file in this process, where a strange one can take more memory than there is: for files that were
+    /// tried, or are the caller's own. Takes long for a large one: not for the request path.
+    pub fn load_onnx(bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
+        // A strange file can make the loader panic or nest deeply. On a thread of its own, which nothing uses after it,
+        // either is only an error of the file.
+        std::thread::scope(|scope| {
+            let loader = std::thread::Builder::new().name("load-graph".into()).stack_size(LOADER_STACK);
+            let loader = loader.spawn_scoped(scope, || load(bytes, shapes));
+            let loader = loader.map_err(|error| LoadError::Plan(format!("no thread to load it on: {error}")))?;
+            loader.join().unwrap_or(Err(LoadError::Panicked))
+        })
+    }
+}
+
+fn load(mut bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
+    let digest = digest::digest_of(bytes, shapes);
+    let proto = tract_onnx::onnx().proto_model_for_read(&mut bytes);
+    let proto = proto.map_err(|error| LoadError::Unreadable(format!("{error:#}")))?;
+    load_model(&proto, shapes, digest)
+}
+
+/// Plans a parsed file, and finds what its runs cost.
+pub(crate) fn load_model(proto: &ModelProto, shapes: &InputShapes, digest: Digest) -> Result<Graph, LoadError> {
+    preflight(proto)?;
+    // What a file says of inner shapes can contradict what it computes; then its word for them is not taken.
+    let mut model = match plan(proto, shapes, shapes.is_empty()) {
+        Err(LoadError::Plan(_)) if shapes.is_empty() => plan(proto, shapes, false)?,
+        other => other?,
+    };
+    let names = Names::of(proto);
+    let symbols = input_symbols(&model).map_err(planning)?;
+    let signature = Signature {
+        inputs: specs("input", &names.inputs, model.input_outlets(), &model)?,
+        outputs: specs("output", &names.outputs, model.output_outlets(), &model)?,
+    };
+    bodies::bound(&mut model).map_err(planning)?;
+    // One thread: requests are what runs in parallel.
+    let options = RunOptions { executor: Some(multithread::Executor::SingleThread), ..RunOptions::default() };
+    let plan = model.into_runnable_with_options(&options).map_err(planning)?;
+    let costs = CostModel::of(&plan, &symbols)?;
+    let resident = resident::bytes(plan.model());
+    Ok(Graph { signature, plan, symbols, costs, digest, resident })
+}
+
+/// Refuses what tract would follow out of the file, or into the ground.
+fn preflight(proto: &ModelProto) -> Result<(), LoadError> {
+    let Some(graph) = &proto.graph else { return Err(LoadError::Unreadable("it holds no graph".into())) };
+    if let Some(tensor) = graph.initializer.iter().find(|tensor| !tensor.external_data.is_empty()) {
+        let name = &tensor.name;
+        return Err(LoadError::Unreadable(format!("weight \"{name}\" lies in another file; save the model in one")));
+    }
+    let values = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
+    for name in values.flat_map(dimension_names) {
+        if name.len() > MAX_DIMENSION_NAME {
+            let length = name.len();
+            return Err(LoadError::Unreadable(format!(
+                "a dimension's name has {length} letters, and {MAX_DIMENSION_NAME} are allowed"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn dimension_names(value: &ValueInfoProto) -> impl Iterator<Item = &str> {
+    let tensor = value.r#type.as_ref().and_then(|kind| kind.value.as_ref()).map(|type_proto::Value::TensorType(t)| t);
+    let dims = tensor.and_then(|tensor| tensor.shape.as_ref()).into_iter().flat_map(|shape| &shape.dim);
+    dims.filter_map(|dim| match &dim.value {
+        Some(tensor_shape_proto::dimension::Value::DimParam(name)) => Some(name.as_str()),
+        _ => None,
+    })
+}
+
+/// The names that clients know, in the order of the graph's inputs and outputs.
+struct Names {
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+}
+
+impl Names {
+    fn of(proto: &ModelProto) -> Names {
+        let Some(graph) = &proto.graph else { return Names { inputs: Vec::new(), outputs: Vec::new() } };
+        let weight = |name: &str| graph.initializer.iter().any(|tensor| tensor.name == name);
+        let inputs = graph.input.iter().map(|input| input.name.clone()).filter(|name| !weight(name)).collect();
+        Names { inputs, outputs: graph.output.iter().map(|output| output.name.clone()).collect() }
+    }
+}
+
+fn plan(proto: &ModelProto, shapes: &InputShapes, trust_value_info: bool) -> Result<TypedModel, LoadError> {
+    let onnx = tract_onnx::onnx().with_ignore_value_info(!trust_value_info);
+    let mut model = onnx.model_for_proto_model(proto).map_err(|error| LoadError::Unreadable(format!("{error:#}")))?;
+    refuse_unknown_operators(&model)?;
+    let names = Names::of(proto);
+    if let Some(name) = shapes.keys().find(|name| !names.inputs.contains(name)) {
+        return Err(LoadError::UnknownInput { name: name.clone(), known: names.inputs.join(", ") });
+    }
+    for (at, name) in names.inputs.iter().enumerate() {
+        let fact = model.input_fact(at).map_err(planning)?.clone();
+        let shape = open_shape(&mut model, name, &fact, shapes.get(name))?;
+        model.set_input_fact(at, fact.with_shape(shape)).map_err(planning)?;
+    }
+    if !shapes.is_empty() {
+        for at in 0..names.outputs.len() {
+            model.set_output_fact(at, InferenceFact::default()).map_err(planning)?;
+        }
+    }
+    model.into_optimized().map_err(planning)
+}
+
+/// The shape of an input, with a symbol for every dimension that may vary.
+fn open_shape(
+    model: &mut InferenceModel,
+    name: &str,
+    fact: &InferenceFact,
+    given: Option<&Vec<i64>>,
+) -> Result<ShapeFactoid, LoadError> {
+    let fresh = |model: &mut InferenceModel| TDim::from(model.symbols.new_with_prefix("n"));
+    let dims: Vec<TDim> = match given {
+        Some(given) => given.iter().map(|dim| if *dim < 0 { fresh(model) } else { TDim::Val(*dim) }).collect(),
+        None if fact.shape.is_open() => return Err(LoadError::UnknownRank { name: name.into() }),
+        None => {
+            let dims: Vec<GenericFactoid<TDim>> = fact.shape.dims().cloned().collect();
+            dims.into_iter().map(|dim| dim.concretize().unwrap_or_else(|| fresh(model))).collect()
+        }
+    };
+    Ok(ShapeFactoid::from(dims))
+}
+
+fn refuse_unknown_operators(model: &InferenceModel) -> Result<(), LoadError> {
+    let mut unknown: Vec<String> = Vec::new();
+    for node in model.nodes() {
+        let name = node.op().name();
+        let operator = name.strip_prefix("Unimplemented(").and_then(|name| name.strip_suffix(')'));
+        unknown.extend(operator.filter(|operator| !unknown.iter().any(|known| known == operator)).map(str::to_owned));
+    }
+    if unknown.is_empty() { Ok(()) } else { Err(LoadError::UnknownOperators(unknown.join(", "))) }
+}
+
+fn specs(
+    what: &'static str,
+    names: &[String],
+    outlets: TractResult<&[OutletId]>,
+    model: &TypedModel,
+) -> Result<Vec<TensorSpec>, LoadError> {
+    let mut specs = Vec::with_capacity(names.len());
+    for (name, outlet) in names.iter().zip(outlets.map_err(planning)?) {
+        let fact = model.outlet_fact(*outlet).map_err(planning)?;
+        let datatype = convert::datatype(fact.datum_type).ok_or_else(|| LoadError::ElementType {
+            what,
+            name: name.clone(),
+            element: format!("{:?}", fact.datum_type),
+        })?;
+        let shape = fact.shape.iter().map(|dim| dim.to_i64().unwrap_or(-1)).collect();
+        specs.push(TensorSpec { name: Arc::from(name.as_str()), datatype, shape });
+    }
+    Ok(specs)
+}
+
+fn input_symbols(model: &TypedModel) -> TractResult<Vec<Vec<Option<Symbol>>>> {
+    let symbol = |dim: &TDim| if let TDim::Sym(symbol) = dim { Some(symbol.clone()) } else { None };
+    let of_input = |outlet: &OutletId| Ok(model.outlet_fact(*outlet)?.shape.iter().map(symbol).collect());
+    model.input_outlets()?.iter().map(of_input).collect()
+}

@@ -1,0 +1,106 @@
+//! Runs a graph: check the inputs, charge the cost, evaluate operator by operator, and look at the clock before and after
+//! each.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::plan::{SimpleState, eval};
+
+use super::Graph;
+use super::bodies::Deadline;
+use super::convert::{self, ResultBytes};
+use crate::runtime::GraphError;
+use crate::tenant::{Budget, Charge};
+use crate::tensor::{self, NamedTensors, Tensor as NamedTensor, TensorSpec};
+
+/// A run that was paid for, and has not begun.
+pub struct Charged<'a> {
+    graph: &'a Graph,
+    inputs: NamedTensors,
+    planned: Charge,
+}
+
+impl Graph {
+    /// Holds its thread until the result is there, a limit is reached, or an operator fails.
+    pub fn run(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<NamedTensors, GraphError> {
+        self.charge(inputs, budget)?.run(budget)
+    }
+
+    /// Charges what a run will use.
+    pub fn charge(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<Charged<'_>, GraphError> {
+        let inputs = tensor::arrange(&self.signature.inputs, inputs)?;
+        tensor::check_extents(&inputs, budget.memory_limit())?;
+        let sizes = self.sizes(&inputs);
+        let cost = self.costs.cost(&sizes, || self.symbol_values(&sizes)).map_err(failed)?;
+        budget.charge_fuel(cost.fuel)?;
+        let planned = budget.charge_memory(cost.memory)?;
+        Ok(Charged { graph: self, inputs, planned })
+    }
+
+    fn evaluate(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<TVec<TValue>, GraphError> {
+        let to_tract = |(_, tensor): (Arc<str>, NamedTensor)| convert::to_tract(&tensor).map(Tensor::into_tvalue);
+        let inputs: TVec<TValue> = inputs.into_iter().map(to_tract).collect::<TractResult<_>>().map_err(failed)?;
+        let mut state = SimpleState::new(&self.plan).map_err(failed)?;
+        let _deadline = Deadline::set(budget.clock().deadline());
+        let result = state.run_plan_with_eval(inputs, |context, state, node, inputs| -> TractResult<TVec<TValue>> {
+            budget.check_time()?;
+            eval(context, state, node, inputs)
+        });
+        // The last operator, or the body of one, may have passed the deadline: then there is no result.
+        budget.check_time()?;
+        result.map_err(failed)
+    }
+
+    /// The sizes of the dimensions that vary, in the order of inputs and dimensions.
+    fn sizes(&self, inputs: &NamedTensors) -> Vec<i64> {
+        let of_input = |(symbols, (_, tensor)): (&Vec<Option<Symbol>>, &(Arc<str>, NamedTensor))| {
+            let sizes = symbols.iter().zip(tensor.shape().to_vec());
+            sizes.filter(|(symbol, _)| symbol.is_some()).map(|(_, size)| size as i64).collect::<Vec<i64>>()
+        };
+        self.symbols.iter().zip(inputs).flat_map(of_input).collect()
+    }
+
+    fn symbol_values(&self, sizes: &[i64]) -> SymbolValues {
+        let mut values = SymbolValues::default();
+        for (symbol, size) in self.symbols.iter().flatten().flatten().zip(sizes) {
+            values.set(symbol, *size);
+        }
+        values
+    }
+}
+
+impl Charged<'_> {
+    /// Holds its thread until the result is there, a limit is reached, or an operator fails.
+    pub fn run(self, budget: &mut Budget) -> Result<NamedTensors, GraphError> {
+        let Charged { graph, inputs, planned, .. } = self;
+        // Data of clients can make an operator panic: an index beyond a table, say. The state of the run goes with it.
+        let result = catch_unwind(AssertUnwindSafe(|| graph.evaluate(inputs, budget)));
+        let result = result.unwrap_or_else(|_| Err(GraphError::Failed("an operator panicked on these inputs".into())));
+        drop(planned);
+        result?.into_iter().zip(&graph.signature.outputs).map(|(value, spec)| output(value, spec, budget)).collect()
+    }
+}
+
+fn failed(error: TractError) -> GraphError {
+    GraphError::Failed(format!("{error:#}"))
+}
+
+fn output(value: TValue, spec: &TensorSpec, budget: &Budget) -> Result<(Arc<str>, NamedTensor), GraphError> {
+    let value = value.into_arc_tensor();
+    let value = if value.datum_type() == DatumType::TDim {
+        Arc::new(value.cast_to::<i64>().map_err(failed)?.into_owned())
+    } else {
+        value
+    };
+    let datatype = convert::datatype(value.datum_type()).filter(|datatype| *datatype == spec.datatype);
+    let datatype = datatype.ok_or_else(|| GraphError::Output {
+        name: spec.name.to_string(),
+        element: format!("{:?}", value.datum_type()),
+        declared: spec.datatype,
+    })?;
+    let shape = value.shape().iter().map(|dimension| *dimension as u64).collect();
+    let bytes = budget.hold(ResultBytes(value))?;
+    let tensor = NamedTensor::new(datatype, shape, bytes).map_err(|error| GraphError::Failed(error.to_string()))?;
+    Ok((spec.name.clone(), tensor))
+}

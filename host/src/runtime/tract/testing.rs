@@ -1,0 +1,126 @@
+//! ONNX files for the tests of this module, made from their parts.
+
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto, attribute_proto::AttributeType, tensor_proto::DataType, tensor_shape_proto, type_proto,
+};
+
+use super::Graph;
+use super::load::load_model;
+use crate::runtime::{InputShapes, LoadError, digest};
+
+/// Element types, under the numbers that ONNX gives them.
+pub const F32: i32 = DataType::Float as i32;
+pub const F16: i32 = DataType::Float16 as i32;
+pub const I64: i32 = DataType::Int64 as i32;
+pub const I32: i32 = DataType::Int32 as i32;
+pub const U8: i32 = DataType::Uint8 as i32;
+pub const BOOL: i32 = DataType::Bool as i32;
+
+/// An operator with its attributes.
+pub fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: Vec<AttributeProto>) -> NodeProto {
+    let text = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let name = format!("{operator}-{}", outputs.join("-"));
+    NodeProto {
+        op_type: operator.into(),
+        name,
+        input: text(inputs),
+        output: text(outputs),
+        attribute: attributes,
+        ..NodeProto::default()
+    }
+}
+
+pub fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: AttributeType::Int.into(), i: value, ..AttributeProto::default() }
+}
+
+pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
+    let (name, r#type) = (name.into(), AttributeType::Ints.into());
+    AttributeProto { name, r#type, ints: values.to_vec(), ..AttributeProto::default() }
+}
+
+pub fn string(name: &str, value: &str) -> AttributeProto {
+    let (name, r#type) = (name.into(), AttributeType::String.into());
+    AttributeProto { name, r#type, s: value.into(), ..AttributeProto::default() }
+}
+
+pub fn floats_of(name: &str, values: &[f32]) -> AttributeProto {
+    let (name, r#type) = (name.into(), AttributeType::Floats.into());
+    AttributeProto { name, r#type, floats: values.to_vec(), ..AttributeProto::default() }
+}
+
+pub fn strings(name: &str, values: &[&str]) -> AttributeProto {
+    let strings = values.iter().map(|value| value.as_bytes().to_vec()).collect();
+    AttributeProto { name: name.into(), r#type: AttributeType::Strings.into(), strings, ..AttributeProto::default() }
+}
+
+pub fn in_domain(domain: &str, node: NodeProto) -> NodeProto {
+    NodeProto { domain: domain.into(), ..node }
+}
+
+pub fn body(name: &str, graph: GraphProto) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Graph.into(),
+        g: Some(graph),
+        ..AttributeProto::default()
+    }
+}
+
+/// An input or output; -1 is a dimension that varies, the same name for the same axis.
+pub fn value(name: &str, element: i32, shape: &[i64]) -> ValueInfoProto {
+    let dimension = |(axis, size): (usize, &i64)| {
+        use tensor_shape_proto::dimension::Value;
+        let value = if *size < 0 { Value::DimParam(format!("{name}_{axis}")) } else { Value::DimValue(*size) };
+        tensor_shape_proto::Dimension { value: Some(value), ..Default::default() }
+    };
+    let shape = TensorShapeProto { dim: shape.iter().enumerate().map(dimension).collect() };
+    let tensor = type_proto::Tensor { elem_type: element, shape: Some(shape) };
+    let r#type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
+    ValueInfoProto { name: name.into(), r#type: Some(r#type), ..ValueInfoProto::default() }
+}
+
+pub fn floats(name: &str, shape: &[i64], value: f32) -> TensorProto {
+    let count: i64 = shape.iter().product();
+    let values = vec![value; count as usize];
+    TensorProto {
+        name: name.into(),
+        dims: shape.to_vec(),
+        data_type: F32,
+        float_data: values,
+        ..TensorProto::default()
+    }
+}
+
+pub fn whole(name: &str, values: &[i64]) -> TensorProto {
+    let dims = vec![values.len() as i64];
+    TensorProto { name: name.into(), dims, data_type: I64, int64_data: values.to_vec(), ..TensorProto::default() }
+}
+
+/// A graph whose outputs have the shapes that the loader finds.
+pub fn graph(
+    nodes: Vec<NodeProto>,
+    inputs: Vec<ValueInfoProto>,
+    outputs: Vec<ValueInfoProto>,
+    weights: Vec<TensorProto>,
+) -> GraphProto {
+    GraphProto {
+        name: "g".into(),
+        node: nodes,
+        input: inputs,
+        output: outputs,
+        initializer: weights,
+        ..Default::default()
+    }
+}
+
+/// Loads a graph as if it stood in a file.
+pub fn load(graph: GraphProto, version: i64) -> Result<Graph, LoadError> {
+    let opset_import = vec![
+        OperatorSetIdProto { domain: String::new(), version },
+        OperatorSetIdProto { domain: "ai.onnx.ml".into(), version: 3 },
+    ];
+    let model = ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() };
+    load_model(&model, &InputShapes::new(), digest::digest_of(&[], &InputShapes::new()))
+}

@@ -1,0 +1,157 @@
+//! What an instance holds on the host's side while it lives: the call's budget, its handles, its log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::Sink;
+use super::plugin_log::PluginLog;
+use crate::runtime::Graph;
+use crate::tenant::{Budget, Charge, Limit};
+
+/// Handles that one call may hold at once. A request has a handful of tensors; a million would cost the host memory.
+const MAX_HANDLES: usize = 10_000;
+
+/// A reference in a table of functions, as wasmtime stores it.
+const TABLE_ELEMENT_BYTES: u64 = 8;
+
+/// What all instances of a plugin share, and none can change.
+pub(crate) struct Shared {
+    pub model: Arc<str>,
+    pub stage: Arc<str>,
+    pub assets: BTreeMap<String, Bytes>,
+    pub graphs: BTreeMap<String, Arc<Graph>>,
+}
+
+/// The state behind one instance.
+pub(crate) struct State {
+    pub shared: Arc<Shared>,
+    pub budget: Budget,
+    /// Tensors and graphs.
+    pub handles: ResourceTable,
+    /// Streams of the closed WASI.
+    pub wasi_handles: ResourceTable,
+    /// Takes what a generator emits; `None` where nothing may be.
+    pub sink: Option<Box<dyn Sink>>,
+    request: Arc<str>,
+    /// For memories and tables; given back with the instance.
+    growth: Option<Charge>,
+    // Most calls neither log nor ask for anything of WASI, and then these are never made.
+    log: Option<PluginLog>,
+    wasi: Option<WasiCtx>,
+}
+
+impl State {
+    pub fn log(&mut self) -> &PluginLog {
+        self.log.get_or_insert_with(|| {
+            let bound = self.budget.exceeded(Limit::Log).bound;
+            PluginLog::new(self.shared.clone(), self.request.clone(), self.budget.log_left(), bound)
+        })
+    }
+}
+
+/// A store for one instance. It has the budget of its call while this lives, and then gives it back, less what was used,
+/// however it ends: a client that goes away pays for what was done until then.
+pub(crate) struct Lent<'a> {
+    pub store: &'a mut Store<State>,
+    lender: &'a mut Budget,
+}
+
+/// The store is put where it stays when its call is over, for whoever clears it away.
+pub(crate) fn lend<'a>(
+    place: &'a mut Option<Store<State>>,
+    engine: &Engine,
+    shared: &Arc<Shared>,
+    request: &Arc<str>,
+    lender: &'a mut Budget,
+) -> Lent<'a> {
+    let budget = std::mem::replace(lender, Budget::empty());
+    let (fuel, memory) = (budget.fuel_left(), budget.memory_limit());
+    let (mut handles, mut wasi_handles) = (ResourceTable::new(), ResourceTable::new());
+    handles.set_max_capacity(MAX_HANDLES);
+    wasi_handles.set_max_capacity(MAX_HANDLES);
+    let (shared, request) = (shared.clone(), request.clone());
+    let state =
+        State { shared, budget, handles, wasi_handles, sink: None, request, growth: None, log: None, wasi: None };
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| state);
+    store.set_hostcall_fuel(usize::try_from(memory).unwrap_or(usize::MAX));
+    refuel(&mut store, fuel);
+    // Code that runs keeps its count to itself, also when it yields for the clock: what ends there would be free.
+    let _ = store.fuel_async_yield_interval(Some(FUEL_STEP));
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|context| {
+        context.data().budget.check_time()?;
+        Ok(UpdateDeadline::Yield(1))
+    });
+    Lent { store: place.insert(store), lender }
+}
+
+/// What a call may burn at the most before it is counted: a few milliseconds' worth.
+const FUEL_STEP: u64 = 5_000_000;
+
+/// Sets what the instance may burn.
+fn refuel(store: &mut Store<State>, fuel: u64) {
+    // An error means that the engine does not count fuel, and ours does.
+    let _ = store.set_fuel(fuel);
+}
+
+/// For the accessors through which a snapshot reads the state: they are the host's code, and must not stop half-way.
+pub(crate) fn lift_limits(store: &mut Store<State>) {
+    refuel(store, u64::MAX >> 1);
+    store.set_hostcall_fuel(usize::MAX);
+    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let fuel = self.store.get_fuel().unwrap_or(0);
+        let state = self.store.data_mut();
+        *self.lender = std::mem::replace(&mut state.budget, Budget::empty());
+        self.lender.set_fuel_left(fuel);
+        if let Some(log) = &state.log {
+            self.lender.set_log_left(log.finish());
+        }
+    }
+}
+
+impl State {
+    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>, unit: u64) -> wasmtime::Result<bool> {
+        // It will fail, and what fails is not charged.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let bytes = (desired - current) as u64 * unit;
+        let charge = self.budget.charge_memory(bytes)?;
+        match &mut self.growth {
+            Some(growth) => growth.merge(charge),
+            None => self.growth = Some(charge),
+        }
+        Ok(true)
+    }
+}
+
+/// Sums over all memories and tables of the call: wasmtime's own limits count each by itself.
+impl ResourceLimiter for State {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(current, desired, maximum, 1)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(current, desired, maximum, TABLE_ELEMENT_BYTES)
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        if self.wasi.is_none() {
+            self.wasi = Some(crate::sandbox::imports::wasi::closed_context(self.log().clone()));
+        }
+        let ctx = self.wasi.get_or_insert_default();
+        WasiCtxView { ctx, table: &mut self.wasi_handles }
+    }
+}

@@ -1,0 +1,115 @@
+//! The `tensors` import. Linked by hand, because generated bindings copy every list into a vector of its own first, and here
+//! lists are what is large.
+
+use bytes::Bytes;
+use wasmtime::component::{Linker, Resource, ResourceType, WasmList};
+use wasmtime::{AsContextMut, StoreContextMut};
+
+use crate::sandbox::bindings::v0_1::wire::{Datatype, Description};
+use crate::sandbox::host_state::State;
+use crate::tenant::Charge;
+use crate::tensor::{Tensor, TensorBuilder, TensorError};
+
+type Handle = Resource<Tensor>;
+type BuildingHandle = Resource<Building>;
+type Store<'a> = StoreContextMut<'a, State>;
+
+/// What a guest gets to read when its tensor is none.
+type Told<T> = Result<T, String>;
+
+/// A tensor that a guest is writing, charged in full from the start.
+pub struct Building {
+    /// Taken out only while bytes are appended.
+    builder: Option<TensorBuilder>,
+    charge: Charge,
+}
+
+pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut interface = linker.instance("bulkhead:plugin/tensors@0.1.0")?;
+    interface.resource("tensor", ResourceType::host::<Tensor>(), |mut store, handle| {
+        store.data_mut().handles.delete::<Tensor>(Resource::new_own(handle))?;
+        Ok(())
+    })?;
+    interface.resource("tensor-builder", ResourceType::host::<Building>(), |mut store, handle| {
+        store.data_mut().handles.delete::<Building>(Resource::new_own(handle))?;
+        Ok(())
+    })?;
+    interface.func_wrap(
+        "[static]tensor.create",
+        |store: Store, (datatype, shape, data): (Datatype, Vec<u64>, WasmList<u8>)| {
+            Ok((create(store, datatype, shape, data)?,))
+        },
+    )?;
+    interface.func_wrap("[method]tensor.describe", |mut store: Store, (tensor,): (Handle,)| {
+        let tensor = store.data_mut().handles.get(&tensor)?;
+        let byte_size = tensor.data().len() as u64;
+        Ok((Description { datatype: tensor.datatype().into(), shape: tensor.shape().to_vec(), byte_size },))
+    })?;
+    interface.func_wrap("[method]tensor.read", |mut store: Store, (tensor, offset, length): (Handle, u64, u64)| {
+        let state = store.data_mut();
+        let slice = state.handles.get(&tensor)?.slice(offset, length);
+        let _copy = state.budget.charge_memory(slice.as_ref().map_or(0, Bytes::len) as u64)?;
+        Ok((slice.map(Vec::from).map_err(tell),))
+    })?;
+    interface.func_wrap("[method]tensor.reshape", |mut store: Store, (tensor, shape): (Handle, Vec<u64>)| {
+        let reshaped = store.data_mut().handles.get(&tensor)?.reshape(shape);
+        Ok((keep(store.data_mut(), reshaped)?,))
+    })?;
+    interface.func_wrap(
+        "[static]tensor-builder.create",
+        |mut store: Store, (datatype, shape): (Datatype, Vec<u64>)| {
+            Ok((start_building(store.data_mut(), datatype, shape)?,))
+        },
+    )?;
+    interface.func_wrap(
+        "[method]tensor-builder.append",
+        |store: Store, (building, data): (BuildingHandle, WasmList<u8>)| Ok((append(store, &building, data)?,)),
+    )?;
+    interface.func_wrap("[static]tensor-builder.finish", |mut store: Store, (building,): (BuildingHandle,)| {
+        Ok((finish(store.data_mut(), building)?,))
+    })
+}
+
+fn create(mut store: Store, datatype: Datatype, shape: Vec<u64>, data: WasmList<u8>) -> wasmtime::Result<Told<Handle>> {
+    let size = data.as_le_slice(store.as_context_mut()).len() as u64;
+    let charge = store.data().budget.charge_memory(size)?;
+    let data = data.as_le_slice(store.as_context_mut()).to_vec();
+    keep(store.data_mut(), Tensor::new(datatype.into(), shape, charge.hold(data)))
+}
+
+fn start_building(state: &mut State, datatype: Datatype, shape: Vec<u64>) -> wasmtime::Result<Told<BuildingHandle>> {
+    match TensorBuilder::new(datatype.into(), shape) {
+        Ok(builder) => {
+            let charge = state.budget.charge_memory(builder.size())?;
+            Ok(Ok(state.handles.push(Building { builder: Some(builder), charge })?))
+        }
+        Err(error) => Ok(Err(tell(error))),
+    }
+}
+
+fn append(mut store: Store, building: &BuildingHandle, data: WasmList<u8>) -> wasmtime::Result<Told<()>> {
+    let Some(mut builder) = store.data_mut().handles.get_mut(building)?.builder.take() else {
+        return Ok(Err("the tensor is being written already".into()));
+    };
+    let appended = builder.append(data.as_le_slice(store.as_context_mut()));
+    store.data_mut().handles.get_mut(building)?.builder = Some(builder);
+    Ok(appended.map_err(tell))
+}
+
+fn finish(state: &mut State, building: BuildingHandle) -> wasmtime::Result<Told<Handle>> {
+    let Building { builder, charge } = state.handles.delete(building)?;
+    let Some(builder) = builder else { return Ok(Err("the tensor is still being written".into())) };
+    let (datatype, shape, data) = builder.into_parts();
+    keep(state, Tensor::new(datatype, shape, charge.hold(data)))
+}
+
+fn keep(state: &mut State, tensor: Result<Tensor, TensorError>) -> wasmtime::Result<Told<Handle>> {
+    match tensor {
+        Ok(tensor) => Ok(Ok(state.handles.push(tensor)?)),
+        Err(error) => Ok(Err(tell(error))),
+    }
+}
+
+fn tell(error: TensorError) -> String {
+    format!("the tensor {error}")
+}

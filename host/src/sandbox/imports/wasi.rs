@@ -1,0 +1,114 @@
+//! WASI, closed. The standard libraries of many languages link against it even when a program only computes; that inert
+//! part is there, with nothing behind it: no arguments, no environment, no folder, no socket, and output that goes to the
+//! plugin's log. Clocks and random numbers are grants. Everything else is refused by name before anything runs.
+
+use wasmtime::component::{HasData, Linker, ResourceTable};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
+use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::{WasiCtx, WasiView};
+use wasmtime_wasi_io::bindings::wasi::io;
+
+use crate::sandbox::ActivationError;
+use crate::sandbox::host_state::State;
+use crate::sandbox::plugin_log::PluginLog;
+use crate::tenant::{Capability, Grants};
+
+/// What a plugin's import stands for.
+enum Import {
+    /// Reaches nothing; always there.
+    Inert,
+    Granted(Capability),
+    Forbidden(&'static str),
+}
+
+/// The policy, for all versions of the contract: what each import is, by its name without the version.
+fn classify(import: &str) -> Import {
+    match import.split_once('@').map_or(import, |(name, _)| name) {
+        "bulkhead:plugin/tensors" | "bulkhead:plugin/types" | "bulkhead:plugin/emitter" => Import::Inert,
+        "bulkhead:plugin/assets" => Import::Granted(Capability::Assets),
+        "bulkhead:plugin/logging" => Import::Granted(Capability::Logging),
+        "bulkhead:plugin/graphs" => Import::Granted(Capability::Graphs),
+        "wasi:clocks/wall-clock" | "wasi:clocks/monotonic-clock" => Import::Granted(Capability::Clocks),
+        "wasi:random/random" => Import::Granted(Capability::Random),
+        "wasi:random/insecure" | "wasi:random/insecure-seed" => Import::Inert,
+        "wasi:filesystem/types" | "wasi:filesystem/preopens" => Import::Inert,
+        name if name.starts_with("wasi:io/") || name.starts_with("wasi:cli/") => Import::Inert,
+        name if name.starts_with("wasi:sockets/") || name.starts_with("wasi:http/") => {
+            Import::Forbidden("a plugin has no network")
+        }
+        name if name.starts_with("bulkhead:plugin/") => Import::Forbidden("this host does not know it"),
+        _ => Import::Forbidden("only bulkhead:plugin and the inert part of WASI are there"),
+    }
+}
+
+/// Refuses an import that was not granted.
+pub(crate) fn check_import(import: &str, grants: &Grants) -> Result<(), ActivationError> {
+    match classify(import) {
+        Import::Inert => Ok(()),
+        Import::Granted(capability) if grants.has(capability) => Ok(()),
+        Import::Granted(capability) => Err(ActivationError::NotGranted { import: import.into(), capability }),
+        Import::Forbidden(reason) => Err(ActivationError::Forbidden { import: import.into(), reason }),
+    }
+}
+
+/// Links the inert part, and what was granted.
+pub(crate) fn link(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Result<()> {
+    let l = linker;
+    io::error::add_to_linker::<State, Handles>(l, |state| &mut state.wasi_handles)?;
+    io::poll::add_to_linker::<State, Handles>(l, |state| &mut state.wasi_handles)?;
+    io::streams::add_to_linker::<State, Handles>(l, |state| &mut state.wasi_handles)?;
+    cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_input::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_output::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
+    filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
+    random::insecure::add_to_linker::<State, WasiRandom>(l, |state| state.ctx().ctx.random())?;
+    random::insecure_seed::add_to_linker::<State, WasiRandom>(l, |state| state.ctx().ctx.random())?;
+    if grants.has(Capability::Random) {
+        random::random::add_to_linker::<State, WasiRandom>(l, |state| state.ctx().ctx.random())?;
+    }
+    if grants.has(Capability::Clocks) {
+        clocks::wall_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
+        clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
+    }
+    Ok(())
+}
+
+/// The context behind the linked interfaces: everything shut, and output into the plugin's log.
+pub(crate) fn closed_context(log: PluginLog) -> WasiCtx {
+    WasiCtx::builder().stdout(log.clone()).stderr(log).build()
+}
+
+struct Handles;
+
+impl HasData for Handles {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_need_grants_by_name() {
+        let none = Grants::default();
+        check_import("wasi:cli/stderr@0.2.6", &none).unwrap();
+        let error = check_import("bulkhead:plugin/assets@0.1.0", &none).unwrap_err().to_string();
+        assert!(error.contains("\"assets\""), "{error}");
+        check_import("bulkhead:plugin/assets@0.1.0", &Grants::from_iter([Capability::Assets])).unwrap();
+        let all = Grants::from_iter(Capability::ALL);
+        for never in ["wasi:sockets/tcp@0.2.0", "wasi:http/outgoing-handler@0.2.0", "evil:corp/spy", "env"] {
+            assert!(matches!(check_import(never, &all), Err(ActivationError::Forbidden { .. })), "{never}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The bounded log of a call: what the plugin logs, and what it prints to standard output and error, line by line.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+use super::host_state::Shared;
+use crate::tenant::{Exceeded, Limit};
+
+/// How much of what a plugin prints is taken in one write.
+const WRITE_BYTES: usize = 64 << 10;
+
+/// What the host adds to each line: time, model, stage, request.
+const LINE_OVERHEAD: usize = 128;
+
+/// A printed line longer than this is split.
+const LINE_BYTES: usize = 4096;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// Where the lines of one call go. Clones write to the same place.
+#[derive(Clone)]
+pub(crate) struct PluginLog(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    request: Arc<str>,
+    bound: u64,
+    lines: Mutex<Lines>,
+}
+
+struct Lines {
+    left: u64,
+    /// Printed, and not yet ended by a newline.
+    unfinished: Vec<u8>,
+}
+
+impl PluginLog {
+    pub fn new(shared: Arc<Shared>, request: Arc<str>, left: u64, bound: u64) -> PluginLog {
+        let lines = Mutex::new(Lines { left, unfinished: Vec::new() });
+        PluginLog(Arc::new(Inner { shared, request, bound, lines }))
+    }
+
+    /// One line; an error when the call has logged too much.
+    pub fn line(&self, level: Level, text: &str) -> Result<(), Exceeded> {
+        self.charge(&mut self.lines(), text.len() + LINE_OVERHEAD)?;
+        self.emit(level, text);
+        Ok(())
+    }
+
+    /// What the plugin printed so far without ending the line comes out, too.
+    pub fn finish(&self) -> u64 {
+        let mut lines = self.lines();
+        if !lines.unfinished.is_empty() {
+            self.emit(Level::Info, &String::from_utf8_lossy(&lines.unfinished));
+            lines.unfinished.clear();
+        }
+        lines.left
+    }
+
+    fn print(&self, bytes: &[u8]) -> Result<(), Exceeded> {
+        let mut lines = self.lines();
+        let ends = bytes.iter().filter(|byte| **byte == b'\n').count();
+        self.charge(&mut lines, bytes.len() + ends * LINE_OVERHEAD)?;
+        lines.unfinished.extend_from_slice(bytes);
+        while let Some(end) = end_of_line(&lines.unfinished) {
+            let line: Vec<u8> = lines.unfinished.drain(..end).collect();
+            self.emit(Level::Info, String::from_utf8_lossy(&line).trim_end_matches('\n'));
+        }
+        Ok(())
+    }
+
+    fn charge(&self, lines: &mut Lines, bytes: usize) -> Result<(), Exceeded> {
+        let bound = self.0.bound;
+        let exceeded = Exceeded { limit: Limit::Log, bound, used: bound.saturating_sub(lines.left) };
+        lines.left = lines.left.checked_sub(bytes as u64).ok_or(exceeded)?;
+        Ok(())
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn emit(&self, level: Level, text: &str) {
+        // A plugin must not be able to forge lines of its own in the host's log.
+        let text = text.escape_debug();
+        let (model, stage, request) = (&*self.0.shared.model, &*self.0.shared.stage, &*self.0.request);
+        macro_rules! emit {
+            ($level:ident) => {
+                tracing::$level!(target: "plugin", request, model, stage, "{text}")
+            };
+        }
+        match level {
+            Level::Trace => emit!(trace),
+            Level::Debug => emit!(debug),
+            Level::Info => emit!(info),
+            Level::Warn => emit!(warn),
+            Level::Error => emit!(error),
+        }
+    }
+}
+
+fn end_of_line(bytes: &[u8]) -> Option<usize> {
+    let newline = bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+    newline.or((bytes.len() >= LINE_BYTES).then_some(LINE_BYTES))
+}
+
+impl IsTerminal for PluginLog {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for PluginLog {
+    fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
+        // Only WASI 0.3 asks for this form, and the sandbox does not link it.
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for PluginLog {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.print(&bytes).map_err(|exceeded| StreamError::Trap(exceeded.into()))
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_BYTES)
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for PluginLog {
+    async fn ready(&mut self) {}
+}

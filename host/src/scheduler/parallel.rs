@@ -1,0 +1,178 @@
+//! Large work of one call in parts: whoever has it does them one after the other, and cores that are idle help. A helper
+//! takes a core for each part, in the tenant's lane, and goes when another call wants it.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::fair_queue::{FairQueue, Share, Turn};
+use super::{inline, nanoseconds};
+use crate::tenant::ModelUsage;
+
+/// What the work of a call runs on.
+pub(super) struct Crew {
+    pub cores: Arc<FairQueue>,
+    pub tenant: Arc<str>,
+    /// Where time on a core is counted.
+    pub usage: Arc<ModelUsage>,
+}
+
+thread_local! {
+    /// Of the work that this compute thread has in hand.
+    static CREW: RefCell<Option<Arc<Crew>>> = const { RefCell::new(None) };
+}
+
+/// While it lives, this thread has the work of a call in hand.
+pub(super) struct InHand(());
+
+impl InHand {
+    pub fn begin(crew: &Arc<Crew>) -> InHand {
+        CREW.set(Some(crew.clone()));
+        InHand(())
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        CREW.set(None);
+    }
+}
+
+/// The results of all parts, in their order. Each part should take a fraction of a millisecond. To be said on a compute
+/// thread; elsewhere nobody helps.
+pub fn together<T: Send + 'static>(parts: usize, part: impl Fn(usize) -> T + Send + Sync + 'static) -> Vec<T> {
+    let job = Arc::new(Job::new(parts, part));
+    if let Some(crew) = CREW.with_borrow(Clone::clone).filter(|_| !inline::is_here()) {
+        for _ in 0..crew.cores.free().min(parts.saturating_sub(1)) {
+            let (job, crew) = (job.clone(), crew.clone());
+            // Nobody waits for it: parts that it does not begin are done here. A task that is spawned would wait for this
+            // thread.
+            tokio::task::spawn_blocking(move || help(&job, &crew));
+        }
+    }
+    while job.do_next() {}
+    job.wait()
+}
+
+fn help<T, F: Fn(usize) -> T>(job: &Job<T, F>, crew: &Crew) {
+    // It does not stand in the queue.
+    while let Turn::Now(mut core) = crew.cores.turn(&crew.tenant, Share::WITHOUT_BOUND, 0) {
+        let began = Instant::now();
+        let more = job.do_next();
+        let took = nanoseconds(began.elapsed());
+        core.use_up(took);
+        crew.usage.cpu_nanoseconds.fetch_add(took, Ordering::Relaxed);
+        if !more {
+            return;
+        }
+    }
+}
+
+struct Job<T, F> {
+    part: F,
+    parts: usize,
+    next: AtomicUsize,
+    done: Mutex<Done<T>>,
+    all_done: Condvar,
+}
+
+struct Done<T> {
+    results: Vec<Option<T>>,
+    /// Parts that are not over.
+    left: usize,
+}
+
+impl<T, F: Fn(usize) -> T> Job<T, F> {
+    fn new(parts: usize, part: F) -> Job<T, F> {
+        let results = std::iter::repeat_with(|| None).take(parts).collect();
+        let done = Mutex::new(Done { results, left: parts });
+        Job { part, parts, next: AtomicUsize::new(0), done, all_done: Condvar::new() }
+    }
+
+    /// Whether there was one left.
+    fn do_next(&self) -> bool {
+        let at = self.next.fetch_add(1, Ordering::Relaxed);
+        if at >= self.parts {
+            return false;
+        }
+        let over = Over(self);
+        let result = (self.part)(at);
+        self.done().results[at] = Some(result);
+        drop(over);
+        true
+    }
+
+    fn done(&self) -> MutexGuard<'_, Done<T>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All parts have begun, and those of others are over in a moment: they hold a core, and do not wait for anything.
+    fn wait(&self) -> Vec<T> {
+        let mut done = self.done();
+        while done.left > 0 {
+            done = self.all_done.wait(done).unwrap_or_else(PoisonError::into_inner);
+        }
+        let results = std::mem::take(&mut done.results);
+        drop(done);
+        // A part at which a helper panicked panics here, too, where it ends the call.
+        results.into_iter().enumerate().map(|(at, result)| result.unwrap_or_else(|| (self.part)(at))).collect()
+    }
+}
+
+/// A part is over when this is dropped, also by a panic.
+struct Over<'a, T, F: Fn(usize) -> T>(&'a Job<T, F>);
+
+impl<T, F: Fn(usize) -> T> Drop for Over<'_, T, F> {
+    fn drop(&mut self) {
+        let mut done = self.0.done();
+        done.left -= 1;
+        if done.left == 0 {
+            self.0.all_done.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::scheduler::{Compute, Work};
+
+    fn compute(threads: usize) -> Compute {
+        let config = crate::config::Compute { threads, ..crate::config::Config::default().compute };
+        Compute::new(&config, Arc::new(crate::telemetry::Metrics::new().unwrap())).unwrap()
+    }
+
+    #[test]
+    fn alone_it_does_everything_in_order() {
+        assert_eq!(together(5, |at| at * at), [0, 1, 4, 9, 16]);
+        assert!(together(0, |at| at).is_empty());
+    }
+
+    #[tokio::test]
+    async fn idle_cores_help() {
+        let compute = compute(3);
+        // Each part waits for two others, which one thread alone could not do.
+        let meet = Arc::new(Barrier::new(3));
+        let work: Work<_> = Box::pin(async move {
+            together(9, move |_| {
+                meet.wait();
+                std::thread::current().id()
+            })
+        });
+        let threads: HashSet<_> = compute.run_aside(&"a".into(), work).await.unwrap().into_iter().collect();
+        assert_eq!(threads.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_the_work_and_nothing_else() {
+        let compute = compute(2);
+        let work: Work<_> = Box::pin(async { together(20, |at| assert!(at != 7)).len() });
+        assert!(compute.run_aside(&"a".into(), work).await.is_err());
+        let work: Work<_> = Box::pin(async { together(20, |at| at).len() });
+        assert_eq!(compute.run_aside(&"a".into(), work).await.unwrap(), 20);
+    }
+}

@@ -1,0 +1,198 @@
+//! Tenants as they are while the host runs: limits that may change between two requests, and what is used of them now.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+
+use super::keys::{KeyHash, Role, key_id};
+use super::meter::Meter;
+use super::rate_limit::{Bucket, FuelLeft, OutOfFuel};
+use super::resident::Resident;
+use super::usage::UsageBook;
+use crate::config::TenantLimits;
+
+/// The tenant of callers without a key.
+pub const DEFAULT_TENANT: &str = "default";
+
+/// Who calls: keys, limits and a namespace of models.
+#[derive(Debug)]
+pub struct Tenant {
+    pub name: Arc<str>,
+    pub usage: UsageBook,
+    /// What bodies and replies of its calls take of the host's room for them, in whatever unit that is counted.
+    pub buffered: Arc<AtomicUsize>,
+    limits: ArcSwap<TenantLimits>,
+    /// Bytes that all of its calls hold.
+    pub(super) memory: Arc<Meter>,
+    /// Bytes that its loaded versions hold.
+    pub(super) resident: Arc<Meter>,
+    fuel: Mutex<Bucket>,
+}
+
+impl Tenant {
+    pub fn new(name: &str, limits: TenantLimits) -> Tenant {
+        Tenant {
+            name: name.into(),
+            usage: UsageBook::default(),
+            buffered: Arc::default(),
+            limits: ArcSwap::from_pointee(limits),
+            memory: Arc::default(),
+            resident: Arc::default(),
+            fuel: Mutex::new(Bucket::new(Instant::now())),
+        }
+    }
+
+    /// One whose loaded versions count among those of the host.
+    pub fn within(self, resident: &Resident) -> Tenant {
+        Tenant { resident: Arc::new(Meter::part_of(&resident.meter)), ..self }
+    }
+
+    pub fn resident_bytes(&self) -> u64 {
+        self.resident.used()
+    }
+
+    pub fn limits(&self) -> Arc<TenantLimits> {
+        self.limits.load_full()
+    }
+
+    /// Holds from the next request on.
+    pub fn set_limits(&self, limits: TenantLimits) {
+        self.limits.store(Arc::new(limits));
+    }
+
+    /// Whether a call may begin, by what the calls before it have burnt. `None` where nothing is counted.
+    pub fn check_fuel(&self) -> Result<Option<FuelLeft>, OutOfFuel> {
+        let limits = self.limits.load();
+        let Some(per_second) = limits.fuel_per_second else { return Ok(None) };
+        let mut bucket = self.fuel.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.check(per_second, limits.fuel_burst, Instant::now()).map(Some)
+    }
+
+    pub fn burn(&self, fuel: u64) {
+        if self.limits.load().fuel_per_second.is_some() {
+            self.fuel.lock().unwrap_or_else(PoisonError::into_inner).burn(fuel);
+        }
+    }
+}
+
+/// A key as the host knows it.
+#[derive(Clone, Debug)]
+pub struct KnownKey {
+    pub tenant: Arc<str>,
+    pub role: Role,
+    pub hash: KeyHash,
+    pub expires: Option<SystemTime>,
+}
+
+/// Someone whose right to be here was checked.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub tenant: Arc<Tenant>,
+    pub role: Role,
+    /// For the audit log: `key <id>`, or `anonymous`.
+    pub name: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum NotAllowedIn {
+    #[error("this host wants a key: send it as the header authorization: Bearer bh_…")]
+    NoKey,
+    #[error("the key is not one of this host's, or it has been revoked")]
+    UnknownKey,
+    #[error("the key has expired; ask the operator for another one")]
+    Expired,
+    #[error("the tenant \"{0}\" is disabled; ask the operator")]
+    Disabled(Arc<str>),
+}
+
+/// Everyone who may call. Readers take no lock; a change swaps the whole.
+#[derive(Debug, Default)]
+pub struct Directory(ArcSwap<Members>);
+
+#[derive(Clone, Debug, Default)]
+pub struct Members {
+    pub tenants: BTreeMap<Arc<str>, Member>,
+    pub keys: HashMap<String, KnownKey>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Member {
+    pub tenant: Arc<Tenant>,
+    pub disabled: bool,
+}
+
+impl Directory {
+    pub fn replace(&self, members: Members) {
+        self.0.store(Arc::new(members));
+    }
+
+    pub fn members(&self) -> Arc<Members> {
+        self.0.load_full()
+    }
+
+    /// By the text of a key.
+    pub fn caller(&self, key: &str) -> Result<Caller, NotAllowedIn> {
+        let members = self.0.load();
+        let id = key_id(key).ok_or(NotAllowedIn::UnknownKey)?;
+        let known = members.keys.get(id).filter(|known| known.hash.fits(key)).ok_or(NotAllowedIn::UnknownKey)?;
+        if known.expires.is_some_and(|expires| expires <= SystemTime::now()) {
+            return Err(NotAllowedIn::Expired);
+        }
+        let tenant = members.enabled(&known.tenant)?;
+        Ok(Caller { tenant, role: known.role, name: format!("key {id}").into() })
+    }
+
+    /// Without a key, where that is allowed.
+    pub fn anonymous(&self) -> Result<Caller, NotAllowedIn> {
+        let tenant = self.0.load().enabled(DEFAULT_TENANT)?;
+        Ok(Caller { tenant, role: Role::Infer, name: "anonymous".into() })
+    }
+}
+
+impl Members {
+    fn enabled(&self, name: &str) -> Result<Arc<Tenant>, NotAllowedIn> {
+        let member = self.tenants.get(name).ok_or(NotAllowedIn::UnknownKey)?;
+        if member.disabled {
+            Err(NotAllowedIn::Disabled(member.tenant.name.clone()))
+        } else {
+            Ok(member.tenant.clone())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::tenant::keys::ApiKey;
+
+    fn directory(key: &ApiKey, expires: Option<SystemTime>, disabled: bool) -> Directory {
+        let tenant = Arc::new(Tenant::new("a", Config::default().tenant));
+        let known = KnownKey { tenant: "a".into(), role: Role::Deploy, hash: key.hash(), expires };
+        let directory = Directory::default();
+        directory.replace(Members {
+            tenants: BTreeMap::from([("a".into(), Member { tenant, disabled })]),
+            keys: HashMap::from([(key.id.clone(), known)]),
+        });
+        directory
+    }
+
+    #[test]
+    fn only_the_whole_of_a_live_key_of_a_live_tenant_lets_in() {
+        let key = ApiKey::new().unwrap();
+        let in_an_hour = SystemTime::now() + Duration::from_secs(3600);
+        let caller = directory(&key, Some(in_an_hour), false).caller(key.reveal()).unwrap();
+        assert_eq!((&*caller.tenant.name, caller.role), ("a", Role::Deploy));
+        let forged = format!("{}{}", &key.reveal()[..key.reveal().len() - 1], "g");
+        let refused = |directory: Directory, text: &str| directory.caller(text).unwrap_err();
+        assert_eq!(refused(directory(&key, None, false), &forged), NotAllowedIn::UnknownKey);
+        assert_eq!(refused(directory(&key, Some(SystemTime::UNIX_EPOCH), false), key.reveal()), NotAllowedIn::Expired);
+        assert_eq!(refused(directory(&key, None, true), key.reveal()), NotAllowedIn::Disabled("a".into()));
+        assert_eq!(directory(&key, None, false).anonymous().unwrap_err(), NotAllowedIn::UnknownKey);
+    }
+}
