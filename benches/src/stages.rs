@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use bulkhead::activation::{Activation, Activator, Bundle, Others};
+use bulkhead::activation::{Activation, Activator, Bundle, Dependencies};
 use bulkhead::cache::Cache;
 use bulkhead::config::Config;
 use bulkhead::runtime::Graph;
@@ -157,7 +157,7 @@ impl Bench<'_> {
             let workers = Workers::in_process();
             Activator { sandbox: Sandbox::new(&self.config, workers.clone())?, workers, metrics }
         };
-        let (grants, others) = (bundle.manifest.imports().into_iter().collect(), Others::new());
+        let (grants, others) = (bundle.manifest.imports().into_iter().collect(), Dependencies::new());
         let activation = Activation { bundle: &bundle, grants: &grants, others: &others, report: &|_| () };
         let pipeline = Arc::new(activator.activate(&activation, Reservation::unlimited()).await?);
         let tenant = Arc::new(Tenant::new("bench", self.config.tenant.clone()));
@@ -196,7 +196,7 @@ impl Bench<'_> {
         let metrics = Arc::new(Metrics::new()?);
         let activator = Activator { sandbox, workers, metrics };
         let bundle = Bundle::read(Files::read_folder(folder, &Bounds::default())?)?;
-        let (grants, others) = (bundle.manifest.imports().into_iter().collect(), Others::new());
+        let (grants, others) = (bundle.manifest.imports().into_iter().collect(), Dependencies::new());
         let activation = Activation { bundle: &bundle, grants: &grants, others: &others, report: &|_| () };
         let started = Instant::now();
         activator.activate(&activation, Reservation::unlimited()).await?;

@@ -4,8 +4,8 @@
 
 use bulkhead::codec::error::{DecodeError, EncodeError};
 use bulkhead::codec::json::{elements, parallel_read};
-use bulkhead::inference::{Answer, InferRequest};
-use bulkhead::protocol::oip::grpc::decode::Envelope;
+use bulkhead::inference::{InferRequest, InferResponse};
+use bulkhead::protocol::oip::grpc::decode::ModelInferParts;
 use bulkhead::protocol::oip::json;
 use bulkhead::protocol::tfserving::{self, encode, examples, proto, rows};
 use bulkhead::tensor::{Datatype, NamedTensors, Signature, Tensor, TensorSpec};
@@ -14,7 +14,7 @@ use prost::Message;
 
 pub use bulkhead::codec::json::elements::Parsed;
 pub use bulkhead::protocol::oip::json::Raw;
-pub use bulkhead::protocol::tfserving::rows::Form;
+pub use bulkhead::protocol::tfserving::rows::RequestLayout;
 
 type Decoded = Result<NamedTensors, DecodeError>;
 
@@ -45,16 +45,20 @@ pub fn generate(json: &[u8], signature: &Signature) -> Decoded {
 
 /// A `ModelInferRequest`.
 pub fn grpc(message: Bytes) -> Decoded {
-    Envelope::open(message)?.decode().map(inputs)
+    ModelInferParts::open(message)?.decode().map(inputs)
 }
 
 /// A `PredictRequest` of TensorFlow Serving; `bound` is what its tensors may take.
 pub fn predict_grpc(message: Bytes, bound: u64) -> Decoded {
-    tfserving::Envelope::open(message)?.decode(bound).map(inputs)
+    tfserving::PredictParts::open(message)?.decode(bound).map(inputs)
 }
 
 /// A body of `:predict`, and the form that its reply has.
-pub fn predict_rest(json: &[u8], specs: &[TensorSpec], bound: u64) -> Result<(NamedTensors, Form), DecodeError> {
+pub fn predict_rest(
+    json: &[u8],
+    specs: &[TensorSpec],
+    bound: u64,
+) -> Result<(NamedTensors, RequestLayout), DecodeError> {
     rows::decode(json, specs, bound).map(|(request, form)| (inputs(request), form))
 }
 
@@ -65,12 +69,12 @@ pub fn examples_rest(json: &[u8], specs: &[TensorSpec], bound: u64) -> Decoded {
 
 /// A reply of the Open Inference Protocol: its JSON, and the bytes after it where they are wanted so.
 pub fn encode_json(outputs: NamedTensors, binary: bool, bound: u64) -> Result<(Vec<u8>, Vec<Bytes>), EncodeError> {
-    let answer = Answer { id: None, binary: vec![binary; outputs.len()], outputs };
+    let answer = InferResponse { id: None, binary: vec![binary; outputs.len()], outputs };
     json::encode_as("model", "1.0.0", &answer, bound).map(|encoded| (encoded.json.concat(), encoded.tensors))
 }
 
 /// A reply of `:predict`.
-pub fn encode_predictions(outputs: &NamedTensors, form: Form, bound: u64) -> Result<Vec<u8>, EncodeError> {
+pub fn encode_predictions(outputs: &NamedTensors, form: RequestLayout, bound: u64) -> Result<Vec<u8>, EncodeError> {
     encode::predictions(outputs, form, bound).map(|pieces| pieces.concat())
 }
 

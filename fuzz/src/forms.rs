@@ -1,7 +1,7 @@
 //! A request with one tensor, in each form of the wire: where the host has an encoder, by that one, else by prost. `None`
 //! where a form cannot carry the tensor.
 
-use bulkhead::protocol::tfserving::rows::Form;
+use bulkhead::protocol::tfserving::rows::RequestLayout;
 use bulkhead::tensor::{Datatype, NamedTensors, Tensor};
 use bulkhead_messages::{InferInputTensor, InferTensorContents, ModelInferRequest, PredictRequest};
 use half::{bf16, f16};
@@ -76,16 +76,16 @@ pub fn predict_grpc(tensor: &Tensor) -> Option<Vec<u8>> {
 }
 
 /// Shapes are read from the nesting, which does not tell what is inside of nothing.
-pub fn predict_rest(tensor: &Tensor, form: Form) -> Option<Vec<u8>> {
-    let lost = tensor.shape().contains(&0) || form == Form::Rows && tensor.shape().is_empty();
+pub fn predict_rest(tensor: &Tensor, form: RequestLayout) -> Option<Vec<u8>> {
+    let lost = tensor.shape().contains(&0) || form == RequestLayout::Rows && tensor.shape().is_empty();
     if lost || !has_decimals(tensor) {
         return None;
     }
     let outputs = named(tensorflow_name(tensor), tensor);
     let json = codecs::encode_predictions(&outputs, form, BOUND).expect("it is one tensor with a row");
     Some(match form {
-        Form::Rows => rename(&json, "\"predictions\":", "\"instances\":"),
-        Form::Columns => rename(&json, "\"outputs\":", "\"inputs\":"),
+        RequestLayout::Rows => rename(&json, "\"predictions\":", "\"instances\":"),
+        RequestLayout::Columns => rename(&json, "\"outputs\":", "\"inputs\":"),
     })
 }
 

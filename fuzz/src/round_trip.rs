@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use bulkhead::protocol::tfserving::rows::Form;
+use bulkhead::protocol::tfserving::rows::RequestLayout;
 use bulkhead::tensor::{NamedTensors, Tensor, TensorSpec};
 
 use crate::codecs;
@@ -23,7 +23,7 @@ pub fn check(tensor: &Tensor) {
         let bound = message.len() as u64 + tensor.data().len() as u64;
         same("TensorFlow's gRPC", NAME, tensor, codecs::predict_grpc(message.into(), bound));
     }
-    for form in [Form::Rows, Form::Columns] {
+    for form in [RequestLayout::Rows, RequestLayout::Columns] {
         let Some(json) = forms::predict_rest(tensor, form) else { continue };
         let name = forms::tensorflow_name(tensor);
         let spec = TensorSpec { name: name.into(), datatype: tensor.datatype(), shape: vec![-1; tensor.shape().len()] };

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bulkhead::protocol::tfserving::rows::Form;
+use bulkhead::protocol::tfserving::rows::RequestLayout;
 use bulkhead::tensor::{Datatype, Tensor};
 use serde::Deserialize;
 
@@ -73,7 +73,7 @@ fn written(target: &Target, tensor: &Tensor) -> Vec<Vec<u8>> {
             listed.into_iter().chain([forms::grpc(tensor, None)]).collect()
         }
         "tensorflow-rest" => {
-            let forms = [Form::Rows, Form::Columns].map(|form| forms::predict_rest(tensor, form));
+            let forms = [RequestLayout::Rows, RequestLayout::Columns].map(|form| forms::predict_rest(tensor, form));
             forms.into_iter().flatten().collect()
         }
         "tensorflow-grpc" => forms::predict_grpc(tensor).into_iter().collect(),

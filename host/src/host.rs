@@ -9,13 +9,13 @@ use bulkhead_bundle::{Bounds, Files};
 use bulkhead_store::DataFolder;
 use tempfile::TempDir;
 
-use crate::activation::{self, Activator, Bundle, ContentsError, Others};
+use crate::activation::{self, Activator, Bundle, ContentsError, Dependencies};
 use crate::admin;
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Entry};
 use crate::config::{Config, TlsFiles};
 use crate::control::{Control, ControlError, Parts};
-use crate::http::connection_limit::{Connections, Room as ConnectionRoom};
+use crate::http::connection_limit::{ConnectionLimits, Connections};
 use crate::http::listener::{Server, Shutdown};
 use crate::http::tls::{Tls, TlsError};
 use crate::inference::App;
@@ -97,7 +97,7 @@ impl Host {
             tracing::error!(%damaged, "a part of the state is damaged and left out");
         }
         let app = App::new(config, catalog, directory, compute, metrics.clone(), control.clone(), token.text);
-        let room = ConnectionRoom::make(&config.http);
+        let room = ConnectionLimits::make(&config.http);
         let refused = &metrics.refused_connections;
         let of_clients = Connections::new(room.clients, metrics.connections.clone(), refused.clone());
         let of_operator = Connections::new(room.operator, metrics.admin_connections.clone(), refused.clone());
@@ -144,7 +144,7 @@ impl Host {
         let started = Instant::now();
         // Whoever serves a folder of bundles grants what they ask for.
         let grants = manifest.imports().into_iter().collect();
-        let others = Arc::<Others>::default();
+        let others = Arc::<Dependencies>::default();
         let activated = self.control.activate(DEFAULT_TENANT, bundle.clone(), grants, others, Arc::new(|_: &str| ()));
         let entry = match activated.await {
             Ok(pipeline) => {
@@ -176,7 +176,7 @@ impl Host {
         let operator = self.admin.serve(admin::router(self.app), shutdown, self.grace);
         tokio::join!(clients, calls, operator);
         usage.abort();
-        if let Err(error) = self.control.aside(|control| control.store_usage()).await {
+        if let Err(error) = self.control.blocking(|control| control.store_usage()).await {
             tracing::error!(%error, "the last usage could not be stored");
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::digest::seal;
+use crate::digest::record_hash;
 use crate::{Act, Digest, StoreError};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -93,19 +93,19 @@ impl Record {
             previous: head.hash.0.to_vec(),
             hash: Vec::new(),
         };
-        record.hash = record.seal().0.to_vec();
+        record.hash = record.computed_hash().0.to_vec();
         record
     }
 
-    fn seal(&self) -> Digest {
+    fn computed_hash(&self) -> Digest {
         let (id, at) = (self.id.to_be_bytes(), self.at.to_be_bytes());
         let texts = [&self.who, &self.what, &self.subject, &self.before, &self.after, &self.previous];
         let fields: Vec<&[u8]> = [&id[..], &at[..]].into_iter().chain(texts.map(Vec::as_slice)).collect();
-        seal("bulkhead audit entry 1", &fields)
+        record_hash("bulkhead audit entry 1", &fields)
     }
 
     fn is_intact(&self) -> bool {
-        self.seal().0[..] == self.hash[..]
+        self.computed_hash().0[..] == self.hash[..]
     }
 
     /// For reading by people: what is damaged is shown as well as it can be, and marked.
@@ -128,14 +128,14 @@ impl Record {
 }
 
 /// The walk along the log: what has been seen, and what must come.
-pub(crate) struct Walk<'n> {
+pub(crate) struct ChainVerifier<'n> {
     seen: AuditHead,
     noted: Option<&'n AuditHead>,
 }
 
-impl<'n> Walk<'n> {
+impl<'n> ChainVerifier<'n> {
     pub(crate) fn new(noted: Option<&'n AuditHead>) -> Self {
-        Walk { seen: AuditHead::default(), noted }
+        ChainVerifier { seen: AuditHead::default(), noted }
     }
 
     pub(crate) fn step(&mut self, record: &Record) -> Result<(), AuditBroken> {
@@ -149,7 +149,7 @@ impl<'n> Walk<'n> {
         if record.previous != self.seen.hash.0 {
             return Err(AuditBroken::Unlinked { id });
         }
-        self.seen = AuditHead { count: id, hash: record.seal() };
+        self.seen = AuditHead { count: id, hash: record.computed_hash() };
         match self.noted {
             Some(noted) if noted.count == id && noted.hash != self.seen.hash => Err(AuditBroken::NotAsNoted { id }),
             _ => Ok(()),

@@ -23,7 +23,7 @@ impl Digest {
 /// The hash of a record: over the domain and then each field, all led by their length in 8 bytes, highest first. No two
 /// records, and no two kinds of record, have the same encoding. Written down in `docs/state.md`: an audit log must be
 /// checkable by a program that is not this one.
-pub(crate) fn seal(domain: &str, fields: &[&[u8]]) -> Digest {
+pub(crate) fn record_hash(domain: &str, fields: &[&[u8]]) -> Digest {
     let mut hasher = Sha256::new();
     for field in std::iter::once(&domain.as_bytes()).chain(fields) {
         hasher.update((field.len() as u64).to_be_bytes());
@@ -113,11 +113,11 @@ mod tests {
     #[test]
     fn moving_a_byte_between_fields_changes_the_seal() {
         let seals = [
-            seal("a", &[b"bc", b"d"]),
-            seal("a", &[b"b", b"cd"]),
-            seal("a", &[b"bcd"]),
-            seal("ab", &[b"c", b"d"]),
-            seal("a", &[b"bc", b"d", b""]),
+            record_hash("a", &[b"bc", b"d"]),
+            record_hash("a", &[b"b", b"cd"]),
+            record_hash("a", &[b"bcd"]),
+            record_hash("ab", &[b"c", b"d"]),
+            record_hash("a", &[b"bc", b"d", b""]),
         ];
         for (i, one) in seals.iter().enumerate() {
             assert!(seals[..i].iter().all(|other| other != one), "{i}");

@@ -22,5 +22,5 @@ pub use crate::blobs::Blobs;
 pub use crate::digest::{Digest, NotADigest};
 pub use crate::error::StoreError;
 pub use crate::folder::DataFolder;
-pub use crate::metadata::{Act, Change, Damaged, Document, Loaded, Metadata, Usage, UsageRow, Write};
+pub use crate::metadata::{Act, Change, Corrupt, Document, Loaded, Metadata, StoredUsage, UsageRow, Write};
 pub use crate::secret::{Secret, Token};

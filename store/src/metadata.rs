@@ -24,7 +24,7 @@ pub trait Metadata: Send + Sync {
     fn add_usage(&self, rows: &[UsageRow]) -> Result<(), StoreError>;
 
     /// What was counted, of one tenant or of all, ordered by tenant and model.
-    fn usage(&self, tenant: Option<&str>) -> Result<Usage, StoreError>;
+    fn usage(&self, tenant: Option<&str>) -> Result<StoredUsage, StoreError>;
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +38,7 @@ pub struct Document {
 pub struct Loaded {
     /// In the order in which they were first written.
     pub documents: Vec<Document>,
-    pub damaged: Vec<Damaged>,
+    pub damaged: Vec<Corrupt>,
     /// What was found damaged and could be made again from what is sound. The disk still deserves a look.
     pub repaired: Vec<String>,
 }
@@ -46,7 +46,7 @@ pub struct Loaded {
 /// Something whose contents are not what was written. Its name may be damaged too.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the {kind} `{key}` is damaged: {why}. Write it again, or restore a backup")]
-pub struct Damaged {
+pub struct Corrupt {
     pub kind: String,
     pub key: String,
     pub why: String,
@@ -92,8 +92,8 @@ pub struct UsageRow {
 }
 
 #[derive(Debug, Default)]
-pub struct Usage {
+pub struct StoredUsage {
     pub rows: Vec<UsageRow>,
     /// Rows that are left out, because their numbers are not what was counted. What came later is counted in a new row.
-    pub damaged: Vec<Damaged>,
+    pub damaged: Vec<Corrupt>,
 }

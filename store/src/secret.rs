@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::digest::seal;
+use crate::digest::record_hash;
 use crate::{StoreError, durable};
 
 /// 32 random bytes, forgotten when it is dropped.
@@ -55,7 +55,7 @@ pub(crate) fn token(folder: &Path, staging: &Path, name: &str) -> Result<Token, 
 }
 
 fn check(secret: &[u8]) -> [u8; 32] {
-    seal("bulkhead secret 1", &[secret]).0
+    record_hash("bulkhead secret 1", &[secret]).0
 }
 
 fn random() -> Result<Secret, StoreError> {

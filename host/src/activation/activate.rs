@@ -27,13 +27,13 @@ pub struct Activation<'a> {
     /// What its publisher may be granted: what a plugin asks for beyond it is refused.
     pub grants: &'a Grants,
     /// The bundles that its stages take plugins from.
-    pub others: &'a Others,
+    pub others: &'a Dependencies,
     /// Told of each part that is done.
     pub report: &'a (dyn Fn(&str) + Sync),
 }
 
 /// Bundles of other stages, by the stage's text in the manifest, with what their publishers may be granted.
-pub type Others = BTreeMap<String, (Arc<Bundle>, Grants)>;
+pub type Dependencies = BTreeMap<String, (Arc<Bundle>, Grants)>;
 
 /// A bundle cannot be served. The texts name the part, and are fit for clients to read.
 #[derive(Debug, thiserror::Error)]

@@ -100,7 +100,7 @@ pub struct RenamedStage {
 
 /// A plugin of another bundle.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ForeignStage {
+pub struct ExternalStage {
     /// As it stands in the manifest.
     pub text: String,
     pub bundle: String,
@@ -123,7 +123,7 @@ pub enum ManifestError {
     #[error("bundle.toml: plugin \"{plugin}\" asks for \"{import}\"; there are: {known}")]
     UnknownImport { plugin: String, import: String, known: String },
     #[error("bundle.toml: stage \"{0}\" must be bundle:plugin@version, as in acme/labels:top-k@^1")]
-    ForeignStage(String),
+    ExternalStage(String),
     #[error("bundle.toml: trials need a [pipeline] that they could try")]
     TrialsOfNothing,
     #[error("bundle.toml: the path \"{0}\" must be relative, and stay in the bundle's folder")]
@@ -164,8 +164,8 @@ impl Manifest {
     }
 
     /// Stages that are plugins of other bundles.
-    pub fn foreign_stages(&self) -> impl Iterator<Item = ForeignStage> + '_ {
-        self.stages().filter_map(|stage| ForeignStage::parse(stage).ok())
+    pub fn external_stages(&self) -> impl Iterator<Item = ExternalStage> + '_ {
+        self.stages().filter_map(|stage| ExternalStage::parse(stage).ok())
     }
 
     /// Everything that some plugin of it asks for.
@@ -207,7 +207,7 @@ impl Manifest {
         let known = || names.iter().copied().collect::<Vec<_>>().join(", ");
         for stage in self.stages() {
             if stage.contains(':') {
-                ForeignStage::parse(stage)?;
+                ExternalStage::parse(stage)?;
             } else if !names.contains(stage) {
                 return Err(ManifestError::UnknownStage { stage: stage.into(), known: known() });
             }
@@ -233,17 +233,17 @@ impl Manifest {
     }
 }
 
-impl ForeignStage {
-    pub fn parse(text: &str) -> Result<ForeignStage, ManifestError> {
+impl ExternalStage {
+    pub fn parse(text: &str) -> Result<ExternalStage, ManifestError> {
         let parse = || {
             let (bundle, rest) = text.split_once(':')?;
             let (plugin, versions) = rest.split_once('@')?;
             check_bundle_name(bundle).ok()?;
             check_part_name(plugin, "plugin").ok()?;
             let versions = VersionReq::parse(versions).ok()?;
-            Some(ForeignStage { text: text.into(), bundle: bundle.into(), plugin: plugin.into(), versions })
+            Some(ExternalStage { text: text.into(), bundle: bundle.into(), plugin: plugin.into(), versions })
         };
-        parse().ok_or_else(|| ManifestError::ForeignStage(text.into()))
+        parse().ok_or_else(|| ManifestError::ExternalStage(text.into()))
     }
 }
 

@@ -7,7 +7,7 @@ mod loading;
 mod manifest;
 mod trial;
 
-pub use activate::{ActivateError, Activation, Activator, Others};
+pub use activate::{ActivateError, Activation, Activator, Dependencies};
 pub use contents::{Bundle, ContentsError, find_bundles};
-pub use manifest::{ForeignStage, Manifest, ManifestError, PluginEntry};
+pub use manifest::{ExternalStage, Manifest, ManifestError, PluginEntry};
 pub use trial::{TrialError, run_trials};

@@ -11,11 +11,11 @@ use toml::Value;
 
 use super::Bundle;
 use crate::pipeline::{Pipeline, RunError};
-use crate::sandbox::{ParameterValue, Parameters, Sink, SinkError};
+use crate::sandbox::{ParameterValue, Parameters, ResponseSink, SinkError};
 use crate::scheduler::Permit;
 use crate::tenant::Budget;
 use crate::tensor::{
-    self, Datatype, Difference, Misfit, NamedTensors, Tensor, TensorError, Tolerance, push_byte_string,
+    self, Datatype, Difference, NamedTensors, SpecMismatch, Tensor, TensorError, Tolerance, push_byte_string,
 };
 
 /// `[[trial]]` of a manifest.
@@ -62,7 +62,7 @@ pub enum TrialError {
     #[error("trial \"{trial}\": parameter \"{parameter}\" must be a boolean, a number or a text")]
     Parameter { trial: String, parameter: String },
     #[error("trial \"{trial}\": {misfit}")]
-    Inputs { trial: String, misfit: Misfit },
+    Inputs { trial: String, misfit: SpecMismatch },
     #[error("trial \"{trial}\": {error}")]
     Run { trial: String, error: RunError },
     #[error("trial \"{trial}\": the model gave {given} answers, and {wanted} are expected")]
@@ -89,7 +89,7 @@ impl TrialEntry {
     async fn run(&self, bundle: &Bundle, pipeline: &Arc<Pipeline>, permit: &Permit) -> Result<(), TrialError> {
         let trial = || self.name.clone();
         let inputs = self.tensors(&self.inputs, bundle)?;
-        let inputs = tensor::arrange(&pipeline.signature.inputs, inputs);
+        let inputs = tensor::bind_tensors(&pipeline.signature.inputs, inputs);
         let inputs = inputs.map_err(|misfit| TrialError::Inputs { trial: trial(), misfit })?;
         let given = self.answers_of(pipeline, permit, inputs).await?;
         if self.answers.is_empty() {
@@ -165,7 +165,7 @@ impl TrialEntry {
 struct Collected(mpsc::Sender<NamedTensors>);
 
 #[async_trait]
-impl Sink for Collected {
+impl ResponseSink for Collected {
     async fn take(&mut self, outputs: NamedTensors, _: &mut Budget) -> Result<bool, SinkError> {
         Ok(self.0.send(outputs).is_ok())
     }

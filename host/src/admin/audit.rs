@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::extract::Query;
+use super::extract::QueryParams;
 use super::operator::Operator;
 use crate::control::ControlError;
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::inference::App;
 
 /// The most entries of one reply.
@@ -75,23 +75,23 @@ pub struct AuditHeadView {
 pub async fn list(
     State(app): State<Arc<App>>,
     operator: Operator,
-    Query(page): Query<Page>,
-) -> Result<Json<Vec<AuditLine>>, Problem> {
+    QueryParams(page): QueryParams<Page>,
+) -> Result<Json<Vec<AuditLine>>, ApiError> {
     operator.must_be_admin()?;
     let limit = page.limit.unwrap_or(100).min(MOST);
-    let entries = app.control.aside(move |control| Ok(control.metadata().audit(page.after, limit)?)).await?;
+    let entries = app.control.blocking(move |control| Ok(control.metadata().audit(page.after, limit)?)).await?;
     Ok(Json(entries.into_iter().map(AuditLine::from).collect()))
 }
 
 pub async fn verify(
     State(app): State<Arc<App>>,
     operator: Operator,
-    Query(noted): Query<Noted>,
-) -> Result<Json<AuditVerified>, Problem> {
+    QueryParams(noted): QueryParams<Noted>,
+) -> Result<Json<AuditVerified>, ApiError> {
     operator.must_be_admin()?;
     let head = noted.noted.map(|text| text.parse::<AuditHead>().map_err(|_| text)).transpose();
     let head = head.map_err(|text| ControlError::Invalid(format!("\"{text}\" is no head such as 12:0af3…")))?;
-    let verified = app.control.aside(move |control| Ok(control.metadata().verify_audit(head.as_ref())?));
+    let verified = app.control.blocking(move |control| Ok(control.metadata().verify_audit(head.as_ref())?));
     let head = verified.await?.head;
     Ok(Json(AuditVerified { head: AuditHeadView { count: head.count, hash: head.hash.to_string() } }))
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Seek, Write};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body as HttpBody;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Response, header};
 use axum::response::IntoResponse;
@@ -19,10 +19,10 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use utoipa::ToSchema;
 
-use super::extract::{Body, Query};
+use super::extract::{JsonBody, QueryParams};
 use super::operator::{Operator, Scope};
 use crate::control::{ControlError, Progress, StoredBundle, Uploaded};
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::http::request_id::RequestId;
 use crate::inference::App;
 
@@ -44,11 +44,11 @@ pub struct Reason {
 pub async fn list(
     State(app): State<Arc<App>>,
     operator: Operator,
-    Query(scope): Query<Scope>,
-) -> Result<Json<Vec<BundleView>>, Problem> {
+    QueryParams(scope): QueryParams<Scope>,
+) -> Result<Json<Vec<BundleView>>, ApiError> {
     let tenant = operator.tenants(scope)?;
     let view = |(stored, not_served_because)| BundleView { stored, not_served_because };
-    let bundles = app.control.aside(move |control| Ok(control.bundles(tenant.as_deref()))).await?;
+    let bundles = app.control.blocking(move |control| Ok(control.bundles(tenant.as_deref()))).await?;
     Ok(Json(bundles.into_iter().map(view).collect()))
 }
 
@@ -56,11 +56,11 @@ pub async fn remove(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(digest): Path<String>,
-    Query(scope): Query<Scope>,
-) -> Result<Json<()>, Problem> {
+    QueryParams(scope): QueryParams<Scope>,
+) -> Result<Json<()>, ApiError> {
     let tenant = operator.tenant(scope)?;
     let digest = parse(&digest)?;
-    Ok(Json(app.control.aside(move |control| control.delete_bundle(&operator.who, &tenant, &digest)).await?))
+    Ok(Json(app.control.blocking(move |control| control.delete_bundle(&operator.who, &tenant, &digest)).await?))
 }
 
 /// Contents are revoked for everyone, so only the operator can.
@@ -68,11 +68,11 @@ pub async fn revoke(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(digest): Path<String>,
-    Body(reason): Body<Reason>,
-) -> Result<Json<()>, Problem> {
+    JsonBody(reason): JsonBody<Reason>,
+) -> Result<Json<()>, ApiError> {
     operator.must_be_admin()?;
     let digest = parse(&digest)?;
-    let revoked = app.control.aside(move |control| control.revoke_bundle(&operator.who, &digest, &reason.reason));
+    let revoked = app.control.blocking(move |control| control.revoke_bundle(&operator.who, &digest, &reason.reason));
     Ok(Json(revoked.await?))
 }
 
@@ -86,13 +86,13 @@ pub async fn upload(
     State(app): State<Arc<App>>,
     operator: Operator,
     request_id: RequestId,
-    Query(scope): Query<Scope>,
+    QueryParams(scope): QueryParams<Scope>,
     headers: HeaderMap,
-    body: HttpBody,
-) -> Result<Response<HttpBody>, Problem> {
+    body: Body,
+) -> Result<Response<Body>, ApiError> {
     let tenant = operator.tenant(scope)?;
     let known = tenant.clone();
-    app.control.aside(move |control| control.tenant(&known)).await?;
+    app.control.blocking(move |control| control.tenant(&known)).await?;
     let archive = app.receive(&headers, body).await?;
     let wants_steps = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/x-ndjson");
     if !wants_steps {
@@ -107,7 +107,7 @@ pub async fn upload(
         let outcome = app.control.upload(operator.who, tenant, archive, report).await;
         let _ = sender.send(last_line(outcome, &request_id));
     });
-    let body = HttpBody::from_stream(UnboundedReceiverStream::new(lines).map(Ok::<Bytes, std::convert::Infallible>));
+    let body = Body::from_stream(UnboundedReceiverStream::new(lines).map(Ok::<Bytes, std::convert::Infallible>));
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     Ok(response)
@@ -123,10 +123,10 @@ fn last_line(outcome: Result<Uploaded, ControlError>, request_id: &RequestId) ->
     match outcome {
         Ok(uploaded) => line(&json!({ "step": "done", "bundle": uploaded })),
         Err(error) => {
-            let refusal = Problem::from(error).refuse(&request_id.0);
+            let refusal = ApiError::from(error).refuse(&request_id.0);
             refusal.log();
-            let (status, _, _) = refusal.problem.row();
-            line(&json!({ "step": "failed", "status": status.as_u16(), "refusal": refusal.told() }))
+            let (status, _, _) = refusal.problem.classify();
+            line(&json!({ "step": "failed", "status": status.as_u16(), "refusal": refusal.reply() }))
         }
     }
 }
@@ -145,41 +145,41 @@ impl Read for Archive {
 
 impl App {
     /// The whole archive. As many at once as the disk is meant to hold, those that wait to be unpacked among them.
-    async fn receive(&self, headers: &HeaderMap, mut body: HttpBody) -> Result<Archive, Problem> {
+    async fn receive(&self, headers: &HeaderMap, mut body: Body) -> Result<Archive, ApiError> {
         let limits = self.control.upload_limits();
         let bound = limits.upload_bytes;
         let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length: u64| length > bound) {
             self.drain(body).await;
-            return Err(Problem::UploadTooLarge { bound });
+            return Err(ApiError::UploadTooLarge { bound });
         }
         // The semaphore is never closed.
-        let place = self.receiving.clone().acquire_owned().await.map_err(|_| Problem::ShuttingDown)?;
+        let place = self.receiving.clone().acquire_owned().await.map_err(|_| ApiError::ShuttingDown)?;
         let mut file = self.control.staging_file()?;
         let waited = limits.upload_time;
         let received = async {
             let mut bytes = 0;
             while let Some(frame) = body.frame().await {
-                let Ok(data) = frame.map_err(|_| Problem::BodyTorn)?.into_data() else { continue };
+                let Ok(data) = frame.map_err(|_| ApiError::BodyTorn)?.into_data() else { continue };
                 bytes += data.len() as u64;
                 if bytes > bound {
-                    return Err(Problem::UploadTooLarge { bound });
+                    return Err(ApiError::UploadTooLarge { bound });
                 }
                 // Frames are small, and the page cache takes them at once.
-                file.write_all(&data).map_err(Problem::Staging)?;
+                file.write_all(&data).map_err(ApiError::Staging)?;
             }
             Ok(())
         };
         match tokio::time::timeout(waited, received).await {
             Ok(Ok(())) => {
-                file.rewind().map_err(Problem::Staging)?;
+                file.rewind().map_err(ApiError::Staging)?;
                 Ok(Archive { file, _place: place })
             }
             Ok(Err(problem)) => {
                 self.drain(body).await;
                 Err(problem)
             }
-            Err(_) => Err(Problem::UploadTooSlow { waited }),
+            Err(_) => Err(ApiError::UploadTooSlow { waited }),
         }
     }
 }

@@ -6,29 +6,29 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::inference::App;
 
 /// A small body of JSON. None is an empty object.
-pub struct Body<T>(pub T);
+pub struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
-    type Rejection = Problem;
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Body<T>, Problem> {
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<JsonBody<T>, ApiError> {
         let (head, body) = request.into_parts();
-        app.read_json(&head.headers, body).await.map(Body)
+        app.read_json(&head.headers, body).await.map(JsonBody)
     }
 }
 
 /// What stands after the question mark.
-pub struct Query<T>(pub T);
+pub struct QueryParams<T>(pub T);
 
-impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for Query<T> {
-    type Rejection = Problem;
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for QueryParams<T> {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Query<T>, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<QueryParams<T>, ApiError> {
         let query = axum::extract::Query::<T>::try_from_uri(&parts.uri);
-        query.map(|query| Query(query.0)).map_err(|error| Problem::Malformed(format!("the query: {error}")))
+        query.map(|query| QueryParams(query.0)).map_err(|error| ApiError::Malformed(format!("the query: {error}")))
     }
 }

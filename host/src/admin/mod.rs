@@ -17,7 +17,7 @@ use std::sync::Arc;
 use axum::routing::{delete, get, post, put};
 use axum::{Router, middleware};
 
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::http::drain::read_unread;
 use crate::http::request_id::around;
 use crate::inference::App;
@@ -42,7 +42,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/docs", get(openapi::page_for_operators))
         .route("/v1/audit", get(audit::list))
         .route("/v1/audit/verify", get(audit::verify))
-        .fallback(|| async { Problem::NoSuchAddress })
+        .fallback(|| async { ApiError::NoSuchAddress })
         .layer(middleware::from_fn_with_state(app.clone(), read_unread))
         .with_state(app);
     around(router)

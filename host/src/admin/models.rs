@@ -8,14 +8,14 @@ use semver::Version;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::extract::{Body, Query};
+use super::extract::{JsonBody, QueryParams};
 use super::operator::{Operator, Scope};
 use crate::catalog::{Shadow, Sharing, Split};
-use crate::control::{Control, ControlError, ModelView, Policy, Who};
-use crate::error::Problem;
+use crate::control::{Actor, Control, ControlError, ModelView, Policy};
+use crate::error::ApiError;
 use crate::inference::App;
 
-type Reply = Result<Json<ModelView>, Problem>;
+type Reply = Result<Json<ModelView>, ApiError>;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -29,37 +29,37 @@ async fn act(
     app: Arc<App>,
     operator: Operator,
     scope: Scope,
-    act: impl FnOnce(&Arc<Control>, &Who, &str) -> Result<ModelView, ControlError> + Send + 'static,
+    act: impl FnOnce(&Arc<Control>, &Actor, &str) -> Result<ModelView, ControlError> + Send + 'static,
 ) -> Reply {
     let tenant = operator.tenant(scope)?;
-    Ok(Json(app.control.aside(move |control| act(control, &operator.who, &tenant)).await?))
+    Ok(Json(app.control.blocking(move |control| act(control, &operator.who, &tenant)).await?))
 }
 
 pub async fn list(
     State(app): State<Arc<App>>,
     operator: Operator,
-    Query(scope): Query<Scope>,
-) -> Result<Json<Vec<ModelView>>, Problem> {
+    QueryParams(scope): QueryParams<Scope>,
+) -> Result<Json<Vec<ModelView>>, ApiError> {
     let tenant = operator.tenants(scope)?;
-    Ok(Json(app.control.aside(move |control| Ok(control.models(tenant.as_deref()))).await?))
+    Ok(Json(app.control.blocking(move |control| Ok(control.models(tenant.as_deref()))).await?))
 }
 
 pub async fn show(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
-    Query(scope): Query<Scope>,
+    QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
     let tenant = operator.tenant(scope)?;
-    Ok(Json(app.control.aside(move |control| control.model(&tenant, &model)).await?))
+    Ok(Json(app.control.blocking(move |control| control.model(&tenant, &model)).await?))
 }
 
 pub async fn label(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path((model, label)): Path<(String, String)>,
-    Query(scope): Query<Scope>,
-    Body(to): Body<Labelled>,
+    QueryParams(scope): QueryParams<Scope>,
+    JsonBody(to): JsonBody<Labelled>,
 ) -> Reply {
     act(app, operator, scope, move |control, who, tenant| {
         control.set_label(who, tenant, &model, &label, Some(to.version))
@@ -71,7 +71,7 @@ pub async fn unlabel(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path((model, label)): Path<(String, String)>,
-    Query(scope): Query<Scope>,
+    QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
     act(app, operator, scope, move |control, who, tenant| control.set_label(who, tenant, &model, &label, None)).await
 }
@@ -80,8 +80,8 @@ pub async fn split(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
-    Query(scope): Query<Scope>,
-    Body(split): Body<Split>,
+    QueryParams(scope): QueryParams<Scope>,
+    JsonBody(split): JsonBody<Split>,
 ) -> Reply {
     act(app, operator, scope, move |control, who, tenant| control.set_split(who, tenant, &model, Some(split))).await
 }
@@ -90,7 +90,7 @@ pub async fn unsplit(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
-    Query(scope): Query<Scope>,
+    QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
     act(app, operator, scope, move |control, who, tenant| control.set_split(who, tenant, &model, None)).await
 }
@@ -99,8 +99,8 @@ pub async fn shadow(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
-    Query(scope): Query<Scope>,
-    Body(shadow): Body<Shadow>,
+    QueryParams(scope): QueryParams<Scope>,
+    JsonBody(shadow): JsonBody<Shadow>,
 ) -> Reply {
     act(app, operator, scope, move |control, who, tenant| control.set_shadow(who, tenant, &model, Some(shadow))).await
 }
@@ -109,7 +109,7 @@ pub async fn unshadow(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
-    Query(scope): Query<Scope>,
+    QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
     act(app, operator, scope, move |control, who, tenant| control.set_shadow(who, tenant, &model, None)).await
 }
@@ -118,8 +118,8 @@ pub async fn policy(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
-    Query(scope): Query<Scope>,
-    Body(policy): Body<Policy>,
+    QueryParams(scope): QueryParams<Scope>,
+    JsonBody(policy): JsonBody<Policy>,
 ) -> Reply {
     act(app, operator, scope, move |control, who, tenant| control.set_policy(who, tenant, &model, policy)).await
 }
@@ -129,8 +129,8 @@ pub async fn share(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
-    Query(scope): Query<Scope>,
-    Body(sharing): Body<Sharing>,
+    QueryParams(scope): QueryParams<Scope>,
+    JsonBody(sharing): JsonBody<Sharing>,
 ) -> Reply {
     operator.must_be_admin()?;
     act(app, operator, scope, move |control, who, tenant| control.share(who, tenant, &model, sharing)).await
@@ -140,7 +140,7 @@ pub async fn rollback(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
-    Query(scope): Query<Scope>,
+    QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
     act(app, operator, scope, move |control, who, tenant| control.rollback(who, tenant, &model)).await
 }
@@ -149,7 +149,7 @@ pub async fn retire(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path((model, version)): Path<(String, String)>,
-    Query(scope): Query<Scope>,
+    QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
     retired(app, operator, scope, model, version, true).await
 }
@@ -158,7 +158,7 @@ pub async fn activate(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path((model, version)): Path<(String, String)>,
-    Query(scope): Query<Scope>,
+    QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
     retired(app, operator, scope, model, version, false).await
 }

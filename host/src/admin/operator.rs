@@ -8,16 +8,16 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-use crate::control::{ControlError, Who};
-use crate::error::Problem;
+use crate::control::{Actor, ControlError};
+use crate::error::ApiError;
 use crate::http::auth::bearer;
 use crate::inference::App;
-use crate::tenant::{DEFAULT_TENANT, NotAllowedIn, Role};
+use crate::tenant::{AuthError, DEFAULT_TENANT, Role};
 
 #[derive(Clone, Debug)]
 pub struct Operator {
     /// For the audit log.
-    pub who: Who,
+    pub who: Actor,
     /// The tenant that is all it may see; `None` sees everything.
     only: Option<Arc<str>>,
 }
@@ -29,35 +29,35 @@ pub struct Scope {
 }
 
 impl FromRequestParts<Arc<App>> for Operator {
-    type Rejection = Problem;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Operator, Problem> {
-        let token = bearer(&parts.headers).ok_or(Problem::NoToken)?;
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Operator, ApiError> {
+        let token = bearer(&parts.headers).ok_or(ApiError::NoToken)?;
         if app.admin_token.as_bytes().ct_eq(token.as_bytes()).into() {
             return Ok(Operator { who: "admin token".into(), only: None });
         }
         let caller = app.directory.caller(token).map_err(|refused| match refused {
-            NotAllowedIn::UnknownKey => Problem::NoToken,
+            AuthError::UnknownKey => ApiError::NoToken,
             other => other.into(),
         })?;
         match caller.role {
             Role::Admin => Ok(Operator { who: caller.name, only: None }),
             Role::Deploy => Ok(Operator { who: caller.name, only: Some(caller.tenant.name.clone()) }),
-            Role::Infer => Err(Problem::Role { needed: "deploy", has: caller.role.name() }),
+            Role::Infer => Err(ApiError::Role { needed: "deploy", has: caller.role.name() }),
         }
     }
 }
 
 impl Operator {
-    pub fn must_be_admin(&self) -> Result<(), Problem> {
+    pub fn must_be_admin(&self) -> Result<(), ApiError> {
         match self.only {
             None => Ok(()),
-            Some(_) => Err(Problem::Role { needed: "admin", has: Role::Deploy.name() }),
+            Some(_) => Err(ApiError::Role { needed: "admin", has: Role::Deploy.name() }),
         }
     }
 
     /// The tenant that a request is about. One that a caller may not see is told as one that is not there.
-    pub fn tenant(&self, scope: Scope) -> Result<String, Problem> {
+    pub fn tenant(&self, scope: Scope) -> Result<String, ApiError> {
         match (&self.only, scope.tenant) {
             (None, tenant) => Ok(tenant.unwrap_or_else(|| DEFAULT_TENANT.into())),
             (Some(own), None) => Ok(own.to_string()),
@@ -67,7 +67,7 @@ impl Operator {
     }
 
     /// As [`Operator::tenant`]; the operator who names none means all.
-    pub fn tenants(&self, scope: Scope) -> Result<Option<String>, Problem> {
+    pub fn tenants(&self, scope: Scope) -> Result<Option<String>, ApiError> {
         if self.only.is_none() && scope.tenant.is_none() { Ok(None) } else { self.tenant(scope).map(Some) }
     }
 }

@@ -7,30 +7,30 @@ use axum::Json;
 use axum::extract::{Path, State};
 use bulkhead_bundle::KeyHint;
 
-use super::extract::Body;
+use super::extract::JsonBody;
 use super::operator::Operator;
 use crate::control::{ControlError, Publisher, TrustRequest};
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::inference::App;
 
-type Reply = Result<Json<Publisher>, Problem>;
+type Reply = Result<Json<Publisher>, ApiError>;
 
 pub async fn list(
     State(app): State<Arc<App>>,
     operator: Operator,
-) -> Result<Json<BTreeMap<String, Publisher>>, Problem> {
+) -> Result<Json<BTreeMap<String, Publisher>>, ApiError> {
     operator.must_be_admin()?;
-    Ok(Json(app.control.aside(|control| Ok(control.publishers())).await?))
+    Ok(Json(app.control.blocking(|control| Ok(control.publishers())).await?))
 }
 
 pub async fn trust(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(name): Path<String>,
-    Body(request): Body<TrustRequest>,
+    JsonBody(request): JsonBody<TrustRequest>,
 ) -> Reply {
     operator.must_be_admin()?;
-    Ok(Json(app.control.aside(move |control| control.trust(&operator.who, &name, request)).await?))
+    Ok(Json(app.control.blocking(move |control| control.trust(&operator.who, &name, request)).await?))
 }
 
 pub async fn revoke_key(
@@ -40,14 +40,14 @@ pub async fn revoke_key(
 ) -> Reply {
     operator.must_be_admin()?;
     let hint: KeyHint = hint.parse().map_err(|error| ControlError::Invalid(format!("\"{hint}\": {error}")))?;
-    Ok(Json(app.control.aside(move |control| control.revoke_key(&operator.who, &name, &hint)).await?))
+    Ok(Json(app.control.blocking(move |control| control.revoke_key(&operator.who, &name, &hint)).await?))
 }
 
 pub async fn remove(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(name): Path<String>,
-) -> Result<Json<()>, Problem> {
+) -> Result<Json<()>, ApiError> {
     operator.must_be_admin()?;
-    Ok(Json(app.control.aside(move |control| control.distrust(&operator.who, &name)).await?))
+    Ok(Json(app.control.blocking(move |control| control.distrust(&operator.who, &name)).await?))
 }

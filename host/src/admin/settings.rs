@@ -7,11 +7,11 @@ use axum::extract::State;
 use axum::http::{Request, Response};
 
 use super::operator::Operator;
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::http::response::json;
 use crate::inference::App;
 
-type Reply = Result<Response<Body>, Problem>;
+type Reply = Result<Response<Body>, ApiError>;
 
 pub async fn logging(State(app): State<Arc<App>>, operator: Operator, request: Request<Body>) -> Reply {
     operator.must_be_admin()?;

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::extract::{Body, Query};
+use super::extract::{JsonBody, QueryParams};
 use super::operator::{Operator, Scope};
 use crate::control::{KeyRecord, NewKey, TenantView, Timestamp};
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::inference::App;
 use crate::tenant::Role;
 
-type Reply = Result<Json<TenantView>, Problem>;
+type Reply = Result<Json<TenantView>, ApiError>;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -82,39 +82,39 @@ impl KeyView {
     }
 }
 
-pub async fn list(State(app): State<Arc<App>>, operator: Operator) -> Result<Json<Vec<TenantView>>, Problem> {
+pub async fn list(State(app): State<Arc<App>>, operator: Operator) -> Result<Json<Vec<TenantView>>, ApiError> {
     operator.must_be_admin()?;
-    Ok(Json(app.control.aside(|control| control.tenants()).await?))
+    Ok(Json(app.control.blocking(|control| control.tenants()).await?))
 }
 
-pub async fn create(State(app): State<Arc<App>>, operator: Operator, Body(new): Body<NewTenant>) -> Reply {
+pub async fn create(State(app): State<Arc<App>>, operator: Operator, JsonBody(new): JsonBody<NewTenant>) -> Reply {
     operator.must_be_admin()?;
-    let made = app.control.aside(move |control| control.create_tenant(&operator.who, &new.name, new.limits));
+    let made = app.control.blocking(move |control| control.create_tenant(&operator.who, &new.name, new.limits));
     Ok(Json(made.await?))
 }
 
 pub async fn show(State(app): State<Arc<App>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
     let tenant = operator.tenant(Scope { tenant: Some(tenant) })?;
-    Ok(Json(app.control.aside(move |control| control.tenant(&tenant)).await?))
+    Ok(Json(app.control.blocking(move |control| control.tenant(&tenant)).await?))
 }
 
 pub async fn remove(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(tenant): Path<String>,
-) -> Result<Json<()>, Problem> {
+) -> Result<Json<()>, ApiError> {
     operator.must_be_admin()?;
-    Ok(Json(app.control.aside(move |control| control.delete_tenant(&operator.who, &tenant)).await?))
+    Ok(Json(app.control.blocking(move |control| control.delete_tenant(&operator.who, &tenant)).await?))
 }
 
 pub async fn limits(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(tenant): Path<String>,
-    Body(limits): Body<Map<String, Value>>,
+    JsonBody(limits): JsonBody<Map<String, Value>>,
 ) -> Reply {
     operator.must_be_admin()?;
-    Ok(Json(app.control.aside(move |control| control.set_limits(&operator.who, &tenant, limits)).await?))
+    Ok(Json(app.control.blocking(move |control| control.set_limits(&operator.who, &tenant, limits)).await?))
 }
 
 pub async fn disable(State(app): State<Arc<App>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
@@ -127,16 +127,16 @@ pub async fn enable(State(app): State<Arc<App>>, operator: Operator, Path(tenant
 
 async fn set_disabled(app: Arc<App>, operator: Operator, tenant: String, disabled: bool) -> Reply {
     operator.must_be_admin()?;
-    Ok(Json(app.control.aside(move |control| control.set_disabled(&operator.who, &tenant, disabled)).await?))
+    Ok(Json(app.control.blocking(move |control| control.set_disabled(&operator.who, &tenant, disabled)).await?))
 }
 
 pub async fn keys(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(tenant): Path<String>,
-) -> Result<Json<Vec<KeyView>>, Problem> {
+) -> Result<Json<Vec<KeyView>>, ApiError> {
     operator.must_be_admin()?;
-    let keys: BTreeMap<String, KeyRecord> = app.control.aside(move |control| control.keys(&tenant)).await?;
+    let keys: BTreeMap<String, KeyRecord> = app.control.blocking(move |control| control.keys(&tenant)).await?;
     Ok(Json(keys.into_iter().map(|(id, record)| KeyView::new(id, record, None)).collect()))
 }
 
@@ -144,10 +144,10 @@ pub async fn create_key(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(tenant): Path<String>,
-    Body(new): Body<NewKey>,
-) -> Result<Json<KeyView>, Problem> {
+    JsonBody(new): JsonBody<NewKey>,
+) -> Result<Json<KeyView>, ApiError> {
     operator.must_be_admin()?;
-    let made = app.control.aside(move |control| control.create_key(&operator.who, &tenant, new));
+    let made = app.control.blocking(move |control| control.create_key(&operator.who, &tenant, new));
     let (key, record) = made.await?;
     Ok(Json(KeyView::new(key.id.clone(), record, Some(key.reveal().to_owned()))))
 }
@@ -156,20 +156,20 @@ pub async fn revoke_key(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path((tenant, id)): Path<(String, String)>,
-) -> Result<Json<KeyView>, Problem> {
+) -> Result<Json<KeyView>, ApiError> {
     operator.must_be_admin()?;
     let revoked = id.clone();
-    let record = app.control.aside(move |control| control.revoke_api_key(&operator.who, &tenant, &revoked)).await?;
+    let record = app.control.blocking(move |control| control.revoke_api_key(&operator.who, &tenant, &revoked)).await?;
     Ok(Json(KeyView::new(id, record, None)))
 }
 
 pub async fn usage(
     State(app): State<Arc<App>>,
     operator: Operator,
-    Query(scope): Query<Scope>,
-) -> Result<Json<UsageView>, Problem> {
+    QueryParams(scope): QueryParams<Scope>,
+) -> Result<Json<UsageView>, ApiError> {
     let tenant = operator.tenants(scope)?;
-    let usage = app.control.aside(move |control| control.usage(tenant.as_deref())).await?;
+    let usage = app.control.blocking(move |control| control.usage(tenant.as_deref())).await?;
     let damaged = usage.damaged.iter().map(ToString::to_string).collect();
     let usage = usage.rows.into_iter().map(UsageLine::from).collect();
     Ok(Json(UsageView { usage, damaged }))

@@ -9,34 +9,34 @@ pub type Digest = [u8; 32];
 
 /// The digest of everything that an entry's content depends on; also the name of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EntryName(Digest);
+pub struct CacheKey(Digest);
 
 /// Collects what a content depends on. Each part is counted, so that no two lists of parts are one.
-pub struct Naming(Sha256);
+pub struct CacheKeyBuilder(Sha256);
 
 pub fn digest(bytes: &[u8]) -> Digest {
     Sha256::digest(bytes).into()
 }
 
-impl Naming {
+impl CacheKeyBuilder {
     /// `what` tells kinds of entries apart; the program's version is always a part.
-    pub fn of(what: &str) -> Naming {
-        Naming(Sha256::new()).part(env!("CARGO_PKG_VERSION")).part(what)
+    pub fn of(what: &str) -> CacheKeyBuilder {
+        CacheKeyBuilder(Sha256::new()).part(env!("CARGO_PKG_VERSION")).part(what)
     }
 
-    pub fn part(mut self, part: impl AsRef<[u8]>) -> Naming {
+    pub fn part(mut self, part: impl AsRef<[u8]>) -> CacheKeyBuilder {
         let part = part.as_ref();
         self.0.update((part.len() as u64).to_le_bytes());
         self.0.update(part);
         self
     }
 
-    pub fn number(self, number: u64) -> Naming {
+    pub fn number(self, number: u64) -> CacheKeyBuilder {
         self.part(number.to_le_bytes())
     }
 
-    pub fn finish(self) -> EntryName {
-        EntryName(self.digest())
+    pub fn finish(self) -> CacheKey {
+        CacheKey(self.digest())
     }
 
     pub fn digest(self) -> Digest {
@@ -44,13 +44,13 @@ impl Naming {
     }
 }
 
-impl EntryName {
+impl CacheKey {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl fmt::Display for EntryName {
+impl fmt::Display for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }

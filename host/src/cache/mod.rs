@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-pub use key::{Digest, EntryName, Naming, digest};
+pub use key::{CacheKey, CacheKeyBuilder, Digest, digest};
 
 /// Entries of a host, in a folder of their own.
 pub struct Cache {
@@ -39,7 +39,7 @@ impl Cache {
     }
 
     /// The content as it was put, or nothing.
-    pub fn get(&self, name: &EntryName) -> Option<Bytes> {
+    pub fn get(&self, name: &CacheKey) -> Option<Bytes> {
         match self.read(name) {
             Ok(Some(entry)) => match self.verify(name, entry) {
                 Some(content) => {
@@ -61,7 +61,7 @@ impl Cache {
     }
 
     /// Keeps the parts, one after the other, as one content.
-    pub fn put(&self, name: &EntryName, parts: &[&[u8]]) {
+    pub fn put(&self, name: &CacheKey, parts: &[&[u8]]) {
         let bytes = (TAG + parts.iter().map(|part| part.len()).sum::<usize>()) as u64;
         if bytes > self.most_bytes {
             return;
@@ -73,16 +73,16 @@ impl Cache {
     }
 
     /// For an entry that cannot be used any more.
-    pub fn remove(&self, name: &EntryName) {
+    pub fn remove(&self, name: &CacheKey) {
         // It may be gone already; what cannot be removed cannot be written either, and that is told.
         let _ = fs::remove_file(self.path(name));
     }
 
-    fn path(&self, name: &EntryName) -> PathBuf {
+    fn path(&self, name: &CacheKey) -> PathBuf {
         self.folder.join(name.to_string())
     }
 
-    fn read(&self, name: &EntryName) -> io::Result<Option<Bytes>> {
+    fn read(&self, name: &CacheKey) -> io::Result<Option<Bytes>> {
         let file = match fs::File::open(self.path(name)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -94,7 +94,7 @@ impl Cache {
         Ok(Some(entry.into()))
     }
 
-    fn verify(&self, name: &EntryName, mut entry: Bytes) -> Option<Bytes> {
+    fn verify(&self, name: &CacheKey, mut entry: Bytes) -> Option<Bytes> {
         if entry.len() < TAG {
             return None;
         }
@@ -103,7 +103,7 @@ impl Cache {
         Some(entry)
     }
 
-    fn mac(&self, name: &EntryName, parts: &[&[u8]]) -> Option<Hmac<Sha256>> {
+    fn mac(&self, name: &CacheKey, parts: &[&[u8]]) -> Option<Hmac<Sha256>> {
         // HMAC takes keys of any length.
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
         mac.update(PURPOSE);
@@ -113,7 +113,7 @@ impl Cache {
     }
 
     /// Whoever reads meanwhile sees the old file or the whole new one.
-    fn write(&self, name: &EntryName, parts: &[&[u8]]) -> io::Result<()> {
+    fn write(&self, name: &CacheKey, parts: &[&[u8]]) -> io::Result<()> {
         let Some(mac) = self.mac(name, parts) else { return Ok(()) };
         let mut file = folder::new_file(&self.folder)?;
         file.write_all(&mac.finalize().into_bytes())?;

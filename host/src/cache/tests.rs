@@ -5,8 +5,8 @@ use super::*;
 
 const KEY: [u8; 32] = [7; 32];
 
-fn name(of: &str) -> EntryName {
-    Naming::of("test").part(of).finish()
+fn name(of: &str) -> CacheKey {
+    CacheKeyBuilder::of("test").part(of).finish()
 }
 
 fn cache(folder: &tempfile::TempDir, most_bytes: u64) -> Cache {
@@ -64,9 +64,9 @@ fn an_entry_is_good_under_its_name_and_key_alone() {
 
 #[test]
 fn parts_are_counted() {
-    let one = Naming::of("x").part("ab").part("c").finish();
-    assert_ne!(one, Naming::of("x").part("a").part("bc").finish());
-    assert_ne!(one, Naming::of("x").part("abc").finish());
+    let one = CacheKeyBuilder::of("x").part("ab").part("c").finish();
+    assert_ne!(one, CacheKeyBuilder::of("x").part("a").part("bc").finish());
+    assert_ne!(one, CacheKeyBuilder::of("x").part("abc").finish());
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub struct Found {
 
 /// There is nothing that could answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum NotServed {
+pub enum LookupError {
     #[error("there is no model \"{model}\"")]
     UnknownModel { model: String },
     #[error("model \"{model}\" has no version or label \"{version}\"; it has: {known}")]
@@ -81,7 +81,7 @@ pub enum NotServed {
 /// The same version of a model cannot be there twice.
 #[derive(Debug, thiserror::Error)]
 #[error("model \"{model}\" version {version} is there already; give one of the two another name or version")]
-pub struct AlreadyThere {
+pub struct DuplicateVersion {
     pub model: Arc<str>,
     pub version: Version,
 }
@@ -102,10 +102,10 @@ impl Catalog {
     }
 
     /// As [`Catalog::set`], for a version that must not be there yet.
-    pub fn add(&self, owner: &str, model: &str, version: &Version, entry: Entry) -> Result<(), AlreadyThere> {
+    pub fn add(&self, owner: &str, model: &str, version: &Version, entry: Entry) -> Result<(), DuplicateVersion> {
         let models = self.models.load();
         if models.get(model).and_then(|owners| owners.get(owner)).is_some_and(|m| m.versions.contains_key(version)) {
-            return Err(AlreadyThere { model: model.into(), version: version.clone() });
+            return Err(DuplicateVersion { model: model.into(), version: version.clone() });
         }
         self.set(owner, model, version, entry);
         Ok(())
@@ -147,12 +147,12 @@ impl Catalog {
     }
 
     /// What answers a request of a tenant for a model, and for a version or a label of it where it names one.
-    pub fn find(&self, model: &str, version: Option<&str>, traits: &Traits) -> Result<Found, NotServed> {
+    pub fn find(&self, model: &str, version: Option<&str>, traits: &Traits) -> Result<Found, LookupError> {
         let models = self.models.load();
         let (name, model) = visible(&models, model, traits.tenant)?;
         let (version, entry) = match version {
             Some(version) => model.named(name, version)?,
-            None => model.default(traits).ok_or_else(|| NotServed::UnknownModel { model: name.to_string() })?,
+            None => model.default(traits).ok_or_else(|| LookupError::UnknownModel { model: name.to_string() })?,
         };
         let shadow = model.routing.shadow.as_ref().filter(|shadow| shadow.version != *version && shadow.wants());
         let shadow = shadow.and_then(|shadow| model.versions.get(&shadow.version)).and_then(Entry::ready);
@@ -219,12 +219,12 @@ impl Entry {
         if let Entry::Ready(pipeline) = self { Some(pipeline) } else { None }
     }
 
-    fn to_ready(&self, model: &Arc<str>, version: &Version) -> Result<Arc<Pipeline>, NotServed> {
+    fn to_ready(&self, model: &Arc<str>, version: &Version) -> Result<Arc<Pipeline>, LookupError> {
         let (model, version) = (model.clone(), version.to_string());
         match self {
             Entry::Ready(pipeline) => Ok(pipeline.clone()),
-            Entry::Loading => Err(NotServed::Loading { model, version }),
-            Entry::Failed(reason) => Err(NotServed::NotActive { model, version, reason: reason.clone() }),
+            Entry::Loading => Err(LookupError::Loading { model, version }),
+            Entry::Failed(reason) => Err(LookupError::NotActive { model, version, reason: reason.clone() }),
         }
     }
 }
@@ -240,22 +240,22 @@ impl Sharing {
 }
 
 /// A tenant's own model, or else one that another shares with it. Of what it may not see, it hears as of what is not there.
-fn visible<'a>(models: &'a Models, model: &str, tenant: &str) -> Result<(&'a Arc<str>, &'a Model), NotServed> {
+fn visible<'a>(models: &'a Models, model: &str, tenant: &str) -> Result<(&'a Arc<str>, &'a Model), LookupError> {
     let found = models.get_key_value(model).and_then(|(name, owners)| {
         let shared = || owners.values().find(|model| model.sharing.includes(tenant));
         Some((name, owners.get(tenant).or_else(shared)?))
     });
-    found.ok_or_else(|| NotServed::UnknownModel { model: model.to_owned() })
+    found.ok_or_else(|| LookupError::UnknownModel { model: model.to_owned() })
 }
 
 impl Model {
     /// An exact version; a label; or the first numbers of a version, which mean the newest with them that is ready.
-    fn named(&self, name: &Arc<str>, version: &str) -> Result<(&Version, &Entry), NotServed> {
+    fn named(&self, name: &Arc<str>, version: &str) -> Result<(&Version, &Entry), LookupError> {
         let exact = Version::parse(version).ok();
         let wanted = exact.as_ref().or_else(|| self.routing.labels.get(version));
         let found = wanted.and_then(|wanted| self.versions.get_key_value(wanted));
         let found = found.or_else(|| self.newest(|candidate| begins_with(candidate, version)));
-        found.ok_or_else(|| NotServed::UnknownVersion {
+        found.ok_or_else(|| LookupError::UnknownVersion {
             model: name.clone(),
             version: version.to_owned(),
             known: self.known(),

@@ -147,7 +147,7 @@ struct Share {
 }
 
 /// A model of a host.
-struct Place<'a> {
+struct ModelTarget<'a> {
     client: &'a Client,
     tenant: Option<&'a str>,
     model: &'a str,
@@ -157,7 +157,7 @@ impl Model {
     pub fn run(self) -> Result<()> {
         let client = self.admin.client()?;
         let tenant = self.tenant.as_deref();
-        let of = |model| Place { client: &client, tenant, model };
+        let of = |model| ModelTarget { client: &client, tenant, model };
         match &self.command {
             Command::List => client.tell(&client.get(&address(&["models"], &[("tenant", tenant)]))?, table),
             Command::Show { model } => client.tell(&client.get(&of(model).address(&[]))?, describe),
@@ -173,7 +173,7 @@ impl Model {
     }
 }
 
-impl Place<'_> {
+impl ModelTarget<'_> {
     fn address(&self, below: &[&str]) -> String {
         address(&[&["models", self.model], below].concat(), &[("tenant", self.tenant)])
     }
@@ -196,33 +196,33 @@ impl Place<'_> {
 }
 
 impl Label {
-    fn run(&self, place: &Place) -> Result<()> {
+    fn run(&self, target: &ModelTarget) -> Result<()> {
         match &self.version {
-            Some(version) => place.put(&["labels", &self.label], &json!({ "version": version })),
-            None => place.remove(&["labels", &self.label]),
+            Some(version) => target.put(&["labels", &self.label], &json!({ "version": version })),
+            None => target.remove(&["labels", &self.label]),
         }
     }
 }
 
 impl SplitBy {
-    fn run(&self, place: &Place) -> Result<()> {
+    fn run(&self, target: &ModelTarget) -> Result<()> {
         if self.remove {
-            return place.remove(&["split"]);
+            return target.remove(&["split"]);
         }
         let weights: BTreeMap<Version, u32> = self.weights.iter().cloned().collect();
         if weights.len() < self.weights.len() {
             bail!("a version stands twice in the split");
         }
         let sticky = self.sticky.clone().unwrap_or(Sticky::Nothing);
-        place.put(&["split"], &Split { weights, sticky })
+        target.put(&["split"], &Split { weights, sticky })
     }
 }
 
 impl ShadowBy {
-    fn run(&self, place: &Place) -> Result<()> {
+    fn run(&self, target: &ModelTarget) -> Result<()> {
         match &self.version {
-            Some(version) => place.put(&["shadow"], &Shadow { version: version.clone(), percent: self.percent }),
-            None => place.remove(&["shadow"]),
+            Some(version) => target.put(&["shadow"], &Shadow { version: version.clone(), percent: self.percent }),
+            None => target.remove(&["shadow"]),
         }
     }
 }

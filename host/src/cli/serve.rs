@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::config::{Config, LogFormat, Mistakes};
+use crate::config::{Config, ConfigErrors, LogFormat};
 use crate::host::{Addresses, Host, StartError};
 use crate::http::listener::Shutdown;
 use crate::telemetry::log;
@@ -63,7 +63,7 @@ impl Serve {
             Err(mistakes) => return fail(BAD_CONFIGURATION, &mistakes),
         };
         if let Err(error) = log::start(&config.log, config.dev) {
-            return fail(BAD_CONFIGURATION, &Mistakes::one(format!("log.level {error}")));
+            return fail(BAD_CONFIGURATION, &ConfigErrors::one(format!("log.level {error}")));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("io").build();
         let served = match runtime {
@@ -76,7 +76,7 @@ impl Serve {
         }
     }
 
-    fn configuration(self) -> Result<Config, Mistakes> {
+    fn configuration(self) -> Result<Config, ConfigErrors> {
         let mut config = match &self.config {
             Some(file) => Config::from_file(file)?,
             None => Config::default(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::reader::{Mistakes, Section};
+use super::reader::{ConfigErrors, Section};
 use super::{GIB, KIB, MIB};
 
 /// What a call may use. Reaching a bound ends the call with an error that names it.
@@ -78,7 +78,7 @@ impl TenantLimits {
     }
 
     /// These limits with a tenant's own in place of some. A call may never have more than the host gives to any.
-    pub fn with(&self, own: &serde_json::Map<String, serde_json::Value>) -> Result<TenantLimits, Mistakes> {
+    pub fn with(&self, own: &serde_json::Map<String, serde_json::Value>) -> Result<TenantLimits, ConfigErrors> {
         let mut limits = self.clone();
         let mut section = Section::from_json(own)?;
         limits.read(&mut section);

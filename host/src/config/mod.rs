@@ -14,7 +14,7 @@ use std::time::Duration;
 use reader::Section;
 
 pub use limits::{CallLimits, TenantLimits};
-pub use reader::Mistakes;
+pub use reader::ConfigErrors;
 pub use tls::{Tls, TlsFiles};
 pub use units::{clip, format_bytes, format_count, parse_bytes, parse_count, parse_duration};
 
@@ -205,9 +205,9 @@ impl Default for Config {
 
 impl Config {
     /// The defaults, overridden by a TOML file. A relative path in it starts at the file's folder.
-    pub fn from_file(path: &Path) -> Result<Config, Mistakes> {
+    pub fn from_file(path: &Path) -> Result<Config, ConfigErrors> {
         let text = std::fs::read_to_string(path)
-            .map_err(|error| Mistakes::one(format!("cannot be read: {error}")).named(path))?;
+            .map_err(|error| ConfigErrors::one(format!("cannot be read: {error}")).named(path))?;
         let mut config = Config::from_toml(&text).map_err(|mistakes| mistakes.named(path))?;
         if let Some(folder) = path.parent() {
             config.models = config.models.map(|models| folder.join(models));
@@ -218,24 +218,24 @@ impl Config {
     }
 
     /// Serving what nobody signed is for whoever sits at this machine.
-    pub fn check_dev(&self) -> Result<(), Mistakes> {
+    pub fn check_dev(&self) -> Result<(), ConfigErrors> {
         if !self.dev {
             return match &self.models {
                 None => Ok(()),
-                Some(_) => Err(Mistakes::one(
+                Some(_) => Err(ConfigErrors::one(
                     "models: a folder may hold bundles that nobody signed, and is served with --dev only; without it, upload bundles with bulkhead bundle push".into(),
                 )),
             };
         }
         match self.listen.all().into_iter().find(|(_, address)| !address.ip().is_loopback()) {
             None => Ok(()),
-            Some((key, address)) => Err(Mistakes::one(format!(
+            Some((key, address)) => Err(ConfigErrors::one(format!(
                 "{key}: with --dev, which serves what nobody signed, the host listens on loopback only, and not on {address}"
             ))),
         }
     }
 
-    pub fn from_toml(text: &str) -> Result<Config, Mistakes> {
+    pub fn from_toml(text: &str) -> Result<Config, ConfigErrors> {
         let mut config = Config::default();
         let mut file = Section::parse(text)?;
         file.path("data", &mut config.data);

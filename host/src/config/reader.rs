@@ -12,25 +12,25 @@ use super::units;
 
 /// Everything that is wrong with a configuration, a line each.
 #[derive(Debug, PartialEq)]
-pub struct Mistakes(Vec<String>);
+pub struct ConfigErrors(Vec<String>);
 
-impl Mistakes {
+impl ConfigErrors {
     pub fn one(text: String) -> Self {
-        Mistakes(vec![text])
+        ConfigErrors(vec![text])
     }
 
     pub(super) fn named(self, file: &Path) -> Self {
-        Mistakes(self.0.into_iter().map(|mistake| format!("{}: {mistake}", file.display())).collect())
+        ConfigErrors(self.0.into_iter().map(|mistake| format!("{}: {mistake}", file.display())).collect())
     }
 }
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("\n"))
     }
 }
 
-impl std::error::Error for Mistakes {}
+impl std::error::Error for ConfigErrors {}
 
 /// A table that is being read: each key is taken out once, and what is left at the end is unknown.
 pub struct Section {
@@ -41,16 +41,16 @@ pub struct Section {
 }
 
 impl Section {
-    pub fn parse(text: &str) -> Result<Section, Mistakes> {
-        let table = text.parse::<Table>().map_err(|error| Mistakes::one(error.to_string().trim_end().into()))?;
+    pub fn parse(text: &str) -> Result<Section, ConfigErrors> {
+        let table = text.parse::<Table>().map_err(|error| ConfigErrors::one(error.to_string().trim_end().into()))?;
         Ok(Section::new(String::new(), table))
     }
 
     /// An object of JSON, in which the same words and units stand as in a file.
-    pub fn from_json(object: &serde_json::Map<String, serde_json::Value>) -> Result<Section, Mistakes> {
+    pub fn from_json(object: &serde_json::Map<String, serde_json::Value>) -> Result<Section, ConfigErrors> {
         let mut table = Table::new();
         for (key, value) in object {
-            let value = Value::try_from(value).map_err(|_| Mistakes::one(format!("{key} must not be {value}")))?;
+            let value = Value::try_from(value).map_err(|_| ConfigErrors::one(format!("{key} must not be {value}")))?;
             table.insert(key.clone(), value);
         }
         Ok(Section::new(String::new(), table))
@@ -77,9 +77,9 @@ impl Section {
         self.mistakes.push(format!("{}{key} is missing: {why}", self.name));
     }
 
-    pub fn finish(mut self) -> Result<(), Mistakes> {
+    pub fn finish(mut self) -> Result<(), ConfigErrors> {
         self.note_unknown_keys();
-        if self.mistakes.is_empty() { Ok(()) } else { Err(Mistakes(self.mistakes)) }
+        if self.mistakes.is_empty() { Ok(()) } else { Err(ConfigErrors(self.mistakes)) }
     }
 
     pub fn text(&mut self, key: &'static str, place: &mut String) {

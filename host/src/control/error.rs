@@ -5,8 +5,8 @@ use bulkhead_store::{AuditBroken, StoreError};
 use semver::Version;
 
 use crate::activation::{ActivateError, ContentsError, ManifestError, TrialError};
-use crate::config::{Mistakes, format_bytes};
-use crate::scheduler::NoPlace;
+use crate::config::{ConfigErrors, format_bytes};
+use crate::scheduler::AdmissionError;
 use crate::tenant::Capability;
 
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum ControlError {
     #[error("{0}")]
     Invalid(String),
     #[error("limits: {0}")]
-    Limits(#[from] Mistakes),
+    Limits(#[from] ConfigErrors),
     #[error("key: {0}")]
     Key(#[from] KeyError),
 
@@ -66,7 +66,7 @@ pub enum ControlError {
     #[error("trial: {0}")]
     Trial(#[from] TrialError),
     #[error("trial: {0}")]
-    NoPlace(#[from] NoPlace),
+    Admission(#[from] AdmissionError),
     #[error(
         "activate: stage \"{stage}\": the tenant has no active version of bundle {bundle} that fits {versions}; upload one first"
     )]

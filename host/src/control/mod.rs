@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bulkhead_bundle::{Bounds, Digest};
-use bulkhead_store::{Act, Blobs, Change, Damaged, DataFolder, Metadata};
+use bulkhead_store::{Act, Blobs, Corrupt, DataFolder, Metadata};
 use tokio::sync::Semaphore;
 
 use crate::activation::Activator;
@@ -26,7 +26,7 @@ use crate::config::{Bundles, Config, TenantLimits};
 use crate::sandbox::ACTIVATION_SLOTS;
 use crate::scheduler::Compute;
 use crate::tenant::{Directory, Resident};
-use state::{Draft, State};
+use state::{Change, ControlState};
 
 pub use error::ControlError;
 pub use models::{ModelView, VersionView};
@@ -43,7 +43,7 @@ pub struct Control {
     folder: DataFolder,
     metadata: Arc<dyn Metadata>,
     blobs: Arc<dyn Blobs>,
-    state: Mutex<Kept>,
+    state: Mutex<LockedState>,
     directory: Arc<Directory>,
     catalog: Arc<Catalog>,
     compute: Arc<Compute>,
@@ -62,8 +62,8 @@ pub struct Control {
     activations: Semaphore,
 }
 
-struct Kept {
-    state: State,
+struct LockedState {
+    state: ControlState,
     /// Files that uploads under way have stored, and no document names yet.
     claimed: BTreeMap<Digest, usize>,
     /// Some document could not be read, and what files it names nobody knows.
@@ -71,7 +71,7 @@ struct Kept {
 }
 
 /// Who does an act, for the audit log.
-pub type Who = Arc<str>;
+pub type Actor = Arc<str>;
 
 /// What a control is made of.
 pub struct Parts {
@@ -84,15 +84,15 @@ pub struct Parts {
 
 impl Control {
     /// Reads the state. What is damaged is named, and everything else is there.
-    pub fn open(config: &Config, parts: Parts) -> Result<(Arc<Control>, Vec<Damaged>), ControlError> {
+    pub fn open(config: &Config, parts: Parts) -> Result<(Arc<Control>, Vec<Corrupt>), ControlError> {
         let Parts { folder, directory, catalog, compute, activator } = parts;
         let (metadata, blobs) = (folder.metadata(), folder.blobs());
-        let (state, damaged) = State::load(metadata.load()?);
+        let (state, damaged) = ControlState::load(metadata.load()?);
         let control = Control {
             folder,
             metadata,
             blobs,
-            state: Mutex::new(Kept { state, claimed: BTreeMap::new(), damaged: !damaged.is_empty() }),
+            state: Mutex::new(LockedState { state, claimed: BTreeMap::new(), damaged: !damaged.is_empty() }),
             directory,
             catalog,
             compute,
@@ -112,38 +112,38 @@ impl Control {
     }
 
     /// Does an act. `decide` looks at the state and drafts what to write; nothing is done where it refuses.
-    fn act<T>(
+    fn commit<T>(
         self: &Arc<Self>,
         who: &str,
         what: &str,
         subject: &str,
-        decide: impl FnOnce(&State, &mut Draft) -> Result<T, ControlError>,
+        decide: impl FnOnce(&ControlState, &mut Change) -> Result<T, ControlError>,
     ) -> Result<T, ControlError> {
-        let mut kept = self.kept();
-        let mut draft = Draft::default();
-        let decided = decide(&kept.state, &mut draft)?;
-        if !draft.is_empty() {
-            let (before, after) = (draft.before.take(), draft.after.take());
+        let mut locked = self.lock();
+        let mut change = Change::default();
+        let decided = decide(&locked.state, &mut change)?;
+        if !change.is_empty() {
+            let (before, after) = (change.before.take(), change.after.take());
             let act = Act { who: who.into(), what: what.into(), subject: subject.into(), before, after };
-            self.metadata.commit(&Change { writes: draft.take_writes(), act })?;
-            draft.apply(&mut kept.state);
-            self.bring_in_line(&kept.state);
+            self.metadata.commit(&bulkhead_store::Change { writes: change.take_writes(), act })?;
+            change.apply(&mut locked.state);
+            self.reconcile(&locked.state);
             tracing::info!(who, what, subject, "done");
         }
         Ok(decided)
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, LockedState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at the state as it is between two acts.
-    fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&self.kept().state)
+    fn read<T>(&self, look: impl FnOnce(&ControlState) -> T) -> T {
+        look(&self.lock().state)
     }
 
     /// Runs an act where waiting for the disk holds up nobody. It is finished even when who asked for it goes away.
-    pub async fn aside<T: Send + 'static>(
+    pub async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         act: impl FnOnce(&Arc<Control>) -> Result<T, ControlError> + Send + 'static,
     ) -> Result<T, ControlError> {

@@ -9,8 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::records::{BundleState, ModelSettings, Policy, StoredBundle};
-use super::state::{Draft, State, bundle_key, model_key};
-use super::{Control, ControlError, Who};
+use super::state::{Change, ControlState, bundle_key, model_key};
+use super::{Actor, Control, ControlError};
 use crate::catalog::{Entry, Routing, STABLE, Shadow, Sharing, Split};
 
 /// A tenant's model.
@@ -54,7 +54,7 @@ impl ModelSettings {
 impl Control {
     pub fn set_label(
         self: &Arc<Self>,
-        who: &Who,
+        who: &Actor,
         tenant: &str,
         model: &str,
         label: &str,
@@ -78,7 +78,7 @@ impl Control {
 
     pub fn set_split(
         self: &Arc<Self>,
-        who: &Who,
+        who: &Actor,
         tenant: &str,
         model: &str,
         split: Option<Split>,
@@ -94,7 +94,7 @@ impl Control {
 
     pub fn set_shadow(
         self: &Arc<Self>,
-        who: &Who,
+        who: &Actor,
         tenant: &str,
         model: &str,
         shadow: Option<Shadow>,
@@ -110,7 +110,7 @@ impl Control {
 
     pub fn set_policy(
         self: &Arc<Self>,
-        who: &Who,
+        who: &Actor,
         tenant: &str,
         model: &str,
         policy: Policy,
@@ -126,7 +126,7 @@ impl Control {
 
     pub fn share(
         self: &Arc<Self>,
-        who: &Who,
+        who: &Actor,
         tenant: &str,
         model: &str,
         sharing: Sharing,
@@ -138,7 +138,7 @@ impl Control {
     }
 
     /// Goes back to the version that served before, with one swap. Nothing in flight is taken down.
-    pub fn rollback(self: &Arc<Self>, who: &Who, tenant: &str, model: &str) -> Result<ModelView, ControlError> {
+    pub fn rollback(self: &Arc<Self>, who: &Actor, tenant: &str, model: &str) -> Result<ModelView, ControlError> {
         self.change_model(who, "model rollback", tenant, model, |settings, served, active| {
             let nothing = || ControlError::NothingToReturnTo {
                 model: model.into(),
@@ -157,14 +157,14 @@ impl Control {
     /// Takes a version out of service, or back into it. Its files stay.
     pub fn retire(
         self: &Arc<Self>,
-        who: &Who,
+        who: &Actor,
         tenant: &str,
         model: &str,
         version: &Version,
         retired: bool,
     ) -> Result<ModelView, ControlError> {
         let what = if retired { "model retire" } else { "model activate" };
-        self.act(who, what, &format!("{model} {version} of tenant {tenant}"), |state, draft| {
+        self.commit(who, what, &format!("{model} {version} of tenant {tenant}"), |state, change| {
             let bundle = versions(state, tenant, model).find(|bundle| bundle.version == *version);
             let bundle = bundle.filter(|bundle| bundle.state != BundleState::Deleted);
             let bundle = bundle.ok_or_else(|| ControlError::no_such("version", version.to_string()))?;
@@ -172,16 +172,16 @@ impl Control {
             if now == BundleState::Active && bundle.state != now {
                 self.check_models(state, tenant, 1)?;
             }
-            draft.note(&bundle.state, &now);
+            change.audit(&bundle.state, &now);
             let key = bundle_key(tenant, &bundle.name, version);
-            draft.put(&key, StoredBundle { state: now, ..bundle.clone() });
+            change.put(&key, StoredBundle { state: now, ..bundle.clone() });
             if retired {
-                forget_routes(state, draft, tenant, model, version);
+                forget_routes(state, change, tenant, model, version);
             }
             // What failed once is tried again.
             let (catalog, tenant, model, version) =
                 (self.catalog.clone(), tenant.to_owned(), model.to_owned(), version.clone());
-            draft.then(move |_| {
+            change.then(move |_| {
                 if matches!(catalog.entry(&tenant, &model, &version), Some(Entry::Failed(_))) {
                     catalog.remove(&tenant, &model, &version);
                 }
@@ -194,7 +194,7 @@ impl Control {
     /// Takes all of a model's versions out of service, or back into it.
     pub fn set_loaded(
         self: &Arc<Self>,
-        who: &Who,
+        who: &Actor,
         tenant: &str,
         model: &str,
         loaded: bool,
@@ -203,24 +203,24 @@ impl Control {
             true => ("model load", BundleState::Retired, BundleState::Active),
             false => ("model unload", BundleState::Active, BundleState::Retired),
         };
-        self.act(who, what, &format!("{model} of tenant {tenant}"), |state, draft| {
+        self.commit(who, what, &format!("{model} of tenant {tenant}"), |state, change| {
             find_model(state, tenant, model)?;
             let changed: Vec<&StoredBundle> =
                 versions(state, tenant, model).filter(|bundle| bundle.state == from).collect();
             if loaded {
                 self.check_models(state, tenant, changed.len())?;
             }
-            draft.note(&changed.iter().map(|bundle| &bundle.version).collect::<Vec<_>>(), &to);
+            change.audit(&changed.iter().map(|bundle| &bundle.version).collect::<Vec<_>>(), &to);
             for bundle in changed {
                 let key = bundle_key(tenant, &bundle.name, &bundle.version);
-                draft.put(&key, StoredBundle { state: to, ..bundle.clone() });
+                change.put(&key, StoredBundle { state: to, ..bundle.clone() });
             }
             Ok(())
         })
     }
 
     pub fn models(&self, tenant: Option<&str>) -> Vec<ModelView> {
-        self.look(|state| {
+        self.read(|state| {
             let some = state.bundles.values().filter(|bundle| tenant.is_none_or(|tenant| bundle.tenant == tenant));
             let names: BTreeSet<(&str, &str)> =
                 some.filter_map(|bundle| Some((&*bundle.tenant, bundle.model.as_deref()?))).collect();
@@ -229,7 +229,7 @@ impl Control {
     }
 
     pub fn model(&self, tenant: &str, model: &str) -> Result<ModelView, ControlError> {
-        self.look(|state| {
+        self.read(|state| {
             find_model(state, tenant, model)?;
             Ok(self.view_model(state, tenant, model))
         })
@@ -237,35 +237,35 @@ impl Control {
 
     fn change_model(
         self: &Arc<Self>,
-        who: &Who,
+        who: &Actor,
         what: &str,
         tenant: &str,
         model: &str,
-        change: impl FnOnce(&mut ModelSettings, Option<Version>, &BTreeSet<Version>) -> Result<(), ControlError>,
+        edit: impl FnOnce(&mut ModelSettings, Option<Version>, &BTreeSet<Version>) -> Result<(), ControlError>,
     ) -> Result<ModelView, ControlError> {
-        self.act(who, what, &format!("{model} of tenant {tenant}"), |state, draft| {
+        self.commit(who, what, &format!("{model} of tenant {tenant}"), |state, change| {
             find_model(state, tenant, model)?;
             let key = model_key(tenant, model);
             let before = state.models.get(&key).cloned().unwrap_or_default();
             let mut settings = before.clone();
             let active = self.active(state, tenant, model);
-            change(&mut settings, self.catalog.served(tenant, model), &active)?;
+            edit(&mut settings, self.catalog.served(tenant, model), &active)?;
             settings.check(model, &before, &active)?;
-            draft.note(&before, &settings);
-            draft.put(&key, settings);
+            change.audit(&before, &settings);
+            change.put(&key, settings);
             Ok(())
         })?;
         self.model(tenant, model)
     }
 
-    fn active(&self, state: &State, tenant: &str, model: &str) -> BTreeSet<Version> {
+    fn active(&self, state: &ControlState, tenant: &str, model: &str) -> BTreeSet<Version> {
         let ready = |bundle: &&StoredBundle| {
             matches!(self.catalog.entry(tenant, model, &bundle.version), Some(Entry::Ready(_)))
         };
         versions(state, tenant, model).filter(ready).map(|bundle| bundle.version.clone()).collect()
     }
 
-    fn view_model(&self, state: &State, tenant: &str, model: &str) -> ModelView {
+    fn view_model(&self, state: &ControlState, tenant: &str, model: &str) -> ModelView {
         let view = |bundle: &StoredBundle| {
             let (state, reason) = self.state_of(state, bundle, model);
             let (version, digest) = (bundle.version.clone(), bundle.digest);
@@ -280,7 +280,7 @@ impl Control {
         }
     }
 
-    fn state_of(&self, state: &State, bundle: &StoredBundle, model: &str) -> (&'static str, Option<String>) {
+    fn state_of(&self, state: &ControlState, bundle: &StoredBundle, model: &str) -> (&'static str, Option<String>) {
         match bundle.state {
             BundleState::Deleted => return ("deleted", None),
             BundleState::Retired => return ("retired", None),
@@ -315,7 +315,7 @@ impl ModelSettings {
 }
 
 /// Labels and splits do not go to a version that is gone.
-pub(super) fn forget_routes(state: &State, draft: &mut Draft, tenant: &str, model: &str, version: &Version) {
+pub(super) fn forget_routes(state: &ControlState, change: &mut Change, tenant: &str, model: &str, version: &Version) {
     let key = model_key(tenant, model);
     let Some(mut settings) = state.models.get(&key).cloned() else { return };
     let Routing { labels, split, shadow } = &mut settings.routing;
@@ -326,10 +326,10 @@ pub(super) fn forget_routes(state: &State, draft: &mut Draft, tenant: &str, mode
     if shadow.as_ref().is_some_and(|shadow| shadow.version == *version) {
         *shadow = None;
     }
-    draft.put(&key, settings);
+    change.put(&key, settings);
 }
 
-fn versions<'a>(state: &'a State, tenant: &str, model: &str) -> impl Iterator<Item = &'a StoredBundle> {
+fn versions<'a>(state: &'a ControlState, tenant: &str, model: &str) -> impl Iterator<Item = &'a StoredBundle> {
     let of_model = move |bundle: &&StoredBundle| bundle.tenant == tenant && bundle.model.as_deref() == Some(model);
     let mut found: BTreeMap<&Version, &StoredBundle> = BTreeMap::new();
     for bundle in state.bundles.values().filter(of_model) {
@@ -342,7 +342,7 @@ fn versions<'a>(state: &'a State, tenant: &str, model: &str) -> impl Iterator<It
     found.into_values()
 }
 
-fn find_model(state: &State, tenant: &str, model: &str) -> Result<(), ControlError> {
+fn find_model(state: &ControlState, tenant: &str, model: &str) -> Result<(), ControlError> {
     match versions(state, tenant, model).next() {
         Some(_) => Ok(()),
         None => Err(ControlError::no_such("model", model)),

@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use super::models::forget_routes;
 use super::records::{BundleState, Publisher, Revocation, StoredBundle, Timestamp, TrustedKey};
-use super::state::{State, bundle_key};
-use super::{Control, ControlError, Who};
+use super::state::{ControlState, bundle_key};
+use super::{Actor, Control, ControlError};
 use crate::tenant::Capability;
 
 /// Makes a publisher, or changes what is given.
@@ -32,9 +32,9 @@ pub struct TrustRequest {
 }
 
 impl Control {
-    pub fn trust(self: &Arc<Self>, who: &Who, name: &str, request: TrustRequest) -> Result<Publisher, ControlError> {
+    pub fn trust(self: &Arc<Self>, who: &Actor, name: &str, request: TrustRequest) -> Result<Publisher, ControlError> {
         check_name("publisher", name)?;
-        self.act(who, "publisher trust", name, |state, draft| {
+        self.commit(who, "publisher trust", name, |state, change| {
             let before = state.publishers.get(name);
             let mut publisher = before.cloned().unwrap_or_default();
             if publisher.names.is_empty() {
@@ -56,76 +56,76 @@ impl Control {
             if !publisher.keys.iter().any(|key| key.revoked.is_none()) {
                 return Err(ControlError::Invalid(format!("publisher \"{name}\" is new and needs a key")));
             }
-            draft.note(&before, &publisher);
-            draft.put(name, publisher.clone());
+            change.audit(&before, &publisher);
+            change.put(name, publisher.clone());
             Ok(publisher)
         })
     }
 
     /// What the key signed stops serving at once, and nothing that it signs is taken again, under whatever publisher.
-    pub fn revoke_key(self: &Arc<Self>, who: &Who, name: &str, hint: &KeyHint) -> Result<Publisher, ControlError> {
-        self.act(who, "publisher revoke", name, |state, draft| {
+    pub fn revoke_key(self: &Arc<Self>, who: &Actor, name: &str, hint: &KeyHint) -> Result<Publisher, ControlError> {
+        self.commit(who, "publisher revoke", name, |state, change| {
             let before = find_publisher(state, name)?;
             if !before.keys.iter().any(|key| key.hint == *hint) {
                 return Err(ControlError::no_such("key", hint.to_string()));
             }
             for (name, publisher) in &state.publishers {
                 if let Some(revoked) = publisher.without_key(hint) {
-                    draft.put(name, revoked);
+                    change.put(name, revoked);
                 }
             }
             let publisher = before.without_key(hint).unwrap_or_else(|| before.clone());
-            draft.note(before, &publisher);
+            change.audit(before, &publisher);
             Ok(publisher)
         })
     }
 
     /// Forgets a publisher, but for the keys that were revoked: they do not return. What it published stops serving at
     /// once.
-    pub fn distrust(self: &Arc<Self>, who: &Who, name: &str) -> Result<(), ControlError> {
-        self.act(who, "publisher remove", name, |state, draft| {
+    pub fn distrust(self: &Arc<Self>, who: &Actor, name: &str) -> Result<(), ControlError> {
+        self.commit(who, "publisher remove", name, |state, change| {
             let before = find_publisher(state, name)?;
             let revoked = before.keys.iter().filter(|key| key.revoked.is_some()).cloned().collect::<Vec<_>>();
-            draft.note(before, &());
+            change.audit(before, &());
             match revoked.is_empty() {
-                true => draft.remove::<Publisher>(name),
-                false => draft.put(name, Publisher { keys: revoked, ..Publisher::default() }),
+                true => change.remove::<Publisher>(name),
+                false => change.put(name, Publisher { keys: revoked, ..Publisher::default() }),
             }
             Ok(())
         })
     }
 
     pub fn publishers(&self) -> BTreeMap<String, Publisher> {
-        self.look(|state| state.publishers.clone())
+        self.read(|state| state.publishers.clone())
     }
 
     /// Contents with this digest stop serving at once, in every tenant, and cannot return.
-    pub fn revoke_bundle(self: &Arc<Self>, who: &Who, digest: &Digest, reason: &str) -> Result<(), ControlError> {
+    pub fn revoke_bundle(self: &Arc<Self>, who: &Actor, digest: &Digest, reason: &str) -> Result<(), ControlError> {
         let key = digest.to_string();
-        self.act(who, "bundle revoke", &key, |state, draft| {
+        self.commit(who, "bundle revoke", &key, |state, change| {
             if state.revoked.contains_key(&key) {
                 return Ok(());
             }
             let reason = crate::config::clip(reason.into());
             let revocation = Revocation { at: Timestamp::now(), by: who.to_string(), reason };
-            draft.note(&(), &revocation);
-            draft.put(&key, revocation);
+            change.audit(&(), &revocation);
+            change.put(&key, revocation);
             Ok(())
         })
     }
 
     /// Removes a bundle's files. What its version was is remembered.
-    pub fn delete_bundle(self: &Arc<Self>, who: &Who, tenant: &str, digest: &Digest) -> Result<(), ControlError> {
+    pub fn delete_bundle(self: &Arc<Self>, who: &Actor, tenant: &str, digest: &Digest) -> Result<(), ControlError> {
         let mut files = Vec::new();
-        self.act(who, "bundle delete", &format!("{digest} of tenant {tenant}"), |state, draft| {
+        self.commit(who, "bundle delete", &format!("{digest} of tenant {tenant}"), |state, change| {
             for (key, stored) in find_bundles(state, tenant, digest)? {
                 refuse_if_used(state, stored)?;
                 let deleted = StoredBundle { state: BundleState::Deleted, ..stored.clone() };
-                draft.note(&stored.state, &deleted.state);
+                change.audit(&stored.state, &deleted.state);
                 files.extend(stored.files.values().map(|file| file.digest));
-                draft.put(key, deleted);
+                change.put(key, deleted);
                 if let Some(model) = &stored.model {
-                    forget_routes(state, draft, tenant, model, &stored.version);
+                    forget_routes(state, change, tenant, model, &stored.version);
                 }
             }
             Ok(())
@@ -136,13 +136,13 @@ impl Control {
 
     /// The bundles of a tenant, or of all, with why they may not be served where that is so.
     pub fn bundles(&self, tenant: Option<&str>) -> Vec<(StoredBundle, Option<String>)> {
-        self.look(|state| {
+        self.read(|state| {
             let some = state.bundles.values().filter(|bundle| tenant.is_none_or(|tenant| bundle.tenant == tenant));
             some.map(|bundle| (bundle.clone(), self.why_not(state, bundle))).collect()
         })
     }
 
-    pub(super) fn why_not(&self, state: &State, bundle: &StoredBundle) -> Option<String> {
+    pub(super) fn why_not(&self, state: &ControlState, bundle: &StoredBundle) -> Option<String> {
         if let Some(revocation) = state.revoked.get(&bundle.digest.to_string()) {
             return Some(format!("revoked: {}", revocation.reason));
         }
@@ -175,7 +175,7 @@ impl Publisher {
     }
 }
 
-fn refuse_revoked(state: &State, hint: &KeyHint) -> Result<(), ControlError> {
+fn refuse_revoked(state: &ControlState, hint: &KeyHint) -> Result<(), ControlError> {
     let mut keys = state.publishers.values().flat_map(|publisher| &publisher.keys);
     match keys.any(|key| key.hint == *hint && key.revoked.is_some()) {
         false => Ok(()),
@@ -183,12 +183,12 @@ fn refuse_revoked(state: &State, hint: &KeyHint) -> Result<(), ControlError> {
     }
 }
 
-fn find_publisher<'a>(state: &'a State, name: &str) -> Result<&'a Publisher, ControlError> {
+fn find_publisher<'a>(state: &'a ControlState, name: &str) -> Result<&'a Publisher, ControlError> {
     state.publishers.get(name).ok_or_else(|| ControlError::no_such("publisher", name))
 }
 
 fn find_bundles<'a>(
-    state: &'a State,
+    state: &'a ControlState,
     tenant: &str,
     digest: &Digest,
 ) -> Result<Vec<(&'a String, &'a StoredBundle)>, ControlError> {
@@ -197,7 +197,7 @@ fn find_bundles<'a>(
     if found.is_empty() { Err(ControlError::no_such("bundle", digest.to_string())) } else { Ok(found) }
 }
 
-fn refuse_if_used(state: &State, bundle: &StoredBundle) -> Result<(), ControlError> {
+fn refuse_if_used(state: &ControlState, bundle: &StoredBundle) -> Result<(), ControlError> {
     let key = bundle_key(&bundle.tenant, &bundle.name, &bundle.version);
     let uses = |other: &&StoredBundle| {
         let mut used = other.uses.values().map(|used| bundle_key(&other.tenant, &used.name, &used.version));

@@ -9,14 +9,14 @@ use bulkhead_bundle::{Digest, Files, PublicKey, verify};
 use bulkhead_store::Digest as BlobDigest;
 
 use super::records::StoredBundle;
-use super::state::{State, bundle_key, model_key};
+use super::state::{ControlState, bundle_key, model_key};
 use super::{Control, ControlError};
-use crate::activation::{Activation, Bundle, Others, run_trials};
+use crate::activation::{Activation, Bundle, Dependencies, run_trials};
 use crate::catalog::{Entry, Routing, Sharing};
 use crate::config::TenantLimits;
 use crate::pipeline::Pipeline;
 use crate::sandbox::ACTIVATION_SLOTS;
-use crate::scheduler::{Begin, Permit, Work};
+use crate::scheduler::{Permit, Placement, Work};
 use crate::tenant::{Grants, KnownKey, Member, Members, Reservation, Tenant};
 
 /// Files that are removed while others wait.
@@ -26,7 +26,7 @@ const FILES_AT_ONCE: usize = 32;
 const TRIALS_WAITING: usize = 1024;
 
 impl Control {
-    pub(super) fn bring_in_line(self: &Arc<Self>, state: &State) {
+    pub(super) fn reconcile(self: &Arc<Self>, state: &ControlState) {
         self.directory.replace(self.members(state));
         let wanted = state.wanted(self.dev);
         let (wanted, others): (Vec<_>, Vec<_>) = state.bundles.iter().partition(|(key, _)| wanted.contains(*key));
@@ -39,7 +39,7 @@ impl Control {
         for (_, bundle) in wanted {
             let Some(model) = &bundle.model else { continue };
             if self.catalog.entry(&bundle.tenant, model, &bundle.version).is_none() {
-                self.load_aside(bundle, model);
+                self.spawn_load(bundle, model);
             }
         }
         self.route(state);
@@ -47,12 +47,12 @@ impl Control {
 
     /// At the start: what was served before is served again.
     pub fn restore(self: &Arc<Self>) {
-        let kept = self.kept();
-        self.bring_in_line(&kept.state);
+        let locked = self.lock();
+        self.reconcile(&locked.state);
     }
 
     /// Tenants keep what is counted of them; their limits hold from the next request on.
-    fn members(&self, state: &State) -> Members {
+    fn members(&self, state: &ControlState) -> Members {
         let present = self.directory.members();
         let mut tenants = BTreeMap::new();
         for (name, record) in &state.tenants {
@@ -72,7 +72,7 @@ impl Control {
         Members { keys: keys.collect(), tenants }
     }
 
-    fn route(&self, state: &State) {
+    fn route(&self, state: &ControlState) {
         let models: BTreeSet<(&str, &str)> =
             state.bundles.values().filter_map(|bundle| Some((&*bundle.tenant, bundle.model.as_deref()?))).collect();
         for (tenant, model) in models {
@@ -84,7 +84,7 @@ impl Control {
     }
 
     /// Makes a stored version live, or tells why it cannot be.
-    fn load_aside(self: &Arc<Self>, bundle: &StoredBundle, model: &str) {
+    fn spawn_load(self: &Arc<Self>, bundle: &StoredBundle, model: &str) {
         self.catalog.set(&bundle.tenant, model, &bundle.version, Entry::Loading);
         let (control, bundle, model) = (self.clone(), bundle.clone(), model.to_owned());
         tokio::spawn(async move {
@@ -104,9 +104,9 @@ impl Control {
 
     /// Unless it was taken back in the meantime.
     fn finish_loading(&self, bundle: &StoredBundle, model: &str, entry: Entry) {
-        let kept = self.kept();
+        let locked = self.lock();
         let key = bundle_key(&bundle.tenant, &bundle.name, &bundle.version);
-        if kept.state.wanted(self.dev).contains(&key) {
+        if locked.state.wanted(self.dev).contains(&key) {
             self.catalog.set(&bundle.tenant, model, &bundle.version, entry);
         }
     }
@@ -115,7 +115,7 @@ impl Control {
     async fn load_in_turn(self: &Arc<Self>, stored: &StoredBundle) -> Result<Arc<Pipeline>, ControlError> {
         loop {
             match self.load(stored).await {
-                Err(ControlError::NoPlace(_)) => tokio::time::sleep(Duration::from_secs(1)).await,
+                Err(ControlError::Admission(_)) => tokio::time::sleep(Duration::from_secs(1)).await,
                 loaded => return loaded,
             }
         }
@@ -125,7 +125,7 @@ impl Control {
         let _turn = self.activations.acquire().await;
         let wanted = stored.clone();
         let (bundle, grants, others) = self
-            .aside(move |control| {
+            .blocking(move |control| {
                 let (bundle, grants) = control.open_stored(&wanted)?;
                 let others = control.open_used(&wanted)?;
                 Ok((bundle, grants, others))
@@ -141,7 +141,7 @@ impl Control {
             parts.insert(path.clone(), self.blobs.get(&BlobDigest(*file.digest.as_bytes()))?);
         }
         let files = Files::from_parts(parts, &self.bounds)?;
-        let signer = self.look(|state| {
+        let signer = self.read(|state| {
             let (_, publisher, key) = state.signer(stored)?;
             Some((publisher.imports.iter().copied().collect::<Grants>(), key.pem.clone()))
         });
@@ -159,13 +159,13 @@ impl Control {
     }
 
     /// The bundles that stages were taken from, as they were chosen.
-    pub(super) fn open_used(&self, stored: &StoredBundle) -> Result<Others, ControlError> {
+    pub(super) fn open_used(&self, stored: &StoredBundle) -> Result<Dependencies, ControlError> {
         // Stages of one bundle share it.
-        let (mut others, mut opened) = (Others::new(), BTreeMap::new());
+        let (mut others, mut opened) = (Dependencies::new(), BTreeMap::new());
         for (stage, used) in &stored.uses {
             let key = bundle_key(&stored.tenant, &used.name, &used.version);
             if !opened.contains_key(&key) {
-                let found = self.look(|state| state.bundles.get(&key).cloned());
+                let found = self.read(|state| state.bundles.get(&key).cloned());
                 let found = found.ok_or_else(|| ControlError::no_such("bundle", &key))?;
                 let (bundle, grants) = self.open_stored(&found)?;
                 opened.insert(key.clone(), (Arc::new(bundle), grants));
@@ -189,7 +189,7 @@ impl Control {
         tenant: &str,
         bundle: Arc<Bundle>,
         grants: Grants,
-        others: Arc<Others>,
+        others: Arc<Dependencies>,
         report: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> Result<Arc<Pipeline>, ControlError> {
         let reservation = self.reserve(tenant)?;
@@ -198,18 +198,18 @@ impl Control {
             let activation = Activation { bundle: &made, grants: &grants, others: &others, report: &*told };
             control.activator.activate(&activation, reservation).await
         });
-        let made = self.compute.run_aside(&tenant.into(), making).await.map_err(|_| ControlError::Panicked)?;
+        let made = self.compute.run_background(&tenant.into(), making).await.map_err(|_| ControlError::Panicked)?;
         let pipeline = Arc::new(made?);
         if bundle.manifest.trials.is_empty() {
             return Ok(pipeline);
         }
-        let tenant = self.look(|state| self.trial_tenant(state, tenant))?;
+        let tenant = self.read(|state| self.trial_tenant(state, tenant))?;
         let permit = self.compute.admit(&tenant, Arc::default()).await?;
         let trials = bundle.manifest.trials.len();
         let trying = |permit: Permit| -> Work<_> {
             Box::pin(async move { run_trials(&bundle, &pipeline, &permit).await.map(|_| pipeline) })
         };
-        let tried = self.compute.run(permit, Begin::Aside, trying).await;
+        let tried = self.compute.run(permit, Placement::ComputeThread, trying).await;
         let pipeline = tried.map_err(|_| ControlError::Panicked)??;
         let plural = if trials == 1 { "" } else { "s" };
         report(&format!("{trials} trial request{plural}"));
@@ -218,7 +218,7 @@ impl Control {
 
     /// Trials have the limits of a call of their tenant, and queue and fuel of their own: a tenant whose calls use up
     /// what it has can still be served again after a restart.
-    fn trial_tenant(&self, state: &State, tenant: &str) -> Result<Arc<Tenant>, ControlError> {
+    fn trial_tenant(&self, state: &ControlState, tenant: &str) -> Result<Arc<Tenant>, ControlError> {
         let record = state.tenants.get(tenant).ok_or_else(|| ControlError::no_such("tenant", tenant))?;
         let limits = TenantLimits {
             fuel_per_second: None,
@@ -232,11 +232,11 @@ impl Control {
 
     /// At the start: removes files that no bundle names. A damaged document may have named some of them.
     pub(super) fn remove_strays(&self) -> Result<(), ControlError> {
-        let kept = self.kept();
-        if kept.damaged {
+        let locked = self.lock();
+        if locked.damaged {
             return Ok(());
         }
-        let needed = kept.state.needed_files();
+        let needed = locked.state.needed_files();
         let needed: BTreeSet<&[u8; 32]> = needed.iter().map(|digest| digest.as_bytes()).collect();
         let mut strays = self.blobs.list()?.into_iter().filter(|(digest, _)| !needed.contains(&digest.0));
         strays.try_for_each(|(digest, _)| Ok(self.blobs.remove(&digest)?))
@@ -246,12 +246,12 @@ impl Control {
     /// wait for the state meanwhile. What cannot be removed stays until the next start.
     pub(super) fn remove_unneeded(&self, files: &[Digest]) {
         for some in files.chunks(FILES_AT_ONCE) {
-            let kept = self.kept();
-            if kept.damaged {
+            let locked = self.lock();
+            if locked.damaged {
                 return;
             }
-            let needed = kept.state.needed_files();
-            let unneeded = some.iter().filter(|file| !needed.contains(file) && !kept.claimed.contains_key(file));
+            let needed = locked.state.needed_files();
+            let unneeded = some.iter().filter(|file| !needed.contains(file) && !locked.claimed.contains_key(file));
             for file in unneeded {
                 if let Err(error) = self.blobs.remove(&BlobDigest(*file.as_bytes())) {
                     tracing::warn!(%error, "a file that nothing needs could not be removed");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bulkhead_bundle::Digest;
-use bulkhead_store::{Damaged, Loaded, Write};
+use bulkhead_store::{Corrupt, Loaded, Write};
 use semver::Version;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,13 +14,13 @@ use super::records::{
 };
 
 /// A kind of documents.
-pub trait Kept: Serialize + DeserializeOwned + Clone {
+pub trait Record: Serialize + DeserializeOwned + Clone {
     const KIND: &'static str;
-    fn shelf(state: &mut State) -> &mut BTreeMap<String, Self>;
+    fn table(state: &mut ControlState) -> &mut BTreeMap<String, Self>;
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct State {
+pub struct ControlState {
     pub publishers: BTreeMap<String, Publisher>,
     pub bundles: BTreeMap<String, StoredBundle>,
     pub revoked: BTreeMap<String, Revocation>,
@@ -29,18 +29,18 @@ pub struct State {
     pub keys: BTreeMap<String, KeyRecord>,
 }
 
-macro_rules! kept {
-    ($($document:ty, $kind:literal, $shelf:ident;)*) => { $(
-        impl Kept for $document {
+macro_rules! records {
+    ($($document:ty, $kind:literal, $table:ident;)*) => { $(
+        impl Record for $document {
             const KIND: &'static str = $kind;
-            fn shelf(state: &mut State) -> &mut BTreeMap<String, Self> {
-                &mut state.$shelf
+            fn table(state: &mut ControlState) -> &mut BTreeMap<String, Self> {
+                &mut state.$table
             }
         }
     )* };
 }
 
-kept! {
+records! {
     Publisher, "publisher", publishers;
     StoredBundle, "bundle", bundles;
     Revocation, "revoked", revoked;
@@ -49,38 +49,38 @@ kept! {
     KeyRecord, "key", keys;
 }
 
-type Step = Box<dyn FnOnce(&mut State) + Send>;
+type Step = Box<dyn FnOnce(&mut ControlState) + Send>;
 
 /// Changes of one act: what is written, and how the state looks after it.
 #[derive(Default)]
-pub struct Draft {
+pub struct Change {
     writes: Vec<Write>,
     steps: Vec<Step>,
     pub before: Value,
     pub after: Value,
 }
 
-impl Draft {
-    pub fn put<T: Kept + Send + 'static>(&mut self, key: &str, document: T) {
+impl Change {
+    pub fn put<T: Record + Send + 'static>(&mut self, key: &str, document: T) {
         let value = Some(to_value(&document));
         self.writes.push(Write { kind: T::KIND, key: key.to_owned(), value });
         let key = key.to_owned();
-        self.steps.push(Box::new(move |state| drop(T::shelf(state).insert(key, document))));
+        self.steps.push(Box::new(move |state| drop(T::table(state).insert(key, document))));
     }
 
-    pub fn remove<T: Kept>(&mut self, key: &str) {
+    pub fn remove<T: Record>(&mut self, key: &str) {
         self.writes.push(Write { kind: T::KIND, key: key.to_owned(), value: None });
         let key = key.to_owned();
-        self.steps.push(Box::new(move |state| drop(T::shelf(state).remove(&key))));
+        self.steps.push(Box::new(move |state| drop(T::table(state).remove(&key))));
     }
 
     /// Done once the change is durable.
-    pub fn then(&mut self, step: impl FnOnce(&mut State) + Send + 'static) {
+    pub fn then(&mut self, step: impl FnOnce(&mut ControlState) + Send + 'static) {
         self.steps.push(Box::new(step));
     }
 
     /// What the audit log says was changed.
-    pub fn note(&mut self, before: &impl Serialize, after: &impl Serialize) {
+    pub fn audit(&mut self, before: &impl Serialize, after: &impl Serialize) {
         (self.before, self.after) = (to_value(before), to_value(after));
     }
 
@@ -92,7 +92,7 @@ impl Draft {
         std::mem::take(&mut self.writes)
     }
 
-    pub fn apply(self, state: &mut State) {
+    pub fn apply(self, state: &mut ControlState) {
         self.steps.into_iter().for_each(|step| step(state));
     }
 }
@@ -112,10 +112,10 @@ pub fn model_key(tenant: &str, model: &str) -> String {
     format!("{tenant} {model}")
 }
 
-impl State {
+impl ControlState {
     /// Reads what was stored. What cannot be read is named, and the rest is there.
-    pub fn load(loaded: Loaded) -> (State, Vec<Damaged>) {
-        let (mut state, mut damaged) = (State::default(), loaded.damaged);
+    pub fn load(loaded: Loaded) -> (ControlState, Vec<Corrupt>) {
+        let (mut state, mut damaged) = (ControlState::default(), loaded.damaged);
         for document in loaded.documents {
             let (kind, key) = (document.kind, document.key);
             let read = match &*kind {
@@ -128,7 +128,7 @@ impl State {
                 _ => Err("this host knows no such kind".into()),
             };
             if let Err(why) = read {
-                damaged.push(Damaged { kind, key, why });
+                damaged.push(Corrupt { kind, key, why });
             }
         }
         (state, damaged)
@@ -193,8 +193,8 @@ impl State {
     }
 }
 
-fn read<T: Kept>(state: &mut State, key: &str, value: Value) -> Result<(), String> {
+fn read<T: Record>(state: &mut ControlState, key: &str, value: Value) -> Result<(), String> {
     let document = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    T::shelf(state).insert(key.to_owned(), document);
+    T::table(state).insert(key.to_owned(), document);
     Ok(())
 }

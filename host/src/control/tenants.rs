@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use super::publishers::check_name;
 use super::records::{BundleState, KeyRecord, ModelSettings, StoredBundle, TenantRecord, Timestamp};
-use super::state::State;
-use super::{Control, ControlError, Who};
+use super::state::ControlState;
+use super::{Actor, Control, ControlError};
 use crate::config::TenantLimits;
 use crate::tenant::{ApiKey, DEFAULT_TENANT, Role};
 
@@ -47,7 +47,7 @@ pub struct NewKey {
 impl Control {
     /// Callers without a key, and models of the operator's own, are this tenant's.
     pub(super) fn ensure_default_tenant(self: &Arc<Self>) -> Result<(), ControlError> {
-        if self.look(|state| state.tenants.contains_key(DEFAULT_TENANT)) {
+        if self.read(|state| state.tenants.contains_key(DEFAULT_TENANT)) {
             return Ok(());
         }
         self.create_tenant(&"host".into(), DEFAULT_TENANT, Map::new()).map(drop)
@@ -55,19 +55,19 @@ impl Control {
 
     pub fn create_tenant(
         self: &Arc<Self>,
-        who: &Who,
+        who: &Actor,
         name: &str,
         limits: Map<String, Value>,
     ) -> Result<TenantView, ControlError> {
         check_name("tenant", name)?;
-        self.act(who, "tenant create", name, |state, draft| {
+        self.commit(who, "tenant create", name, |state, change| {
             if state.tenants.contains_key(name) {
                 return Err(ControlError::Exists { what: "tenant", name: name.into() });
             }
             let record = TenantRecord { created: Timestamp::now(), disabled: false, limits };
             let view = self.view(state, name, &record)?;
-            draft.note(&(), &record);
-            draft.put(name, record);
+            change.audit(&(), &record);
+            change.put(name, record);
             Ok(view)
         })
     }
@@ -75,7 +75,7 @@ impl Control {
     /// Sets some limits; `null` takes one back to what the host's configuration says.
     pub fn set_limits(
         self: &Arc<Self>,
-        who: &Who,
+        who: &Actor,
         name: &str,
         limits: Map<String, Value>,
     ) -> Result<TenantView, ControlError> {
@@ -89,31 +89,31 @@ impl Control {
         })
     }
 
-    pub fn set_disabled(self: &Arc<Self>, who: &Who, name: &str, disabled: bool) -> Result<TenantView, ControlError> {
+    pub fn set_disabled(self: &Arc<Self>, who: &Actor, name: &str, disabled: bool) -> Result<TenantView, ControlError> {
         let what = if disabled { "tenant disable" } else { "tenant enable" };
         self.change_tenant(who, what, name, |record| record.disabled = disabled)
     }
 
     fn change_tenant(
         self: &Arc<Self>,
-        who: &Who,
+        who: &Actor,
         what: &str,
         name: &str,
-        change: impl FnOnce(&mut TenantRecord),
+        edit: impl FnOnce(&mut TenantRecord),
     ) -> Result<TenantView, ControlError> {
-        self.act(who, what, name, |state, draft| {
+        self.commit(who, what, name, |state, change| {
             let before = find_tenant(state, name)?;
             let mut record = before.clone();
-            change(&mut record);
+            edit(&mut record);
             let view = self.view(state, name, &record)?;
-            draft.note(before, &record);
-            draft.put(name, record);
+            change.audit(before, &record);
+            change.put(name, record);
             Ok(view)
         })
     }
 
     /// Removes a tenant with its keys, models and bundles. Its usage stays, to be billed.
-    pub fn delete_tenant(self: &Arc<Self>, who: &Who, name: &str) -> Result<(), ControlError> {
+    pub fn delete_tenant(self: &Arc<Self>, who: &Actor, name: &str) -> Result<(), ControlError> {
         if name == DEFAULT_TENANT {
             return Err(ControlError::Invalid(
                 "the tenant \"default\" is who calls without a key; disable it instead".into(),
@@ -121,15 +121,15 @@ impl Control {
         }
         self.store_usage()?;
         let mut files = Vec::new();
-        self.act(who, "tenant delete", name, |state, draft| {
-            draft.note(find_tenant(state, name)?, &());
-            draft.remove::<TenantRecord>(name);
+        self.commit(who, "tenant delete", name, |state, change| {
+            change.audit(find_tenant(state, name)?, &());
+            change.remove::<TenantRecord>(name);
             let (catalog, owner) = (self.catalog.clone(), name.to_owned());
             for (key, bundle) in state.bundles.iter().filter(|(_, bundle)| bundle.tenant == name) {
-                draft.remove::<StoredBundle>(key);
+                change.remove::<StoredBundle>(key);
                 files.extend(bundle.files.values().map(|file| file.digest));
                 let (catalog, owner, gone) = (catalog.clone(), owner.clone(), bundle.clone());
-                draft.then(move |_| {
+                change.then(move |_| {
                     if let Some(model) = &gone.model {
                         catalog.remove(&owner, model, &gone.version);
                     }
@@ -137,9 +137,9 @@ impl Control {
             }
             let prefix = format!("{name} ");
             let models = state.models.keys().filter(|key| key.starts_with(&prefix));
-            models.for_each(|key| draft.remove::<ModelSettings>(key));
+            models.for_each(|key| change.remove::<ModelSettings>(key));
             let keys = state.keys.iter().filter(|(_, key)| key.tenant == name);
-            keys.for_each(|(id, _)| draft.remove::<KeyRecord>(id));
+            keys.for_each(|(id, _)| change.remove::<KeyRecord>(id));
             Ok(())
         })?;
         self.remove_unneeded(&files);
@@ -147,22 +147,22 @@ impl Control {
     }
 
     pub fn tenants(&self) -> Result<Vec<TenantView>, ControlError> {
-        self.look(|state| state.tenants.iter().map(|(name, record)| self.view(state, name, record)).collect())
+        self.read(|state| state.tenants.iter().map(|(name, record)| self.view(state, name, record)).collect())
     }
 
     pub fn tenant(&self, name: &str) -> Result<TenantView, ControlError> {
-        self.look(|state| self.view(state, name, find_tenant(state, name)?))
+        self.read(|state| self.view(state, name, find_tenant(state, name)?))
     }
 
     /// The key itself is here, and nowhere else, ever again.
     pub fn create_key(
         self: &Arc<Self>,
-        who: &Who,
+        who: &Actor,
         tenant: &str,
         new: NewKey,
     ) -> Result<(ApiKey, KeyRecord), ControlError> {
         let key = ApiKey::new().map_err(|error| ControlError::Invalid(format!("no randomness: {error}")))?;
-        self.act(who, "tenant key create", &format!("{} of tenant {tenant}", key.id), |state, draft| {
+        self.commit(who, "tenant key create", &format!("{} of tenant {tenant}", key.id), |state, change| {
             find_tenant(state, tenant)?;
             let (created, note) = (Timestamp::now(), crate::config::clip(new.note));
             if new.expires.is_some_and(|expires| expires <= created) {
@@ -170,30 +170,30 @@ impl Control {
             }
             let (tenant, hash) = (tenant.to_owned(), key.hash());
             let record = KeyRecord { tenant, role: new.role, hash, note, created, expires: new.expires, revoked: None };
-            draft.note(&(), &record);
-            draft.put(&key.id, record.clone());
+            change.audit(&(), &record);
+            change.put(&key.id, record.clone());
             Ok(record)
         })
         .map(|record| (key, record))
     }
 
     /// The next request with it is refused.
-    pub fn revoke_api_key(self: &Arc<Self>, who: &Who, tenant: &str, id: &str) -> Result<KeyRecord, ControlError> {
-        self.act(who, "tenant key revoke", &format!("{id} of tenant {tenant}"), |state, draft| {
+    pub fn revoke_api_key(self: &Arc<Self>, who: &Actor, tenant: &str, id: &str) -> Result<KeyRecord, ControlError> {
+        self.commit(who, "tenant key revoke", &format!("{id} of tenant {tenant}"), |state, change| {
             let before = state.keys.get(id).filter(|key| key.tenant == tenant);
             let before = before.ok_or_else(|| ControlError::no_such("key", id))?;
             let mut record = before.clone();
             if record.revoked.is_none() {
                 record.revoked = Some(Timestamp::now());
-                draft.note(before, &record);
-                draft.put(id, record.clone());
+                change.audit(before, &record);
+                change.put(id, record.clone());
             }
             Ok(record)
         })
     }
 
     pub fn keys(&self, tenant: &str) -> Result<BTreeMap<String, KeyRecord>, ControlError> {
-        self.look(|state| {
+        self.read(|state| {
             find_tenant(state, tenant)?;
             let keys = state.keys.iter().filter(|(_, key)| key.tenant == tenant);
             Ok(keys.map(|(id, key)| (id.clone(), key.clone())).collect())
@@ -208,7 +208,7 @@ impl Control {
         })
     }
 
-    fn view(&self, state: &State, name: &str, record: &TenantRecord) -> Result<TenantView, ControlError> {
+    fn view(&self, state: &ControlState, name: &str, record: &TenantRecord) -> Result<TenantView, ControlError> {
         Ok(TenantView {
             name: name.into(),
             created: record.created,
@@ -226,7 +226,7 @@ impl Control {
     }
 
     /// Whether so many more versions of models may be active.
-    pub(super) fn check_models(&self, state: &State, tenant: &str, more: usize) -> Result<(), ControlError> {
+    pub(super) fn check_models(&self, state: &ControlState, tenant: &str, more: usize) -> Result<(), ControlError> {
         let bound = self.limits_of(find_tenant(state, tenant)?).models;
         let active = |bundle: &&StoredBundle| bundle.state == BundleState::Active && bundle.model.is_some();
         let used = state.bundles.values().filter(active).filter(|bundle| bundle.tenant == tenant).count();
@@ -234,6 +234,6 @@ impl Control {
     }
 }
 
-fn find_tenant<'a>(state: &'a State, name: &str) -> Result<&'a TenantRecord, ControlError> {
+fn find_tenant<'a>(state: &'a ControlState, name: &str) -> Result<&'a TenantRecord, ControlError> {
     state.tenants.get(name).ok_or_else(|| ControlError::no_such("tenant", name))
 }

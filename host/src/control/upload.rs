@@ -12,9 +12,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::records::{BundleState, ModelSettings, StoredBundle, StoredFile, Timestamp};
-use super::state::{Draft, State, bundle_key, model_key};
-use super::{Control, ControlError, Who};
-use crate::activation::{Bundle, Others};
+use super::state::{Change, ControlState, bundle_key, model_key};
+use super::{Actor, Control, ControlError};
+use crate::activation::{Bundle, Dependencies};
 use crate::catalog::Entry;
 use crate::pipeline::Pipeline;
 use crate::tenant::Grants;
@@ -52,7 +52,7 @@ struct Trusted {
 /// An upload whose files are on the disk, and stay until it is decided.
 struct Staged {
     stored: StoredBundle,
-    others: Others,
+    others: Dependencies,
     trusted: Trusted,
     claim: Claim,
 }
@@ -69,7 +69,7 @@ impl Control {
     /// The archive is dropped when it was unpacked. The upload goes on when who sent it goes away.
     pub async fn upload(
         self: &Arc<Self>,
-        who: Who,
+        who: Actor,
         tenant: String,
         archive: impl Read + Send + 'static,
         report: impl Fn(Progress) + Send + Sync + 'static,
@@ -82,7 +82,7 @@ impl Control {
 
     async fn upload_steps(
         self: Arc<Self>,
-        who: Who,
+        who: Actor,
         tenant: String,
         archive: impl Read + Send + 'static,
         report: Report,
@@ -91,12 +91,12 @@ impl Control {
         let told = report.clone();
         let (by, owner) = (who.clone(), tenant.clone());
         let staged = self
-            .aside(move |control| {
+            .blocking(move |control| {
                 let trusted = control.examine(Files::unpack(archive, &control.bounds)?)?;
                 told(Progress { step: "verified", detail: trusted.describe() });
                 let staged = control.stage(trusted, &owner, &by)?;
                 // Only now: what is damaged on the disk is whole again.
-                if control.look(|state| control.is_served(state, &staged.stored)) {
+                if control.read(|state| control.is_served(state, &staged.stored)) {
                     return Ok(Err(Uploaded::of(&staged.stored, true)));
                 }
                 told(Progress { step: "stored", detail: format!("{} bytes", staged.stored.bytes) });
@@ -117,7 +117,7 @@ impl Control {
             None => Ok(None),
         };
         // The claim ends where waiting for the disk holds up nobody, whatever became of the upload.
-        self.aside(move |control| {
+        self.blocking(move |control| {
             let published = activated.and_then(|pipeline| control.publish(&who, stored, pipeline));
             match &published {
                 // Whether the host that starts next finds the bundle nobody knows, so its files stay.
@@ -137,17 +137,17 @@ impl Control {
             let grants = bundle.manifest.imports().into_iter().collect();
             return Ok(Trusted { bundle, digest, key: None, grants });
         }
-        let verified = verify(files, &self.bounds, |hint| self.look(|state| state.key(hint)))?;
+        let verified = verify(files, &self.bounds, |hint| self.read(|state| state.key(hint)))?;
         let (digest, hint) = (verified.digest(), verified.key());
         let bundle = Bundle::complete(verified.into_files())?;
-        let grants = self.look(|state| state.may_publish(&bundle, &hint))?;
+        let grants = self.read(|state| state.may_publish(&bundle, &hint))?;
         Ok(Trusted { bundle, digest, key: Some(hint), grants })
     }
 
     /// Checks what only the state can tell, and puts the files on the disk.
     fn stage(self: &Arc<Self>, trusted: Trusted, tenant: &str, by: &str) -> Result<Staged, ControlError> {
         let mut stored = trusted.describe_stored(tenant, by);
-        let (uses, replaced) = self.look(|state| {
+        let (uses, replaced) = self.read(|state| {
             self.check_room(state, &stored)?;
             let present = state.present(&stored);
             let uses = match present {
@@ -167,7 +167,7 @@ impl Control {
     }
 
     /// Whether the same contents, signed by the same key, are served already.
-    fn is_served(&self, state: &State, stored: &StoredBundle) -> bool {
+    fn is_served(&self, state: &ControlState, stored: &StoredBundle) -> bool {
         let known = state.bundles.get(&bundle_key(&stored.tenant, &stored.name, &stored.version));
         let same = known.is_some_and(|known| {
             let same = known.digest == stored.digest && known.key == stored.key;
@@ -190,7 +190,7 @@ impl Control {
         let key = bundle_key(&stored.tenant, &stored.name, &stored.version);
         let uploaded = Uploaded::of(&stored, false);
         let subject = format!("{} of tenant {}", stored.name, stored.tenant);
-        self.act(who, "bundle upload", &subject, |state, draft| {
+        self.commit(who, "bundle upload", &subject, |state, change| {
             self.check_room(state, &stored)?;
             if !state.trusted(&stored, self.dev) {
                 let Uploaded { name, version, .. } = uploaded;
@@ -201,15 +201,15 @@ impl Control {
             }
             let note =
                 |stored: &StoredBundle| serde_json::json!({ "version": stored.version, "digest": stored.digest });
-            draft.note(&state.bundles.get(&key).map(note), &note(&stored));
-            draft.put(&key, stored.clone());
+            change.audit(&state.bundles.get(&key).map(note), &note(&stored));
+            change.put(&key, stored.clone());
             if let (Some(model), Some(pipeline)) = (&stored.model, pipeline) {
-                self.note_served(state, draft, &stored, model);
+                self.note_served(state, change, &stored, model);
                 let (catalog, entry) = (self.catalog.clone(), Entry::Ready(pipeline));
                 let (tenant, model, version) = (stored.tenant.clone(), model.clone(), stored.version.clone());
                 let (key, dev) = (key.clone(), self.dev);
                 // Its policy may not want it.
-                draft.then(move |state| {
+                change.then(move |state| {
                     if state.wanted(dev).contains(&key) {
                         catalog.set(&tenant, &model, &version, entry);
                     }
@@ -220,7 +220,7 @@ impl Control {
     }
 
     /// Remembers which version served before a newer one takes over.
-    fn note_served(&self, state: &State, draft: &mut Draft, stored: &StoredBundle, model: &str) {
+    fn note_served(&self, state: &ControlState, change: &mut Change, stored: &StoredBundle, model: &str) {
         let key = model_key(&stored.tenant, model);
         let mut settings = state.models.get(&key).cloned().unwrap_or_default();
         let Some(before) = self.catalog.served(&stored.tenant, model) else { return };
@@ -228,7 +228,7 @@ impl Control {
             return;
         }
         settings.remember(before);
-        draft.put::<ModelSettings>(&key, settings);
+        change.put::<ModelSettings>(&key, settings);
     }
 }
 
@@ -276,9 +276,9 @@ impl Uploaded {
 
 impl Claim {
     fn new(control: &Arc<Control>, digests: Vec<Digest>) -> Claim {
-        let mut kept = control.kept();
+        let mut locked = control.lock();
         for digest in &digests {
-            *kept.claimed.entry(*digest).or_default() += 1;
+            *locked.claimed.entry(*digest).or_default() += 1;
         }
         Claim { control: control.clone(), digests }
     }
@@ -286,15 +286,15 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut kept = self.control.kept();
+        let mut locked = self.control.lock();
         for digest in &self.digests {
-            let claims = kept.claimed.entry(*digest).or_default();
+            let claims = locked.claimed.entry(*digest).or_default();
             *claims = claims.saturating_sub(1);
             if *claims == 0 {
-                kept.claimed.remove(digest);
+                locked.claimed.remove(digest);
             }
         }
-        drop(kept);
+        drop(locked);
         self.control.remove_unneeded(&self.digests);
     }
 }

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use bulkhead_bundle::{KeyHint, PublicKey};
 
 use super::records::{BundleState, StoredBundle, Timestamp, Used};
-use super::state::{State, bundle_key};
+use super::state::{ControlState, bundle_key};
 use super::{Control, ControlError};
-use crate::activation::{Bundle, ForeignStage};
+use crate::activation::{Bundle, ExternalStage};
 use crate::tenant::Grants;
 
 impl Control {
-    pub(super) fn check_room(&self, state: &State, stored: &StoredBundle) -> Result<(), ControlError> {
+    pub(super) fn check_room(&self, state: &ControlState, stored: &StoredBundle) -> Result<(), ControlError> {
         let record = state.tenants.get(&stored.tenant);
         let record = record.ok_or_else(|| ControlError::no_such("tenant", &stored.tenant))?;
         state.check_identity(stored)?;
@@ -27,7 +27,7 @@ impl Control {
     }
 }
 
-impl State {
+impl ControlState {
     pub(super) fn key(&self, hint: &KeyHint) -> Option<PublicKey> {
         let mut keys = self.publishers.values().flat_map(|publisher| &publisher.keys);
         let key = keys.find(|key| key.hint == *hint && key.revoked.is_none())?;
@@ -102,7 +102,7 @@ impl State {
         tenant: &str,
         dev: bool,
     ) -> Result<BTreeMap<String, Used>, ControlError> {
-        let choose = |stage: ForeignStage| {
+        let choose = |stage: ExternalStage| {
             let fits = |other: &&StoredBundle| {
                 let active = other.tenant == tenant && other.name == stage.bundle && other.state == BundleState::Active;
                 active && stage.versions.matches(&other.version) && self.trusted(other, dev)
@@ -115,6 +115,6 @@ impl State {
             })?;
             Ok((stage.text, Used { name: newest.name.clone(), version: newest.version.clone() }))
         };
-        bundle.manifest.foreign_stages().map(choose).collect()
+        bundle.manifest.external_stages().map(choose).collect()
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead_store::{Usage, UsageRow};
+use bulkhead_store::{StoredUsage, UsageRow};
 
 use super::{Control, ControlError};
 use crate::tenant::Tenant;
@@ -18,7 +18,7 @@ impl Control {
         steps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             steps.tick().await;
-            let stored = self.aside(|control| control.store_usage()).await;
+            let stored = self.blocking(|control| control.store_usage()).await;
             if let Err(error) = stored {
                 tracing::warn!(%error, "usage could not be stored; it is kept in memory and tried again");
             }
@@ -53,7 +53,7 @@ impl Control {
     }
 
     /// What was used until now, of one tenant or of all.
-    pub fn usage(&self, tenant: Option<&str>) -> Result<Usage, ControlError> {
+    pub fn usage(&self, tenant: Option<&str>) -> Result<StoredUsage, ControlError> {
         self.store_usage()?;
         Ok(self.metadata.usage(tenant)?)
     }

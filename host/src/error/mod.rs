@@ -14,23 +14,23 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::activation::ActivateError;
-use crate::catalog::NotServed;
+use crate::catalog::LookupError;
 use crate::codec::error::{DecodeError, EncodeError};
 use crate::config::{clip, format_bytes};
 use crate::control::ControlError;
 use crate::pipeline::{RunError, StageError};
 use crate::runtime::GraphError;
 use crate::sandbox::CallError;
-use crate::scheduler::{NoPlace, Panicked};
+use crate::scheduler::{AdmissionError, Panicked};
 use crate::telemetry::log::LogError;
-use crate::tenant::{Exceeded, NotAllowedIn};
-use crate::tensor::Misfit;
+use crate::tenant::{AuthError, Exceeded};
+use crate::tensor::SpecMismatch;
 
 pub use table::grpc_code;
 
 /// Why a request was not answered.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub enum ApiError {
     #[error("there is nothing at this address")]
     NoSuchAddress,
     #[error("this address takes {allowed}")]
@@ -62,7 +62,7 @@ pub enum Problem {
     #[error(transparent)]
     Decode(#[from] DecodeError),
     #[error(transparent)]
-    NotAllowedIn(#[from] NotAllowedIn),
+    Auth(#[from] AuthError),
     #[error(
         "the operator's port wants the admin token of the host's data folder, or a key with the role deploy or admin: send it as the header authorization: Bearer …"
     )]
@@ -80,9 +80,9 @@ pub enum Problem {
     #[error(transparent)]
     Control(#[from] ControlError),
     #[error(transparent)]
-    NotServed(#[from] NotServed),
+    Lookup(#[from] LookupError),
     #[error("{0}")]
-    Inputs(#[from] Misfit),
+    Inputs(#[from] SpecMismatch),
     #[error("there is no output \"{output}\"; the model gives: {known}")]
     UnknownOutput { output: String, known: String },
     #[error(
@@ -98,7 +98,7 @@ pub enum Problem {
     #[error(transparent)]
     Log(LogError),
     #[error(transparent)]
-    NoPlace(#[from] NoPlace),
+    Admission(#[from] AdmissionError),
     #[error(transparent)]
     Run(#[from] RunError),
     #[error(transparent)]
@@ -109,22 +109,22 @@ pub enum Problem {
 
 /// A problem that a handler gave, on its way to where the request's name is known.
 #[derive(Clone)]
-pub(crate) struct Failed(pub Arc<Problem>);
+pub(crate) struct HandlerError(pub Arc<ApiError>);
 
-impl IntoResponse for Problem {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::empty());
-        response.extensions_mut().insert(Failed(Arc::new(self)));
+        response.extensions_mut().insert(HandlerError(Arc::new(self)));
         response
     }
 }
 
 /// A problem, and the request that had it.
-pub struct Refusal {
+pub struct ErrorResponse {
     pub request: Arc<str>,
     /// Only a model that exists: what a stranger typed goes into no metric.
     pub model: Option<Arc<str>>,
-    pub problem: Arc<Problem>,
+    pub problem: Arc<ApiError>,
 }
 
 /// What a client gets of a refusal.
@@ -160,14 +160,14 @@ struct LimitReply {
     used: Option<u64>,
 }
 
-impl Problem {
-    pub fn refuse(self, request: &Arc<str>) -> Refusal {
-        Refusal { request: request.clone(), model: None, problem: Arc::new(self) }
+impl ApiError {
+    pub fn refuse(self, request: &Arc<str>) -> ErrorResponse {
+        ErrorResponse { request: request.clone(), model: None, problem: Arc::new(self) }
     }
 
     /// For the client: what the publisher of a plugin wrote for the log stays in the log.
-    fn told(&self) -> String {
-        let Problem::Run(RunError { stage, error }) = self else { return clip(self.to_string()) };
+    fn public_message(&self) -> String {
+        let ApiError::Run(RunError { stage, error }) = self else { return clip(self.to_string()) };
         let told = match error {
             StageError::Plugin(CallError::Internal(_)) => "failed; the host's log has the cause".into(),
             StageError::Plugin(CallError::Trap { .. }) => {
@@ -186,21 +186,27 @@ impl Problem {
         }
         let whole = |name, value: usize| Some((name, value as u64, Some(value as u64)));
         match self {
-            Problem::BodyTooLarge { bound } => Some(("request-bytes", *bound, None)),
-            Problem::Encode(EncodeError::TooLarge { bound }) => Some(("reply-bytes", *bound, None)),
-            Problem::UploadTooLarge { bound } => Some(("upload-bytes", *bound, None)),
-            Problem::NoPlace(NoPlace::OutOfFuel(out)) => Some(("fuel-per-second", out.per_second, Some(out.used))),
-            Problem::NoPlace(NoPlace::TenantQueueFull { queue, .. }) => whole("queue", *queue),
-            Problem::NoPlace(NoPlace::TenantTooLong { concurrency, .. }) => whole("concurrency", *concurrency),
-            Problem::NoPlace(NoPlace::QueueFull { queue, .. }) => whole("compute.queue", *queue),
-            Problem::NoPlace(NoPlace::TooLong { concurrency, .. }) => whole("compute.concurrency", *concurrency),
-            Problem::Control(ControlError::TooManyModels { used, bound }) => {
+            ApiError::BodyTooLarge { bound } => Some(("request-bytes", *bound, None)),
+            ApiError::Encode(EncodeError::TooLarge { bound }) => Some(("reply-bytes", *bound, None)),
+            ApiError::UploadTooLarge { bound } => Some(("upload-bytes", *bound, None)),
+            ApiError::Admission(AdmissionError::OutOfFuel(out)) => {
+                Some(("fuel-per-second", out.per_second, Some(out.used)))
+            }
+            ApiError::Admission(AdmissionError::TenantQueueFull { queue, .. }) => whole("queue", *queue),
+            ApiError::Admission(AdmissionError::TenantTooLong { concurrency, .. }) => {
+                whole("concurrency", *concurrency)
+            }
+            ApiError::Admission(AdmissionError::QueueFull { queue, .. }) => whole("compute.queue", *queue),
+            ApiError::Admission(AdmissionError::TooLong { concurrency, .. }) => {
+                whole("compute.concurrency", *concurrency)
+            }
+            ApiError::Control(ControlError::TooManyModels { used, bound }) => {
                 Some(("models", *bound as u64, Some(*used as u64)))
             }
-            Problem::Control(ControlError::TooManyBytes { used, bound, .. }) => {
+            ApiError::Control(ControlError::TooManyBytes { used, bound, .. }) => {
                 Some(("stored-bytes", *bound, Some(*used)))
             }
-            Problem::Control(ControlError::Activate(ActivateError::NotResident(refused))) => {
+            ApiError::Control(ControlError::Activate(ActivateError::NotResident(refused))) => {
                 Some((refused.whose.key(), refused.bound, Some(refused.used)))
             }
             _ => None,
@@ -209,17 +215,17 @@ impl Problem {
 
     fn exceeded(&self) -> Option<&Exceeded> {
         match self {
-            Problem::Run(RunError { error, .. }) => error.exceeded(),
+            ApiError::Run(RunError { error, .. }) => error.exceeded(),
             _ => None,
         }
     }
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// What the client reads, over any protocol.
     pub fn text(&self) -> String {
-        let mut text = self.problem.told();
-        if let (Some(model), Problem::Run(_)) = (&self.model, &*self.problem) {
+        let mut text = self.problem.public_message();
+        if let (Some(model), ApiError::Run(_)) = (&self.model, &*self.problem) {
             text = format!("model \"{model}\": {text}");
         }
         if let Some(exceeded) = self.problem.exceeded() {
@@ -234,7 +240,7 @@ impl Refusal {
     }
 
     pub fn into_response(self) -> Response<Body> {
-        let (status, _, retry_after) = self.problem.row();
+        let (status, _, retry_after) = self.problem.classify();
         let mut response = Response::new(Body::from(self.body()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -245,7 +251,7 @@ impl Refusal {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Problem::Method { allowed } = &*self.problem
+        if let ApiError::Method { allowed } = &*self.problem
             && let Ok(allowed) = HeaderValue::from_str(allowed)
         {
             headers.insert(header::ALLOW, allowed);
@@ -255,14 +261,14 @@ impl Refusal {
 
     /// What the client is told, as bytes.
     pub fn body(&self) -> Bytes {
-        serde_json::to_vec(&self.told()).unwrap_or_default().into()
+        serde_json::to_vec(&self.reply()).unwrap_or_default().into()
     }
 
     /// What the client is told.
-    pub fn told(&self) -> ErrorReply<'_> {
-        let (_, code, retry_after) = self.problem.row();
+    pub fn reply(&self) -> ErrorReply<'_> {
+        let (_, code, retry_after) = self.problem.classify();
         let (model, stage) = match &*self.problem {
-            Problem::Run(RunError { stage, .. }) => (self.model.as_deref(), Some(&**stage)),
+            ApiError::Run(RunError { stage, .. }) => (self.model.as_deref(), Some(&**stage)),
             _ => (None, None),
         };
         let limit = self.problem.limit().map(|(name, value, used)| LimitReply { name, value, used });
@@ -271,10 +277,10 @@ impl Refusal {
 
     /// One line for the operator, with the cause that the client was not told.
     pub fn log(&self) {
-        let (status, code, _) = self.problem.row();
+        let (status, code, _) = self.problem.classify();
         let (request, model) = (&*self.request, self.model.as_deref().unwrap_or_default());
         let stage = match &*self.problem {
-            Problem::Run(RunError { stage, .. }) => stage,
+            ApiError::Run(RunError { stage, .. }) => stage,
             _ => "",
         };
         let (status, cause) = (status.as_u16(), clip(self.problem.to_string()));

@@ -3,72 +3,72 @@
 use axum::http::StatusCode;
 use bulkhead_store::StoreError;
 
-use super::Problem;
+use super::ApiError;
 use crate::activation::ActivateError;
-use crate::catalog::NotServed;
+use crate::catalog::LookupError;
 use crate::codec::error::EncodeError;
 use crate::control::ControlError;
 use crate::pipeline::{RunError, StageError};
 use crate::runtime::GraphError;
 use crate::sandbox::CallError;
-use crate::scheduler::NoPlace;
-use crate::tenant::{Limit, NotAllowedIn};
+use crate::scheduler::AdmissionError;
+use crate::tenant::{AuthError, Limit};
 
 /// A row of the table: status, code, and after how many seconds another try makes sense.
 pub type Row = (StatusCode, &'static str, Option<u32>);
 
-impl Problem {
-    pub fn row(&self) -> Row {
+impl ApiError {
+    pub fn classify(&self) -> Row {
         use StatusCode as S;
         match self {
-            Problem::NoSuchAddress => (S::NOT_FOUND, "no_such_address", None),
-            Problem::Method { .. } => (S::METHOD_NOT_ALLOWED, "method_not_allowed", None),
-            Problem::BodyTooLarge { .. } | Problem::BodyNotSmall { .. } => {
+            ApiError::NoSuchAddress => (S::NOT_FOUND, "no_such_address", None),
+            ApiError::Method { .. } => (S::METHOD_NOT_ALLOWED, "method_not_allowed", None),
+            ApiError::BodyTooLarge { .. } | ApiError::BodyNotSmall { .. } => {
                 (S::PAYLOAD_TOO_LARGE, "request_too_large", None)
             }
-            Problem::NotGrpc => (S::UNSUPPORTED_MEDIA_TYPE, "not_grpc", None),
-            Problem::Deadline => (S::GATEWAY_TIMEOUT, "client_deadline", None),
-            Problem::ShuttingDown => (S::SERVICE_UNAVAILABLE, "shutting_down", Some(1)),
-            Problem::BodyTooSlow { .. } => (S::REQUEST_TIMEOUT, "request_too_slow", None),
-            Problem::TooMuchBuffered { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
-            Problem::Encoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", None),
-            Problem::BodyTorn => (S::BAD_REQUEST, "request_torn", None),
-            Problem::Decode(_) | Problem::Packed { .. } | Problem::NotJson(_) | Problem::Setting { .. } => {
+            ApiError::NotGrpc => (S::UNSUPPORTED_MEDIA_TYPE, "not_grpc", None),
+            ApiError::Deadline => (S::GATEWAY_TIMEOUT, "client_deadline", None),
+            ApiError::ShuttingDown => (S::SERVICE_UNAVAILABLE, "shutting_down", Some(1)),
+            ApiError::BodyTooSlow { .. } => (S::REQUEST_TIMEOUT, "request_too_slow", None),
+            ApiError::TooMuchBuffered { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
+            ApiError::Encoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", None),
+            ApiError::BodyTorn => (S::BAD_REQUEST, "request_torn", None),
+            ApiError::Decode(_) | ApiError::Packed { .. } | ApiError::NotJson(_) | ApiError::Setting { .. } => {
                 (S::BAD_REQUEST, "malformed_request", None)
             }
-            Problem::NotSupported { .. } => (S::BAD_REQUEST, "not_supported", None),
-            Problem::Inputs(_) | Problem::UnknownOutput { .. } | Problem::Classification { .. } => {
+            ApiError::NotSupported { .. } => (S::BAD_REQUEST, "not_supported", None),
+            ApiError::Inputs(_) | ApiError::UnknownOutput { .. } | ApiError::Classification { .. } => {
                 (S::BAD_REQUEST, "invalid_input", None)
             }
-            Problem::NotServed(NotServed::UnknownModel { .. }) => (S::NOT_FOUND, "unknown_model", None),
-            Problem::NotServed(NotServed::UnknownVersion { .. }) => (S::NOT_FOUND, "unknown_version", None),
-            Problem::NotServed(NotServed::NotActive { .. }) => (S::SERVICE_UNAVAILABLE, "model_unavailable", None),
-            Problem::NotServed(NotServed::Loading { .. }) => (S::SERVICE_UNAVAILABLE, "model_loading", Some(1)),
-            Problem::NotAllowedIn(NotAllowedIn::Disabled(_)) => (S::FORBIDDEN, "tenant_disabled", None),
-            Problem::NoToken => (S::UNAUTHORIZED, "unauthenticated", None),
-            Problem::Role { .. } => (S::FORBIDDEN, "role", None),
-            Problem::Malformed(_) => (S::BAD_REQUEST, "malformed_request", None),
-            Problem::UploadTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "request_too_large", None),
-            Problem::UploadTooSlow { .. } => (S::REQUEST_TIMEOUT, "request_too_slow", None),
-            Problem::Staging(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            ApiError::Lookup(LookupError::UnknownModel { .. }) => (S::NOT_FOUND, "unknown_model", None),
+            ApiError::Lookup(LookupError::UnknownVersion { .. }) => (S::NOT_FOUND, "unknown_version", None),
+            ApiError::Lookup(LookupError::NotActive { .. }) => (S::SERVICE_UNAVAILABLE, "model_unavailable", None),
+            ApiError::Lookup(LookupError::Loading { .. }) => (S::SERVICE_UNAVAILABLE, "model_loading", Some(1)),
+            ApiError::Auth(AuthError::Disabled(_)) => (S::FORBIDDEN, "tenant_disabled", None),
+            ApiError::NoToken => (S::UNAUTHORIZED, "unauthenticated", None),
+            ApiError::Role { .. } => (S::FORBIDDEN, "role", None),
+            ApiError::Malformed(_) => (S::BAD_REQUEST, "malformed_request", None),
+            ApiError::UploadTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "request_too_large", None),
+            ApiError::UploadTooSlow { .. } => (S::REQUEST_TIMEOUT, "request_too_slow", None),
+            ApiError::Staging(error) if error.kind() == std::io::ErrorKind::StorageFull => {
                 (S::INSUFFICIENT_STORAGE, "storage_full", None)
             }
-            Problem::Staging(_) => (S::INTERNAL_SERVER_ERROR, "storage_failed", None),
-            Problem::Control(error) => control_row(error),
-            Problem::NotAllowedIn(_) => (S::UNAUTHORIZED, "unauthenticated", None),
-            Problem::NoPlace(NoPlace::OutOfFuel(out)) => {
+            ApiError::Staging(_) => (S::INTERNAL_SERVER_ERROR, "storage_failed", None),
+            ApiError::Control(error) => control_row(error),
+            ApiError::Auth(_) => (S::UNAUTHORIZED, "unauthenticated", None),
+            ApiError::Admission(AdmissionError::OutOfFuel(out)) => {
                 (S::TOO_MANY_REQUESTS, "limit_tenant_fuel", Some(seconds(out.wait)))
             }
-            Problem::NoPlace(NoPlace::TenantQueueFull { .. } | NoPlace::TenantTooLong { .. }) => {
+            ApiError::Admission(AdmissionError::TenantQueueFull { .. } | AdmissionError::TenantTooLong { .. }) => {
                 (S::TOO_MANY_REQUESTS, "limit_tenant_calls", Some(1))
             }
-            Problem::NoPlace(_) => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
-            Problem::Run(RunError { error, .. }) => stage_row(error),
-            Problem::Panicked(_) | Problem::Log(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),
-            Problem::Encode(EncodeError::TooLarge { .. }) => (S::PAYLOAD_TOO_LARGE, "reply_too_large", None),
-            Problem::Encode(EncodeError::NotText { .. }) => (S::NOT_ACCEPTABLE, "not_text", None),
-            Problem::Encode(EncodeError::Form { .. }) => (S::BAD_REQUEST, "invalid_input", None),
-            Problem::Encode(EncodeError::Json(_)) => (S::INTERNAL_SERVER_ERROR, "internal", None),
+            ApiError::Admission(_) => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
+            ApiError::Run(RunError { error, .. }) => stage_row(error),
+            ApiError::Panicked(_) | ApiError::Log(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),
+            ApiError::Encode(EncodeError::TooLarge { .. }) => (S::PAYLOAD_TOO_LARGE, "reply_too_large", None),
+            ApiError::Encode(EncodeError::NotText { .. }) => (S::NOT_ACCEPTABLE, "not_text", None),
+            ApiError::Encode(EncodeError::Form { .. }) => (S::BAD_REQUEST, "invalid_input", None),
+            ApiError::Encode(EncodeError::Json(_)) => (S::INTERNAL_SERVER_ERROR, "internal", None),
         }
     }
 }
@@ -98,7 +98,7 @@ fn control_row(error: &ControlError) -> Row {
             (S::UNPROCESSABLE_ENTITY, "activation_failed", None)
         }
         ControlError::Trial(_) => (S::UNPROCESSABLE_ENTITY, "trial_failed", None),
-        ControlError::NoPlace(_) => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
+        ControlError::Admission(_) => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
         ControlError::NotActive { .. } | ControlError::NothingToReturnTo { .. } | ControlError::InUse { .. } => {
             (S::CONFLICT, "conflict", None)
         }

@@ -7,10 +7,10 @@ use axum::http::{HeaderMap, HeaderValue, Request, header};
 
 use super::request_id::RequestId;
 use crate::config::Anonymous;
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::inference::App;
 use crate::inference::call::Client;
-use crate::tenant::{Caller, NotAllowedIn, Role, Tenant};
+use crate::tenant::{AuthError, Caller, Role, Tenant};
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -37,29 +37,29 @@ impl Client {
     }
 
     /// Roles contain each other.
-    pub fn must_be(&self, needed: Role) -> Result<(), Problem> {
+    pub fn must_be(&self, needed: Role) -> Result<(), ApiError> {
         let has = self.caller.role;
-        if has >= needed { Ok(()) } else { Err(Problem::Role { needed: needed.name(), has: has.name() }) }
+        if has >= needed { Ok(()) } else { Err(ApiError::Role { needed: needed.name(), has: has.name() }) }
     }
 }
 
 impl App {
     /// Who sent a request.
-    pub(crate) fn client(&self, request: &Request<Body>) -> Result<Client, Problem> {
+    pub(crate) fn client(&self, request: &Request<Body>) -> Result<Client, ApiError> {
         let peer = request.extensions().get::<Peer>().copied();
         let caller = self.caller(request.headers(), peer)?;
         Ok(Client { request_id: RequestId::of(request.extensions()).0, caller })
     }
 
     /// A key that was sent must be good; only who sent none can be anonymous.
-    pub(crate) fn caller(&self, headers: &HeaderMap, peer: Option<Peer>) -> Result<Caller, NotAllowedIn> {
+    pub(crate) fn caller(&self, headers: &HeaderMap, peer: Option<Peer>) -> Result<Caller, AuthError> {
         if let Some(key) = bearer(headers) {
             return self.directory.caller(key);
         }
         match self.anonymous {
             Anonymous::Everybody => self.directory.anonymous(),
             Anonymous::Loopback if peer.is_some_and(Peer::is_local) => self.directory.anonymous(),
-            Anonymous::Loopback | Anonymous::Nobody => Err(NotAllowedIn::NoKey),
+            Anonymous::Loopback | Anonymous::Nobody => Err(AuthError::NoKey),
         }
     }
 }

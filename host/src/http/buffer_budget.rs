@@ -9,10 +9,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::fair_share;
 use crate::config::Http;
-use crate::error::Problem;
+use crate::error::ApiError;
+use crate::tensor::Guarded;
 
 #[derive(Clone)]
-pub struct Room {
+pub struct BufferBudget {
     units: Arc<Semaphore>,
     all: usize,
     bound: u64,
@@ -23,15 +24,15 @@ pub struct Room {
 /// Bodies are counted in units of this many bytes.
 const UNIT: usize = 1024;
 
-impl Room {
-    pub fn new(http: &Http) -> Room {
+impl BufferBudget {
+    pub fn new(http: &Http) -> BufferBudget {
         let all = (http.buffered_bytes as usize / UNIT).min(Semaphore::MAX_PERMITS);
-        Room { units: Arc::new(Semaphore::new(all)), all, bound: http.buffered_bytes, held: Arc::default() }
+        BufferBudget { units: Arc::new(Semaphore::new(all)), all, bound: http.buffered_bytes, held: Arc::default() }
     }
 
     /// The same room, for somebody who has taken so many units of it.
-    pub fn of(&self, held: &Arc<AtomicUsize>) -> Room {
-        Room { held: held.clone(), ..self.clone() }
+    pub fn of(&self, held: &Arc<AtomicUsize>) -> BufferBudget {
+        BufferBudget { held: held.clone(), ..self.clone() }
     }
 
     /// What is taken now by everybody, in bytes.
@@ -39,23 +40,23 @@ impl Room {
         (self.all - self.units.available_permits()) * UNIT
     }
 
-    pub fn take(&self, taken: &mut Taken, bytes: usize) -> Result<(), Problem> {
+    pub fn take(&self, taken: &mut BufferPermit, bytes: usize) -> Result<(), ApiError> {
         self.take_units(taken, bytes.div_ceil(UNIT))
     }
 
     /// Takes what is missing, so that it is enough for so many bytes.
-    pub fn grow(&self, taken: &mut Taken, bytes: usize) -> Result<(), Problem> {
+    pub fn grow(&self, taken: &mut BufferPermit, bytes: usize) -> Result<(), ApiError> {
         self.take_units(taken, bytes.div_ceil(UNIT).saturating_sub(taken.units()))
     }
 
     /// Counts bytes for as long as anyone holds them.
-    pub fn hold(&self, bytes: impl AsRef<[u8]> + Send + 'static) -> Result<Bytes, Problem> {
-        let mut taken = Taken::default();
+    pub fn hold(&self, bytes: impl AsRef<[u8]> + Send + 'static) -> Result<Bytes, ApiError> {
+        let mut taken = BufferPermit::default();
         self.take(&mut taken, bytes.as_ref().len())?;
         Ok(taken.hold(bytes))
     }
 
-    fn take_units(&self, taken: &mut Taken, units: usize) -> Result<(), Problem> {
+    fn take_units(&self, taken: &mut BufferPermit, units: usize) -> Result<(), ApiError> {
         if units == 0 {
             return Ok(());
         }
@@ -64,7 +65,7 @@ impl Room {
         let more = (held + units <= fair_share::of_free(free))
             .then(|| self.units.clone().try_acquire_many_owned(units as u32));
         let Some(Ok(permit)) = more else {
-            return Err(Problem::TooMuchBuffered { held: (held * UNIT) as u64, bound: self.bound });
+            return Err(ApiError::TooMuchBuffered { held: (held * UNIT) as u64, bound: self.bound });
         };
         self.held.fetch_add(units, Ordering::Relaxed);
         match &mut taken.0 {
@@ -77,7 +78,7 @@ impl Room {
 
 /// What a body takes of the room.
 #[derive(Default)]
-pub struct Taken(Option<Units>);
+pub struct BufferPermit(Option<Units>);
 
 struct Units {
     permit: OwnedSemaphorePermit,
@@ -90,15 +91,15 @@ impl Drop for Units {
     }
 }
 
-impl Taken {
+impl BufferPermit {
     fn units(&self) -> usize {
         self.0.as_ref().map_or(0, |units| units.permit.num_permits())
     }
 
     /// What is not needed for so many bytes.
-    pub fn split_beyond(&mut self, bytes: usize) -> Taken {
+    pub fn split_beyond(&mut self, bytes: usize) -> BufferPermit {
         let beyond = self.units().saturating_sub(bytes.div_ceil(UNIT));
-        Taken(self.0.as_mut().and_then(|units| {
+        BufferPermit(self.0.as_mut().and_then(|units| {
             let permit = units.permit.split(beyond)?;
             Some(Units { permit, held: units.held.clone() })
         }))
@@ -106,18 +107,7 @@ impl Taken {
 
     /// Counts for as long as anyone holds any of the bytes.
     pub fn hold(self, bytes: impl AsRef<[u8]> + Send + 'static) -> Bytes {
-        Bytes::from_owner(Held { bytes, _taken: self })
-    }
-}
-
-struct Held<B> {
-    bytes: B,
-    _taken: Taken,
-}
-
-impl<B: AsRef<[u8]>> AsRef<[u8]> for Held<B> {
-    fn as_ref(&self) -> &[u8] {
-        self.bytes.as_ref()
+        Bytes::from_owner(Guarded { bytes, _guard: self })
     }
 }
 
@@ -125,12 +115,12 @@ impl<B: AsRef<[u8]>> AsRef<[u8]> for Held<B> {
 mod tests {
     use super::*;
 
-    fn of_mebibytes(mebibytes: u64) -> Room {
-        Room::new(&Http { buffered_bytes: mebibytes << 20, ..crate::config::Config::default().http })
+    fn of_mebibytes(mebibytes: u64) -> BufferBudget {
+        BufferBudget::new(&Http { buffered_bytes: mebibytes << 20, ..crate::config::Config::default().http })
     }
 
     /// As many KiB as the party gets.
-    fn all(room: &Room) -> Vec<Bytes> {
+    fn all(room: &BufferBudget) -> Vec<Bytes> {
         std::iter::from_fn(|| room.hold(vec![0; UNIT]).ok()).collect()
     }
 
@@ -140,7 +130,7 @@ mod tests {
         let (first, second) = (room.of(&Arc::default()), room.of(&Arc::default()));
         let greedy = all(&first);
         assert_eq!(greedy.len(), 768);
-        assert!(matches!(first.hold(vec![0]), Err(Problem::TooMuchBuffered { held: 786_432, bound: 1_048_576 })));
+        assert!(matches!(first.hold(vec![0]), Err(ApiError::TooMuchBuffered { held: 786_432, bound: 1_048_576 })));
         assert_eq!(all(&second).len(), 192);
         assert_eq!(room.taken(), 786_432);
         drop(greedy);
@@ -151,7 +141,7 @@ mod tests {
     #[test]
     fn what_is_given_back_in_parts_is_counted_in_parts() {
         let room = of_mebibytes(1);
-        let mut taken = Taken::default();
+        let mut taken = BufferPermit::default();
         room.grow(&mut taken, 1500).unwrap();
         room.grow(&mut taken, 5000).unwrap();
         assert_eq!((room.taken(), room.held.load(Ordering::Relaxed)), (5 * UNIT, 5));

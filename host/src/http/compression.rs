@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use flate2::write::{GzEncoder, ZlibEncoder};
 
-use crate::error::Problem;
+use crate::error::ApiError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
@@ -42,11 +42,11 @@ impl Coding {
     }
 
     /// How a request's body is packed. More than one coding over another is none that we know.
-    pub fn of_request(headers: &HeaderMap) -> Result<Coding, Problem> {
+    pub fn of_request(headers: &HeaderMap) -> Result<Coding, ApiError> {
         let mut codings = headers.get_all(header::CONTENT_ENCODING).iter().map(|value| value.as_bytes());
         let Some(coding) = codings.next() else { return Ok(Coding::Identity) };
         let known = std::str::from_utf8(coding).ok().and_then(Coding::from_name).filter(|_| codings.next().is_none());
-        known.ok_or_else(|| Problem::Encoding { encoding: String::from_utf8_lossy(coding).into_owned() })
+        known.ok_or_else(|| ApiError::Encoding { encoding: String::from_utf8_lossy(coding).into_owned() })
     }
 
     /// What the client would like best of what we have; the earlier of two that it likes equally.
@@ -71,8 +71,8 @@ impl Coding {
         self,
         packed: &[u8],
         bound: u64,
-        count: impl FnMut(usize) -> Result<(), Problem>,
-    ) -> Result<Vec<u8>, Problem> {
+        count: impl FnMut(usize) -> Result<(), ApiError>,
+    ) -> Result<Vec<u8>, ApiError> {
         match self {
             Coding::Identity => Ok(packed.to_vec()),
             Coding::Gzip => self.read(MultiGzDecoder::new(packed), bound, count).map(|(whole, _)| whole),
@@ -90,21 +90,21 @@ impl Coding {
         self,
         mut decoder: D,
         bound: u64,
-        mut count: impl FnMut(usize) -> Result<(), Problem>,
-    ) -> Result<(Vec<u8>, D), Problem> {
+        mut count: impl FnMut(usize) -> Result<(), ApiError>,
+    ) -> Result<(Vec<u8>, D), ApiError> {
         let mut whole = Vec::new();
         loop {
             let read = decoder.by_ref().take(STEP).read_to_end(&mut whole);
             match read.map_err(|error| self.broken(&error.to_string()))? {
                 0 => return Ok((whole, decoder)),
-                _ if whole.len() as u64 > bound => return Err(Problem::BodyTooLarge { bound }),
+                _ if whole.len() as u64 > bound => return Err(ApiError::BodyTooLarge { bound }),
                 read => count(read)?,
             }
         }
     }
 
-    fn broken(self, why: &str) -> Problem {
-        Problem::Packed { encoding: self.name(), why: why.to_owned() }
+    fn broken(self, why: &str) -> ApiError {
+        ApiError::Packed { encoding: self.name(), why: why.to_owned() }
     }
 
     /// The chunks as one, packed; `None` where that would not make them smaller.
@@ -164,10 +164,10 @@ mod tests {
             let whole = coding.unpack(&packed, 3003, count).unwrap();
             assert_eq!((whole.len(), &whole[3000..], counted), (3003, &b"end"[..], 3003));
             let large = coding.unpack(&packed, 3002, |_| Ok(()));
-            assert!(matches!(large, Err(Problem::BodyTooLarge { bound: 3002 })));
+            assert!(matches!(large, Err(ApiError::BodyTooLarge { bound: 3002 })));
             for broken in [&packed[..packed.len() - 1], b"neither", b"", &[&packed[..], b"x"].concat()] {
                 let error = coding.unpack(broken, 1 << 20, |_| Ok(())).unwrap_err();
-                assert!(matches!(error, Problem::Packed { .. }), "{coding:?} {error}");
+                assert!(matches!(error, ApiError::Packed { .. }), "{coding:?} {error}");
             }
         }
     }

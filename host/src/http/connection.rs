@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tower::Service;
 
 use super::auth::Peer;
-use super::reply_timeout::{Outbox, Watched};
+use super::reply_timeout::{ReplyWatch, WatchedBody};
 use super::tls::Tls;
 use crate::config::Http;
 
@@ -45,14 +45,14 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a connection's requests are answered by.
-pub struct Answering {
+pub struct ConnectionService {
     pub router: Router,
     pub peer: Peer,
-    pub outbox: Outbox,
+    pub reply_watch: ReplyWatch,
 }
 
-impl hyper::service::Service<Request<Incoming>> for Answering {
-    type Response = Response<Watched>;
+impl hyper::service::Service<Request<Incoming>> for ConnectionService {
+    type Response = Response<WatchedBody>;
     type Error = std::convert::Infallible;
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -60,34 +60,45 @@ impl hyper::service::Service<Request<Incoming>> for Answering {
         request.extensions_mut().insert(self.peer);
         // A router is always ready.
         let answer = self.router.clone().call(request.map(Body::new));
-        let outbox = self.outbox.clone();
-        Box::pin(async move { Ok(outbox.watch(answer.await?)) })
+        let reply_watch = self.reply_watch.clone();
+        Box::pin(async move { Ok(reply_watch.watch(answer.await?)) })
     }
 }
 
 /// Serves a connection until either side ends it, or has had its time.
-pub async fn speak(stream: TcpStream, tls: Option<&Tls>, http: &Http, answering: Answering, watcher: Watcher) {
-    let outbox = answering.outbox.clone();
-    let spoken = async {
+pub async fn serve_connection(
+    stream: TcpStream,
+    tls: Option<&Tls>,
+    http: &Http,
+    service: ConnectionService,
+    watcher: Watcher,
+) {
+    let reply_watch = service.reply_watch.clone();
+    let served = async {
         let Some(tls) = tls else {
             let (reader, writer) = stream.into_split();
-            return speak_on(reader, writer, http.header_time, answering, watcher).await;
+            return serve_stream(reader, writer, http.header_time, service, watcher).await;
         };
         let Ok(Some(stream)) = tokio::time::timeout(http.header_time, tls.accept(stream)).await else { return };
         let (reader, writer) = tokio::io::split(stream);
-        speak_on(reader, writer, http.header_time, answering, watcher).await;
+        serve_stream(reader, writer, http.header_time, service, watcher).await;
     };
     tokio::select! {
         biased;
-        () = spoken => {}
-        () = outbox.overdue(http.reply_time) => {
+        () = served => {}
+        () = reply_watch.overdue(http.reply_time) => {
             tracing::debug!("a client took nothing of its reply for http.reply-time, and was left");
         }
     }
 }
 
-async fn speak_on<R, W>(mut reader: R, writer: W, header_time: Duration, answering: Answering, watcher: Watcher)
-where
+async fn serve_stream<R, W>(
+    mut reader: R,
+    writer: W,
+    header_time: Duration,
+    service: ConnectionService,
+    watcher: Watcher,
+) where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
 {
@@ -97,8 +108,8 @@ where
     let stream = TokioIo::new(tokio::io::join(Cursor::new(begin).chain(reader), writer));
     // That a client breaks off is its own business.
     let _ = match http2 {
-        true => watcher.watch(http2_settings(header_time).serve_connection(stream, answering)).await,
-        false => watcher.watch(http1_settings(header_time).serve_connection(stream, answering)).await,
+        true => watcher.watch(http2_settings(header_time).serve_connection(stream, service)).await,
+        false => watcher.watch(http1_settings(header_time).serve_connection(stream, service)).await,
     };
 }
 

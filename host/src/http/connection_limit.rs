@@ -30,7 +30,7 @@ struct Addresses {
 }
 
 /// A connection's place, given back when it is dropped.
-pub struct Place {
+pub struct ConnectionPermit {
     connections: Arc<Connections>,
     address: IpAddr,
     _free: OwnedSemaphorePermit,
@@ -46,7 +46,7 @@ impl Connections {
     }
 
     /// Waits for a free place, and gives it to the address, unless that one has its share.
-    pub async fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub async fn take(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionPermit> {
         // An error would mean that the semaphore is closed, and nobody closes it.
         let free = self.places.clone().acquire_owned().await.ok()?;
         let address = network(address);
@@ -59,7 +59,7 @@ impl Connections {
         }
         addresses.held.insert(address, held + 1);
         self.open.inc();
-        Some(Place { connections: self.clone(), address, _free: free })
+        Some(ConnectionPermit { connections: self.clone(), address, _free: free })
     }
 
     fn addresses(&self) -> MutexGuard<'_, Addresses> {
@@ -67,7 +67,7 @@ impl Connections {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.connections.open.dec();
         let mut addresses = self.connections.addresses();
@@ -99,7 +99,7 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 /// How many connections the process can have.
-pub struct Room {
+pub struct ConnectionLimits {
     pub clients: usize,
     pub operator: usize,
 }
@@ -110,11 +110,11 @@ const OPERATOR: u64 = 256;
 /// The operator's connections, the database, uploads, pipes to children.
 const RESERVED: u64 = 2 * OPERATOR;
 
-impl Room {
+impl ConnectionLimits {
     /// Raises the bound on open files as far as this process may, and says what fits.
-    pub fn make(http: &Http) -> Room {
+    pub fn make(http: &Http) -> ConnectionLimits {
         let files = raise_open_files();
-        let room = Room::within(files, http.connections);
+        let room = ConnectionLimits::within(files, http.connections);
         if room.clients < http.connections {
             let (wanted, possible) = (http.connections, room.clients);
             tracing::warn!(
@@ -127,9 +127,9 @@ impl Room {
         room
     }
 
-    fn within(files: u64, wanted: usize) -> Room {
+    fn within(files: u64, wanted: usize) -> ConnectionLimits {
         let clients = files.saturating_sub(RESERVED.min(files / 2));
-        Room { clients: wanted.min(clients as usize), operator: OPERATOR.min(files / 4) as usize }
+        ConnectionLimits { clients: wanted.min(clients as usize), operator: OPERATOR.min(files / 4) as usize }
     }
 }
 
@@ -153,7 +153,7 @@ mod tests {
     }
 
     /// As many as the address gets.
-    fn all(connections: &Arc<Connections>, address: &str) -> Vec<Place> {
+    fn all(connections: &Arc<Connections>, address: &str) -> Vec<ConnectionPermit> {
         let next = || connections.take(address.parse().unwrap()).now_or_never().flatten();
         std::iter::from_fn(next).collect()
     }
@@ -183,7 +183,7 @@ mod tests {
         for (files, wanted, clients) in
             [(20_000, 16_384, 16_384), (4096, 16_384, 3584), (256, 16_384, 128), (4096, 3, 3)]
         {
-            let room = Room::within(files, wanted);
+            let room = ConnectionLimits::within(files, wanted);
             assert_eq!(room.clients, clients, "{files}");
             assert!((room.clients + room.operator) as u64 <= files);
         }

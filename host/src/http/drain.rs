@@ -12,14 +12,14 @@ use axum::middleware::Next;
 use bytes::Bytes;
 use hyper::body::Frame;
 
-use crate::error::Failed;
+use crate::error::HandlerError;
 use crate::inference::App;
 
 /// A body that is still there when the handler has dropped it.
 #[derive(Clone)]
-struct Lent(Arc<Mutex<Body>>);
+struct SharedBody(Arc<Mutex<Body>>);
 
-impl HttpBody for Lent {
+impl HttpBody for SharedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -31,11 +31,11 @@ impl HttpBody for Lent {
 /// For handlers that refuse before they have read the body.
 pub(crate) async fn read_unread(State(app): State<Arc<App>>, request: Request, next: Next) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let lent = Lent(Arc::new(Mutex::new(body)));
-    let response = next.run(Request::from_parts(head, Body::new(lent.clone()))).await;
-    let refused = response.extensions().get::<Failed>().is_some();
+    let shared = SharedBody(Arc::new(Mutex::new(body)));
+    let response = next.run(Request::from_parts(head, Body::new(shared.clone()))).await;
+    let refused = response.extensions().get::<HandlerError>().is_some();
     if refused || response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        app.drain(Body::new(lent)).await;
+        app.drain(Body::new(shared)).await;
     }
     response
 }

@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::auth::Peer;
-use super::connection::{Answering, speak};
-use super::connection_limit::{Connections, Place};
-use super::reply_timeout::Outbox;
-use super::repoll::steady;
+use super::connection::{ConnectionService, serve_connection};
+use super::connection_limit::{ConnectionPermit, Connections};
+use super::reply_timeout::ReplyWatch;
+use super::repoll::repoll_on_self_wake;
 use super::tls::Tls;
 use crate::config::Http;
 
@@ -81,10 +81,10 @@ impl Server {
                 () = shutdown.begun() => break,
             };
             let Some((stream, peer, place)) = stream else { continue };
-            let answering = Answering { router: router.clone(), peer, outbox: Outbox::default() };
+            let service = ConnectionService { router: router.clone(), peer, reply_watch: ReplyWatch::default() };
             let (tls, http, watcher) = (self.tls.clone(), self.http.clone(), graceful.watcher());
-            tokio::spawn(steady(async move {
-                speak(stream, tls.as_deref(), &http, answering, watcher).await;
+            tokio::spawn(repoll_on_self_wake(async move {
+                serve_connection(stream, tls.as_deref(), &http, service, watcher).await;
                 drop(place);
             }));
         }
@@ -94,7 +94,7 @@ impl Server {
 
     /// Waits for a place before it accepts the next, so that clients beyond the bound wait in the kernel's queue. Those of
     /// an address that has its share are closed, because waiting would not help them.
-    async fn accept(&self) -> Option<(TcpStream, Peer, Place)> {
+    async fn accept(&self) -> Option<(TcpStream, Peer, ConnectionPermit)> {
         match self.listener.accept().await {
             Ok((stream, peer)) => {
                 let place = self.connections.take(peer.ip()).await?;

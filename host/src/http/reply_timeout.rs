@@ -17,16 +17,16 @@ use tokio::time::Instant;
 
 /// The replies of one connection that are under way.
 #[derive(Clone, Default)]
-pub(crate) struct Outbox(Arc<Shared>);
+pub(crate) struct ReplyWatch(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<WatchState>,
     begun: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct WatchState {
     replies: HashMap<u64, Reply>,
     next: u64,
     /// Somebody looks again when the oldest is due.
@@ -44,12 +44,12 @@ struct Reply {
     ended: bool,
 }
 
-impl Outbox {
+impl ReplyWatch {
     /// The response, of which each piece is watched until it was sent.
-    pub fn watch(&self, response: Response<Body>) -> Response<Watched> {
+    pub fn watch(&self, response: Response<Body>) -> Response<WatchedBody> {
         response.map(|body| {
             let reply = (!body.is_end_stream()).then(|| self.begin());
-            Watched { body, reply }
+            WatchedBody { body, reply }
         })
     }
 
@@ -71,32 +71,32 @@ impl Outbox {
         oldest
     }
 
-    fn begin(&self) -> Handle {
+    fn begin(&self) -> ReplyHandle {
         let mut state = self.state();
         let id = state.next;
         state.next += 1;
         state.replies.insert(id, Reply { since: Some(Instant::now()), pieces: 0, resting: false, ended: false });
         self.wake(&mut state);
-        Handle { outbox: self.clone(), id }
+        ReplyHandle { reply_watch: self.clone(), id }
     }
 
-    fn wake(&self, state: &mut State) {
+    fn wake(&self, state: &mut WatchState) {
         if !std::mem::replace(&mut state.watched, true) {
             self.0.begun.notify_one();
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WatchState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Handle {
-    outbox: Outbox,
+struct ReplyHandle {
+    reply_watch: ReplyWatch,
     id: u64,
 }
 
-impl Handle {
+impl ReplyHandle {
     fn gives(&self) {
         self.change(|reply| {
             reply.pieces += 1;
@@ -118,7 +118,7 @@ impl Handle {
     }
 
     fn change(&self, change: impl FnOnce(&mut Reply)) {
-        let mut state = self.outbox.state();
+        let mut state = self.reply_watch.state();
         let Some(reply) = state.replies.get_mut(&self.id) else { return };
         change(reply);
         if reply.resting && reply.pieces == 0 {
@@ -128,36 +128,36 @@ impl Handle {
         if gone {
             state.replies.remove(&self.id);
         } else if waits {
-            self.outbox.wake(&mut state);
+            self.reply_watch.wake(&mut state);
         }
     }
 }
 
 /// A reply's body, and what it gave out.
-pub struct Watched {
+pub struct WatchedBody {
     body: Body,
     /// `None` where there is nothing to give out.
-    reply: Option<Handle>,
+    reply: Option<ReplyHandle>,
 }
 
-struct Piece {
+struct WatchedPiece {
     bytes: Bytes,
-    reply: Handle,
+    reply: ReplyHandle,
 }
 
-impl AsRef<[u8]> for Piece {
+impl AsRef<[u8]> for WatchedPiece {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Drop for Piece {
+impl Drop for WatchedPiece {
     fn drop(&mut self) {
         self.reply.sent();
     }
 }
 
-impl Drop for Watched {
+impl Drop for WatchedBody {
     fn drop(&mut self) {
         if let Some(reply) = &self.reply {
             reply.ends();
@@ -165,7 +165,7 @@ impl Drop for Watched {
     }
 }
 
-impl HttpBody for Watched {
+impl HttpBody for WatchedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -182,7 +182,10 @@ impl HttpBody for Watched {
             }
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame.map_data(|bytes| {
                 reply.gives();
-                Bytes::from_owner(Piece { bytes, reply: Handle { outbox: reply.outbox.clone(), id: reply.id } })
+                Bytes::from_owner(WatchedPiece {
+                    bytes,
+                    reply: ReplyHandle { reply_watch: reply.reply_watch.clone(), id: reply.id },
+                })
             })))),
             other => other,
         }
@@ -204,46 +207,46 @@ mod tests {
     use super::*;
 
     /// Whether something waits: with no time to wait for, it is overdue at once.
-    fn is_overdue(outbox: &Outbox) -> bool {
-        outbox.overdue(Duration::ZERO).now_or_never().is_some()
+    fn is_overdue(reply_watch: &ReplyWatch) -> bool {
+        reply_watch.overdue(Duration::ZERO).now_or_never().is_some()
     }
 
-    fn next(body: &mut Watched) -> Poll<Option<Bytes>> {
+    fn next(body: &mut WatchedBody) -> Poll<Option<Bytes>> {
         let polled = Pin::new(body).poll_frame(&mut Context::from_waker(std::task::Waker::noop()));
         polled.map(|frame| frame.map(|frame| frame.unwrap().into_data().unwrap()))
     }
 
     #[test]
     fn what_nobody_takes_is_overdue() {
-        let outbox = Outbox::default();
-        assert!(!is_overdue(&outbox));
-        let never_asked_for = outbox.watch(Response::new(Body::from("reply")));
-        assert!(is_overdue(&outbox));
+        let reply_watch = ReplyWatch::default();
+        assert!(!is_overdue(&reply_watch));
+        let never_asked_for = reply_watch.watch(Response::new(Body::from("reply")));
+        assert!(is_overdue(&reply_watch));
         let mut body = never_asked_for.into_body();
         let Poll::Ready(Some(piece)) = next(&mut body) else { panic!("no piece") };
         drop(body);
-        assert!(is_overdue(&outbox), "it was given out, and is not sent");
+        assert!(is_overdue(&reply_watch), "it was given out, and is not sent");
         drop(piece);
-        assert!(!is_overdue(&outbox));
-        assert!(outbox.state().replies.is_empty());
+        assert!(!is_overdue(&reply_watch));
+        assert!(reply_watch.state().replies.is_empty());
     }
 
     #[test]
     fn a_stream_may_pause_and_its_client_may_not() {
-        let outbox = Outbox::default();
+        let reply_watch = ReplyWatch::default();
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel::<Result<Bytes, std::io::Error>>();
         let stream =
             futures_util::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
-        let mut body = outbox.watch(Response::new(Body::from_stream(Box::pin(stream)))).into_body();
+        let mut body = reply_watch.watch(Response::new(Body::from_stream(Box::pin(stream)))).into_body();
         assert!(next(&mut body).is_pending());
-        assert!(!is_overdue(&outbox));
+        assert!(!is_overdue(&reply_watch));
         sender.send(Ok(Bytes::from_static(b"event"))).unwrap();
         let Poll::Ready(Some(piece)) = next(&mut body) else { panic!("no piece") };
         assert!(next(&mut body).is_pending());
         drop(piece);
-        assert!(!is_overdue(&outbox), "the client has all that there is");
+        assert!(!is_overdue(&reply_watch), "the client has all that there is");
         sender.send(Ok(Bytes::from_static(b"event"))).unwrap();
         let Poll::Ready(Some(_unsent)) = next(&mut body) else { panic!("no piece") };
-        assert!(is_overdue(&outbox));
+        assert!(is_overdue(&reply_watch));
     }
 }

@@ -19,21 +19,21 @@ const POLLED: u8 = 1;
 const WOKEN: u8 = 2;
 
 /// The same future, as a task that is seldom woken.
-pub fn steady<F: Future>(future: F) -> impl Future<Output = F::Output> {
-    let bell = Arc::new(Bell::default());
-    let waker = Waker::from(bell.clone());
+pub fn repoll_on_self_wake<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let self_wake = Arc::new(SelfWake::default());
+    let waker = Waker::from(self_wake.clone());
     let mut future = Box::pin(future);
-    std::future::poll_fn(move |context| bell.poll(future.as_mut(), &waker, context))
+    std::future::poll_fn(move |context| self_wake.poll(future.as_mut(), &waker, context))
 }
 
 /// What the future is woken by.
 #[derive(Default)]
-struct Bell {
+struct SelfWake {
     state: AtomicU8,
     task: AtomicWaker,
 }
 
-impl Bell {
+impl SelfWake {
     fn poll<F: Future>(&self, mut future: Pin<&mut F>, waker: &Waker, context: &mut Context) -> Poll<F::Output> {
         self.task.register(context.waker());
         for _ in 0..ROUNDS {
@@ -51,7 +51,7 @@ impl Bell {
     }
 }
 
-impl Wake for Bell {
+impl Wake for SelfWake {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -96,7 +96,7 @@ mod tests {
         for (times, woken) in [(0, 0), (ROUNDS - 1, 0), (ROUNDS, 1), (3 * ROUNDS, 3)] {
             let count = Arc::new(Count::default());
             let waker = Waker::from(count.clone());
-            let mut future = Box::pin(steady(restless(times)));
+            let mut future = Box::pin(repoll_on_self_wake(restless(times)));
             let mut polls = 1;
             while future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
                 assert_eq!(count.0.load(Ordering::SeqCst), polls, "it would never be polled again");
@@ -109,7 +109,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn what_others_wake_is_polled() {
         let (questions, mut asked) = tokio::sync::mpsc::channel::<tokio::sync::oneshot::Sender<()>>(1);
-        let task = tokio::spawn(steady(async move {
+        let task = tokio::spawn(repoll_on_self_wake(async move {
             while let Some(answer) = asked.recv().await {
                 let _ = answer.send(());
             }

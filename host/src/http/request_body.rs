@@ -8,9 +8,9 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
-use super::buffer_budget::{Room, Taken};
+use super::buffer_budget::{BufferBudget, BufferPermit};
 use super::compression::Coding;
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::inference::App;
 
 /// A body as it arrived. It is counted for as long as anyone holds any of its bytes.
@@ -18,8 +18,8 @@ pub(crate) struct Received {
     bytes: Bytes,
     coding: Coding,
     bound: u64,
-    room: Room,
-    taken: Taken,
+    room: BufferBudget,
+    taken: BufferPermit,
 }
 
 impl Received {
@@ -35,11 +35,11 @@ impl Received {
     }
 
     /// The body as its sender meant it. Unpacking takes its time: this is work for a compute thread.
-    pub fn unpack(mut self) -> Result<Bytes, Problem> {
+    pub fn unpack(mut self) -> Result<Bytes, ApiError> {
         if self.coding == Coding::Identity {
             return Ok(self.taken.hold(self.bytes));
         }
-        let mut unpacked = Taken::default();
+        let mut unpacked = BufferPermit::default();
         let whole = self.coding.unpack(&self.bytes, self.bound, |more| self.room.take(&mut unpacked, more))?;
         self.taken = unpacked;
         Ok(self.taken.hold(whole))
@@ -59,8 +59,8 @@ impl App {
         headers: &HeaderMap,
         mut body: Body,
         bound: u64,
-        room: &Room,
-    ) -> Result<Received, Problem> {
+        room: &BufferBudget,
+    ) -> Result<Received, ApiError> {
         let coding = match Coding::of_request(headers) {
             Ok(coding) => coding,
             Err(problem) => {
@@ -72,12 +72,12 @@ impl App {
             headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > bound) {
             self.drain(body).await;
-            return Err(Problem::BodyTooLarge { bound });
+            return Err(ApiError::BodyTooLarge { bound });
         }
         let waited = self.http.body_time;
         let collected = tokio::time::timeout(waited, collect(&mut body, announced, bound, room)).await;
-        let collected = collected.unwrap_or(Err(Problem::BodyTooSlow { waited }));
-        if matches!(collected, Err(Problem::BodyTooLarge { .. } | Problem::TooMuchBuffered { .. })) {
+        let collected = collected.unwrap_or(Err(ApiError::BodyTooSlow { waited }));
+        if matches!(collected, Err(ApiError::BodyTooLarge { .. } | ApiError::TooMuchBuffered { .. })) {
             self.drain(body).await;
         }
         let (bytes, taken) = collected?;
@@ -85,18 +85,18 @@ impl App {
     }
 
     /// A small body of JSON; none is an empty object.
-    pub(crate) async fn read_json<T: DeserializeOwned>(&self, headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+    pub(crate) async fn read_json<T: DeserializeOwned>(&self, headers: &HeaderMap, body: Body) -> Result<T, ApiError> {
         let json = self.read_body(headers, body, SMALL, &self.room).await.and_then(Received::unpack);
         let json = json.map_err(|problem| match problem {
-            Problem::BodyTooLarge { bound } => Problem::BodyNotSmall { bound },
+            ApiError::BodyTooLarge { bound } => ApiError::BodyNotSmall { bound },
             other => other,
         })?;
         let json = if json.trim_ascii().is_empty() { b"{}" } else { &json[..] };
         // A list would be taken for an object's values in their order.
         if json.trim_ascii_start().starts_with(b"[") {
-            return Err(Problem::NotJson(serde::de::Error::custom("an object is wanted, and this is a list")));
+            return Err(ApiError::NotJson(serde::de::Error::custom("an object is wanted, and this is a list")));
         }
-        serde_json::from_slice(json).map_err(Problem::NotJson)
+        serde_json::from_slice(json).map_err(ApiError::NotJson)
     }
 
     /// Reads a body that nobody wants, for as long as it comes without a pause: a client that still sends when the
@@ -117,14 +117,19 @@ impl App {
 }
 
 /// Bytes are counted as they arrive, not as they are announced: who announces much and sends nothing takes nothing.
-async fn collect(body: &mut Body, announced: Option<u64>, bound: u64, room: &Room) -> Result<(Bytes, Taken), Problem> {
+async fn collect(
+    body: &mut Body,
+    announced: Option<u64>,
+    bound: u64,
+    room: &BufferBudget,
+) -> Result<(Bytes, BufferPermit), ApiError> {
     let mut whole = Bytes::new();
     let mut parts = BytesMut::new();
-    let mut taken = Taken::default();
+    let mut taken = BufferPermit::default();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Problem::BodyTorn)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| ApiError::BodyTorn)?.into_data() else { continue };
         if (whole.len() + parts.len() + data.len()) as u64 > bound {
-            return Err(Problem::BodyTooLarge { bound });
+            return Err(ApiError::BodyTooLarge { bound });
         }
         room.take(&mut taken, data.len())?;
         // Most bodies come in one piece, and need no copy.

@@ -11,7 +11,7 @@ use axum::http::{Extensions, HeaderValue, Request, Response, StatusCode, header}
 use axum::middleware::{self, Next};
 use tower::Layer;
 
-use crate::error::{Failed, Problem, Refusal};
+use crate::error::{ApiError, ErrorResponse, HandlerError};
 
 /// Given back on every reply, and taken from the client where it sent one.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
@@ -26,9 +26,9 @@ impl RequestId {
 }
 
 impl<S: Sync> FromRequestParts<S> for RequestId {
-    type Rejection = Problem;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<RequestId, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<RequestId, ApiError> {
         Ok(RequestId::of(&parts.extensions))
     }
 }
@@ -45,7 +45,7 @@ pub(crate) async fn with_request_id(mut request: Request<Body>, next: Next) -> R
     request.extensions_mut().insert(id.clone());
     let mut response = next.run(request).await;
     if let Some(problem) = problem_of(&mut response) {
-        let refusal = Refusal { request: id.0.clone(), model: None, problem };
+        let refusal = ErrorResponse { request: id.0.clone(), model: None, problem };
         refusal.log();
         response = refusal.into_response();
     }
@@ -56,8 +56,8 @@ pub(crate) async fn with_request_id(mut request: Request<Body>, next: Next) -> R
 }
 
 /// What a handler gave, or the router: it knows what an address takes, and says so without a word of ours.
-fn problem_of(response: &mut Response<Body>) -> Option<Arc<Problem>> {
-    if let Some(Failed(problem)) = response.extensions_mut().remove::<Failed>() {
+fn problem_of(response: &mut Response<Body>) -> Option<Arc<ApiError>> {
+    if let Some(HandlerError(problem)) = response.extensions_mut().remove::<HandlerError>() {
         return Some(problem);
     }
     if response.status() != StatusCode::METHOD_NOT_ALLOWED {
@@ -66,7 +66,7 @@ fn problem_of(response: &mut Response<Body>) -> Option<Arc<Problem>> {
     let allowed = response.headers().get(header::ALLOW)?.to_str().ok()?;
     // HEAD goes without saying where there is GET.
     let allowed: Vec<&str> = allowed.split(',').map(str::trim).filter(|method| *method != "HEAD").collect();
-    Some(Arc::new(Problem::Method { allowed: allowed.join(", ").into() }))
+    Some(Arc::new(ApiError::Method { allowed: allowed.join(", ").into() }))
 }
 
 /// The client's own, if it is short and plain.

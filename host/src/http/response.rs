@@ -11,10 +11,10 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
 
-use super::buffer_budget::Room;
+use super::buffer_budget::BufferBudget;
 use super::compression::Coding;
 use crate::codec::json::writer::Encoded;
-use crate::error::Problem;
+use crate::error::ApiError;
 
 /// The length of the JSON that stands before the binary tensors of a body; 0 where there is none.
 pub(crate) const BINARY_HEADER: &str = "inference-header-content-length";
@@ -33,12 +33,12 @@ const JSON: &str = "application/json";
 pub(crate) struct Replying {
     pub coding: Coding,
     /// In which a reply counts until it was sent.
-    pub room: Room,
+    pub room: BufferBudget,
 }
 
 impl Replying {
     /// The reply in the coding that the client likes best. What is packed was packed on this thread.
-    pub fn inference(&self, encoded: Encoded) -> Result<Response<Body>, Problem> {
+    pub fn inference(&self, encoded: Encoded) -> Result<Response<Body>, ApiError> {
         let json_length = encoded.binary.then(|| encoded.json.iter().map(Bytes::len).sum::<usize>());
         let mut chunks = encoded.json;
         chunks.extend(encoded.tensors);

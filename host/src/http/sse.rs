@@ -7,10 +7,10 @@ use axum::http::{HeaderValue, Response, header};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
-use crate::error::Refusal;
+use crate::error::ErrorResponse;
 
 /// What is made of [`event`]s. A refusal after the first is an event too, and the last.
-pub(crate) fn events(answers: impl Stream<Item = Result<Bytes, Refusal>> + Send + 'static) -> Response<Body> {
+pub(crate) fn events(answers: impl Stream<Item = Result<Bytes, ErrorResponse>> + Send + 'static) -> Response<Body> {
     let events = answers.map(|answer| Ok::<_, Infallible>(answer.unwrap_or_else(|refusal| event(&refusal.body()))));
     let mut response = Response::new(Body::from_stream(events));
     let headers = response.headers_mut();

@@ -9,7 +9,7 @@ use super::shadow::ShadowRunner;
 use crate::catalog::Catalog;
 use crate::config::{Anonymous, Config, Http};
 use crate::control::Control;
-use crate::http::buffer_budget::Room;
+use crate::http::buffer_budget::BufferBudget;
 use crate::scheduler::Compute;
 use crate::telemetry::Metrics;
 use crate::tenant::Directory;
@@ -31,7 +31,7 @@ pub struct App {
     pub(crate) receiving: Arc<Semaphore>,
     pub(crate) anonymous: Anonymous,
     pub(crate) shadow: Arc<ShadowRunner>,
-    pub(crate) room: Room,
+    pub(crate) room: BufferBudget,
 }
 
 impl App {
@@ -56,7 +56,7 @@ impl App {
             receiving: Arc::new(Semaphore::new(config.bundles.uploads * RECEIVED_AHEAD)),
             anonymous: config.anonymous,
             shadow,
-            room: Room::new(&config.http),
+            room: BufferBudget::new(&config.http),
         }
     }
 }

@@ -10,15 +10,15 @@ use axum::http::HeaderMap;
 use super::app::App;
 use super::classification::{self, TextRoom};
 use super::request::{InferRequest, WantedOutput};
-use super::response::Answer;
+use super::response::InferResponse;
 use super::shadow::Copied;
-use crate::catalog::{NotServed, Traits};
-use crate::error::{Problem, Refusal};
+use crate::catalog::{LookupError, Traits};
+use crate::error::{ApiError, ErrorResponse};
 use crate::pipeline::Pipeline;
-use crate::scheduler::{self, Begin, Permit, Work};
+use crate::scheduler::{self, Permit, Placement, Work};
 use crate::telemetry::{Metrics, Timings};
 use crate::tenant::{Caller, ModelUsage};
-use crate::tensor::{self, Misfit, NamedTensors};
+use crate::tensor::{self, NamedTensors, SpecMismatch};
 
 /// Bytes of outputs that are written as JSON in no time.
 const SMALL_ANSWER: usize = 16 << 10;
@@ -51,7 +51,7 @@ impl App {
         headers: &HeaderMap,
         model: &str,
         version: Option<&str>,
-    ) -> Result<Call, Refusal> {
+    ) -> Result<Call, ErrorResponse> {
         let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
         let traits = Traits { tenant: &client.caller.tenant.name, header: &header };
         let found = match self.catalog.find(model, version, &traits) {
@@ -65,7 +65,12 @@ impl App {
     }
 
     /// A model as a client sees it, for questions about it.
-    pub(crate) fn find(&self, client: &Client, model: &str, version: Option<&str>) -> Result<Arc<Pipeline>, NotServed> {
+    pub(crate) fn find(
+        &self,
+        client: &Client,
+        model: &str,
+        version: Option<&str>,
+    ) -> Result<Arc<Pipeline>, LookupError> {
         let traits = Traits { tenant: client.tenant(), header: &|_| None };
         self.catalog.find(model, version, &traits).map(|found| found.pipeline)
     }
@@ -75,9 +80,9 @@ impl App {
     pub(crate) async fn compute<T: Send + 'static>(
         &self,
         call: &Call,
-        decode: impl FnOnce(&Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
-        encode: impl FnOnce(&Pipeline, Answer) -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
+        decode: impl FnOnce(&Pipeline) -> Result<InferRequest, ApiError> + Send + 'static,
+        encode: impl FnOnce(&Pipeline, InferResponse) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let mut clock = Clock::start();
         let permit = self.compute.admit(&call.client.caller.tenant, call.usage.clone()).await?;
         let (pipeline, id, shadow) = (call.pipeline.clone(), call.client.request_id.clone(), call.shadow.clone());
@@ -86,7 +91,7 @@ impl App {
             Box::pin(async move {
                 let queue = clock.lap();
                 let request = decode(&pipeline)?;
-                let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
+                let inputs = tensor::bind_tensors(&pipeline.signature.inputs, request.inputs)?;
                 tensor::check_extents(&inputs, permit.tenant.limits().call.memory)?;
                 check_outputs(&pipeline, request.outputs.as_deref())?;
                 let rows = pipeline.signature.rows(&inputs);
@@ -96,16 +101,16 @@ impl App {
                 let infer = clock.lap();
                 let copied = copied.map(|copied| copied.answered(&outputs));
                 if bytes_as_text(&outputs, request.outputs.as_deref(), request.binary_output) > SMALL_ANSWER {
-                    scheduler::aside().await;
+                    scheduler::move_to_compute_thread().await;
                 }
                 let answer = answer(&pipeline, outputs, request.outputs.as_deref(), request.binary_output, bound)?;
-                let encoded = encode(&pipeline, Answer { id: request.id, ..answer })?;
+                let encoded = encode(&pipeline, InferResponse { id: request.id, ..answer })?;
                 pipeline.metrics.statistics.succeeded(&Timings { rows, queue, input, infer, output: clock.lap() });
-                Ok::<_, Problem>((encoded, copied))
+                Ok::<_, ApiError>((encoded, copied))
             })
         };
-        let begin = if call.small { call.pipeline.begin } else { Begin::Aside };
-        let (answer, copied) = self.compute.run(permit, begin, work).await??;
+        let placement = if call.small { call.pipeline.placement } else { Placement::ComputeThread };
+        let (answer, copied) = self.compute.run(permit, placement, work).await??;
         if let Some(copied) = copied {
             self.shadow.start(copied, &call.client.request_id);
         }
@@ -113,7 +118,7 @@ impl App {
     }
 
     /// Counts the call, and makes what went wrong tellable.
-    pub(crate) fn end<T>(&self, mut call: Call, answer: Result<T, Problem>) -> Result<T, Refusal> {
+    pub(crate) fn end<T>(&self, mut call: Call, answer: Result<T, ApiError>) -> Result<T, ErrorResponse> {
         call.ended = true;
         match answer {
             Ok(answer) => {
@@ -130,9 +135,9 @@ impl App {
     }
 
     /// Logs and counts a refusal, once.
-    pub(crate) fn refuse(&self, request_id: &Arc<str>, model: Option<Arc<str>>, problem: Problem) -> Refusal {
-        let refusal = Refusal { request: request_id.clone(), model, problem: Arc::new(problem) };
-        self.metrics.refused(refusal.model.as_deref().unwrap_or_default(), refusal.problem.row().1);
+    pub(crate) fn refuse(&self, request_id: &Arc<str>, model: Option<Arc<str>>, problem: ApiError) -> ErrorResponse {
+        let refusal = ErrorResponse { request: request_id.clone(), model, problem: Arc::new(problem) };
+        self.metrics.refused(refusal.model.as_deref().unwrap_or_default(), refusal.problem.classify().1);
         refusal.log();
         refusal
     }
@@ -176,16 +181,16 @@ fn bytes_as_text(outputs: &NamedTensors, wanted: Option<&[WantedOutput]>, binary
 }
 
 /// Each output that is wanted is there, is asked for once, and can be had as it is asked for.
-pub(crate) fn check_outputs(pipeline: &Pipeline, wanted: Option<&[WantedOutput]>) -> Result<(), Problem> {
+pub(crate) fn check_outputs(pipeline: &Pipeline, wanted: Option<&[WantedOutput]>) -> Result<(), ApiError> {
     let given = &pipeline.signature.outputs;
     let wanted = wanted.unwrap_or_default();
     // One more than there are contains one twice, or one that there is not.
     for (at, output) in wanted.iter().enumerate().take(given.len() + 1) {
         let Some(spec) = given.iter().find(|spec| *spec.name == *output.name) else {
-            return Err(Problem::UnknownOutput { output: output.name.clone(), known: tensor::names(given) });
+            return Err(ApiError::UnknownOutput { output: output.name.clone(), known: tensor::names(given) });
         };
         if wanted[..at].iter().any(|earlier| earlier.name == output.name) {
-            return Err(Misfit::Twice { name: spec.name.clone() }.into());
+            return Err(SpecMismatch::Twice { name: spec.name.clone() }.into());
         }
         if output.classification.is_some() {
             classification::check(spec)?;
@@ -201,12 +206,12 @@ pub(crate) fn answer(
     wanted: Option<&[WantedOutput]>,
     binary: bool,
     bound: u64,
-) -> Result<Answer, Problem> {
+) -> Result<InferResponse, ApiError> {
     let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
-        return Ok(Answer { id: None, binary: vec![binary; outputs.len()], outputs });
+        return Ok(InferResponse { id: None, binary: vec![binary; outputs.len()], outputs });
     };
     let mut room = TextRoom::new(bound);
-    let mut answer = Answer { id: None, outputs: Vec::with_capacity(wanted.len()), binary: Vec::new() };
+    let mut answer = InferResponse { id: None, outputs: Vec::with_capacity(wanted.len()), binary: Vec::new() };
     for wanted in wanted {
         // Each is there: that was checked before anything was computed.
         let found = outputs.iter().zip(&pipeline.signature.outputs).find(|((name, _), _)| **name == *wanted.name);

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use half::{bf16, f16};
 
 use crate::codec::error::EncodeError;
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::pipeline::Labels;
 use crate::tensor::{Datatype, Tensor, TensorSpec, push_byte_string};
 
@@ -14,7 +14,7 @@ use crate::tensor::{Datatype, Tensor, TensorSpec, push_byte_string};
 const MAX_ELEMENTS: usize = 1_000_000;
 
 /// Whether elements of an output can be ranked, which is known before it is computed.
-pub(crate) fn check(output: &TensorSpec) -> Result<(), Problem> {
+pub(crate) fn check(output: &TensorSpec) -> Result<(), ApiError> {
     match output.datatype {
         Datatype::Bool | Datatype::Bytes => Err(refuse(output, format!("its datatype {}", output.datatype))),
         _ => Ok(()),
@@ -50,7 +50,7 @@ pub(crate) fn classify(
     tensor: &Tensor,
     count: usize,
     room: &mut TextRoom,
-) -> Result<Tensor, Problem> {
+) -> Result<Tensor, ApiError> {
     check(output)?;
     let batch = tensor.shape().first().copied().filter(|_| output.is_batched());
     let values = values(tensor);
@@ -77,8 +77,8 @@ pub(crate) fn classify(
     classes.map_err(|error| refuse(output, error.to_string()))
 }
 
-fn refuse(output: &TensorSpec, why: String) -> Problem {
-    Problem::Classification { output: output.name.to_string(), why }
+fn refuse(output: &TensorSpec, why: String) -> ApiError {
+    ApiError::Classification { output: output.name.to_string(), why }
 }
 
 /// The positions of the highest values, highest first; of equal ones the earlier first.
@@ -214,7 +214,7 @@ mod tests {
         let text = 11 + 1024 + AROUND_TEXT as u64;
         classify(100, &mut TextRoom::new(100 * text)).unwrap();
         let refused = classify(101, &mut TextRoom::new(100 * text));
-        assert!(matches!(refused, Err(Problem::Encode(EncodeError::TooLarge { bound })) if bound == 100 * text));
+        assert!(matches!(refused, Err(ApiError::Encode(EncodeError::TooLarge { bound })) if bound == 100 * text));
         let room = &mut TextRoom::new(100 * text);
         classify(60, room).unwrap();
         assert!(classify(60, room).is_err(), "outputs of one reply share its bound");

@@ -10,4 +10,4 @@ pub mod stream;
 
 pub use app::App;
 pub use request::{InferRequest, WantedOutput};
-pub use response::Answer;
+pub use response::InferResponse;

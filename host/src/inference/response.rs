@@ -3,7 +3,7 @@
 use crate::tensor::NamedTensors;
 
 /// What a pipeline gave, for a protocol to encode.
-pub struct Answer {
+pub struct InferResponse {
     /// As the client called its request.
     pub id: Option<String>,
     /// The outputs that the client wants, in its order.

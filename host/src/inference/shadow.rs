@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::TenantLimits;
 use crate::pipeline::Pipeline;
 use crate::sandbox::Parameters;
-use crate::scheduler::{Begin, Compute, Permit, Work};
+use crate::scheduler::{Compute, Permit, Placement, Work};
 use crate::telemetry::{Metrics, ShadowOutcome};
 use crate::tenant::Tenant;
 use crate::tensor::{self, NamedTensors, Tolerance};
@@ -65,12 +65,12 @@ impl ShadowRunner {
         let work = |permit: Permit| -> Work<_> {
             Box::pin(async move {
                 let Copied { pipeline, inputs, parameters, answer } = copied;
-                let inputs = tensor::arrange(&pipeline.signature.inputs, inputs).ok()?;
+                let inputs = tensor::bind_tensors(&pipeline.signature.inputs, inputs).ok()?;
                 let outputs = pipeline.run(&permit, &id, inputs, &parameters).await.ok()?;
                 Some(same(&answer, &outputs))
             })
         };
-        match self.compute.run(permit, Begin::Aside, work).await {
+        match self.compute.run(permit, Placement::ComputeThread, work).await {
             Ok(Some(true)) => ShadowOutcome::Same,
             Ok(Some(false)) => ShadowOutcome::Different,
             Ok(None) | Err(_) => ShadowOutcome::Failed,

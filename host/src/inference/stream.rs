@@ -11,58 +11,58 @@ use tokio::sync::mpsc;
 use super::app::App;
 use super::call::{self, Call, Clock};
 use super::request::{InferRequest, WantedOutput};
-use super::response::Answer;
+use super::response::InferResponse;
 use crate::codec::error::EncodeError;
-use crate::error::{Problem, Refusal};
+use crate::error::{ApiError, ErrorResponse};
 use crate::pipeline::{Pipeline, RunError, StageError};
-use crate::sandbox::{CallError, Sink, SinkError};
+use crate::sandbox::{CallError, ResponseSink, SinkError};
 use crate::scheduler::Task;
 use crate::telemetry::Timings;
 use crate::tenant::Budget;
 use crate::tensor::{self, NamedTensors};
 
 /// Answers on their way. Dropping it ends the work at its next yield.
-pub(crate) struct Answers<T> {
+pub(crate) struct ResponseStream<T> {
     app: Arc<App>,
     /// Taken when it has ended.
     call: Option<Call>,
     receiver: mpsc::Receiver<T>,
-    task: Task<Result<(), Problem>>,
+    task: Task<Result<(), ApiError>>,
 }
 
-impl<T: Send + 'static> Answers<T> {
+impl<T: Send + 'static> ResponseStream<T> {
     /// `None` after the last; a refusal is the last.
-    pub async fn next(&mut self) -> Option<Result<T, Refusal>> {
+    pub async fn next(&mut self) -> Option<Result<T, ErrorResponse>> {
         if let Some(answer) = self.receiver.recv().await {
             return Some(Ok(answer));
         }
         let call = self.call.take()?;
-        let ended = (&mut self.task).await.map_err(Problem::from).and_then(|ended| ended);
+        let ended = (&mut self.task).await.map_err(ApiError::from).and_then(|ended| ended);
         self.app.end(call, ended).err().map(Err)
     }
 
     /// Ends it from outside.
-    pub fn end(&mut self, problem: Problem) -> Option<Refusal> {
+    pub fn end(&mut self, problem: ApiError) -> Option<ErrorResponse> {
         self.receiver.close();
         self.app.end(self.call.take()?, Err::<(), _>(problem)).err()
     }
 
-    pub fn into_stream(self) -> impl Stream<Item = Result<T, Refusal>> + Send + 'static {
+    pub fn into_stream(self) -> impl Stream<Item = Result<T, ErrorResponse>> + Send + 'static {
         stream::unfold(self, |mut answers| async move { answers.next().await.map(|answer| (answer, answers)) })
     }
 }
 
 /// An encoded answer, and its size in bytes.
-pub(crate) type Sized<T> = (T, u64);
+pub(crate) type Encoded<T> = (T, u64);
 
 impl App {
     /// Waits for a place, and starts. `encode` gets the bytes that the call may still send.
     pub(crate) async fn stream<T: Send + 'static>(
         self: &Arc<Self>,
         call: Call,
-        decode: impl FnOnce(&Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
-        encode: impl FnMut(&Pipeline, Answer, u64) -> Result<Sized<T>, Problem> + Send + 'static,
-    ) -> Result<Answers<T>, Refusal> {
+        decode: impl FnOnce(&Pipeline) -> Result<InferRequest, ApiError> + Send + 'static,
+        encode: impl FnMut(&Pipeline, InferResponse, u64) -> Result<Encoded<T>, ApiError> + Send + 'static,
+    ) -> Result<ResponseStream<T>, ErrorResponse> {
         let mut clock = Clock::start();
         let admitted = self.compute.admit(&call.client.caller.tenant, call.usage.clone()).await;
         let permit = match admitted {
@@ -77,7 +77,7 @@ impl App {
         let work = Box::pin(async move {
             let queue = clock.lap();
             let request = decode(&pipeline)?;
-            let inputs = tensor::arrange(&pipeline.signature.inputs, request.inputs)?;
+            let inputs = tensor::bind_tensors(&pipeline.signature.inputs, request.inputs)?;
             tensor::check_extents(&inputs, permit.tenant.limits().call.memory)?;
             call::check_outputs(&pipeline, request.outputs.as_deref())?;
             let (wanted, binary, request_id) = (request.outputs, request.binary_output, request.id);
@@ -92,14 +92,14 @@ impl App {
             Ok(())
         });
         let task = self.compute.start(&tenant, usage, work);
-        Ok(Answers { app: self.clone(), call: Some(call), receiver, task })
+        Ok(ResponseStream { app: self.clone(), call: Some(call), receiver, task })
     }
 }
 
 /// What the sink below found is a problem of its own, whatever it went through since.
-fn problem(error: RunError) -> Problem {
+fn problem(error: RunError) -> ApiError {
     match error {
-        RunError { stage, error: StageError::Plugin(CallError::Sink(error)) } => match error.downcast::<Problem>() {
+        RunError { stage, error: StageError::Plugin(CallError::Sink(error)) } => match error.downcast::<ApiError>() {
             Ok(problem) => *problem,
             Err(error) => RunError { stage, error: StageError::Plugin(CallError::Sink(error)) }.into(),
         },
@@ -124,20 +124,20 @@ struct Encoding<T, E> {
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 #[async_trait]
-impl<T, E> Sink for Encoding<T, E>
+impl<T, E> ResponseSink for Encoding<T, E>
 where
     T: Send,
-    E: FnMut(&Pipeline, Answer, u64) -> Result<Sized<T>, Problem> + Send,
+    E: FnMut(&Pipeline, InferResponse, u64) -> Result<Encoded<T>, ApiError> + Send,
 {
     async fn take(&mut self, outputs: NamedTensors, budget: &mut Budget) -> Result<bool, SinkError> {
         let bound = self.whole;
         // What is left is less than the client knows of.
         let of_whole = |problem| match problem {
-            Problem::Encode(EncodeError::TooLarge { .. }) => EncodeError::TooLarge { bound }.into(),
+            ApiError::Encode(EncodeError::TooLarge { .. }) => EncodeError::TooLarge { bound }.into(),
             other => other,
         };
         let answer = call::answer(&self.pipeline, outputs, self.wanted.as_deref(), self.binary, self.left);
-        let answer = Answer { id: self.request_id.clone(), ..answer.map_err(of_whole)? };
+        let answer = InferResponse { id: self.request_id.clone(), ..answer.map_err(of_whole)? };
         let encoded = (self.encode)(&self.pipeline, answer, self.left).map_err(of_whole);
         let (encoded, bytes) = encoded?;
         self.left = self.left.saturating_sub(bytes);

@@ -17,7 +17,7 @@ use utoipa::openapi::{
 };
 
 use super::NamedSchema;
-use super::table::{Form, Operation, Payload, Query, QueryKind, Section};
+use super::table::{Operation, Payload, PayloadForm, Query, QueryKind, Section};
 use crate::http::request_id::REQUEST_ID;
 use crate::http::response::BINARY_HEADER;
 
@@ -188,12 +188,12 @@ fn refusal(status: u16) -> Response {
             response = response.header_ref(name, header(name));
         }
     }
-    response.content("application/json", Content::new(Form::Of("Error").schema())).build()
+    response.content("application/json", Content::new(PayloadForm::Of("Error").schema())).build()
 }
 
 fn unready(schema: &'static str) -> Response {
     let response = ResponseBuilder::new().description("Not yet").header_ref(REQUEST_ID, header(REQUEST_ID));
-    response.content("application/json", Content::new(Form::Of(schema).schema())).build()
+    response.content("application/json", Content::new(PayloadForm::Of(schema).schema())).build()
 }
 
 impl Payload {
@@ -206,18 +206,18 @@ impl Payload {
     }
 }
 
-impl Form {
+impl PayloadForm {
     fn schema(self) -> Option<RefOr<Schema>> {
         Some(match self {
-            Form::Bytes => return None,
-            Form::Of(name) => Ref::from_schema_name(name).into(),
-            Form::List(name) => Array::new(Ref::from_schema_name(name)).into(),
-            Form::Map(name) => {
+            PayloadForm::Bytes => return None,
+            PayloadForm::Of(name) => Ref::from_schema_name(name).into(),
+            PayloadForm::List(name) => Array::new(Ref::from_schema_name(name)).into(),
+            PayloadForm::Map(name) => {
                 let values = AdditionalProperties::<Schema>::RefOr(Ref::from_schema_name(name).into());
                 ObjectBuilder::new().schema_type(Type::Object).additional_properties(Some(values)).into()
             }
-            Form::Object => Object::with_type(Type::Object).into(),
-            Form::Null => Object::with_type(Type::Null).into(),
+            PayloadForm::Object => Object::with_type(Type::Object).into(),
+            PayloadForm::Null => Object::with_type(Type::Null).into(),
         })
     }
 }

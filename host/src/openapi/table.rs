@@ -56,11 +56,11 @@ impl Scope {
 /// A body: its content type, and what it is.
 pub struct Payload {
     pub kind: &'static str,
-    pub form: Form,
+    pub form: PayloadForm,
 }
 
 #[derive(Clone, Copy)]
-pub enum Form {
+pub enum PayloadForm {
     /// Bytes of which the content type says all.
     Bytes,
     /// JSON of one of the schemas.
@@ -71,30 +71,30 @@ pub enum Form {
     Null,
 }
 
-const fn in_json(form: Form) -> Payload {
+const fn in_json(form: PayloadForm) -> Payload {
     Payload { kind: "application/json", form }
 }
 
 pub const fn json(schema: &'static str) -> Payload {
-    in_json(Form::Of(schema))
+    in_json(PayloadForm::Of(schema))
 }
 
 pub const fn list(schema: &'static str) -> Payload {
-    in_json(Form::List(schema))
+    in_json(PayloadForm::List(schema))
 }
 
 pub const fn map(schema: &'static str) -> Payload {
-    in_json(Form::Map(schema))
+    in_json(PayloadForm::Map(schema))
 }
 
 /// Any object.
-pub const OBJECT: Payload = in_json(Form::Object);
+pub const OBJECT: Payload = in_json(PayloadForm::Object);
 
 /// What an act gives that has nothing to tell.
-pub const NULL: Payload = in_json(Form::Null);
+pub const NULL: Payload = in_json(PayloadForm::Null);
 
 pub const fn bytes(kind: &'static str) -> Payload {
-    Payload { kind, form: Form::Bytes }
+    Payload { kind, form: PayloadForm::Bytes }
 }
 
 /// A parameter of the query.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Pipeline, Runner, Source, Stage};
-use crate::scheduler::Begin;
+use crate::scheduler::Placement;
 use crate::telemetry::Metrics;
-use crate::tensor::{Misfit, Signature, TensorSpec};
+use crate::tensor::{Signature, SpecMismatch, TensorSpec};
 
 /// A stage and how its tensors are called in the pipeline.
 pub struct StageSource {
@@ -34,7 +34,7 @@ pub enum BuildError {
     )]
     TwoGenerators { first: Arc<str>, second: Arc<str> },
     #[error("stage \"{stage}\" does not fit what stage \"{giver}\" gives: {misfit}")]
-    Misfit { stage: Arc<str>, giver: Arc<str>, misfit: Misfit },
+    SpecMismatch { stage: Arc<str>, giver: Arc<str>, misfit: SpecMismatch },
 }
 
 /// A tensor of the pipeline while it is being built.
@@ -66,9 +66,9 @@ impl Pipeline {
         let signature = Signature { inputs: builder.model_inputs, outputs: builder.last_outputs };
         let labels = BTreeMap::new();
         let gives_way = generator.is_none() && stages.iter().all(|stage| stage.runner.gives_way());
-        let begin = if gives_way { Begin::Here } else { Begin::Aside };
+        let placement = if gives_way { Placement::Inline } else { Placement::ComputeThread };
         let (slots, resident) = (builder.slots, None);
-        Ok(Pipeline { model, version, signature, labels, metrics, begin, stages, generator, slots, resident })
+        Ok(Pipeline { model, version, signature, labels, metrics, placement, stages, generator, slots, resident })
     }
 }
 
@@ -129,7 +129,7 @@ impl Builder {
                 available: available.join(", "),
             });
         };
-        let misfit = |misfit| BuildError::Misfit { stage: stage.clone(), giver: found.giver.clone(), misfit };
+        let misfit = |misfit| BuildError::SpecMismatch { stage: stage.clone(), giver: found.giver.clone(), misfit };
         wanted.accepts(&found.spec).map_err(misfit)?;
         Ok(found.slot)
     }

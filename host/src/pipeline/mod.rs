@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::runtime::Graph;
 use crate::sandbox::Plugin;
-use crate::scheduler::Begin;
+use crate::scheduler::Placement;
 use crate::telemetry::ModelMetrics;
 use crate::tenant::Reservation;
 use crate::tensor::Signature;
@@ -27,7 +27,7 @@ pub struct Pipeline {
     pub labels: BTreeMap<String, Labels>,
     pub metrics: ModelMetrics,
     /// Whether a call may begin on the thread of its connection, when those before it were light.
-    pub begin: Begin,
+    pub placement: Placement,
     stages: Vec<Stage>,
     /// Which of the stages is a generator.
     generator: Option<usize>,

@@ -11,7 +11,7 @@ use crate::sandbox::{CallError, Parameters};
 use crate::scheduler::{self, Permit};
 use crate::telemetry::ModelMetrics;
 use crate::tenant::{Budget, Exceeded};
-use crate::tensor::{self, Misfit, NamedTensors, Tensor};
+use crate::tensor::{self, NamedTensors, SpecMismatch, Tensor};
 
 /// Where the tensors of a run are, by number.
 pub(super) type Slots = Vec<Option<Tensor>>;
@@ -33,7 +33,7 @@ pub enum StageError {
     #[error(transparent)]
     Exceeded(Exceeded),
     #[error("cannot take what came before it: {0}")]
-    Input(Misfit),
+    Input(SpecMismatch),
     /// A generator, where one answer was wanted.
     #[error(
         "gave {given}, and this kind of request has exactly one; ask for the answers as they come, by generate_stream or ModelStreamInfer"
@@ -71,7 +71,7 @@ impl Drop for Spending<'_> {
         let used = self.budget.usage();
         self.permit.tenant.burn(used.fuel);
         self.permit.usage.fuel.fetch_add(used.fuel, Ordering::Relaxed);
-        self.permit.usage.pace.note(used);
+        self.permit.usage.recent_cost.note(used);
         self.metrics.call_used(used);
     }
 }
@@ -147,12 +147,12 @@ impl Stage {
         self.find_inputs(slots).map_err(|misfit| self.failed(StageError::Input(misfit)))
     }
 
-    fn find_inputs(&self, slots: &mut [Option<Tensor>]) -> Result<NamedTensors, Misfit> {
+    fn find_inputs(&self, slots: &mut [Option<Tensor>]) -> Result<NamedTensors, SpecMismatch> {
         let mut inputs = Vec::with_capacity(self.inputs.len());
         for (spec, source) in self.runner.signature().inputs.iter().zip(&self.inputs) {
             let place = &mut slots[source.slot];
             let tensor = if source.last_use { place.take() } else { place.clone() };
-            let missing = || Misfit::Missing { name: spec.name.clone(), wanted: spec.describe() };
+            let missing = || SpecMismatch::Missing { name: spec.name.clone(), wanted: spec.describe() };
             let tensor = tensor.ok_or_else(missing)?;
             spec.check(&tensor)?;
             inputs.push((spec.name.clone(), tensor));
@@ -177,12 +177,12 @@ impl Stage {
         match &self.runner {
             Runner::Plugin(plugin) => {
                 let (outputs, remains) = plugin.call(request, inputs, parameters, budget).await;
-                scheduler::put_off(remains);
+                scheduler::defer_drop(remains);
                 outputs.map_err(StageError::Plugin)
             }
             Runner::Graph(graph) => {
                 // A graph cannot be stopped inside of an operator, so it never holds a thread that serves connections.
-                scheduler::aside().await;
+                scheduler::move_to_compute_thread().await;
                 graph.run(inputs, budget).map_err(StageError::Graph)
             }
         }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::run::{Slots, Spending};
 use super::{Pipeline, RunError, Runner, StageError};
-use crate::sandbox::{CallError, Parameters, Plugin, Sink, SinkError};
+use crate::sandbox::{CallError, Parameters, Plugin, ResponseSink, SinkError};
 use crate::scheduler::Permit;
 use crate::tenant::Budget;
 use crate::tensor::{self, NamedTensors};
@@ -22,7 +22,7 @@ impl Pipeline {
         request: &Arc<str>,
         inputs: NamedTensors,
         parameters: Parameters,
-        mut answers: Box<dyn Sink>,
+        mut answers: Box<dyn ResponseSink>,
     ) -> Result<(), RunError> {
         let mut spending = Spending::begin(permit, &self.metrics);
         let budget = &mut spending.budget;
@@ -53,7 +53,7 @@ impl Pipeline {
         request: &Arc<str>,
         mut slots: Slots,
         parameters: Parameters,
-        answers: Box<dyn Sink>,
+        answers: Box<dyn ResponseSink>,
         budget: &mut Budget,
     ) -> Result<(), RunError> {
         let started = Instant::now();
@@ -102,15 +102,15 @@ struct Behind {
     slots: Slots,
     request: Arc<str>,
     parameters: Arc<Parameters>,
-    answers: Box<dyn Sink>,
+    answers: Box<dyn ResponseSink>,
 }
 
 #[async_trait]
-impl Sink for Behind {
+impl ResponseSink for Behind {
     async fn take(&mut self, outputs: NamedTensors, budget: &mut Budget) -> Result<bool, SinkError> {
         let Behind { pipeline, at, slots, request, parameters, answers } = self;
         let generator = &pipeline.stages[*at];
-        let outputs = tensor::arrange(&generator.runner.signature().outputs, outputs)
+        let outputs = tensor::bind_tensors(&generator.runner.signature().outputs, outputs)
             .map_err(|misfit| generator.failed(StageError::Plugin(CallError::Output(misfit))))?;
         let mut slots = slots.clone();
         generator.put(outputs, &mut slots);
@@ -127,7 +127,7 @@ struct OnlyOne {
 }
 
 #[async_trait]
-impl Sink for OnlyOne {
+impl ResponseSink for OnlyOne {
     async fn take(&mut self, answer: NamedTensors, _: &mut Budget) -> Result<bool, SinkError> {
         let before = self.answer.lock().unwrap_or_else(PoisonError::into_inner).replace(answer);
         match before {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::digest_of;
 use super::tract::Graph;
 use super::{InputShapes, LoadError};
-use crate::cache::{EntryName, Naming};
+use crate::cache::{CacheKey, CacheKeyBuilder};
 use crate::config::clip;
 use crate::tenant::Reservation;
 use crate::worker::{Job, Workers};
@@ -79,6 +79,6 @@ async fn try_out(bytes: &Bytes, shapes: &InputShapes, workers: &Workers) -> Resu
 }
 
 /// The entry that is there when a child has loaded exactly this: the bytes that it keeps in memory, as eight bytes.
-fn tried(bytes: &[u8], shapes: &InputShapes) -> EntryName {
-    Naming::of("graph that loaded 2").part(digest_of(bytes, shapes)).finish()
+fn tried(bytes: &[u8], shapes: &InputShapes) -> CacheKey {
+    CacheKeyBuilder::of("graph that loaded 2").part(digest_of(bytes, shapes)).finish()
 }

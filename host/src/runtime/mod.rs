@@ -7,7 +7,7 @@ pub mod tract;
 use std::collections::BTreeMap;
 
 use crate::tenant::{Exceeded, NotResident};
-use crate::tensor::{Datatype, Misfit};
+use crate::tensor::{Datatype, SpecMismatch};
 use crate::worker::WorkerError;
 
 pub use isolated_load::TryGraph;
@@ -57,7 +57,7 @@ pub enum LoadError {
 #[derive(Debug, thiserror::Error)]
 pub enum GraphError {
     #[error("cannot take its inputs: {0}")]
-    Input(#[from] Misfit),
+    Input(#[from] SpecMismatch),
     #[error("{0}")]
     Exceeded(#[from] Exceeded),
     #[error("failed: {0}")]

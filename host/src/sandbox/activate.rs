@@ -7,13 +7,13 @@ use bytes::Bytes;
 use wasmtime::component::Linker;
 use wasmtime_wizer::{ComponentContext, Wizer};
 
-use super::artifact::{self, Saved};
+use super::artifact::{self, Artifact};
 use super::compile::{self, COMPILING, COMPILING_SNAPSHOT};
 use super::error::Bounds;
 use super::host_state::{self, Shared};
 use super::snapshot::Accessors;
 use super::{ActivationError, CallError, Plugin, PluginSource, Sandbox, imports, load_code};
-use crate::cache::EntryName;
+use crate::cache::CacheKey;
 use crate::config::CallLimits;
 use crate::sandbox::bindings::v0_1::Linked;
 use crate::sandbox::imports::wasi;
@@ -49,7 +49,7 @@ impl Sandbox {
                 made
             }
         };
-        let Saved { signature, initialisation, code } = saved;
+        let Artifact { signature, initialisation, code } = saved;
         let (engine, remains, stack) = (self.engine.clone(), self.remains.clone(), self.limits.stack);
         let code = code.len() as u64;
         Ok(Plugin { engine, remains, linked, shared, config, signature, initialisation, stack, code })
@@ -68,9 +68,9 @@ impl Sandbox {
     }
 
     /// An entry that does not load any more, as after a change of limits, is made again.
-    fn find(&self, name: Option<&EntryName>, grants: &Grants) -> Result<Option<(Saved, Linked)>, ActivationError> {
+    fn find(&self, name: Option<&CacheKey>, grants: &Grants) -> Result<Option<(Artifact, Linked)>, ActivationError> {
         let (Some(cache), Some(name)) = (self.workers.cache(), name) else { return Ok(None) };
-        let Some(saved) = Saved::find(cache, name) else { return Ok(None) };
+        let Some(saved) = Artifact::find(cache, name) else { return Ok(None) };
         match self.link(&saved.code, grants) {
             Ok(linked) => Ok(Some((saved, linked))),
             Err(ActivationError::Compile(reason)) => {
@@ -89,7 +89,7 @@ impl Sandbox {
         shared: &Arc<Shared>,
         grants: &Grants,
         config: &str,
-    ) -> Result<(Saved, Linked), ActivationError> {
+    ) -> Result<(Artifact, Linked), ActivationError> {
         let code = match wanted {
             Initialisation::Snapshot => compile::instrumented(&self.workers, wasm).await?,
             Initialisation::EveryCall => compile::plain(&self.workers, wasm, COMPILING).await?,
@@ -110,7 +110,7 @@ impl Sandbox {
                 (Initialisation::Snapshot, code, linked)
             }
         };
-        Ok((Saved { signature, initialisation, code }, linked))
+        Ok((Artifact { signature, initialisation, code }, linked))
     }
 
     /// Loads compiled code, and links what was granted. Nothing of the component runs here.
@@ -137,9 +137,9 @@ impl Sandbox {
     ) -> Result<(Signature, Option<Vec<u8>>), ActivationError> {
         let limits = &self.limits.init;
         let mut budget = Budget::new(limits);
-        let mut place = None;
-        let lent = host_state::lend(&mut place, &self.engine, shared, &"init".into(), &mut budget);
-        let store = &mut *lent.store;
+        let mut home = None;
+        let guard = host_state::enter(&mut home, &self.engine, shared, &"init".into(), &mut budget);
+        let store = &mut *guard.store;
         let failed = |error| ActivationError::from(CallError::from_wasmtime(error, &self.bounds(limits)));
         let started = async {
             let (started, instance) = linked.instantiate_for_snapshot(store).await.map_err(failed)?;

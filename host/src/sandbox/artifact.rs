@@ -10,7 +10,7 @@ use wasmtime::Engine;
 
 use super::engine::Limits;
 use super::{Initialisation, PluginSource};
-use crate::cache::{Cache, EntryName, Naming, digest};
+use crate::cache::{Cache, CacheKey, CacheKeyBuilder, digest};
 use crate::tenant::Capability;
 use crate::tensor::{Datatype, Signature, TensorSpec};
 use crate::worker::frame;
@@ -19,7 +19,7 @@ use crate::worker::frame;
 const FORMAT: &str = "plugin 1";
 
 /// An activated plugin without what is the same for all: links, and the bundle's files.
-pub(crate) struct Saved {
+pub(crate) struct Artifact {
     pub signature: Signature,
     pub initialisation: Initialisation,
     pub code: Bytes,
@@ -40,15 +40,15 @@ struct Spec {
     shape: Vec<i64>,
 }
 
-impl Saved {
-    pub fn find(cache: &Cache, name: &EntryName) -> Option<Saved> {
+impl Artifact {
+    pub fn find(cache: &Cache, name: &CacheKey) -> Option<Artifact> {
         let (head, code) = frame::parse::<Head>(cache.get(name)?).ok()?;
         let initialisation = if head.snapshot { Initialisation::Snapshot } else { Initialisation::EveryCall };
         let signature = Signature { inputs: from_saved(head.inputs)?, outputs: from_saved(head.outputs)? };
-        Some(Saved { signature, initialisation, code })
+        Some(Artifact { signature, initialisation, code })
     }
 
-    pub fn keep(&self, cache: &Cache, name: &EntryName) {
+    pub fn keep(&self, cache: &Cache, name: &CacheKey) {
         let head = Head {
             snapshot: self.initialisation == Initialisation::Snapshot,
             inputs: to_saved(&self.signature.inputs),
@@ -63,13 +63,13 @@ impl Saved {
 
 /// `None` where the next start may not begin from what this one found: a snapshot that has seen the time of day, or random
 /// numbers, is made anew by every host.
-pub(crate) fn name(engine: &Engine, limits: &Limits, source: &PluginSource, config: &str) -> Option<EntryName> {
+pub(crate) fn name(engine: &Engine, limits: &Limits, source: &PluginSource, config: &str) -> Option<CacheKey> {
     let snapshot = source.initialisation == Initialisation::Snapshot;
     let fleeting = source.grants.has(Capability::Clocks) || source.grants.has(Capability::Random);
     if snapshot && fleeting {
         return None;
     }
-    let mut name = Naming::of(FORMAT).part(compatibility(engine)).part(digest(&source.component)).part(config);
+    let mut name = CacheKeyBuilder::of(FORMAT).part(compatibility(engine)).part(digest(&source.component)).part(config);
     name = name.number(snapshot.into());
     let init = &limits.init;
     for limit in [init.fuel, init.memory, init.time.as_millis() as u64, init.log, limits.stack] {

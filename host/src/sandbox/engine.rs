@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use wasmtime::{Config as EngineConfig, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::teardown::{self, Room};
+use super::teardown::{self, TeardownSlots};
 use super::{EngineError, compile};
 use crate::config::{CallLimits, Config};
 use crate::worker::Workers;
@@ -41,7 +41,7 @@ pub struct Sandbox {
     pub(crate) engine: Engine,
     pub(crate) limits: Limits,
     pub(crate) workers: Workers,
-    pub(crate) remains: Room,
+    pub(crate) remains: TeardownSlots,
     ticker: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
 }
@@ -60,7 +60,7 @@ impl Sandbox {
         let engine = Engine::new(&settings(config)).map_err(EngineError::new)?;
         let stop = Arc::new(AtomicBool::new(false));
         let ticker = start_ticker(engine.clone(), stop.clone())?;
-        let (limits, remains) = (Limits::of(config), Room::new());
+        let (limits, remains) = (Limits::of(config), TeardownSlots::new());
         Ok(Sandbox { engine, limits, workers, remains, ticker: Some(ticker), stop })
     }
 }

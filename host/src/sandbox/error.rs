@@ -4,7 +4,7 @@ use wasmtime::Trap;
 
 use crate::sandbox::imports::emitter::{Refused, SinkError};
 use crate::tenant::{Capability, Exceeded, Limit};
-use crate::tensor::Misfit;
+use crate::tensor::SpecMismatch;
 use crate::worker::WorkerError;
 
 /// The sandbox itself cannot start.
@@ -67,7 +67,7 @@ pub enum CallError {
     #[error("ended itself with status {0}; a stage returns its result instead")]
     Exited(i32),
     #[error("gave a wrong result: {0}")]
-    Output(#[from] Misfit),
+    Output(#[from] SpecMismatch),
     /// Whoever takes a generator's answers ended the call.
     #[error("gave an answer that could not be taken: {0}")]
     Sink(SinkError),

@@ -8,7 +8,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::Sink;
+use super::ResponseSink;
 use super::plugin_log::PluginLog;
 use crate::runtime::Graph;
 use crate::tenant::{Budget, Charge, Limit};
@@ -28,7 +28,7 @@ pub(crate) struct Shared {
 }
 
 /// The state behind one instance.
-pub(crate) struct State {
+pub(crate) struct HostState {
     pub shared: Arc<Shared>,
     pub budget: Budget,
     /// Tensors and graphs.
@@ -36,7 +36,7 @@ pub(crate) struct State {
     /// Streams of the closed WASI.
     pub wasi_handles: ResourceTable,
     /// Takes what a generator emits; `None` where nothing may be.
-    pub sink: Option<Box<dyn Sink>>,
+    pub sink: Option<Box<dyn ResponseSink>>,
     request: Arc<str>,
     /// For memories and tables; given back with the instance.
     growth: Option<Charge>,
@@ -45,7 +45,7 @@ pub(crate) struct State {
     wasi: Option<WasiCtx>,
 }
 
-impl State {
+impl HostState {
     pub fn log(&mut self) -> &PluginLog {
         self.log.get_or_insert_with(|| {
             let bound = self.budget.exceeded(Limit::Log).bound;
@@ -56,27 +56,27 @@ impl State {
 
 /// A store for one instance. It has the budget of its call while this lives, and then gives it back, less what was used,
 /// however it ends: a client that goes away pays for what was done until then.
-pub(crate) struct Lent<'a> {
-    pub store: &'a mut Store<State>,
-    lender: &'a mut Budget,
+pub(crate) struct StoreGuard<'a> {
+    pub store: &'a mut Store<HostState>,
+    caller_budget: &'a mut Budget,
 }
 
 /// The store is put where it stays when its call is over, for whoever clears it away.
-pub(crate) fn lend<'a>(
-    place: &'a mut Option<Store<State>>,
+pub(crate) fn enter<'a>(
+    home: &'a mut Option<Store<HostState>>,
     engine: &Engine,
     shared: &Arc<Shared>,
     request: &Arc<str>,
-    lender: &'a mut Budget,
-) -> Lent<'a> {
-    let budget = std::mem::replace(lender, Budget::empty());
+    caller_budget: &'a mut Budget,
+) -> StoreGuard<'a> {
+    let budget = std::mem::replace(caller_budget, Budget::empty());
     let (fuel, memory) = (budget.fuel_left(), budget.memory_limit());
     let (mut handles, mut wasi_handles) = (ResourceTable::new(), ResourceTable::new());
     handles.set_max_capacity(MAX_HANDLES);
     wasi_handles.set_max_capacity(MAX_HANDLES);
     let (shared, request) = (shared.clone(), request.clone());
     let state =
-        State { shared, budget, handles, wasi_handles, sink: None, request, growth: None, log: None, wasi: None };
+        HostState { shared, budget, handles, wasi_handles, sink: None, request, growth: None, log: None, wasi: None };
     let mut store = Store::new(engine, state);
     store.limiter(|state| state);
     store.set_hostcall_fuel(usize::try_from(memory).unwrap_or(usize::MAX));
@@ -88,38 +88,38 @@ pub(crate) fn lend<'a>(
         context.data().budget.check_time()?;
         Ok(UpdateDeadline::Yield(1))
     });
-    Lent { store: place.insert(store), lender }
+    StoreGuard { store: home.insert(store), caller_budget }
 }
 
 /// What a call may burn at the most before it is counted: a few milliseconds' worth.
 const FUEL_STEP: u64 = 5_000_000;
 
 /// Sets what the instance may burn.
-fn refuel(store: &mut Store<State>, fuel: u64) {
+fn refuel(store: &mut Store<HostState>, fuel: u64) {
     // An error means that the engine does not count fuel, and ours does.
     let _ = store.set_fuel(fuel);
 }
 
 /// For the accessors through which a snapshot reads the state: they are the host's code, and must not stop half-way.
-pub(crate) fn lift_limits(store: &mut Store<State>) {
+pub(crate) fn lift_limits(store: &mut Store<HostState>) {
     refuel(store, u64::MAX >> 1);
     store.set_hostcall_fuel(usize::MAX);
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
 }
 
-impl Drop for Lent<'_> {
+impl Drop for StoreGuard<'_> {
     fn drop(&mut self) {
         let fuel = self.store.get_fuel().unwrap_or(0);
         let state = self.store.data_mut();
-        *self.lender = std::mem::replace(&mut state.budget, Budget::empty());
-        self.lender.set_fuel_left(fuel);
+        *self.caller_budget = std::mem::replace(&mut state.budget, Budget::empty());
+        self.caller_budget.set_fuel_left(fuel);
         if let Some(log) = &state.log {
-            self.lender.set_log_left(log.finish());
+            self.caller_budget.set_log_left(log.finish());
         }
     }
 }
 
-impl State {
+impl HostState {
     fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>, unit: u64) -> wasmtime::Result<bool> {
         // It will fail, and what fails is not charged.
         if maximum.is_some_and(|maximum| desired > maximum) {
@@ -136,7 +136,7 @@ impl State {
 }
 
 /// Sums over all memories and tables of the call: wasmtime's own limits count each by itself.
-impl ResourceLimiter for State {
+impl ResourceLimiter for HostState {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         self.grow(current, desired, maximum, 1)
     }
@@ -146,7 +146,7 @@ impl ResourceLimiter for State {
     }
 }
 
-impl WasiView for State {
+impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         if self.wasi.is_none() {
             self.wasi = Some(crate::sandbox::imports::wasi::closed_context(self.log().clone()));

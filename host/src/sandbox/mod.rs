@@ -27,7 +27,7 @@ pub use activate::Initialisation;
 pub use compile::Compile;
 pub use engine::{ACTIVATION_SLOTS, Sandbox};
 pub use error::{ActivationError, CallError, EngineError};
-pub use imports::emitter::{Sink, SinkError};
+pub use imports::emitter::{ResponseSink, SinkError};
 pub use plugin::Plugin;
 pub use teardown::Remains;
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use wasmtime::Engine;
 
 use super::error::Bounds;
-use super::host_state::{self, Shared, State};
-use super::teardown::{Remains, Room};
-use super::{CallError, Initialisation, Parameters, Sink};
+use super::host_state::{self, HostState, Shared};
+use super::teardown::{Remains, TeardownSlots};
+use super::{CallError, Initialisation, Parameters, ResponseSink};
 use crate::config::clip;
 use crate::sandbox::bindings::v0_1::{Failure, Linked};
 use crate::tenant::{Budget, Clock, Exceeded, Limit};
@@ -17,7 +17,7 @@ use crate::tensor::{self, NamedTensors, Signature};
 /// An activated plugin: a stage, or a generator. Calls share it without a lock.
 pub struct Plugin {
     pub(crate) engine: Engine,
-    pub(crate) remains: Room,
+    pub(crate) remains: TeardownSlots,
     pub(crate) linked: Linked,
     pub(crate) shared: Arc<Shared>,
     pub(crate) config: String,
@@ -64,7 +64,7 @@ impl Plugin {
         budget: &mut Budget,
     ) -> (Result<NamedTensors, CallError>, Remains) {
         let (outputs, remains) = self.enter(request, inputs, parameters, budget, None).await;
-        (outputs.and_then(|outputs| Ok(tensor::arrange(&self.signature.outputs, outputs)?)), remains)
+        (outputs.and_then(|outputs| Ok(tensor::bind_tensors(&self.signature.outputs, outputs)?)), remains)
     }
 
     /// Runs a generator in a fresh instance. The sink gets its answers as they were emitted, before they were compared with
@@ -75,7 +75,7 @@ impl Plugin {
         inputs: NamedTensors,
         parameters: &Parameters,
         budget: &mut Budget,
-        sink: Box<dyn Sink>,
+        sink: Box<dyn ResponseSink>,
     ) -> Result<(), CallError> {
         self.enter(request, inputs, parameters, budget, Some(sink)).await.0.map(drop)
     }
@@ -86,16 +86,16 @@ impl Plugin {
         inputs: NamedTensors,
         parameters: &Parameters,
         budget: &mut Budget,
-        sink: Option<Box<dyn Sink>>,
+        sink: Option<Box<dyn ResponseSink>>,
     ) -> (Result<NamedTensors, CallError>, Remains) {
         let bounds = Bounds { fuel: budget.fuel_limit(), stack: self.stack };
         let timeout = Exceeded::whole(Limit::Time, budget.exceeded(Limit::Time).bound);
         let clock = budget.clock().clone();
-        let mut place = None;
-        let lent = host_state::lend(&mut place, &self.engine, &self.shared, request, budget);
-        lent.store.data_mut().sink = sink;
-        let result = in_time(&clock, timeout, self.run(&mut *lent.store, inputs, parameters)).await;
-        drop(lent);
+        let mut home = None;
+        let guard = host_state::enter(&mut home, &self.engine, &self.shared, request, budget);
+        guard.store.data_mut().sink = sink;
+        let result = in_time(&clock, timeout, self.run(&mut *guard.store, inputs, parameters)).await;
+        drop(guard);
         let outputs = match result {
             Ok(Ok(outputs)) => Ok(outputs),
             Ok(Err(Failure::InvalidInput(text))) => Err(CallError::InvalidInput(clip(text))),
@@ -103,12 +103,12 @@ impl Plugin {
             Ok(Err(Failure::Internal(text))) => Err(CallError::Internal(clip(text))),
             Err(error) => Err(CallError::from_wasmtime(error, &bounds)),
         };
-        (outputs, self.remains.of(place))
+        (outputs, self.remains.of(home))
     }
 
     async fn run(
         &self,
-        store: &mut wasmtime::Store<State>,
+        store: &mut wasmtime::Store<HostState>,
         inputs: NamedTensors,
         parameters: &Parameters,
     ) -> wasmtime::Result<Result<NamedTensors, Failure>> {

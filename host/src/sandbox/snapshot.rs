@@ -4,11 +4,11 @@ use wasmtime::Store;
 use wasmtime::component::{Instance, Lift, TypedFunc, WasmList};
 use wasmtime_wizer::ComponentInstanceState;
 
-use super::host_state::State;
+use super::host_state::HostState;
 
 /// Gives wizer the memories and globals of an instance, through the accessors that it built into the component.
 pub(crate) struct Accessors<'a> {
-    pub store: &'a mut Store<State>,
+    pub store: &'a mut Store<HostState>,
     pub instance: Instance,
 }
 
@@ -17,7 +17,7 @@ impl Accessors<'_> {
         &mut self,
         instance: &str,
         function: &str,
-        then: impl FnOnce(&mut Store<State>, R) -> T,
+        then: impl FnOnce(&mut Store<HostState>, R) -> T,
     ) -> T {
         // Whoever calls `snapshot_component` has instrumented this very component, and its accessors are there and do not
         // trap; wizer's trait has no way to say otherwise. Activation runs in a task of its own, where even a panic would

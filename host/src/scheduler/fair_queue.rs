@@ -8,41 +8,41 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// Places, and who waits for one.
-pub struct FairQueue(Mutex<State>);
+pub struct FairQueue(Mutex<QueueState>);
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     free: usize,
     waiting: usize,
-    lanes: HashMap<Arc<str>, Lane>,
+    tenant_queues: HashMap<Arc<str>, TenantQueue>,
     /// What the tenant served last had used: one that comes anew begins here, not at zero.
     clock: u64,
 }
 
 /// A tenant that holds a place or waits for one.
-struct Lane {
-    waiters: VecDeque<oneshot::Sender<Place>>,
+struct TenantQueue {
+    waiters: VecDeque<oneshot::Sender<Slot>>,
     holds: usize,
     /// The most that it may hold.
-    places: usize,
+    slots: usize,
     used: u64,
 }
 
 /// How many places a tenant may hold, and how many of its calls may wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Share {
-    pub places: usize,
+    pub slots: usize,
     pub queue: usize,
 }
 
 impl Share {
-    pub const WITHOUT_BOUND: Share = Share { places: usize::MAX, queue: usize::MAX };
+    pub const WITHOUT_BOUND: Share = Share { slots: usize::MAX, queue: usize::MAX };
 }
 
 /// A place now, a place later, or none.
-pub enum Turn {
-    Now(Place),
-    Later(Wait),
+pub enum Acquire {
+    Granted(Slot),
+    Queued(Waiter),
     /// As many of the tenant's calls wait as may.
     TenantQueueFull,
     /// As many calls wait as may, of all tenants together.
@@ -50,7 +50,7 @@ pub enum Turn {
 }
 
 /// The right to go on, given back when it is dropped.
-pub struct Place {
+pub struct Slot {
     /// `None` once it was given back.
     queue: Option<Arc<FairQueue>>,
     tenant: Arc<str>,
@@ -58,41 +58,41 @@ pub struct Place {
 }
 
 /// A place in the queue, given up when it is dropped.
-pub struct Wait {
+pub struct Waiter {
     queue: Arc<FairQueue>,
     tenant: Arc<str>,
-    place: oneshot::Receiver<Place>,
+    slot: oneshot::Receiver<Slot>,
 }
 
 impl FairQueue {
-    pub fn new(places: usize) -> Arc<FairQueue> {
-        Arc::new(FairQueue(Mutex::new(State { free: places, ..State::default() })))
+    pub fn new(slots: usize) -> Arc<FairQueue> {
+        Arc::new(FairQueue(Mutex::new(QueueState { free: slots, ..QueueState::default() })))
     }
 
     /// `queue` bounds how many may wait, of all tenants together.
-    pub fn turn(self: &Arc<Self>, tenant: &Arc<str>, share: Share, queue: usize) -> Turn {
+    pub fn acquire(self: &Arc<Self>, tenant: &Arc<str>, share: Share, queue: usize) -> Acquire {
         let mut state = self.state();
-        let State { free, waiting, lanes, clock } = &mut *state;
-        let fresh = || Lane { waiters: VecDeque::new(), holds: 0, places: share.places, used: *clock };
-        let lane = lanes.entry(tenant.clone()).or_insert_with(fresh);
-        lane.places = share.places;
-        if *free > 0 && lane.holds < lane.places && lane.waiters.is_empty() {
+        let QueueState { free, waiting, tenant_queues, clock } = &mut *state;
+        let fresh = || TenantQueue { waiters: VecDeque::new(), holds: 0, slots: share.slots, used: *clock };
+        let tenant_queue = tenant_queues.entry(tenant.clone()).or_insert_with(fresh);
+        tenant_queue.slots = share.slots;
+        if *free > 0 && tenant_queue.holds < tenant_queue.slots && tenant_queue.waiters.is_empty() {
             *free -= 1;
-            lane.holds += 1;
-            return Turn::Now(Place { queue: Some(self.clone()), tenant: tenant.clone(), used: 0 });
+            tenant_queue.holds += 1;
+            return Acquire::Granted(Slot { queue: Some(self.clone()), tenant: tenant.clone(), used: 0 });
         }
-        if lane.waiters.len() >= share.queue {
+        if tenant_queue.waiters.len() >= share.queue {
             state.forget_idle(tenant);
-            return Turn::TenantQueueFull;
+            return Acquire::TenantQueueFull;
         }
         if *waiting >= queue {
             state.forget_idle(tenant);
-            return Turn::QueueFull;
+            return Acquire::QueueFull;
         }
-        let (waiter, place) = oneshot::channel();
-        lane.waiters.push_back(waiter);
+        let (waiter, slot) = oneshot::channel();
+        tenant_queue.waiters.push_back(waiter);
         *waiting += 1;
-        Turn::Later(Wait { queue: self.clone(), tenant: tenant.clone(), place })
+        Acquire::Queued(Waiter { queue: self.clone(), tenant: tenant.clone(), slot })
     }
 
     /// Places that nobody holds.
@@ -105,64 +105,64 @@ impl FairQueue {
         while let Some((tenant, used)) = returned.take() {
             let next = self.state().pass_on(self, &tenant, used);
             // Outside the lock, for what a waiter does when it wakes; one that is gone leaves the place to the next.
-            if let Some((waiter, place)) = next
-                && let Err(mut place) = waiter.send(place)
+            if let Some((waiter, slot)) = next
+                && let Err(mut slot) = waiter.send(slot)
             {
-                place.queue = None;
-                returned = Some((place.tenant.clone(), 0));
+                slot.queue = None;
+                returned = Some((slot.tenant.clone(), 0));
             }
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn pass_on(
-        &mut self,
-        queue: &Arc<FairQueue>,
-        from: &Arc<str>,
-        used: u64,
-    ) -> Option<(oneshot::Sender<Place>, Place)> {
+impl QueueState {
+    fn pass_on(&mut self, queue: &Arc<FairQueue>, from: &Arc<str>, used: u64) -> Option<(oneshot::Sender<Slot>, Slot)> {
         self.free += 1;
-        if let Some(lane) = self.lanes.get_mut(from) {
-            lane.holds -= 1;
-            lane.used = lane.used.saturating_add(used);
+        if let Some(tenant_queue) = self.tenant_queues.get_mut(from) {
+            tenant_queue.holds -= 1;
+            tenant_queue.used = tenant_queue.used.saturating_add(used);
         }
         let next = self.next(queue);
         self.forget_idle(from);
         next
     }
 
-    fn next(&mut self, queue: &Arc<FairQueue>) -> Option<(oneshot::Sender<Place>, Place)> {
-        let can_go = |lane: &Lane| !lane.waiters.is_empty() && lane.holds < lane.places;
-        let ready = self.lanes.iter_mut().filter(|(_, lane)| can_go(lane));
-        let (tenant, lane) = ready.min_by_key(|(_, lane)| (lane.holds, lane.used))?;
-        let waiter = lane.waiters.pop_front()?;
-        lane.holds += 1;
-        self.clock = self.clock.max(lane.used);
+    fn next(&mut self, queue: &Arc<FairQueue>) -> Option<(oneshot::Sender<Slot>, Slot)> {
+        let can_go =
+            |tenant_queue: &TenantQueue| !tenant_queue.waiters.is_empty() && tenant_queue.holds < tenant_queue.slots;
+        let ready = self.tenant_queues.iter_mut().filter(|(_, tenant_queue)| can_go(tenant_queue));
+        let (tenant, tenant_queue) = ready.min_by_key(|(_, tenant_queue)| (tenant_queue.holds, tenant_queue.used))?;
+        let waiter = tenant_queue.waiters.pop_front()?;
+        tenant_queue.holds += 1;
+        self.clock = self.clock.max(tenant_queue.used);
         self.free -= 1;
         self.waiting -= 1;
-        Some((waiter, Place { queue: Some(queue.clone()), tenant: tenant.clone(), used: 0 }))
+        Some((waiter, Slot { queue: Some(queue.clone()), tenant: tenant.clone(), used: 0 }))
     }
 
     fn forget_idle(&mut self, tenant: &Arc<str>) {
-        if self.lanes.get(tenant).is_some_and(|lane| lane.holds == 0 && lane.waiters.is_empty()) {
-            self.lanes.remove(tenant);
+        if self
+            .tenant_queues
+            .get(tenant)
+            .is_some_and(|tenant_queue| tenant_queue.holds == 0 && tenant_queue.waiters.is_empty())
+        {
+            self.tenant_queues.remove(tenant);
         }
     }
 }
 
-impl Place {
+impl Slot {
     /// Counts what was used against the tenant's next turn, in whatever unit all holders of this queue use.
     pub fn use_up(&mut self, amount: u64) {
         self.used = self.used.saturating_add(amount);
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(queue) = self.queue.take() {
             queue.give_back(self.tenant.clone(), self.used);
@@ -170,26 +170,26 @@ impl Drop for Place {
     }
 }
 
-impl Future for Wait {
-    type Output = Place;
+impl Future for Waiter {
+    type Output = Slot;
 
-    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Place> {
-        // A waiter stands in its lane until it was given a place or its `Wait` is gone: the sender is never dropped before.
-        match std::pin::Pin::new(&mut self.place).poll(context) {
-            std::task::Poll::Ready(Ok(place)) => std::task::Poll::Ready(place),
+    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Slot> {
+        // A waiter stands in its lane until it was given a place or its `Waiter` is gone: the sender is never dropped before.
+        match std::pin::Pin::new(&mut self.slot).poll(context) {
+            std::task::Poll::Ready(Ok(slot)) => std::task::Poll::Ready(slot),
             _ => std::task::Poll::Pending,
         }
     }
 }
 
-impl Drop for Wait {
+impl Drop for Waiter {
     fn drop(&mut self) {
-        self.place.close();
+        self.slot.close();
         let mut state = self.queue.state();
-        let Some(lane) = state.lanes.get_mut(&self.tenant) else { return };
-        let before = lane.waiters.len();
-        lane.waiters.retain(|waiter| !waiter.is_closed());
-        let gone = before - lane.waiters.len();
+        let Some(tenant_queue) = state.tenant_queues.get_mut(&self.tenant) else { return };
+        let before = tenant_queue.waiters.len();
+        tenant_queue.waiters.retain(|waiter| !waiter.is_closed());
+        let gone = before - tenant_queue.waiters.len();
         state.waiting -= gone;
         state.forget_idle(&self.tenant);
     }
@@ -199,26 +199,26 @@ impl Drop for Wait {
 mod tests {
     use super::*;
 
-    const SHARE: Share = Share { places: 8, queue: 8 };
+    const SHARE: Share = Share { slots: 8, queue: 8 };
 
-    fn now(queue: &Arc<FairQueue>, tenant: &str) -> Place {
-        match queue.turn(&tenant.into(), SHARE, 100) {
-            Turn::Now(place) => place,
+    fn now(queue: &Arc<FairQueue>, tenant: &str) -> Slot {
+        match queue.acquire(&tenant.into(), SHARE, 100) {
+            Acquire::Granted(slot) => slot,
             _ => panic!("no place for {tenant}"),
         }
     }
 
-    fn later(queue: &Arc<FairQueue>, tenant: &str) -> Wait {
-        match queue.turn(&tenant.into(), SHARE, 100) {
-            Turn::Later(wait) => wait,
+    fn later(queue: &Arc<FairQueue>, tenant: &str) -> Waiter {
+        match queue.acquire(&tenant.into(), SHARE, 100) {
+            Acquire::Queued(wait) => wait,
             _ => panic!("{tenant} does not wait"),
         }
     }
 
-    fn got(wait: &mut Wait) -> Option<Place> {
+    fn got(wait: &mut Waiter) -> Option<Slot> {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         match std::pin::Pin::new(wait).poll(&mut context) {
-            std::task::Poll::Ready(place) => Some(place),
+            std::task::Poll::Ready(slot) => Some(slot),
             std::task::Poll::Pending => None,
         }
     }
@@ -227,7 +227,7 @@ mod tests {
     fn a_newcomer_goes_before_a_crowd() {
         let queue = FairQueue::new(2);
         let (first, second) = (now(&queue, "crowd"), now(&queue, "crowd"));
-        let mut crowd: Vec<Wait> = (0..5).map(|_| later(&queue, "crowd")).collect();
+        let mut crowd: Vec<Waiter> = (0..5).map(|_| later(&queue, "crowd")).collect();
         let mut newcomer = later(&queue, "newcomer");
         drop(first);
         let newcomers = got(&mut newcomer);
@@ -253,20 +253,20 @@ mod tests {
     #[test]
     fn bounds_hold_and_who_gave_up_takes_no_place() {
         let queue = FairQueue::new(1);
-        let share = Share { places: 1, queue: 1 };
+        let share = Share { slots: 1, queue: 1 };
         let tenant: Arc<str> = "a".into();
-        let Turn::Now(place) = queue.turn(&tenant, share, 2) else { panic!() };
-        let Turn::Later(wait) = queue.turn(&tenant, share, 2) else { panic!() };
-        assert!(matches!(queue.turn(&tenant, share, 2), Turn::TenantQueueFull));
-        let Turn::Later(_other) = queue.turn(&"b".into(), share, 2) else { panic!() };
-        assert!(matches!(queue.turn(&"c".into(), share, 2), Turn::QueueFull));
+        let Acquire::Granted(slot) = queue.acquire(&tenant, share, 2) else { panic!() };
+        let Acquire::Queued(wait) = queue.acquire(&tenant, share, 2) else { panic!() };
+        assert!(matches!(queue.acquire(&tenant, share, 2), Acquire::TenantQueueFull));
+        let Acquire::Queued(_other) = queue.acquire(&"b".into(), share, 2) else { panic!() };
+        assert!(matches!(queue.acquire(&"c".into(), share, 2), Acquire::QueueFull));
         drop(wait);
-        let Turn::Later(mut wait) = queue.turn(&tenant, share, 2) else { panic!() };
+        let Acquire::Queued(mut wait) = queue.acquire(&tenant, share, 2) else { panic!() };
         drop(_other);
-        drop(place);
+        drop(slot);
         drop(got(&mut wait).unwrap());
         let state = queue.state();
-        assert!(state.lanes.is_empty(), "who neither holds nor waits is forgotten");
+        assert!(state.tenant_queues.is_empty(), "who neither holds nor waits is forgotten");
         assert_eq!((state.free, state.waiting), (1, 0));
     }
 }

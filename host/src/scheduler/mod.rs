@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use fair_queue::{FairQueue, Place, Share, Turn};
-use parallel::Crew;
+use fair_queue::{Acquire, FairQueue, Share, Slot};
+use parallel::CallContext;
 use time_slice::Sliced;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinError, JoinHandle};
@@ -24,13 +24,13 @@ use crate::config::Compute as ComputeConfig;
 use crate::telemetry::Metrics;
 use crate::tenant::{ModelUsage, OutOfFuel, Tenant};
 
-pub use inline::{aside, put_off};
-pub use parallel::together;
+pub use inline::{defer_drop, move_to_compute_thread};
+pub use parallel::parallel_map;
 
 /// The compute threads and the queue before them.
 pub struct Compute {
     runtime: Option<Runtime>,
-    places: Arc<FairQueue>,
+    slots: Arc<FairQueue>,
     cores: Arc<FairQueue>,
     concurrency: usize,
     queue: usize,
@@ -51,21 +51,21 @@ pub struct Permit {
     pub usage: Arc<ModelUsage>,
     /// How long it waited for its place.
     pub waited: Duration,
-    place: Place,
+    slot: Slot,
     admitted: Instant,
     metrics: Arc<Metrics>,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.place.use_up(nanoseconds(self.admitted.elapsed()));
+        self.slot.use_up(nanoseconds(self.admitted.elapsed()));
         self.metrics.in_flight.dec();
     }
 }
 
 /// There was no place for a call.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum NoPlace {
+pub enum AdmissionError {
     #[error("{concurrency} calls are running and {queue} are waiting, which is as many as may (compute.queue)")]
     QueueFull { concurrency: usize, queue: usize },
     #[error("no place among {concurrency} running calls came free within {} (compute.queue-time)", humantime::format_duration(*.waited))]
@@ -85,13 +85,13 @@ pub type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Where the work of a call begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begin {
+pub enum Placement {
     /// On a compute thread.
-    Aside,
+    ComputeThread,
     /// On the thread that asks, where the model's calls are light and come one at a time: what is fair between calls is
     /// decided in the queues. It goes on on a compute thread after its first time slice, and before whatever
-    /// says [`aside`].
-    Here,
+    /// says [`move_to_compute_thread`].
+    Inline,
 }
 
 /// Work on the compute threads panicked. It is logged where it happened; nothing else was touched.
@@ -108,7 +108,7 @@ impl Compute {
             .build()?;
         Ok(Compute {
             runtime: Some(runtime),
-            places: FairQueue::new(config.concurrency),
+            slots: FairQueue::new(config.concurrency),
             cores: FairQueue::new(config.threads),
             concurrency: config.concurrency,
             queue: config.queue,
@@ -119,35 +119,37 @@ impl Compute {
     }
 
     /// Waits for a place; refuses where the tenant has burnt its fuel, the queue is full or the wait too long.
-    pub async fn admit(&self, tenant: &Arc<Tenant>, usage: Arc<ModelUsage>) -> Result<Permit, NoPlace> {
+    pub async fn admit(&self, tenant: &Arc<Tenant>, usage: Arc<ModelUsage>) -> Result<Permit, AdmissionError> {
         let began = Instant::now();
         tenant.check_fuel()?;
         let limits = tenant.limits();
-        let share = Share { places: limits.concurrency, queue: limits.queue };
-        let place = match self.places.turn(&tenant.name, share, self.queue) {
-            Turn::Now(place) => place,
-            Turn::Later(wait) => {
-                let place = self.wait(wait, share).await?;
+        let share = Share { slots: limits.concurrency, queue: limits.queue };
+        let slot = match self.slots.acquire(&tenant.name, share, self.queue) {
+            Acquire::Granted(slot) => slot,
+            Acquire::Queued(wait) => {
+                let slot = self.wait(wait, share).await?;
                 // Those before it may have burnt all that there was.
                 tenant.check_fuel()?;
-                place
+                slot
             }
-            Turn::TenantQueueFull => {
-                return Err(NoPlace::TenantQueueFull { concurrency: share.places, queue: share.queue });
+            Acquire::TenantQueueFull => {
+                return Err(AdmissionError::TenantQueueFull { concurrency: share.slots, queue: share.queue });
             }
-            Turn::QueueFull => return Err(NoPlace::QueueFull { concurrency: self.concurrency, queue: self.queue }),
+            Acquire::QueueFull => {
+                return Err(AdmissionError::QueueFull { concurrency: self.concurrency, queue: self.queue });
+            }
         };
         self.metrics.in_flight.inc();
         let (tenant, metrics, admitted) = (tenant.clone(), self.metrics.clone(), Instant::now());
-        Ok(Permit { tenant, usage, waited: admitted - began, place, admitted, metrics })
+        Ok(Permit { tenant, usage, waited: admitted - began, slot, admitted, metrics })
     }
 
-    async fn wait(&self, wait: fair_queue::Wait, share: Share) -> Result<Place, NoPlace> {
+    async fn wait(&self, wait: fair_queue::Waiter, share: Share) -> Result<Slot, AdmissionError> {
         let _waiting = Waiting::begin(&self.metrics);
         let (concurrency, waited) = (self.concurrency, self.queue_time);
-        tokio::time::timeout(waited, wait).await.map_err(|_| match share.places < concurrency {
-            true => NoPlace::TenantTooLong { concurrency: share.places, waited },
-            false => NoPlace::TooLong { concurrency, waited },
+        tokio::time::timeout(waited, wait).await.map_err(|_| match share.slots < concurrency {
+            true => AdmissionError::TenantTooLong { concurrency: share.slots, waited },
+            false => AdmissionError::TooLong { concurrency, waited },
         })
     }
 
@@ -156,16 +158,16 @@ impl Compute {
     pub async fn run<T: Send + 'static>(
         &self,
         permit: Permit,
-        begin: Begin,
+        placement: Placement,
         work: impl FnOnce(Permit) -> Work<T>,
     ) -> Result<T, Panicked> {
         let quiet = self.meets_nobody();
-        let here = begin == Begin::Here && quiet && permit.usage.pace.is_light();
+        let here = placement == Placement::Inline && quiet && permit.usage.recent_cost.is_cheap();
         let (tenant, usage) = (permit.tenant.name.clone(), permit.usage.clone());
         let mut work = self.slice(&tenant, usage, work(permit));
         if here {
             let polled = inline::poll(&mut work);
-            inline::clear_away();
+            inline::run_deferred_drops();
             if let Poll::Ready(output) = polled? {
                 return Ok(output);
             }
@@ -174,7 +176,7 @@ impl Compute {
     }
 
     /// Runs work that is no call, such as an activation, in a tenant's turns.
-    pub async fn run_aside<T: Send + 'static>(&self, tenant: &Arc<str>, work: Work<T>) -> Result<T, Panicked> {
+    pub async fn run_background<T: Send + 'static>(&self, tenant: &Arc<str>, work: Work<T>) -> Result<T, Panicked> {
         self.start(tenant, Arc::default(), work).await
     }
 
@@ -186,7 +188,7 @@ impl Compute {
     /// Whether calls come one at a time: neither the one that asks met another, nor did many before it. Where they meet,
     /// handing over costs less than it gains: each thread stays with the same code, and seldom sleeps.
     fn meets_nobody(&self) -> bool {
-        if self.places.free() + 1 < self.concurrency {
+        if self.slots.free() + 1 < self.concurrency {
             self.lonely.store(0, Ordering::Relaxed);
             return false;
         }
@@ -194,8 +196,8 @@ impl Compute {
     }
 
     fn slice<T>(&self, tenant: &Arc<str>, usage: Arc<ModelUsage>, work: Work<T>) -> Sliced<T> {
-        let crew = Crew { cores: self.cores.clone(), tenant: tenant.clone(), usage };
-        Sliced::new(Arc::new(crew), work)
+        let call_context = CallContext { cores: self.cores.clone(), tenant: tenant.clone(), usage };
+        Sliced::new(Arc::new(call_context), work)
     }
 
     fn spawn<T: Send + 'static>(&self, work: Sliced<T>) -> Task<T> {

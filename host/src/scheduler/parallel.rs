@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::fair_queue::{FairQueue, Share, Turn};
+use super::fair_queue::{Acquire, FairQueue, Share};
 use super::{inline, nanoseconds};
 use crate::tenant::ModelUsage;
 
 /// What the work of a call runs on.
-pub(super) struct Crew {
+pub(super) struct CallContext {
     pub cores: Arc<FairQueue>,
     pub tenant: Arc<str>,
     /// Where time on a core is counted.
@@ -20,49 +20,49 @@ pub(super) struct Crew {
 
 thread_local! {
     /// Of the work that this compute thread has in hand.
-    static CREW: RefCell<Option<Arc<Crew>>> = const { RefCell::new(None) };
+    static CALL_CONTEXT: RefCell<Option<Arc<CallContext>>> = const { RefCell::new(None) };
 }
 
 /// While it lives, this thread has the work of a call in hand.
-pub(super) struct InHand(());
+pub(super) struct CallContextGuard(());
 
-impl InHand {
-    pub fn begin(crew: &Arc<Crew>) -> InHand {
-        CREW.set(Some(crew.clone()));
-        InHand(())
+impl CallContextGuard {
+    pub fn begin(call_context: &Arc<CallContext>) -> CallContextGuard {
+        CALL_CONTEXT.set(Some(call_context.clone()));
+        CallContextGuard(())
     }
 }
 
-impl Drop for InHand {
+impl Drop for CallContextGuard {
     fn drop(&mut self) {
-        CREW.set(None);
+        CALL_CONTEXT.set(None);
     }
 }
 
 /// The results of all parts, in their order. Each part should take a fraction of a millisecond. To be said on a compute
 /// thread; elsewhere nobody helps.
-pub fn together<T: Send + 'static>(parts: usize, part: impl Fn(usize) -> T + Send + Sync + 'static) -> Vec<T> {
+pub fn parallel_map<T: Send + 'static>(parts: usize, part: impl Fn(usize) -> T + Send + Sync + 'static) -> Vec<T> {
     let job = Arc::new(Job::new(parts, part));
-    if let Some(crew) = CREW.with_borrow(Clone::clone).filter(|_| !inline::is_here()) {
-        for _ in 0..crew.cores.free().min(parts.saturating_sub(1)) {
-            let (job, crew) = (job.clone(), crew.clone());
+    if let Some(call_context) = CALL_CONTEXT.with_borrow(Clone::clone).filter(|_| !inline::is_inline()) {
+        for _ in 0..call_context.cores.free().min(parts.saturating_sub(1)) {
+            let (job, call_context) = (job.clone(), call_context.clone());
             // Nobody waits for it: parts that it does not begin are done here. A task that is spawned would wait for this
             // thread.
-            tokio::task::spawn_blocking(move || help(&job, &crew));
+            tokio::task::spawn_blocking(move || help(&job, &call_context));
         }
     }
     while job.do_next() {}
     job.wait()
 }
 
-fn help<T, F: Fn(usize) -> T>(job: &Job<T, F>, crew: &Crew) {
+fn help<T, F: Fn(usize) -> T>(job: &Job<T, F>, call_context: &CallContext) {
     // It does not stand in the queue.
-    while let Turn::Now(mut core) = crew.cores.turn(&crew.tenant, Share::WITHOUT_BOUND, 0) {
+    while let Acquire::Granted(mut core) = call_context.cores.acquire(&call_context.tenant, Share::WITHOUT_BOUND, 0) {
         let began = Instant::now();
         let more = job.do_next();
         let took = nanoseconds(began.elapsed());
         core.use_up(took);
-        crew.usage.cpu_nanoseconds.fetch_add(took, Ordering::Relaxed);
+        call_context.usage.cpu_nanoseconds.fetch_add(took, Ordering::Relaxed);
         if !more {
             return;
         }
@@ -148,8 +148,8 @@ mod tests {
 
     #[test]
     fn alone_it_does_everything_in_order() {
-        assert_eq!(together(5, |at| at * at), [0, 1, 4, 9, 16]);
-        assert!(together(0, |at| at).is_empty());
+        assert_eq!(parallel_map(5, |at| at * at), [0, 1, 4, 9, 16]);
+        assert!(parallel_map(0, |at| at).is_empty());
     }
 
     #[tokio::test]
@@ -158,21 +158,21 @@ mod tests {
         // Each part waits for two others, which one thread alone could not do.
         let meet = Arc::new(Barrier::new(3));
         let work: Work<_> = Box::pin(async move {
-            together(9, move |_| {
+            parallel_map(9, move |_| {
                 meet.wait();
                 std::thread::current().id()
             })
         });
-        let threads: HashSet<_> = compute.run_aside(&"a".into(), work).await.unwrap().into_iter().collect();
+        let threads: HashSet<_> = compute.run_background(&"a".into(), work).await.unwrap().into_iter().collect();
         assert_eq!(threads.len(), 3);
     }
 
     #[tokio::test]
     async fn a_panic_ends_the_work_and_nothing_else() {
         let compute = compute(2);
-        let work: Work<_> = Box::pin(async { together(20, |at| assert!(at != 7)).len() });
-        assert!(compute.run_aside(&"a".into(), work).await.is_err());
-        let work: Work<_> = Box::pin(async { together(20, |at| at).len() });
-        assert_eq!(compute.run_aside(&"a".into(), work).await.unwrap(), 20);
+        let work: Work<_> = Box::pin(async { parallel_map(20, |at| assert!(at != 7)).len() });
+        assert!(compute.run_background(&"a".into(), work).await.is_err());
+        let work: Work<_> = Box::pin(async { parallel_map(20, |at| at).len() });
+        assert_eq!(compute.run_background(&"a".into(), work).await.unwrap(), 20);
     }
 }

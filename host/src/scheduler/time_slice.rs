@@ -7,30 +7,32 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use super::fair_queue::{Place, Share, Turn, Wait};
-use super::parallel::{Crew, InHand};
+use super::fair_queue::{Acquire, Share, Slot, Waiter};
+use super::parallel::{CallContext, CallContextGuard};
 use super::{Work, nanoseconds};
 
 pub struct Sliced<T> {
-    crew: Arc<Crew>,
-    wait: Option<Wait>,
+    call_context: Arc<CallContext>,
+    wait: Option<Waiter>,
     work: Work<T>,
 }
 
 impl<T> Sliced<T> {
-    pub fn new(crew: Arc<Crew>, work: Work<T>) -> Sliced<T> {
-        Sliced { crew, wait: None, work }
+    pub fn new(call_context: Arc<CallContext>, work: Work<T>) -> Sliced<T> {
+        Sliced { call_context, wait: None, work }
     }
 
-    fn poll_core(&mut self, context: &mut Context<'_>) -> Poll<Place> {
+    fn poll_core(&mut self, context: &mut Context<'_>) -> Poll<Slot> {
         let mut wait = match self.wait.take() {
             Some(wait) => wait,
-            None => match self.crew.cores.turn(&self.crew.tenant, Share::WITHOUT_BOUND, usize::MAX) {
-                Turn::Now(core) => return Poll::Ready(core),
-                Turn::Later(wait) => wait,
-                // The share has no bound that could be reached.
-                Turn::TenantQueueFull | Turn::QueueFull => return Poll::Pending,
-            },
+            None => {
+                match self.call_context.cores.acquire(&self.call_context.tenant, Share::WITHOUT_BOUND, usize::MAX) {
+                    Acquire::Granted(core) => return Poll::Ready(core),
+                    Acquire::Queued(wait) => wait,
+                    // The share has no bound that could be reached.
+                    Acquire::TenantQueueFull | Acquire::QueueFull => return Poll::Pending,
+                }
+            }
         };
         let polled = Pin::new(&mut wait).poll(context);
         if polled.is_pending() {
@@ -46,12 +48,12 @@ impl<T> Future for Sliced<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let mut core = ready!(self.poll_core(context));
         let began = Instant::now();
-        let in_hand = InHand::begin(&self.crew);
+        let guard = CallContextGuard::begin(&self.call_context);
         let polled = self.work.as_mut().poll(context);
-        drop(in_hand);
+        drop(guard);
         let took = nanoseconds(began.elapsed());
         core.use_up(took);
-        self.crew.usage.cpu_nanoseconds.fetch_add(took, Ordering::Relaxed);
+        self.call_context.usage.cpu_nanoseconds.fetch_add(took, Ordering::Relaxed);
         polled
     }
 }

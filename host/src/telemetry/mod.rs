@@ -11,10 +11,10 @@ use prometheus::{
     exponential_buckets,
 };
 
-use crate::tenant::Usage;
+use crate::tenant::CallUsage;
 
 pub use prometheus::{Error as MetricsError, IntCounter as Counter, IntGauge as Gauge};
-pub use statistics::{BatchSnapshot, Counted, Snapshot, Statistics, Timings};
+pub use statistics::{BatchSnapshot, DurationStats, Snapshot, Statistics, Timings};
 
 /// The outcome of a request that was answered; refusals are counted under their error code.
 pub const OK: &str = "ok";
@@ -166,7 +166,7 @@ impl ModelMetrics {
         }
     }
 
-    pub fn call_used(&self, usage: Usage) {
+    pub fn call_used(&self, usage: CallUsage) {
         self.fuel.observe(usage.fuel as f64);
         self.peak_memory.observe(usage.peak_memory as f64);
     }

@@ -52,12 +52,12 @@ pub struct Timings {
 /// What the counters said at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    pub success: Counted,
-    pub fail: Counted,
-    pub queue: Counted,
-    pub input: Counted,
-    pub infer: Counted,
-    pub output: Counted,
+    pub success: DurationStats,
+    pub fail: DurationStats,
+    pub queue: DurationStats,
+    pub input: DurationStats,
+    pub infer: DurationStats,
+    pub output: DurationStats,
     /// Of all answered calls together.
     pub rows: u64,
     pub batches: Vec<BatchSnapshot>,
@@ -69,14 +69,14 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BatchSnapshot {
     pub rows: u64,
-    pub input: Counted,
-    pub infer: Counted,
-    pub output: Counted,
+    pub input: DurationStats,
+    pub infer: DurationStats,
+    pub output: DurationStats,
 }
 
 /// So many times, and so long in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Counted {
+pub struct DurationStats {
     pub count: u64,
     pub nanoseconds: u64,
 }
@@ -151,8 +151,11 @@ impl Durations {
         self.nanoseconds.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
     }
 
-    fn read(&self) -> Counted {
-        Counted { count: self.count.load(Ordering::Relaxed), nanoseconds: self.nanoseconds.load(Ordering::Relaxed) }
+    fn read(&self) -> DurationStats {
+        DurationStats {
+            count: self.count.load(Ordering::Relaxed),
+            nanoseconds: self.nanoseconds.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -174,9 +177,9 @@ mod tests {
         statistics.succeeded(&Timings { rows: 1, ..Timings::default() });
         statistics.failed(step(7));
         let read = statistics.read();
-        assert_eq!(read.success, Counted { count: 2, nanoseconds: 4321 });
+        assert_eq!(read.success, DurationStats { count: 2, nanoseconds: 4321 });
         assert_eq!((read.infer.nanoseconds, read.output.count), (300, 2));
-        assert_eq!(read.fail, Counted { count: 1, nanoseconds: 7 });
+        assert_eq!(read.fail, DurationStats { count: 1, nanoseconds: 7 });
         assert!(read.last_inference > 1_600_000_000_000);
         assert_eq!((read.rows, read.batches.len()), (9, 2));
         assert_eq!((read.batches[1].rows, read.batches[1].infer.nanoseconds), (8, 300));

@@ -92,7 +92,7 @@ impl Exceeded {
 
 /// What a call has used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Usage {
+pub struct CallUsage {
     pub fuel: u64,
     pub peak_memory: u64,
 }
@@ -244,8 +244,8 @@ impl Budget {
         self.limits.memory
     }
 
-    pub fn usage(&self) -> Usage {
-        Usage { fuel: self.limits.fuel - self.fuel, peak_memory: self.memory.peak() }
+    pub fn usage(&self) -> CallUsage {
+        CallUsage { fuel: self.limits.fuel - self.fuel, peak_memory: self.memory.peak() }
     }
 }
 

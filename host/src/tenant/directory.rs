@@ -97,7 +97,7 @@ pub struct Caller {
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum NotAllowedIn {
+pub enum AuthError {
     #[error("this host wants a key: send it as the header authorization: Bearer bh_…")]
     NoKey,
     #[error("the key is not one of this host's, or it has been revoked")]
@@ -134,32 +134,28 @@ impl Directory {
     }
 
     /// By the text of a key.
-    pub fn caller(&self, key: &str) -> Result<Caller, NotAllowedIn> {
+    pub fn caller(&self, key: &str) -> Result<Caller, AuthError> {
         let members = self.0.load();
-        let id = key_id(key).ok_or(NotAllowedIn::UnknownKey)?;
-        let known = members.keys.get(id).filter(|known| known.hash.fits(key)).ok_or(NotAllowedIn::UnknownKey)?;
+        let id = key_id(key).ok_or(AuthError::UnknownKey)?;
+        let known = members.keys.get(id).filter(|known| known.hash.fits(key)).ok_or(AuthError::UnknownKey)?;
         if known.expires.is_some_and(|expires| expires <= SystemTime::now()) {
-            return Err(NotAllowedIn::Expired);
+            return Err(AuthError::Expired);
         }
         let tenant = members.enabled(&known.tenant)?;
         Ok(Caller { tenant, role: known.role, name: format!("key {id}").into() })
     }
 
     /// Without a key, where that is allowed.
-    pub fn anonymous(&self) -> Result<Caller, NotAllowedIn> {
+    pub fn anonymous(&self) -> Result<Caller, AuthError> {
         let tenant = self.0.load().enabled(DEFAULT_TENANT)?;
         Ok(Caller { tenant, role: Role::Infer, name: "anonymous".into() })
     }
 }
 
 impl Members {
-    fn enabled(&self, name: &str) -> Result<Arc<Tenant>, NotAllowedIn> {
-        let member = self.tenants.get(name).ok_or(NotAllowedIn::UnknownKey)?;
-        if member.disabled {
-            Err(NotAllowedIn::Disabled(member.tenant.name.clone()))
-        } else {
-            Ok(member.tenant.clone())
-        }
+    fn enabled(&self, name: &str) -> Result<Arc<Tenant>, AuthError> {
+        let member = self.tenants.get(name).ok_or(AuthError::UnknownKey)?;
+        if member.disabled { Err(AuthError::Disabled(member.tenant.name.clone())) } else { Ok(member.tenant.clone()) }
     }
 }
 
@@ -190,9 +186,9 @@ mod tests {
         assert_eq!((&*caller.tenant.name, caller.role), ("a", Role::Deploy));
         let forged = format!("{}{}", &key.reveal()[..key.reveal().len() - 1], "g");
         let refused = |directory: Directory, text: &str| directory.caller(text).unwrap_err();
-        assert_eq!(refused(directory(&key, None, false), &forged), NotAllowedIn::UnknownKey);
-        assert_eq!(refused(directory(&key, Some(SystemTime::UNIX_EPOCH), false), key.reveal()), NotAllowedIn::Expired);
-        assert_eq!(refused(directory(&key, None, true), key.reveal()), NotAllowedIn::Disabled("a".into()));
-        assert_eq!(directory(&key, None, false).anonymous().unwrap_err(), NotAllowedIn::UnknownKey);
+        assert_eq!(refused(directory(&key, None, false), &forged), AuthError::UnknownKey);
+        assert_eq!(refused(directory(&key, Some(SystemTime::UNIX_EPOCH), false), key.reveal()), AuthError::Expired);
+        assert_eq!(refused(directory(&key, None, true), key.reveal()), AuthError::Disabled("a".into()));
+        assert_eq!(directory(&key, None, false).anonymous().unwrap_err(), AuthError::UnknownKey);
     }
 }

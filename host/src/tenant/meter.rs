@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+use crate::tensor::Guarded;
+
 /// Counts the bytes of a call, or of all calls of a tenant. Shared with the call's tensors, each of which gives back its
 /// own when the last of its clones goes.
 #[derive(Debug, Default)]
@@ -99,18 +101,6 @@ impl Charge {
 
     /// Keeps the charge for as long as anyone holds the bytes that it was for.
     pub fn hold(self, bytes: impl AsRef<[u8]> + Send + 'static) -> Bytes {
-        Bytes::from_owner(Held { bytes, _charge: self })
-    }
-}
-
-/// Bytes that are counted for as long as anyone holds them.
-struct Held<B> {
-    bytes: B,
-    _charge: Charge,
-}
-
-impl<B: AsRef<[u8]>> AsRef<[u8]> for Held<B> {
-    fn as_ref(&self) -> &[u8] {
-        self.bytes.as_ref()
+        Bytes::from_owner(Guarded { bytes, _guard: self })
     }
 }

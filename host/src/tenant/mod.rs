@@ -11,12 +11,12 @@ mod recent_cost;
 mod resident;
 mod usage;
 
-pub use budget::{Budget, Clock, Exceeded, Limit, Pause, Usage};
-pub use directory::{Caller, DEFAULT_TENANT, Directory, KnownKey, Member, Members, NotAllowedIn, Tenant};
+pub use budget::{Budget, CallUsage, Clock, Exceeded, Limit, Pause};
+pub use directory::{AuthError, Caller, DEFAULT_TENANT, Directory, KnownKey, Member, Members, Tenant};
 pub use grants::{Capability, Grants};
 pub use keys::{ApiKey, KeyHash, Role};
 pub use meter::Charge;
 pub use rate_limit::{FuelLeft, OutOfFuel};
-pub use recent_cost::{LIGHT_FUEL, Pace};
+pub use recent_cost::{CHEAP_CALL_FUEL, RecentCost};
 pub use resident::{NotResident, Reservation, Resident};
 pub use usage::{ModelUsage, UsageCounts};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::Pace;
+use super::RecentCost;
 
 /// One tenant's use of one model since the last time it was taken.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub struct ModelUsage {
     pub request_bytes: AtomicU64,
     pub reply_bytes: AtomicU64,
     /// Not counted, and nothing to bill.
-    pub pace: Pace,
+    pub recent_cost: RecentCost,
 }
 
 /// What [`ModelUsage`] counted, as plain numbers.

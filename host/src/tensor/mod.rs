@@ -4,6 +4,7 @@
 mod builder;
 mod compare;
 mod datatype;
+mod guarded;
 mod spec;
 
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use bytes::Bytes;
 pub use builder::TensorBuilder;
 pub use compare::{Difference, Tolerance};
 pub use datatype::Datatype;
-pub use spec::{Misfit, Signature, TensorSpec, arrange, check_extents, names};
+pub use guarded::Guarded;
+pub use spec::{Signature, SpecMismatch, TensorSpec, bind_tensors, check_extents, names};
 
 /// An immutable tensor. The data is row-major and little-endian; an element of `BYTES` is a u32 length and that many bytes.
 #[derive(Clone, Debug, PartialEq)]

@@ -21,7 +21,7 @@ pub struct Signature {
 
 /// How tensors differ from what was declared. The texts name the tensor, what is there and what was wanted.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum Misfit {
+pub enum SpecMismatch {
     #[error("tensor \"{name}\" is missing; wanted: {wanted}")]
     Missing { name: Arc<str>, wanted: String },
     #[error("there is no tensor \"{name}\"; known are: {known}")]
@@ -63,7 +63,7 @@ impl TensorSpec {
         format!("{} {}{:?}", self.name, self.datatype, self.shape)
     }
 
-    pub fn check(&self, tensor: &Tensor) -> Result<(), Misfit> {
+    pub fn check(&self, tensor: &Tensor) -> Result<(), SpecMismatch> {
         let shape = tensor.shape();
         let fits = shape.len() == self.shape.len()
             && shape.iter().zip(&self.shape).all(|(got, wanted)| *wanted < 0 || *got == *wanted as u64);
@@ -71,30 +71,30 @@ impl TensorSpec {
     }
 
     /// Whether what `given` promises can be what this wants: dimensions that vary are compared when they are known.
-    pub fn accepts(&self, given: &TensorSpec) -> Result<(), Misfit> {
+    pub fn accepts(&self, given: &TensorSpec) -> Result<(), SpecMismatch> {
         let fits = given.shape.len() == self.shape.len()
             && given.shape.iter().zip(&self.shape).all(|(got, wanted)| *wanted < 0 || *got < 0 || got == wanted);
         self.compare(given.datatype, fits, || format!("{:?}", given.shape))
     }
 
-    fn compare(&self, datatype: Datatype, shape_fits: bool, shape: impl Fn() -> String) -> Result<(), Misfit> {
+    fn compare(&self, datatype: Datatype, shape_fits: bool, shape: impl Fn() -> String) -> Result<(), SpecMismatch> {
         let name = self.name.clone();
         if datatype != self.datatype {
-            return Err(Misfit::Datatype { name, got: datatype, wanted: self.datatype });
+            return Err(SpecMismatch::Datatype { name, got: datatype, wanted: self.datatype });
         }
         if !shape_fits {
-            return Err(Misfit::Shape { name, got: shape(), wanted: format!("{:?}", self.shape) });
+            return Err(SpecMismatch::Shape { name, got: shape(), wanted: format!("{:?}", self.shape) });
         }
         Ok(())
     }
 }
 
 /// Puts tensors into the order of their declarations: each there once, nothing else, all fitting.
-pub fn arrange(specs: &[TensorSpec], mut tensors: NamedTensors) -> Result<NamedTensors, Misfit> {
+pub fn bind_tensors(specs: &[TensorSpec], mut tensors: NamedTensors) -> Result<NamedTensors, SpecMismatch> {
     let mut arranged = Vec::with_capacity(specs.len());
     for spec in specs {
         let Some(at) = tensors.iter().position(|(name, _)| *name == spec.name) else {
-            return Err(Misfit::Missing { name: spec.name.clone(), wanted: spec.describe() });
+            return Err(SpecMismatch::Missing { name: spec.name.clone(), wanted: spec.describe() });
         };
         let (_, tensor) = tensors.swap_remove(at);
         spec.check(&tensor)?;
@@ -102,17 +102,17 @@ pub fn arrange(specs: &[TensorSpec], mut tensors: NamedTensors) -> Result<NamedT
     }
     match tensors.into_iter().next() {
         None => Ok(arranged),
-        Some((name, _)) if specs.iter().any(|spec| spec.name == name) => Err(Misfit::Twice { name }),
-        Some((name, _)) => Err(Misfit::Unknown { name, known: names(specs) }),
+        Some((name, _)) if specs.iter().any(|spec| spec.name == name) => Err(SpecMismatch::Twice { name }),
+        Some((name, _)) => Err(SpecMismatch::Unknown { name, known: names(specs) }),
     }
 }
 
 /// Refuses an empty tensor whose other dimensions are beyond what a call may hold: an operator may loop over them.
-pub fn check_extents(tensors: &NamedTensors, bound: u64) -> Result<(), Misfit> {
+pub fn check_extents(tensors: &NamedTensors, bound: u64) -> Result<(), SpecMismatch> {
     for (name, tensor) in tensors {
         let bytes = tensor.extent_bytes();
         if tensor.data().is_empty() && bytes > bound {
-            return Err(Misfit::Extent { name: name.clone(), shape: tensor.shape().to_vec(), bytes, bound });
+            return Err(SpecMismatch::Extent { name: name.clone(), shape: tensor.shape().to_vec(), bytes, bound });
         }
     }
     Ok(())
@@ -140,14 +140,14 @@ mod tests {
     #[test]
     fn arranges_by_declaration() {
         let specs = [spec("a", Datatype::Fp32, &[-1, 2]), spec("b", Datatype::Fp32, &[])];
-        let arranged = arrange(&specs, vec![fp32("b", &[]), fp32("a", &[3, 2])]).unwrap();
+        let arranged = bind_tensors(&specs, vec![fp32("b", &[]), fp32("a", &[3, 2])]).unwrap();
         assert_eq!(arranged.iter().map(|(n, _)| &**n).collect::<Vec<_>>(), ["a", "b"]);
     }
 
     #[test]
     fn says_what_does_not_fit() {
         let specs = [spec("a", Datatype::Fp32, &[-1, 2])];
-        let text = |tensors| arrange(&specs, tensors).unwrap_err().to_string();
+        let text = |tensors| bind_tensors(&specs, tensors).unwrap_err().to_string();
         assert_eq!(text(vec![]), "tensor \"a\" is missing; wanted: a FP32[-1, 2]");
         assert_eq!(text(vec![fp32("a", &[2])]), "tensor \"a\" has shape [2], and [-1, 2] is wanted (-1 is any size)");
         assert_eq!(text(vec![fp32("a", &[1, 2]), fp32("c", &[])]), "there is no tensor \"c\"; known are: \"a\"");

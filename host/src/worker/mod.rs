@@ -34,12 +34,12 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
 /// Where such work is done, and what is remembered of it from one start to the next.
 #[derive(Clone)]
 pub struct Workers {
-    place: Place,
+    mode: WorkerMode,
     cache: Option<Arc<Cache>>,
 }
 
 #[derive(Clone)]
-enum Place {
+enum WorkerMode {
     InProcess,
     Children { io: Handle, limits: Compile },
 }
@@ -47,12 +47,12 @@ enum Place {
 impl Workers {
     /// Children of this program. Their pipes are served by `io`, a runtime with an I/O driver.
     pub fn children(limits: &Compile, io: Handle) -> Workers {
-        Workers { place: Place::Children { io, limits: limits.clone() }, cache: None }
+        Workers { mode: WorkerMode::Children { io, limits: limits.clone() }, cache: None }
     }
 
     /// This process itself, without limits: for programs that are not `bulkhead`, and bytes that they trust.
     pub fn in_process() -> Workers {
-        Workers { place: Place::InProcess, cache: None }
+        Workers { mode: WorkerMode::InProcess, cache: None }
     }
 
     pub fn with_cache(self, cache: Cache) -> Workers {
@@ -65,12 +65,12 @@ impl Workers {
 
     /// Whether a crash of the work would be a crash of this process.
     pub fn are_in_process(&self) -> bool {
-        matches!(self.place, Place::InProcess)
+        matches!(self.mode, WorkerMode::InProcess)
     }
 
     /// When the caller goes away, the child is killed.
     pub async fn run<J: Job>(&self, job: J, bytes: &Bytes) -> Result<(J::Answer, Bytes), WorkerError> {
-        let Place::Children { io, limits } = &self.place else {
+        let WorkerMode::Children { io, limits } = &self.mode else {
             let (answer, bytes) = job.work(bytes);
             return Ok((answer, bytes.into()));
         };

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use rusqlite::{Connection, Row, Transaction, params};
 
 use super::documents::{bytes, text};
-use super::state::{self, State};
-use crate::audit::{Record, Walk};
+use super::state::{self, DatabaseState};
+use crate::audit::{ChainVerifier, Record};
 use crate::{Act, AuditBroken, AuditEntry, AuditHead, AuditSummary, StoreError};
 
 const READING: &str = "reading the audit log";
@@ -28,7 +28,7 @@ pub(super) fn append(
     transaction: &Transaction<'_>,
     doing: &'static str,
     Prepared { act, before, after }: Prepared<'_>,
-    state: &mut State,
+    state: &mut DatabaseState,
 ) -> Result<Record, StoreError> {
     let failed = |e| StoreError::database(doing, e);
     if last(transaction).map_err(failed)? != state.head {
@@ -62,7 +62,7 @@ pub(super) fn list(connection: &Connection, after: u64, limit: u64) -> Result<Ve
 
 pub(super) fn verify(connection: &Connection, noted: Option<&AuditHead>) -> Result<AuditSummary, AuditBroken> {
     let failed = |e| StoreError::database(READING, e);
-    let mut walk = Walk::new(noted);
+    let mut walk = ChainVerifier::new(noted);
     let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY id")).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {

@@ -3,9 +3,9 @@
 use rusqlite::{Connection, Row, Transaction, params};
 use serde_json::Value;
 
-use super::state::{self, State};
-use crate::digest::seal;
-use crate::{Damaged, Document, Loaded, StoreError, Write};
+use super::state::{self, DatabaseState};
+use crate::digest::record_hash;
+use crate::{Corrupt, Document, Loaded, StoreError, Write};
 
 const MOST_BYTES: u64 = 16 << 20;
 const LOADING: &str = "reading the documents";
@@ -43,7 +43,7 @@ pub(super) fn write(
     transaction: &Transaction<'_>,
     doing: &'static str,
     writes: &[Prepared<'_>],
-    state: &mut State,
+    state: &mut DatabaseState,
 ) -> Result<(), StoreError> {
     for Prepared { kind, key, text } in writes {
         let rows = match text {
@@ -93,10 +93,10 @@ fn scan(connection: &Connection) -> rusqlite::Result<Loaded> {
     Ok(loaded)
 }
 
-fn document(row: &Row<'_>) -> rusqlite::Result<Result<Document, Damaged>> {
+fn document(row: &Row<'_>) -> rusqlite::Result<Result<Document, Corrupt>> {
     let [kind, key, value, stored] = [bytes(row, 0)?, bytes(row, 1)?, bytes(row, 2)?, bytes(row, 3)?];
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    let damaged = |why: String| Damaged { kind: text(kind), key: text(key), why };
+    let damaged = |why: String| Corrupt { kind: text(kind), key: text(key), why };
     if hash(kind, key, value) != *stored {
         return Ok(Err(damaged("it does not fit its hash".into())));
     }
@@ -137,5 +137,5 @@ fn complaints(connection: &Connection) -> Result<Vec<String>, StoreError> {
 }
 
 fn hash(kind: &[u8], key: &[u8], value: &[u8]) -> [u8; 32] {
-    seal("bulkhead document 1", &[kind, key, value]).0
+    record_hash("bulkhead document 1", &[kind, key, value]).0
 }

@@ -10,12 +10,14 @@ mod usage;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rollback_guard::NotedHead;
+use rollback_guard::AuditHeadFile;
 use rusqlite::ffi::SQLITE_IOERR_WRITE;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use crate::folder::Lock;
-use crate::{AuditBroken, AuditEntry, AuditHead, AuditSummary, Change, Loaded, Metadata, StoreError, Usage, UsageRow};
+use crate::{
+    AuditBroken, AuditEntry, AuditHead, AuditSummary, Change, Loaded, Metadata, StoreError, StoredUsage, UsageRow,
+};
 
 pub(crate) const DATABASE: &str = "bulkhead.db";
 
@@ -28,7 +30,7 @@ pub(crate) struct Sqlite {
 
 struct Writer {
     connection: Connection,
-    noted: NotedHead,
+    noted: AuditHeadFile,
     /// A transaction may or may not be in the file. Only reading it anew shows, so until then nothing follows it.
     unconfirmed: bool,
 }
@@ -38,7 +40,7 @@ impl Sqlite {
         let path = folder.join(DATABASE);
         let connection = connect::writer(&path)?;
         let head = state::read(&connection)?.head;
-        let noted = NotedHead::open(folder, &connection, &head)?;
+        let noted = AuditHeadFile::open(folder, &connection, &head)?;
         let reader = connect::reader(&path)?;
         let writer = Mutex::new(Writer { connection, noted, unconfirmed: false });
         Ok(Sqlite { reader: Mutex::new(reader), writer, _lock: lock })
@@ -106,7 +108,7 @@ impl Metadata for Sqlite {
         locked(&self.writer).write(DOING, |transaction| usage::add(transaction, DOING, rows))
     }
 
-    fn usage(&self, tenant: Option<&str>) -> Result<Usage, StoreError> {
+    fn usage(&self, tenant: Option<&str>) -> Result<StoredUsage, StoreError> {
         self.read("reading usage", |snapshot| usage::read(snapshot, tenant))
     }
 }

@@ -10,24 +10,24 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::audit::{hash_of, last};
-use crate::digest::seal;
+use crate::digest::record_hash;
 use crate::{AuditHead, StoreError, durable};
 
 const FILE: &str = "audit.head";
 
-pub(super) struct NotedHead {
+pub(super) struct AuditHeadFile {
     file: File,
 }
 
-impl NotedHead {
-    pub(super) fn open(folder: &Path, database: &Connection, head: &AuditHead) -> Result<NotedHead, StoreError> {
+impl AuditHeadFile {
+    pub(super) fn open(folder: &Path, database: &Connection, head: &AuditHead) -> Result<AuditHeadFile, StoreError> {
         let failed = |e| StoreError::io("noting the head of the audit log", FILE, e);
         let path = folder.join(FILE);
         let last = last(database).map_err(unreadable)?;
         if let Some(noted) = read(&path).map_err(failed)? {
             compare(&noted, database, &last)?;
         }
-        let noted = NotedHead::create(&path).map_err(failed)?;
+        let noted = AuditHeadFile::create(&path).map_err(failed)?;
         // A head that is damaged itself must not be what the sound database is measured by later.
         if last == *head {
             noted.note(head);
@@ -36,11 +36,11 @@ impl NotedHead {
         Ok(noted)
     }
 
-    fn create(path: &Path) -> io::Result<NotedHead> {
+    fn create(path: &Path) -> io::Result<AuditHeadFile> {
         use std::os::unix::fs::OpenOptionsExt as _;
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
         durable::sync_parent(path)?;
-        Ok(NotedHead { file })
+        Ok(AuditHeadFile { file })
     }
 
     /// Not synchronised, and a failure is let pass: the note may lag behind the database, which is what is durable. It
@@ -53,7 +53,7 @@ impl NotedHead {
 /// Always of one length, so that it is written over in place; with a check, so that damage to it is no wrong alarm.
 fn line(head: &AuditHead) -> String {
     let text = format!("{:020}:{}", head.count, head.hash);
-    format!("{text} {}\n", seal("bulkhead noted head 1", &[text.as_bytes()]))
+    format!("{text} {}\n", record_hash("bulkhead noted head 1", &[text.as_bytes()]))
 }
 
 fn read(path: &Path) -> io::Result<Option<AuditHead>> {

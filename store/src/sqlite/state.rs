@@ -4,24 +4,28 @@ use rusqlite::{Connection, Transaction, params};
 
 use crate::{AuditHead, Digest, StoreError};
 
-pub(super) struct State {
+pub(super) struct DatabaseState {
     /// How many rows the table of documents has.
     pub(super) documents: i64,
     pub(super) head: AuditHead,
 }
 
-pub(super) fn read(connection: &Connection) -> Result<State, StoreError> {
+pub(super) fn read(connection: &Connection) -> Result<DatabaseState, StoreError> {
     let sql = "SELECT documents, audit_count, audit_hash FROM state";
     let row = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?)));
     let (documents, count, hash): (i64, i64, Vec<u8>) =
         row.map_err(|e| StoreError::database("reading the state of the database", e))?;
     match (u64::try_from(count), Digest::try_from(&hash[..])) {
-        (Ok(count), Ok(hash)) => Ok(State { documents, head: AuditHead { count, hash } }),
+        (Ok(count), Ok(hash)) => Ok(DatabaseState { documents, head: AuditHead { count, hash } }),
         _ => Err(StoreError::DatabaseDamaged { why: "the row of the table `state` is not what was written".into() }),
     }
 }
 
-pub(super) fn write(transaction: &Transaction<'_>, doing: &'static str, state: &State) -> Result<(), StoreError> {
+pub(super) fn write(
+    transaction: &Transaction<'_>,
+    doing: &'static str,
+    state: &DatabaseState,
+) -> Result<(), StoreError> {
     let sql = "UPDATE state SET documents = ?, audit_count = ?, audit_hash = ?";
     let values = params![state.documents, state.head.count as i64, &state.head.hash.0[..]];
     transaction.execute(sql, values).map_err(|e| StoreError::database(doing, e))?;

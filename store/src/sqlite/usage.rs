@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, Row, Transaction, params};
 
 use super::documents::bytes;
-use crate::digest::seal;
-use crate::{Damaged, StoreError, Usage, UsageRow};
+use crate::digest::record_hash;
+use crate::{Corrupt, StoreError, StoredUsage, UsageRow};
 
 const COLUMNS: &str = "id, tenant, model, requests, refused, fuel, cpu_nanoseconds, request_bytes, reply_bytes, hash";
 
@@ -25,7 +25,7 @@ pub(super) fn add(transaction: &Transaction<'_>, doing: &'static str, rows: &[Us
     rows.iter().try_for_each(|row| add_row(transaction, row)).map_err(|e| StoreError::database(doing, e))
 }
 
-pub(super) fn read(connection: &Connection, tenant: Option<&str>) -> Result<Usage, StoreError> {
+pub(super) fn read(connection: &Connection, tenant: Option<&str>) -> Result<StoredUsage, StoreError> {
     let stored = match tenant {
         None => select(connection, "", &[]),
         Some(tenant) => select(connection, "WHERE tenant = ?", &[tenant]),
@@ -39,7 +39,7 @@ pub(super) fn read(connection: &Connection, tenant: Option<&str>) -> Result<Usag
         }
     }
     let rows = sums.into_iter().map(|((tenant, model), counters)| usage_row(tenant, model, counters)).collect();
-    Ok(Usage { rows, damaged })
+    Ok(StoredUsage { rows, damaged })
 }
 
 fn add_row(transaction: &Transaction<'_>, row: &UsageRow) -> rusqlite::Result<()> {
@@ -77,9 +77,9 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     Ok(Stored { id: row.get(0)?, tenant: text(tenant), model: text(model), counters, intact })
 }
 
-fn lost(row: &Stored) -> Damaged {
+fn lost(row: &Stored) -> Corrupt {
     let why = format!("the counted {:?} do not fit their hash, and are left out", row.counters);
-    Damaged { kind: "usage".into(), key: format!("{} {}", row.tenant, row.model), why }
+    Corrupt { kind: "usage".into(), key: format!("{} {}", row.tenant, row.model), why }
 }
 
 fn sum(total: &mut Counters, more: &Counters) {
@@ -101,5 +101,5 @@ fn usage_row(tenant: String, model: String, counters: Counters) -> UsageRow {
 
 fn hash(tenant: &[u8], model: &[u8], counters: &Counters) -> [u8; 32] {
     let counters: Vec<u8> = counters.iter().flat_map(|counter| counter.to_be_bytes()).collect();
-    seal("bulkhead usage 1", &[tenant, model, &counters]).0
+    record_hash("bulkhead usage 1", &[tenant, model, &counters]).0
 }

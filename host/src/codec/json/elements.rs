@@ -70,7 +70,7 @@ impl Parsed {
 }
 
 fn read<K: Kind>(count: Option<u64>, mut array: Array) -> Result<Parsed, String> {
-    let mut elements = Elements::<K>::new(count);
+    let mut elements = ElementReader::<K>::new(count);
     while let Some(scalar) = array.next()? {
         array.skip(elements.push(scalar)?);
         while let Some(rest) = array.next_number() {
@@ -81,17 +81,17 @@ fn read<K: Kind>(count: Option<u64>, mut array: Array) -> Result<Parsed, String>
 }
 
 /// The elements so far.
-struct Elements<K> {
+struct ElementReader<K> {
     bytes: Vec<u8>,
     found: u64,
     count: Option<u64>,
     kind: std::marker::PhantomData<K>,
 }
 
-impl<K: Kind> Elements<K> {
+impl<K: Kind> ElementReader<K> {
     fn new(count: Option<u64>) -> Self {
         let room = count.unwrap_or_default() as usize * K::WIDTH;
-        Elements { bytes: Vec::with_capacity(room), found: 0, count, kind: std::marker::PhantomData }
+        ElementReader { bytes: Vec::with_capacity(room), found: 0, count, kind: std::marker::PhantomData }
     }
 
     /// How long it is, if it is a number or an object.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::array::Array;
 use super::elements::{self, Parsed, read_as};
-use crate::scheduler::together;
+use crate::scheduler::parallel_map;
 use crate::tensor::Datatype;
 
 /// The elements at the begin of a text that is a part of a body: idle cores help with a large one.
@@ -36,7 +36,7 @@ pub fn parse(datatype: Datatype, count: u64, json: &[u8], body: &Bytes, part: us
     let ranges = cut(&inside, part);
     let count_of_parts = ranges.len();
     let read = move |at: usize| read_as(datatype, None, Array::inside(&inside[ranges[at].clone()])).ok();
-    let parts: Vec<Parsed> = together(count_of_parts, read).into_iter().collect::<Option<_>>()?;
+    let parts: Vec<Parsed> = parallel_map(count_of_parts, read).into_iter().collect::<Option<_>>()?;
     if parts.iter().map(|part| part.count).sum::<u64>() != count {
         return None;
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::ser::Error;
 
 use super::writer::{Bounded, Data};
-use crate::scheduler::together;
+use crate::scheduler::parallel_map;
 use crate::tensor::{Datatype, Tensor};
 
 /// Elements that are written in a fraction of a millisecond.
@@ -38,7 +38,7 @@ fn write_in_parts(datatype: Datatype, width: usize, data: &Bytes, out: &mut Boun
         let parts: Vec<Bytes> = slices(&round, PART * width).collect();
         let count = parts.len();
         let part = move |part: usize| write_part(datatype, width, &parts[part], at + part == 0);
-        for part in together(count, part) {
+        for part in parallel_map(count, part) {
             out.piece(part?)?;
         }
     }

@@ -6,14 +6,14 @@ use serde::de::IgnoredAny;
 
 use crate::codec::error::DecodeError;
 
-pub struct Walk<'a> {
+pub struct JsonScanner<'a> {
     json: &'a [u8],
     at: usize,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> JsonScanner<'a> {
     pub fn new(json: &'a [u8]) -> Self {
-        Walk { json, at: 0 }
+        JsonScanner { json, at: 0 }
     }
 
     /// `field` is called with the name of each field of an object, and reads its value.
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     fn names(json: &str) -> Result<Vec<(String, u64)>, String> {
-        let mut walk = Walk::new(json.as_bytes());
+        let mut walk = JsonScanner::new(json.as_bytes());
         let mut found = Vec::new();
         let walked = walk.object(|walk, name| {
             found.push((name.to_owned(), walk.value()?));
@@ -223,10 +223,10 @@ mod tests {
             ("[1, 2", None),
             ("\"a", None),
         ] {
-            let mut walk = Walk::new(json.as_bytes());
+            let mut walk = JsonScanner::new(json.as_bytes());
             assert_eq!(walk.raw().ok(), wanted, "{json}");
         }
-        assert!(Walk::new(b"\"\xff\"").raw().is_err());
+        assert!(JsonScanner::new(b"\"\xff\"").raw().is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::fields::{Field, Malformed};
 use crate::tensor::{Datatype, push_byte_string};
 
 /// Collects the elements of one list into the bytes of a tensor.
-pub struct Elements {
+pub struct RepeatedElements {
     datatype: Datatype,
     /// As many as the shape has.
     count: u64,
@@ -36,9 +36,9 @@ pub enum ElementError {
     Range { at: u64, value: i64, datatype: Datatype },
 }
 
-impl Elements {
-    pub fn new(datatype: Datatype, count: u64) -> Elements {
-        Elements { datatype, count, found: 0, bytes: Vec::new(), whole: None, last_text: 0 }
+impl RepeatedElements {
+    pub fn new(datatype: Datatype, count: u64) -> RepeatedElements {
+        RepeatedElements { datatype, count, found: 0, bytes: Vec::new(), whole: None, last_text: 0 }
     }
 
     pub fn take(&mut self, field: Field) -> Result<(), ElementError> {

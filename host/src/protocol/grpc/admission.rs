@@ -12,27 +12,27 @@ use tokio::time::Instant;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
-use super::request_body::{Counted, Extent, Inbox, SMALL};
+use super::request_body::{CountedBody, Extent, Inbox, SMALL};
 use super::response_body::Outgoing;
 use crate::codec::error::DecodeError;
-use crate::error::{Problem, Refusal, grpc_code};
-use crate::http::buffer_budget::Room;
+use crate::error::{ApiError, ErrorResponse, grpc_code};
+use crate::http::buffer_budget::BufferBudget;
 use crate::http::request_id::RequestId;
 use crate::inference::App;
 use crate::inference::call::Client;
-use crate::tenant::NotAllowedIn;
+use crate::tenant::AuthError;
 
 #[derive(Clone)]
-pub struct Caller(Arc<Admitted>);
+pub struct GrpcCall(Arc<Admitted>);
 
 struct Admitted {
     app: Arc<App>,
     request_id: Arc<str>,
-    caller: Result<crate::tenant::Caller, NotAllowedIn>,
+    caller: Result<crate::tenant::Caller, AuthError>,
     headers: HeaderMap,
     deadline: Option<Instant>,
     /// For what it sends and what it is sent.
-    room: Room,
+    room: BufferBudget,
     inbox: Inbox,
 }
 
@@ -43,7 +43,7 @@ const ENCODING: &str = "grpc-encoding";
 
 /// Stands before the calls: every body that they read is counted, and every refusal is in our words.
 pub async fn admit(State(app): State<Arc<App>>, request: Request<Body>, next: Next) -> Response<Body> {
-    let caller = Caller::new(app, &request);
+    let caller = GrpcCall::new(app, &request);
     if let Err(problem) = check_form(request.headers()) {
         return caller.answer(problem);
     }
@@ -54,7 +54,7 @@ pub async fn admit(State(app): State<Arc<App>>, request: Request<Body>, next: Ne
         head.headers.remove("grpc-accept-encoding");
     }
     head.extensions.insert(caller.clone());
-    let body = Body::new(Counted::new(body, caller.clone(), extent));
+    let body = Body::new(CountedBody::new(body, caller.clone(), extent));
     let response = next.run(Request::from_parts(head, body)).await;
     let response = caller.in_our_words(response, extent);
     response.map(|body| Body::new(Outgoing::new(body, caller)))
@@ -68,19 +68,19 @@ fn extent(path: &str) -> Extent {
     }
 }
 
-fn check_form(headers: &HeaderMap) -> Result<(), Problem> {
+fn check_form(headers: &HeaderMap) -> Result<(), ApiError> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !text(header::CONTENT_TYPE.as_str()).starts_with("application/grpc") {
-        return Err(Problem::NotGrpc);
+        return Err(ApiError::NotGrpc);
     }
     match text(ENCODING) {
         "" | "identity" | "gzip" | "deflate" => Ok(()),
-        encoding => Err(Problem::Encoding { encoding: encoding.to_owned() }),
+        encoding => Err(ApiError::Encoding { encoding: encoding.to_owned() }),
     }
 }
 
-impl Caller {
-    fn new(app: Arc<App>, request: &Request<Body>) -> Caller {
+impl GrpcCall {
+    fn new(app: Arc<App>, request: &Request<Body>) -> GrpcCall {
         let (headers, extensions) = (request.headers(), request.extensions());
         let request_id = RequestId::of(extensions).0;
         let caller = app.caller(headers, extensions.get().copied());
@@ -91,12 +91,12 @@ impl Caller {
             Err(_) => app.room.clone(),
         };
         let (inbox, headers) = (Inbox::new(room.clone()), headers.clone());
-        Caller(Arc::new(Admitted { room, inbox, app, request_id, caller, headers, deadline }))
+        GrpcCall(Arc::new(Admitted { room, inbox, app, request_id, caller, headers, deadline }))
     }
 
     /// Put there by [`admit`], through which every request comes.
-    pub fn of<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
-        let caller = request.extensions().get::<Caller>().cloned();
+    pub fn of<T>(request: &tonic::Request<T>) -> Result<GrpcCall, Status> {
+        let caller = request.extensions().get::<GrpcCall>().cloned();
         caller.ok_or_else(|| Status::internal("the request came past its admission"))
     }
 
@@ -104,7 +104,7 @@ impl Caller {
         &self.0.app
     }
 
-    pub fn room(&self) -> &Room {
+    pub fn room(&self) -> &BufferBudget {
         &self.0.room
     }
 
@@ -113,7 +113,7 @@ impl Caller {
     }
 
     /// Who is calling, if they may.
-    pub fn client(&self) -> Result<Client, Problem> {
+    pub fn client(&self) -> Result<Client, ApiError> {
         let caller = self.0.caller.clone()?;
         Ok(Client { request_id: self.0.request_id.clone(), caller })
     }
@@ -133,30 +133,30 @@ impl Caller {
     }
 
     /// What comes of `work` until the client's own deadline; then the work is dropped.
-    pub async fn in_time<T>(&self, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    pub async fn in_time<T>(&self, work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
         match self.0.deadline {
             None => work.await,
-            Some(deadline) => tokio::time::timeout_at(deadline, work).await.unwrap_or(Err(Problem::Deadline)),
+            Some(deadline) => tokio::time::timeout_at(deadline, work).await.unwrap_or(Err(ApiError::Deadline)),
         }
     }
 
     /// Refuses what is no inference.
-    pub fn refuse(&self, problem: Problem) -> Status {
+    pub fn refuse(&self, problem: ApiError) -> Status {
         let refusal = problem.refuse(&self.0.request_id);
         refusal.log();
         refusal.into_status()
     }
 
     /// Refuses an inference of which no model is known yet; it is counted.
-    pub fn refuse_call(&self, problem: Problem) -> Status {
+    pub fn refuse_call(&self, problem: ApiError) -> Status {
         self.0.app.refuse(&self.0.request_id, None, problem).into_status()
     }
 
     /// Before tonic was reached.
-    fn answer(&self, problem: Problem) -> Response<Body> {
+    fn answer(&self, problem: ApiError) -> Response<Body> {
         match problem {
             // Who does not speak gRPC reads no status of it.
-            Problem::NotGrpc => self.0.app.refuse(&self.0.request_id, None, problem).into_response(),
+            ApiError::NotGrpc => self.0.app.refuse(&self.0.request_id, None, problem).into_response(),
             _ => self.refuse_call(problem).into_http(),
         }
     }
@@ -176,10 +176,10 @@ impl Caller {
         let bound = self.0.app.http.request_bytes;
         let problem = match status.code() {
             Code::OutOfRange | Code::ResourceExhausted if extent == Extent::Small => {
-                Problem::BodyNotSmall { bound: SMALL }
+                ApiError::BodyNotSmall { bound: SMALL }
             }
-            Code::OutOfRange | Code::ResourceExhausted => Problem::BodyTooLarge { bound },
-            Code::Unimplemented => Problem::NoSuchAddress,
+            Code::OutOfRange | Code::ResourceExhausted => ApiError::BodyTooLarge { bound },
+            Code::Unimplemented => ApiError::NoSuchAddress,
             Code::Internal => DecodeError::Message(status.message().to_owned()).into(),
             _ => return status,
         };
@@ -187,10 +187,10 @@ impl Caller {
     }
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// The same text as over HTTP.
     pub fn into_status(self) -> Status {
-        let (status, code, retry_after) = self.problem.row();
+        let (status, code, retry_after) = self.problem.classify();
         let mut refused = Status::new(grpc_code(status, code), self.text());
         let metadata = refused.metadata_mut();
         metadata.insert(CODE, MetadataValue::from_static(code));

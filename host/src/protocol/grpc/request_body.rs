@@ -11,19 +11,19 @@ use hyper::body::{Body as HttpBody, Frame};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
-use super::admission::Caller;
-use crate::error::Problem;
-use crate::http::buffer_budget::{Room, Taken};
+use super::admission::GrpcCall;
+use crate::error::ApiError;
+use crate::http::buffer_budget::{BufferBudget, BufferPermit};
 
 /// What arrived of a body and was not taken out as messages yet.
 pub struct Inbox {
-    room: Room,
+    room: BufferBudget,
     waiting: Mutex<Waiting>,
 }
 
 struct Waiting {
     bytes: usize,
-    room: Taken,
+    room: BufferPermit,
     /// When the message that is arriving began to, at the latest.
     since: Instant,
 }
@@ -32,12 +32,12 @@ struct Waiting {
 const PREFIX: usize = 5;
 
 impl Inbox {
-    pub fn new(room: Room) -> Inbox {
-        Inbox { room, waiting: Mutex::new(Waiting { bytes: 0, room: Taken::default(), since: Instant::now() }) }
+    pub fn new(room: BufferBudget) -> Inbox {
+        Inbox { room, waiting: Mutex::new(Waiting { bytes: 0, room: BufferPermit::default(), since: Instant::now() }) }
     }
 
     /// As bytes arrive, not as they are announced: who announces much and sends nothing takes nothing.
-    fn receive(&self, bytes: usize) -> Result<(), Problem> {
+    fn receive(&self, bytes: usize) -> Result<(), ApiError> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.bytes == 0 {
             waiting.since = Instant::now();
@@ -49,7 +49,7 @@ impl Inbox {
     }
 
     /// The message that was read last, counted for as long as anyone holds any of its bytes.
-    pub fn take(&self, message: Bytes) -> Result<Bytes, Problem> {
+    pub fn take(&self, message: Bytes) -> Result<Bytes, ApiError> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = waiting.bytes.min(message.len() + PREFIX);
         waiting.bytes -= taken;
@@ -83,33 +83,33 @@ pub enum Extent {
 pub const SMALL: u64 = 64 << 10;
 
 /// A body that is counted and bounded while it is read.
-pub struct Counted {
+pub struct CountedBody {
     body: Body,
-    caller: Caller,
+    caller: GrpcCall,
     extent: Extent,
     received: u64,
     began: Instant,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Counted {
-    pub fn new(body: Body, caller: Caller, extent: Extent) -> Counted {
-        Counted { body, caller, extent, received: 0, began: Instant::now(), timer: None }
+impl CountedBody {
+    pub fn new(body: Body, caller: GrpcCall, extent: Extent) -> CountedBody {
+        CountedBody { body, caller, extent, received: 0, began: Instant::now(), timer: None }
     }
 
-    fn count(&mut self, frame: &Frame<Bytes>) -> Result<(), Problem> {
+    fn count(&mut self, frame: &Frame<Bytes>) -> Result<(), ApiError> {
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         self.received += bytes as u64;
         let bound = self.caller.app().http.request_bytes;
         match self.extent {
-            Extent::Small if self.received > SMALL => Err(Problem::BodyNotSmall { bound: SMALL }),
-            Extent::Tensors if self.received > bound + PREFIX as u64 => Err(Problem::BodyTooLarge { bound }),
+            Extent::Small if self.received > SMALL => Err(ApiError::BodyNotSmall { bound: SMALL }),
+            Extent::Tensors if self.received > bound + PREFIX as u64 => Err(ApiError::BodyTooLarge { bound }),
             _ => self.caller.inbox().receive(bytes),
         }
     }
 
     /// Nothing comes now: has the sender been at it for too long, by our clock or by its own?
-    fn too_slow(&mut self, context: &mut Context) -> Poll<Problem> {
+    fn too_slow(&mut self, context: &mut Context) -> Poll<ApiError> {
         let waited = self.caller.app().http.body_time;
         let since = match self.extent {
             Extent::Stream => self.caller.inbox().arriving_since(),
@@ -121,12 +121,12 @@ impl Counted {
         if timer.deadline() != due {
             timer.as_mut().reset(due);
         }
-        let problem = if deadline == Some(due) { Problem::Deadline } else { Problem::BodyTooSlow { waited } };
+        let problem = if deadline == Some(due) { ApiError::Deadline } else { ApiError::BodyTooSlow { waited } };
         timer.as_mut().poll(context).map(|()| problem)
     }
 }
 
-impl HttpBody for Counted {
+impl HttpBody for CountedBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -134,7 +134,7 @@ impl HttpBody for Counted {
         let counted = match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Ready(Some(Ok(frame))) => self.count(&frame).map(|()| frame),
-            Poll::Ready(Some(Err(_))) => Err(Problem::BodyTorn),
+            Poll::Ready(Some(Err(_))) => Err(ApiError::BodyTorn),
             Poll::Pending => match self.too_slow(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(problem) => Err(problem),

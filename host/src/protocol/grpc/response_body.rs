@@ -8,17 +8,17 @@ use axum::http::HeaderMap;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use super::admission::Caller;
-use crate::error::Problem;
+use super::admission::GrpcCall;
+use crate::error::ApiError;
 
 pub struct Outgoing {
     body: Body,
-    caller: Caller,
+    caller: GrpcCall,
     refused: bool,
 }
 
 impl Outgoing {
-    pub fn new(body: Body, caller: Caller) -> Outgoing {
+    pub fn new(body: Body, caller: GrpcCall) -> Outgoing {
         Outgoing { body, caller, refused: false }
     }
 
@@ -31,7 +31,7 @@ impl Outgoing {
         }
     }
 
-    fn end(&mut self, problem: Problem) -> Frame<Bytes> {
+    fn end(&mut self, problem: ApiError) -> Frame<Bytes> {
         self.refused = true;
         let mut trailers = HeaderMap::new();
         // What of a refusal cannot stand in a header does not stand in it.

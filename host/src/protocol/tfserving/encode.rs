@@ -5,19 +5,19 @@ use std::io::{self, Write};
 
 use bytes::Bytes;
 
-use super::rows::Form;
-use super::values::{Elements, json, separated};
+use super::rows::RequestLayout;
+use super::values::{ElementWriter, json, separated};
 use crate::codec::error::EncodeError;
 use crate::codec::json::writer::Bounded;
 use crate::pipeline::Labels;
 use crate::tensor::{Datatype, NamedTensors, Tensor};
 
 /// `{"predictions": …}` for rows, `{"outputs": …}` for columns; an only output goes without its name.
-pub fn predictions(outputs: &NamedTensors, form: Form, bound: u64) -> Result<Vec<Bytes>, EncodeError> {
+pub fn predictions(outputs: &NamedTensors, form: RequestLayout, bound: u64) -> Result<Vec<Bytes>, EncodeError> {
     check_texts(outputs)?;
     let rows = match form {
-        Form::Rows => Some(common_rows(outputs)?),
-        Form::Columns => None,
+        RequestLayout::Rows => Some(common_rows(outputs)?),
+        RequestLayout::Columns => None,
     };
     write_within(bound, |out| match rows {
         Some(rows) => write_rows(out, outputs, rows),
@@ -45,11 +45,11 @@ pub fn classes(
     let known = names.get(output).map(|labels| &labels.classes[..]).unwrap_or_default();
     let repeated = labels.is_some_and(|labels| labels.shape().len() == 1);
     write_within(bound, |out| {
-        let (mut scores, mut names) = (Elements::of(scores), labels.map(Elements::of));
+        let (mut scores, mut names) = (ElementWriter::of(scores), labels.map(ElementWriter::of));
         out.write_all(b"{\"results\": [")?;
         separated(out, examples, |out| {
             if repeated {
-                names = labels.map(Elements::of);
+                names = labels.map(ElementWriter::of);
             }
             out.write_all(b"[")?;
             let mut known = known.iter();
@@ -79,7 +79,7 @@ pub fn values(outputs: &NamedTensors, _: &BTreeMap<String, Labels>, bound: u64) 
         }
     };
     write_within(bound, |out| {
-        let mut values = Elements::of(values);
+        let mut values = ElementWriter::of(values);
         out.write_all(b"{\"results\": [")?;
         separated(out, examples, |out| values.write_next(out, false))?;
         out.write_all(b"]}")
@@ -141,7 +141,7 @@ fn write_within(bound: u64, write: impl FnOnce(&mut Bounded) -> io::Result<()>) 
 
 fn write_rows(out: &mut Bounded, outputs: &NamedTensors, rows: u64) -> io::Result<()> {
     let mut columns: Vec<_> =
-        outputs.iter().map(|(name, tensor)| (name, Elements::of(tensor), &tensor.shape()[1..])).collect();
+        outputs.iter().map(|(name, tensor)| (name, ElementWriter::of(tensor), &tensor.shape()[1..])).collect();
     out.write_all(b"{\"predictions\": [")?;
     separated(out, rows, |out| match &mut columns[..] {
         [(name, elements, shape)] => elements.write(out, shape, is_binary(name)),
@@ -156,10 +156,10 @@ fn write_rows(out: &mut Bounded, outputs: &NamedTensors, rows: u64) -> io::Resul
 fn write_columns(out: &mut Bounded, outputs: &NamedTensors) -> io::Result<()> {
     out.write_all(b"{\"outputs\": ")?;
     match &outputs[..] {
-        [(name, tensor)] => Elements::of(tensor).write(out, tensor.shape(), is_binary(name))?,
+        [(name, tensor)] => ElementWriter::of(tensor).write(out, tensor.shape(), is_binary(name))?,
         several => write_object(out, several.iter(), |out, (name, tensor)| {
             write_name(out, name)?;
-            Elements::of(tensor).write(out, tensor.shape(), is_binary(name))
+            ElementWriter::of(tensor).write(out, tensor.shape(), is_binary(name))
         })?,
     }
     out.write_all(b"}")
@@ -204,8 +204,8 @@ mod tests {
     #[test]
     fn rows_and_columns_are_written_as_tensorflow_serving_does() {
         let y = output("y", &[2, 2], &[1.0, 2.5, f32::NAN, f32::NEG_INFINITY]);
-        let rows = |outputs: &NamedTensors| text(predictions(outputs, Form::Rows, 1000));
-        let columns = |outputs: &NamedTensors| text(predictions(outputs, Form::Columns, 1000));
+        let rows = |outputs: &NamedTensors| text(predictions(outputs, RequestLayout::Rows, 1000));
+        let columns = |outputs: &NamedTensors| text(predictions(outputs, RequestLayout::Columns, 1000));
         let one = vec![y.clone()];
         assert_eq!(rows(&one), r#"{"predictions": [[1.0, 2.5], [NaN, -Infinity]]}"#);
         assert_eq!(columns(&one), r#"{"outputs": [[1.0, 2.5], [NaN, -Infinity]]}"#);
@@ -217,7 +217,10 @@ mod tests {
         assert!(columns(&vec![output("s", &[], &[3.0])]).contains(r#""outputs": 3.0}"#));
         assert!(rows(&vec![output("s", &[], &[3.0])]).contains("no rows"));
         assert!(rows(&vec![output("a", &[1], &[3.0]), output("b", &[2], &[3.0, 4.0])]).contains("inconsistent"));
-        assert!(text(predictions(&vec![output("y", &[1 << 40, 0], &[])], Form::Rows, 100)).contains("more than 100"));
+        assert!(
+            text(predictions(&vec![output("y", &[1 << 40, 0], &[])], RequestLayout::Rows, 100))
+                .contains("more than 100")
+        );
     }
 
     #[test]

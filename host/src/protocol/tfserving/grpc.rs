@@ -10,10 +10,10 @@ use super::rows::wrong;
 use super::{SIGNATURE, number, proto, status};
 use crate::codec::error::{DecodeError, EncodeError};
 use crate::codec::protobuf::fields::{Fields, MAX_FIELDS, Malformed, RawMessage};
-use crate::error::Problem;
-use crate::inference::{Answer, App, InferRequest, WantedOutput};
+use crate::error::ApiError;
+use crate::inference::{App, InferRequest, InferResponse, WantedOutput};
 use crate::pipeline::Pipeline;
-use crate::protocol::grpc::admission::Caller;
+use crate::protocol::grpc::admission::GrpcCall;
 use crate::protocol::oip::grpc::infer::{self, Asked};
 use crate::protocol::pb::tensorflow::error::Code;
 use crate::protocol::pb::tensorflow::serving as pb;
@@ -50,7 +50,7 @@ fn found(pipeline: &Pipeline) -> pb::ModelSpec {
 
 /// A `PredictRequest` in its parts, the tensors as they came.
 #[derive(Default)]
-pub struct Envelope {
+pub struct PredictParts {
     spec: pb::ModelSpec,
     inputs: Vec<Bytes>,
     wanted: Vec<String>,
@@ -58,9 +58,9 @@ pub struct Envelope {
     bytes: u64,
 }
 
-impl Envelope {
-    pub fn open(message: Bytes) -> Result<Envelope, Malformed> {
-        let mut envelope = Envelope { bytes: message.len() as u64, ..Envelope::default() };
+impl PredictParts {
+    pub fn open(message: Bytes) -> Result<PredictParts, Malformed> {
+        let mut envelope = PredictParts { bytes: message.len() as u64, ..PredictParts::default() };
         let mut fields = Fields::of(message);
         while let Some(field) = fields.next_field()? {
             match field.number {
@@ -101,7 +101,7 @@ fn open_entry(entry: Bytes) -> Result<(String, Bytes), Malformed> {
     Ok((name, tensor))
 }
 
-fn encode(pipeline: &Pipeline, answer: &Answer, bound: u64) -> Result<pb::PredictResponse, EncodeError> {
+fn encode(pipeline: &Pipeline, answer: &InferResponse, bound: u64) -> Result<pb::PredictResponse, EncodeError> {
     // Lists are about as large as what they are made of; what they really are is looked at when they are there.
     let bytes: u64 = answer.outputs.iter().map(|(_, tensor)| tensor.data().len() as u64).sum();
     if bytes > bound {
@@ -118,21 +118,21 @@ fn encode(pipeline: &Pipeline, answer: &Answer, bound: u64) -> Result<pb::Predic
 /// Examples over gRPC are `tf.Example`, which models of this host do not read.
 fn no_examples<T, A>(request: &Request<T>, what: &str) -> Answered<A> {
     let instead = "call Predict with tensors, or POST its examples as JSON (/v1/models/M:classify, :regress)";
-    Err(Caller::of(request)?.refuse(Problem::NotSupported { what: what.to_owned(), instead }))
+    Err(GrpcCall::of(request)?.refuse(ApiError::NotSupported { what: what.to_owned(), instead }))
 }
 
 #[tonic::async_trait]
 impl PredictionService for Predictions {
     async fn predict(&self, request: Request<RawMessage>) -> Answered<pb::PredictResponse> {
-        let caller = Caller::of(&request)?;
+        let caller = GrpcCall::of(&request)?;
         let message = caller.inbox().take(request.into_inner().0);
-        let opened = message.and_then(|message| Ok(Envelope::open(message).map_err(DecodeError::from)?));
+        let opened = message.and_then(|message| Ok(PredictParts::open(message).map_err(DecodeError::from)?));
         let envelope = opened.map_err(|problem| caller.refuse_call(problem))?;
         let (model, version) = (envelope.spec.name.clone(), version(&envelope.spec));
         let asked = Asked { model, version, bytes: envelope.bytes };
         let request_bytes = self.app.http.request_bytes;
         let decode = move |_: &Pipeline| Ok(envelope.decode(request_bytes)?);
-        let encode = |pipeline: &Pipeline, answer: Answer, bound: u64| Ok(encode(pipeline, &answer, bound)?);
+        let encode = |pipeline: &Pipeline, answer: InferResponse, bound: u64| Ok(encode(pipeline, &answer, bound)?);
         Ok(Response::new(infer::answer(&caller, &asked, decode, encode).await?))
     }
 
@@ -140,8 +140,8 @@ impl PredictionService for Predictions {
         &self,
         request: Request<pb::GetModelMetadataRequest>,
     ) -> Answered<pb::GetModelMetadataResponse> {
-        let caller = Caller::of(&request)?;
-        let refuse = |problem: Problem| caller.refuse(problem);
+        let caller = GrpcCall::of(&request)?;
+        let refuse = |problem: ApiError| caller.refuse(problem);
         let pb::GetModelMetadataRequest { model_spec, metadata_field } = request.into_inner();
         if let Some(other) = metadata_field.iter().find(|field| *field != "signature_def") {
             return Err(refuse(wrong(format!("Metadata field {other} is not supported")).into()));
@@ -187,7 +187,7 @@ impl ModelService for Models {
         &self,
         request: Request<pb::GetModelStatusRequest>,
     ) -> Answered<pb::GetModelStatusResponse> {
-        let caller = Caller::of(&request)?;
+        let caller = GrpcCall::of(&request)?;
         let spec = request.into_inner().model_spec.unwrap_or_default();
         let client = caller.client().map_err(|problem| caller.refuse(problem))?;
         let versions = status::of(&self.app, &client, &spec.name, version(&spec).as_deref());

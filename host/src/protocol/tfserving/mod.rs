@@ -23,7 +23,7 @@ use crate::pipeline::Pipeline;
 use crate::tensor::TensorSpec;
 
 pub use describe::{Classified, Examples, MetadataReply, PredictReply, PredictRequest, Regressed, VersionStatuses};
-pub use grpc::{Envelope, Models, Predictions};
+pub use grpc::{Models, PredictParts, Predictions};
 pub use rest::router;
 
 /// The only signature that models of this host have.

@@ -8,7 +8,7 @@ const MAX_LEVELS: usize = 32;
 /// The sizes of nested lists of JSON, outermost first; none for a single value. What is no JSON is told by whoever
 /// reads the values. The errors are in TensorFlow Serving's words.
 pub fn shape(json: &str) -> Result<Vec<u64>, String> {
-    let mut walk = Walk::default();
+    let mut walk = ShapeScanner::default();
     let mut rest = json.as_bytes();
     while let Some((first, after)) = rest.split_first() {
         rest = match first {
@@ -31,7 +31,7 @@ pub fn shape(json: &str) -> Result<Vec<u64>, String> {
 }
 
 #[derive(Default)]
-struct Walk {
+struct ShapeScanner {
     /// How many values each open list has so far.
     open: Vec<u64>,
     /// The size of the lists of each level, from the first that was closed.
@@ -40,7 +40,7 @@ struct Walk {
     values: Option<usize>,
 }
 
-impl Walk {
+impl ShapeScanner {
     fn open(&mut self) -> Result<(), String> {
         let level = self.open.len();
         if let Some(values) = self.values.filter(|values| level >= *values) {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::rows::wrong;
 use crate::codec::error::DecodeError;
 use crate::codec::protobuf::fields::{Fields, MAX_FIELDS};
-use crate::codec::protobuf::repeated::Elements;
+use crate::codec::protobuf::repeated::RepeatedElements;
 use crate::config::format_bytes;
 use crate::protocol::oip::json::tensor_shape;
 use crate::protocol::pb::tensorflow as tf;
@@ -109,7 +109,7 @@ fn sizes_of(input: &str, message: Bytes) -> Result<Vec<i64>, DecodeError> {
 
 fn data(input: &str, message: Bytes, datatype: Datatype, count: u64, room: &mut u64) -> Result<Bytes, DecodeError> {
     let problem = |problem: String| DecodeError::Data { input: input.to_owned(), problem };
-    let mut elements = Elements::new(datatype, count);
+    let mut elements = RepeatedElements::new(datatype, count);
     let mut content = None;
     let mut fields = Fields::at_most(message.len(), message);
     while let Some(field) = fields.next_field()? {

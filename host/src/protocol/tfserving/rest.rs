@@ -13,14 +13,14 @@ use bytes::Bytes;
 
 use super::describe::{MetadataReply, VersionStatuses};
 use super::path::{Verb, Wanted};
-use super::rows::{self, Form};
+use super::rows::{self, RequestLayout};
 use super::{encode, examples, status};
 use crate::codec::error::EncodeError;
 use crate::codec::json::writer::Encoded;
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::http::response::{self, Replying};
 use crate::inference::call::Client;
-use crate::inference::{Answer, App};
+use crate::inference::{App, InferResponse};
 use crate::pipeline::{Labels, Pipeline};
 use crate::protocol::oip::rest::path::{Action, ModelPath};
 use crate::tensor::NamedTensors;
@@ -30,7 +30,7 @@ pub fn router() -> Router<Arc<App>> {
     Router::new().route("/v1/models/{*path}", any(model))
 }
 
-async fn model(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response<Body>, Problem> {
+async fn model(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response<Body>, ApiError> {
     let (wanted, client) = match admit(&app, &request) {
         Ok(admitted) => admitted,
         Err(problem) => {
@@ -51,12 +51,12 @@ async fn model(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Re
     })
 }
 
-fn admit(app: &App, request: &Request<Body>) -> Result<(Wanted, Client), Problem> {
+fn admit(app: &App, request: &Request<Body>) -> Result<(Wanted, Client), ApiError> {
     let wanted = request.uri().path().strip_prefix("/v1/models/").and_then(Wanted::parse);
-    let wanted = wanted.ok_or(Problem::NoSuchAddress)?;
+    let wanted = wanted.ok_or(ApiError::NoSuchAddress)?;
     let allowed = wanted.verb.allowed();
     if request.method() != allowed && !(allowed == "GET" && request.method() == Method::HEAD) {
-        return Err(Problem::Method { allowed: allowed.into() });
+        return Err(ApiError::Method { allowed: allowed.into() });
     }
     Ok((wanted, app.client(request)?))
 }
@@ -76,8 +76,8 @@ async fn predict(app: &Arc<App>, wanted: Wanted, client: &Client, request: Reque
         let _ = asked.set(form);
         Ok(request)
     };
-    let encode = move |_: &Pipeline, answer: Answer, replying: Replying| {
-        let form = form.get().copied().unwrap_or(Form::Columns);
+    let encode = move |_: &Pipeline, answer: InferResponse, replying: Replying| {
+        let form = form.get().copied().unwrap_or(RequestLayout::Columns);
         let json = encode::predictions(&answer.outputs, form, reply_bytes)?;
         replying.inference(Encoded { json, tensors: Vec::new(), binary: false })
     };
@@ -101,7 +101,7 @@ async fn learn(
     let decode = move |_: &Parts, body: &Bytes, pipeline: &Pipeline| {
         Ok(examples::decode(body, &pipeline.signature.inputs, signature, request_bytes)?)
     };
-    let encode = move |pipeline: &Pipeline, answer: Answer, replying: Replying| {
+    let encode = move |pipeline: &Pipeline, answer: InferResponse, replying: Replying| {
         let json = results(&answer.outputs, &pipeline.labels, reply_bytes)?;
         replying.inference(Encoded { json, tensors: Vec::new(), binary: false })
     };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::nesting;
 use crate::codec::error::DecodeError;
 use crate::codec::json::elements;
-use crate::codec::json::scanner::Walk;
+use crate::codec::json::scanner::JsonScanner;
 use crate::config::format_bytes;
 use crate::inference::InferRequest;
 use crate::protocol::oip::json::tensor_shape;
@@ -14,18 +14,18 @@ use crate::tensor::{NamedTensors, Tensor, TensorSpec, element_count};
 
 /// How a request was written, and so its reply.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Form {
+pub enum RequestLayout {
     Rows,
     Columns,
 }
 
 /// A request, the form that its reply has to have, and the name of its signature, which somebody has to check.
-pub fn decode(json: &[u8], specs: &[TensorSpec], bound: u64) -> Result<(InferRequest, Form), DecodeError> {
+pub fn decode(json: &[u8], specs: &[TensorSpec], bound: u64) -> Result<(InferRequest, RequestLayout), DecodeError> {
     let (signature, [instances, inputs]) = open(json, ["instances", "inputs"])?;
     super::check_signature(&signature, super::PREDICT)?;
     let (inputs, form) = match (instances, inputs) {
-        (Some(rows), None) => (decode_rows(rows, specs, bound)?, Form::Rows),
-        (None, Some(columns)) => (decode_columns(columns, specs)?, Form::Columns),
+        (Some(rows), None) => (decode_rows(rows, specs, bound)?, RequestLayout::Rows),
+        (None, Some(columns)) => (decode_columns(columns, specs)?, RequestLayout::Columns),
         (None, None) => return Err(wrong("Missing 'inputs' or 'instances' key".into())),
         (Some(_), Some(_)) => {
             return Err(wrong("Expecting only one of 'inputs' or 'instances' keys to exist".into()));
@@ -40,7 +40,7 @@ pub fn open<'a, const N: usize>(
     names: [&str; N],
 ) -> Result<(String, [Option<&'a str>; N]), DecodeError> {
     let (mut signature, mut texts) = (None::<Option<String>>, [None; N]);
-    let mut walk = Walk::new(json);
+    let mut walk = JsonScanner::new(json);
     let walked = walk.object(|walk, field| match names.iter().position(|name| *name == field) {
         Some(at) if texts[at].is_some() => Err(walk.twice(field)),
         Some(at) => {
@@ -265,10 +265,10 @@ fn as_feature(spec: &TensorSpec, shape: Vec<u64>) -> Result<Vec<u64>, DecodeErro
 
 /// Looks at each element of a list of JSON.
 pub fn each(json: &str, mut look: impl FnMut(&str) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
-    Walk::new(json.as_bytes()).array(|walk| look(walk.raw()?)).map_err(parse_error)
+    JsonScanner::new(json.as_bytes()).array(|walk| look(walk.raw()?)).map_err(parse_error)
 }
 
 /// Looks at each entry of an object of JSON.
 pub fn each_entry(json: &str, mut look: impl FnMut(&str, &str) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
-    Walk::new(json.as_bytes()).object(|walk, name| look(name, walk.raw()?)).map_err(parse_error)
+    JsonScanner::new(json.as_bytes()).object(|walk, name| look(name, walk.raw()?)).map_err(parse_error)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::number;
-use crate::catalog::{Entry, NotServed};
+use crate::catalog::{Entry, LookupError};
 use crate::inference::App;
 use crate::inference::call::Client;
 
@@ -15,11 +15,11 @@ pub struct VersionStatus {
 }
 
 /// Of the version that is asked for, or of all, newest first.
-pub fn of(app: &App, client: &Client, model: &str, version: Option<&str>) -> Result<Vec<VersionStatus>, NotServed> {
+pub fn of(app: &App, client: &Client, model: &str, version: Option<&str>) -> Result<Vec<VersionStatus>, LookupError> {
     if let Some(wanted) = version {
         return match app.find(client, model, Some(wanted)) {
             Ok(pipeline) => Ok(vec![VersionStatus { version: number(&pipeline.version), failed: None }]),
-            Err(NotServed::NotActive { version, reason, .. }) => {
+            Err(LookupError::NotActive { version, reason, .. }) => {
                 Ok(vec![VersionStatus { version: number(&version), failed: Some(reason) }])
             }
             Err(not_served) => Err(not_served),
@@ -39,7 +39,7 @@ pub fn of(app: &App, client: &Client, model: &str, version: Option<&str>) -> Res
         }
     }
     if versions.is_empty() {
-        return Err(NotServed::UnknownModel { model: model.to_owned() });
+        return Err(LookupError::UnknownModel { model: model.to_owned() });
     }
     Ok(versions.into_iter().rev().map(|(version, failed)| VersionStatus { version, failed }).collect())
 }

@@ -30,14 +30,14 @@ pub fn json(out: &mut Bounded, value: &(impl Serialize + ?Sized)) -> io::Result<
 }
 
 /// The elements of a tensor that are not written yet.
-pub struct Elements<'a> {
+pub struct ElementWriter<'a> {
     datatype: Datatype,
     rest: &'a [u8],
 }
 
-impl<'a> Elements<'a> {
-    pub fn of(tensor: &'a Tensor) -> Elements<'a> {
-        Elements { datatype: tensor.datatype(), rest: tensor.data() }
+impl<'a> ElementWriter<'a> {
+    pub fn of(tensor: &'a Tensor) -> ElementWriter<'a> {
+        ElementWriter { datatype: tensor.datatype(), rest: tensor.data() }
     }
 
     /// The next elements, nested as their shape is.

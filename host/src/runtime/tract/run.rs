@@ -29,7 +29,7 @@ impl Graph {
 
     /// Charges what a run will use.
     pub fn charge(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<Charged<'_>, GraphError> {
-        let inputs = tensor::arrange(&self.signature.inputs, inputs)?;
+        let inputs = tensor::bind_tensors(&self.signature.inputs, inputs)?;
         tensor::check_extents(&inputs, budget.memory_limit())?;
         let sizes = self.sizes(&inputs);
         let cost = self.costs.cost(&sizes, || self.symbol_values(&sizes)).map_err(failed)?;

@@ -8,7 +8,7 @@ use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
 use crate::config::clip;
-use crate::sandbox::host_state::State;
+use crate::sandbox::host_state::HostState;
 use crate::sandbox::plugin_log::Level;
 use crate::sandbox::{ActivationError, ParameterValue, Parameters};
 use crate::tensor::{Datatype, NamedTensors, Signature, Tensor, TensorSpec};
@@ -46,8 +46,8 @@ use types::{Parameter, Value};
 
 /// What a component exports decides what it is.
 pub(crate) enum Linked {
-    Stage(stage::PluginPre<State>),
-    Generator(generator::StreamingPre<State>),
+    Stage(stage::PluginPre<HostState>),
+    Generator(generator::StreamingPre<HostState>),
 }
 
 /// An instance of a component, in which `init` is part of the snapshot or still to be called.
@@ -62,7 +62,7 @@ const WASM_PAGE: u64 = 64 << 10;
 const GENERATOR: &str = "bulkhead:plugin/generator@0.1.0";
 
 impl Linked {
-    pub fn new(pre: InstancePre<State>) -> wasmtime::Result<Linked> {
+    pub fn new(pre: InstancePre<HostState>) -> wasmtime::Result<Linked> {
         Ok(match pre.component().get_export_index(None, GENERATOR) {
             Some(_) => Linked::Generator(generator::StreamingPre::new(pre)?),
             None => Linked::Stage(stage::PluginPre::new(pre)?),
@@ -80,7 +80,7 @@ impl Linked {
         Some(largest.saturating_mul(required.num_memories.into()))
     }
 
-    pub async fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Started> {
+    pub async fn instantiate(&self, store: &mut Store<HostState>) -> wasmtime::Result<Started> {
         Ok(match self {
             Linked::Stage(pre) => Started::Stage(pre.instantiate_async(store).await?),
             Linked::Generator(pre) => Started::Generator(pre.instantiate_async(store).await?),
@@ -88,7 +88,10 @@ impl Linked {
     }
 
     /// The same, with the instance as whoever makes a snapshot of it wants it.
-    pub async fn instantiate_for_snapshot(&self, store: &mut Store<State>) -> wasmtime::Result<(Started, Instance)> {
+    pub async fn instantiate_for_snapshot(
+        &self,
+        store: &mut Store<HostState>,
+    ) -> wasmtime::Result<(Started, Instance)> {
         match self {
             Linked::Stage(pre) => {
                 let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
@@ -103,7 +106,7 @@ impl Linked {
 }
 
 impl Started {
-    pub async fn init(&self, store: &mut Store<State>, config: &str) -> wasmtime::Result<InitResult> {
+    pub async fn init(&self, store: &mut Store<HostState>, config: &str) -> wasmtime::Result<InitResult> {
         let signature = match self {
             Started::Stage(stage) => stage.bulkhead_plugin_stage().call_init(store, config).await?,
             Started::Generator(generator) => generator.bulkhead_plugin_generator().call_init(store, config).await?,
@@ -116,7 +119,7 @@ impl Started {
     /// What a stage gives; a generator has given all to its sink, and nothing is left.
     pub async fn run(
         &self,
-        store: &mut Store<State>,
+        store: &mut Store<HostState>,
         inputs: NamedTensors,
         parameters: &Parameters,
     ) -> wasmtime::Result<Result<NamedTensors, Failure>> {
@@ -141,14 +144,14 @@ impl Started {
 
 pub(crate) type InitResult = Result<Signature, ActivationError>;
 
-pub(crate) fn lend_tensors(state: &mut State, named: NamedTensors) -> wasmtime::Result<Vec<wire::NamedTensor>> {
+pub(crate) fn lend_tensors(state: &mut HostState, named: NamedTensors) -> wasmtime::Result<Vec<wire::NamedTensor>> {
     let lend = |(name, tensor): (Arc<str>, Tensor)| {
         Ok(wire::NamedTensor { name: name.to_string(), tensor: state.handles.push(tensor)? })
     };
     named.into_iter().map(lend).collect()
 }
 
-pub(crate) fn take_tensors(state: &mut State, named: Vec<wire::NamedTensor>) -> wasmtime::Result<NamedTensors> {
+pub(crate) fn take_tensors(state: &mut HostState, named: Vec<wire::NamedTensor>) -> wasmtime::Result<NamedTensors> {
     let take = |named: wire::NamedTensor| {
         let length = named.name.len();
         wasmtime::ensure!(length <= MAX_NAME, "a tensor's name of {length} bytes, and {MAX_NAME} are allowed");
@@ -193,7 +196,7 @@ fn specs(specs: Vec<wire::TensorSpec>) -> Result<Vec<TensorSpec>, ActivationErro
     Ok(specs.into_iter().map(spec).collect())
 }
 
-impl assets::Host for State {
+impl assets::Host for HostState {
     fn read(&mut self, path: String) -> wasmtime::Result<Result<Vec<u8>, String>> {
         let assets = &self.shared.assets;
         let Some(content) = assets.get(&path) else {
@@ -205,7 +208,7 @@ impl assets::Host for State {
     }
 }
 
-impl logging::Host for State {
+impl logging::Host for HostState {
     fn log(&mut self, level: logging::Level, message: String) -> wasmtime::Result<()> {
         let level = match level {
             logging::Level::Trace => Level::Trace,

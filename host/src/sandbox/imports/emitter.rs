@@ -7,13 +7,13 @@ use wasmtime::component::Linker;
 
 use crate::sandbox::bindings::v0_1::take_tensors;
 use crate::sandbox::bindings::v0_1::wire::NamedTensor;
-use crate::sandbox::host_state::State;
+use crate::sandbox::host_state::HostState;
 use crate::tenant::Budget;
 use crate::tensor::NamedTensors;
 
 /// Takes the answers of one call of a generator, in their order.
 #[async_trait]
-pub trait Sink: Send {
+pub trait ResponseSink: Send {
     /// The generator stands still until this is done, and what it burns is the call's. `false` once nobody will take
     /// another answer; an error ends the call.
     async fn take(&mut self, outputs: NamedTensors, budget: &mut Budget) -> Result<bool, SinkError>;
@@ -26,14 +26,14 @@ pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
 #[error("{0}")]
 pub(crate) struct Refused(pub SinkError);
 
-pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut interface = linker.instance("bulkhead:plugin/emitter@0.1.0")?;
-    interface.func_wrap_async("emit", |store: StoreContextMut<State>, (outputs,): (Vec<NamedTensor>,)| {
+    interface.func_wrap_async("emit", |store: StoreContextMut<HostState>, (outputs,): (Vec<NamedTensor>,)| {
         Box::new(async move { Ok((emit(store, outputs).await?,)) })
     })
 }
 
-async fn emit(mut store: StoreContextMut<'_, State>, outputs: Vec<NamedTensor>) -> wasmtime::Result<bool> {
+async fn emit(mut store: StoreContextMut<'_, HostState>, outputs: Vec<NamedTensor>) -> wasmtime::Result<bool> {
     let fuel = store.get_fuel()?;
     let state = store.data_mut();
     let outputs = take_tensors(state, outputs)?;

@@ -9,12 +9,12 @@ use wasmtime::component::{Linker, Resource, ResourceType};
 use crate::runtime::{Graph, GraphError};
 use crate::sandbox::bindings::v0_1::wire::{NamedTensor, TensorSpec};
 use crate::sandbox::bindings::v0_1::{lend_tensors, take_tensors};
-use crate::sandbox::host_state::State;
+use crate::sandbox::host_state::HostState;
 
 type Handle = Resource<Arc<Graph>>;
-type Store<'a> = StoreContextMut<'a, State>;
+type Store<'a> = StoreContextMut<'a, HostState>;
 
-pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut interface = linker.instance("bulkhead:plugin/graphs@0.1.0")?;
     interface.resource("graph", ResourceType::host::<Arc<Graph>>(), |mut store, handle| {
         store.data_mut().handles.delete::<Arc<Graph>>(Resource::new_own(handle))?;
@@ -36,7 +36,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     })
 }
 
-fn open(state: &mut State, name: &str) -> wasmtime::Result<Result<Handle, String>> {
+fn open(state: &mut HostState, name: &str) -> wasmtime::Result<Result<Handle, String>> {
     match state.shared.graphs.get(name).cloned() {
         Some(graph) => Ok(Ok(state.handles.push(graph)?)),
         None => {

@@ -7,21 +7,21 @@ pub mod wasi;
 
 use wasmtime::component::{HasSelf, Linker};
 
-use super::host_state::State;
+use super::host_state::HostState;
 use crate::sandbox::bindings::v0_1::stage::bulkhead::plugin::{assets, logging};
 use crate::tenant::{Capability, Grants};
 
 /// Links the imports of the contract that were granted.
-pub(crate) fn link(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Result<()> {
+pub(crate) fn link(linker: &mut Linker<HostState>, grants: &Grants) -> wasmtime::Result<()> {
     // It has no function, and is an import all the same.
     linker.instance("bulkhead:plugin/types@0.1.0")?;
     tensors::link(linker)?;
     emitter::link(linker)?;
     if grants.has(Capability::Assets) {
-        assets::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+        assets::add_to_linker::<HostState, HasSelf<HostState>>(linker, |state| state)?;
     }
     if grants.has(Capability::Logging) {
-        logging::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+        logging::add_to_linker::<HostState, HasSelf<HostState>>(linker, |state| state)?;
     }
     if grants.has(Capability::Graphs) {
         graphs::link(linker)?;

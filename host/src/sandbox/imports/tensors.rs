@@ -6,13 +6,13 @@ use wasmtime::component::{Linker, Resource, ResourceType, WasmList};
 use wasmtime::{AsContextMut, StoreContextMut};
 
 use crate::sandbox::bindings::v0_1::wire::{Datatype, Description};
-use crate::sandbox::host_state::State;
+use crate::sandbox::host_state::HostState;
 use crate::tenant::Charge;
 use crate::tensor::{Tensor, TensorBuilder, TensorError};
 
 type Handle = Resource<Tensor>;
 type BuildingHandle = Resource<Building>;
-type Store<'a> = StoreContextMut<'a, State>;
+type Store<'a> = StoreContextMut<'a, HostState>;
 
 /// What a guest gets to read when its tensor is none.
 type Told<T> = Result<T, String>;
@@ -24,7 +24,7 @@ pub struct Building {
     charge: Charge,
 }
 
-pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut interface = linker.instance("bulkhead:plugin/tensors@0.1.0")?;
     interface.resource("tensor", ResourceType::host::<Tensor>(), |mut store, handle| {
         store.data_mut().handles.delete::<Tensor>(Resource::new_own(handle))?;
@@ -77,7 +77,11 @@ fn create(mut store: Store, datatype: Datatype, shape: Vec<u64>, data: WasmList<
     keep(store.data_mut(), Tensor::new(datatype.into(), shape, charge.hold(data)))
 }
 
-fn start_building(state: &mut State, datatype: Datatype, shape: Vec<u64>) -> wasmtime::Result<Told<BuildingHandle>> {
+fn start_building(
+    state: &mut HostState,
+    datatype: Datatype,
+    shape: Vec<u64>,
+) -> wasmtime::Result<Told<BuildingHandle>> {
     match TensorBuilder::new(datatype.into(), shape) {
         Ok(builder) => {
             let charge = state.budget.charge_memory(builder.size())?;
@@ -96,14 +100,14 @@ fn append(mut store: Store, building: &BuildingHandle, data: WasmList<u8>) -> wa
     Ok(appended.map_err(tell))
 }
 
-fn finish(state: &mut State, building: BuildingHandle) -> wasmtime::Result<Told<Handle>> {
+fn finish(state: &mut HostState, building: BuildingHandle) -> wasmtime::Result<Told<Handle>> {
     let Building { builder, charge } = state.handles.delete(building)?;
     let Some(builder) = builder else { return Ok(Err("the tensor is still being written".into())) };
     let (datatype, shape, data) = builder.into_parts();
     keep(state, Tensor::new(datatype, shape, charge.hold(data)))
 }
 
-fn keep(state: &mut State, tensor: Result<Tensor, TensorError>) -> wasmtime::Result<Told<Handle>> {
+fn keep(state: &mut HostState, tensor: Result<Tensor, TensorError>) -> wasmtime::Result<Told<Handle>> {
     match tensor {
         Ok(tensor) => Ok(Ok(state.handles.push(tensor)?)),
         Err(error) => Ok(Err(tell(error))),

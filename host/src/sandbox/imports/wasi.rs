@@ -12,7 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
 use crate::sandbox::ActivationError;
-use crate::sandbox::host_state::State;
+use crate::sandbox::host_state::HostState;
 use crate::sandbox::plugin_log::PluginLog;
 use crate::tenant::{Capability, Grants};
 
@@ -55,31 +55,31 @@ pub(crate) fn check_import(import: &str, grants: &Grants) -> Result<(), Activati
 }
 
 /// Links the inert part, and what was granted.
-pub(crate) fn link(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Result<()> {
+pub(crate) fn link(linker: &mut Linker<HostState>, grants: &Grants) -> wasmtime::Result<()> {
     let l = linker;
-    io::error::add_to_linker::<State, Handles>(l, |state| &mut state.wasi_handles)?;
-    io::poll::add_to_linker::<State, Handles>(l, |state| &mut state.wasi_handles)?;
-    io::streams::add_to_linker::<State, Handles>(l, |state| &mut state.wasi_handles)?;
-    cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::terminal_input::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::terminal_output::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
-    filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
-    random::insecure::add_to_linker::<State, WasiRandom>(l, |state| state.ctx().ctx.random())?;
-    random::insecure_seed::add_to_linker::<State, WasiRandom>(l, |state| state.ctx().ctx.random())?;
+    io::error::add_to_linker::<HostState, Handles>(l, |state| &mut state.wasi_handles)?;
+    io::poll::add_to_linker::<HostState, Handles>(l, |state| &mut state.wasi_handles)?;
+    io::streams::add_to_linker::<HostState, Handles>(l, |state| &mut state.wasi_handles)?;
+    cli::environment::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::exit::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::stdin::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::stdout::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::stderr::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::terminal_input::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::terminal_output::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::terminal_stdin::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::terminal_stdout::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::terminal_stderr::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    filesystem::types::add_to_linker::<HostState, WasiFilesystem>(l, HostState::filesystem)?;
+    filesystem::preopens::add_to_linker::<HostState, WasiFilesystem>(l, HostState::filesystem)?;
+    random::insecure::add_to_linker::<HostState, WasiRandom>(l, |state| state.ctx().ctx.random())?;
+    random::insecure_seed::add_to_linker::<HostState, WasiRandom>(l, |state| state.ctx().ctx.random())?;
     if grants.has(Capability::Random) {
-        random::random::add_to_linker::<State, WasiRandom>(l, |state| state.ctx().ctx.random())?;
+        random::random::add_to_linker::<HostState, WasiRandom>(l, |state| state.ctx().ctx.random())?;
     }
     if grants.has(Capability::Clocks) {
-        clocks::wall_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
-        clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
+        clocks::wall_clock::add_to_linker::<HostState, WasiClocks>(l, HostState::clocks)?;
+        clocks::monotonic_clock::add_to_linker::<HostState, WasiClocks>(l, HostState::clocks)?;
     }
     Ok(())
 }

@@ -7,10 +7,10 @@ use axum::http::request::Parts;
 use axum::http::{Request, Response};
 use bytes::Bytes;
 
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::http::response::Replying;
 use crate::inference::call::Client;
-use crate::inference::{Answer, App, InferRequest};
+use crate::inference::{App, InferRequest, InferResponse};
 use crate::pipeline::Pipeline;
 use crate::protocol::oip::json;
 use crate::protocol::oip::rest::path::ModelPath;
@@ -24,7 +24,7 @@ impl App {
         request: Request<Body>,
     ) -> Response<Body> {
         let bound = client.caller.tenant.limits().reply_bytes;
-        let encode = move |pipeline: &Pipeline, answer: Answer, replying: Replying| {
+        let encode = move |pipeline: &Pipeline, answer: InferResponse, replying: Replying| {
             replying.inference(json::encode_generated(pipeline, &answer, bound)?)
         };
         self.answer(path, client, request, decode, encode).await
@@ -37,13 +37,13 @@ impl App {
         client: &Client,
         request: Request<Body>,
     ) -> Response<Body> {
-        let encode = |pipeline: &Pipeline, answer: Answer, bound: u64| {
+        let encode = |pipeline: &Pipeline, answer: InferResponse, bound: u64| {
             Ok(json::encode_generated(pipeline, &answer, bound)?.json.concat())
         };
         self.answer_in_events(path, client, request, decode, encode).await
     }
 }
 
-fn decode(_: &Parts, body: &Bytes, pipeline: &Pipeline) -> Result<InferRequest, Problem> {
+fn decode(_: &Parts, body: &Bytes, pipeline: &Pipeline) -> Result<InferRequest, ApiError> {
     Ok(json::decode_generate(body, &pipeline.signature)?)
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::catalog::{Entry, Listed};
 use crate::control::{ControlError, VersionView};
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::inference::App;
 use crate::inference::call::Client;
 
@@ -68,11 +68,11 @@ impl App {
         &self,
         client: &Client,
         request: &IndexRequest,
-    ) -> Result<Vec<IndexEntry>, Problem> {
+    ) -> Result<Vec<IndexEntry>, ApiError> {
         let mut all = BTreeMap::new();
         if !request.ready {
             let tenant = client.tenant().to_owned();
-            for model in self.control.aside(move |control| Ok(control.models(Some(&tenant)))).await? {
+            for model in self.control.blocking(move |control| Ok(control.models(Some(&tenant)))).await? {
                 let name: Arc<str> = model.model.into();
                 all.extend(model.versions.into_iter().filter_map(|version| out_of_service(&name, version)));
             }
@@ -85,29 +85,29 @@ impl App {
 
     /// Puts a tenant's model back into service. Clients cannot bring a model or a configuration of their own: what runs
     /// here was signed.
-    pub(crate) async fn load_model(&self, client: &Client, model: &str, request: &LoadRequest) -> Result<(), Problem> {
+    pub(crate) async fn load_model(&self, client: &Client, model: &str, request: &LoadRequest) -> Result<(), ApiError> {
         if let Some(parameter) = request.parameters.keys().next() {
             let what = format!("loading a model with the parameter \"{parameter}\"");
-            return Err(Problem::NotSupported { what, instead: "make a bundle of it, which says all of it" });
+            return Err(ApiError::NotSupported { what, instead: "make a bundle of it, which says all of it" });
         }
         self.set_loaded(client, model, true).await
     }
 
     /// Takes a tenant's model out of service, with all its versions.
-    pub(crate) async fn unload_model(&self, client: &Client, model: &str) -> Result<(), Problem> {
+    pub(crate) async fn unload_model(&self, client: &Client, model: &str) -> Result<(), ApiError> {
         self.set_loaded(client, model, false).await
     }
 
-    async fn set_loaded(&self, client: &Client, model: &str, loaded: bool) -> Result<(), Problem> {
+    async fn set_loaded(&self, client: &Client, model: &str, loaded: bool) -> Result<(), ApiError> {
         let (who, tenant) = (client.caller.name.clone(), client.tenant().to_owned());
         let name = model.to_owned();
-        let done = self.control.aside(move |control| control.set_loaded(&who, &tenant, &name, loaded)).await;
+        let done = self.control.blocking(move |control| control.set_loaded(&who, &tenant, &name, loaded)).await;
         match done {
             Ok(()) => Ok(()),
             // It may be served all the same: shared by another tenant, or from the folder of `--dev`.
             Err(ControlError::NoSuch { .. }) => match self.find(client, model, None) {
                 Ok(_) if loaded => Ok(()),
-                Ok(_) => Err(Problem::NotSupported {
+                Ok(_) => Err(ApiError::NotSupported {
                     what: format!("unloading \"{model}\", which is not a bundle of yours"),
                     instead: "ask the operator",
                 }),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tracing::level_filters::LevelFilter;
 use utoipa::ToSchema;
 
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::inference::App;
 use crate::telemetry::log::{self, Level, LogError};
 
@@ -46,7 +46,7 @@ const LOG_FORMAT: &str = "default";
 
 impl App {
     /// Answers `/v2/logging` for whoever may.
-    pub(crate) async fn logging(&self, head: &Parts, body: Body) -> Result<LogSettings, Problem> {
+    pub(crate) async fn logging(&self, head: &Parts, body: Body) -> Result<LogSettings, ApiError> {
         match head.method {
             Method::POST => change_log(self.read_json(&head.headers, body).await?),
             _ => log_settings(),
@@ -54,7 +54,7 @@ impl App {
     }
 
     /// Answers `/v2[/models/M]/trace/setting` for whoever may.
-    pub(crate) async fn tracing(&self, head: &Parts, body: Body) -> Result<TraceSettings, Problem> {
+    pub(crate) async fn tracing(&self, head: &Parts, body: Body) -> Result<TraceSettings, ApiError> {
         match head.method {
             Method::POST => change_trace(&self.read_json(&head.headers, body).await?),
             _ => Ok(trace_settings()),
@@ -62,11 +62,11 @@ impl App {
     }
 }
 
-pub(crate) fn log_settings() -> Result<LogSettings, Problem> {
+pub(crate) fn log_settings() -> Result<LogSettings, ApiError> {
     Ok(LogSettings::of(log::level()?))
 }
 
-pub(crate) fn change_log(changes: LogChanges) -> Result<LogSettings, Problem> {
+pub(crate) fn change_log(changes: LogChanges) -> Result<LogSettings, ApiError> {
     let current = log_settings()?;
     if let Some(level) = changes.log_level.clone().map_or_else(|| changes.level(&current), |level| Ok(Some(level)))? {
         log::set_level(&level)?;
@@ -92,7 +92,7 @@ impl LogSettings {
 
 impl LogChanges {
     /// The level that these ask for, when they ask for another than there is.
-    fn level(&self, current: &LogSettings) -> Result<Option<String>, Problem> {
+    fn level(&self, current: &LogSettings) -> Result<Option<String>, ApiError> {
         if self.log_file.as_ref().is_some_and(|file| !file.is_empty()) {
             return Err(refuse("\"log_file\"", "lines go to standard error: collect them there"));
         }
@@ -125,15 +125,15 @@ impl LogChanges {
     }
 }
 
-fn refuse(what: &str, instead: &'static str) -> Problem {
-    Problem::NotSupported { what: format!("setting {what}"), instead }
+fn refuse(what: &str, instead: &'static str) -> ApiError {
+    ApiError::NotSupported { what: format!("setting {what}"), instead }
 }
 
-impl From<LogError> for Problem {
+impl From<LogError> for ApiError {
     fn from(error: LogError) -> Self {
         match error {
-            LogError::Directives { .. } => Problem::Setting { why: format!("log_level {error}") },
-            LogError::NotOurs => Problem::Log(error),
+            LogError::Directives { .. } => ApiError::Setting { why: format!("log_level {error}") },
+            LogError::NotOurs => ApiError::Log(error),
         }
     }
 }
@@ -162,7 +162,7 @@ fn trace_settings() -> TraceSettings {
 }
 
 /// A change to what is so already is no change; null means as for all models.
-pub(crate) fn change_trace(changes: &BTreeMap<String, Value>) -> Result<TraceSettings, Problem> {
+pub(crate) fn change_trace(changes: &BTreeMap<String, Value>) -> Result<TraceSettings, ApiError> {
     let current = trace_settings();
     for (name, value) in changes {
         let same = match name.as_str() {
@@ -174,7 +174,7 @@ pub(crate) fn change_trace(changes: &BTreeMap<String, Value>) -> Result<TraceSet
             "trace_mode" => value == current.trace_mode,
             other => {
                 let known = "trace_file, trace_level, trace_rate, trace_count, log_frequency, trace_mode";
-                return Err(Problem::Setting {
+                return Err(ApiError::Setting {
                     why: format!("there is no trace setting \"{other}\"; there are: {known}"),
                 });
             }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::catalog::NotServed;
+use crate::catalog::LookupError;
 use crate::inference::App;
 use crate::inference::call::Client;
 use crate::pipeline::Pipeline;
-use crate::telemetry::{BatchSnapshot, Counted};
+use crate::telemetry::{BatchSnapshot, DurationStats};
 
 #[derive(Serialize, ToSchema)]
 pub struct StatisticsReply {
@@ -72,8 +72,8 @@ struct Duration {
     ns: u64,
 }
 
-impl From<Counted> for Duration {
-    fn from(counted: Counted) -> Self {
+impl From<DurationStats> for Duration {
+    fn from(counted: DurationStats) -> Self {
         Duration { count: counted.count, ns: counted.nanoseconds }
     }
 }
@@ -85,7 +85,7 @@ impl App {
         client: &Client,
         model: Option<&str>,
         version: Option<&str>,
-    ) -> Result<StatisticsReply, NotServed> {
+    ) -> Result<StatisticsReply, LookupError> {
         let counted = self.counted(client, model, version)?;
         Ok(StatisticsReply { model_stats: counted.iter().map(|pipeline| statistics(pipeline)).collect() })
     }
@@ -96,7 +96,7 @@ impl App {
         client: &Client,
         model: Option<&str>,
         version: Option<&str>,
-    ) -> Result<Vec<Arc<Pipeline>>, NotServed> {
+    ) -> Result<Vec<Arc<Pipeline>>, LookupError> {
         let found = model.map(|model| self.find(client, model, version)).transpose()?;
         if let (Some(found), Some(_)) = (found, version) {
             return Ok(vec![found]);

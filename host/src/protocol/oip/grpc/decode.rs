@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::codec::error::DecodeError;
 use crate::codec::protobuf::fields::{Fields, MAX_FIELDS, Malformed};
-use crate::codec::protobuf::repeated::{ElementError, Elements};
+use crate::codec::protobuf::repeated::{ElementError, RepeatedElements};
 use crate::inference::{InferRequest, WantedOutput};
 use crate::protocol::oip::json;
 use crate::sandbox::{ParameterValue, Parameters};
@@ -12,7 +12,7 @@ use crate::tensor::{Datatype, NamedTensors, Tensor};
 
 /// A request in its parts, each still as it came.
 #[derive(Default)]
-pub struct Envelope {
+pub struct ModelInferParts {
     pub model: String,
     pub version: String,
     pub id: String,
@@ -26,10 +26,10 @@ pub struct Envelope {
 
 const EMPTY_FINAL_RESPONSE: &str = "triton_enable_empty_final_response";
 
-impl Envelope {
+impl ModelInferParts {
     /// Looks at each field once; how many there may be is bounded, so that this is no work.
-    pub fn open(message: Bytes) -> Result<Envelope, Malformed> {
-        let mut envelope = Envelope { bytes: message.len() as u64, ..Envelope::default() };
+    pub fn open(message: Bytes) -> Result<ModelInferParts, Malformed> {
+        let mut envelope = ModelInferParts { bytes: message.len() as u64, ..ModelInferParts::default() };
         let mut fields = Fields::of(message);
         while let Some(field) = fields.next_field()? {
             match field.number {
@@ -146,7 +146,7 @@ fn list(datatype: Datatype) -> Option<(u32, &'static str)> {
 
 fn read_contents(contents: Bytes, datatype: Datatype, count: u64) -> Result<Bytes, ElementError> {
     let (wanted, name) = list(datatype).ok_or(ElementError::OnlyRaw { datatype })?;
-    let mut elements = Elements::new(datatype, count);
+    let mut elements = RepeatedElements::new(datatype, count);
     // Every field takes two bytes at least, and elements beyond the count end the reading.
     let mut fields = Fields::at_most(contents.len(), contents);
     while let Some(field) = fields.next_field()? {
@@ -271,7 +271,7 @@ mod tests {
     }
 
     fn decode(message: Vec<u8>) -> Result<InferRequest, DecodeError> {
-        Envelope::open(message.into())?.decode()
+        ModelInferParts::open(message.into())?.decode()
     }
 
     #[test]

@@ -6,32 +6,36 @@ use bytes::Bytes;
 use prost::Message;
 use tonic::Status;
 
-use super::decode::Envelope;
+use super::decode::ModelInferParts;
 use crate::codec::error::{DecodeError, EncodeError};
-use crate::error::{Problem, Refusal};
+use crate::error::{ApiError, ErrorResponse};
 use crate::http::request_body::SMALL_TEXT;
 use crate::inference::call::Call;
-use crate::inference::{Answer, InferRequest};
+use crate::inference::{InferRequest, InferResponse};
 use crate::pipeline::Pipeline;
-use crate::protocol::grpc::admission::Caller;
+use crate::protocol::grpc::admission::GrpcCall;
 use crate::protocol::pb::inference as pb;
 
 /// Answers one request.
-pub async fn infer(caller: &Caller, message: Bytes) -> Result<pb::ModelInferResponse, Status> {
+pub async fn infer(caller: &GrpcCall, message: Bytes) -> Result<pb::ModelInferResponse, Status> {
     let opened = open(caller, message);
     let envelope = opened.map_err(|problem| caller.refuse_call(problem))?;
     let call = accept(caller, &Asked::of(&envelope))?;
     run(caller, call, envelope).await
 }
 
-pub(crate) fn open(caller: &Caller, message: Bytes) -> Result<Envelope, Problem> {
+pub(crate) fn open(caller: &GrpcCall, message: Bytes) -> Result<ModelInferParts, ApiError> {
     let message = caller.inbox().take(message)?;
-    Envelope::open(message).map_err(|malformed| DecodeError::from(malformed).into())
+    ModelInferParts::open(message).map_err(|malformed| DecodeError::from(malformed).into())
 }
 
-pub(crate) async fn run(caller: &Caller, call: Call, envelope: Envelope) -> Result<pb::ModelInferResponse, Status> {
+pub(crate) async fn run(
+    caller: &GrpcCall,
+    call: Call,
+    envelope: ModelInferParts,
+) -> Result<pb::ModelInferResponse, Status> {
     let decode = move |_: &Pipeline| Ok(envelope.decode()?);
-    let encode = |pipeline: &Pipeline, answer: Answer, bound: u64| Ok(encode(pipeline, answer, bound)?);
+    let encode = |pipeline: &Pipeline, answer: InferResponse, bound: u64| Ok(encode(pipeline, answer, bound)?);
     run_call(caller, call, decode, encode).await
 }
 
@@ -44,7 +48,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn of(envelope: &Envelope) -> Asked {
+    pub(crate) fn of(envelope: &ModelInferParts) -> Asked {
         Asked {
             model: envelope.model.clone(),
             version: (!envelope.version.is_empty()).then(|| envelope.version.clone()),
@@ -55,47 +59,51 @@ impl Asked {
 
 /// The recipe of whatever runs a model over gRPC, within the client's deadline. `encode` gets the bound of the reply.
 pub async fn answer<T: Message + 'static>(
-    caller: &Caller,
+    caller: &GrpcCall,
     asked: &Asked,
-    decode: impl FnOnce(&Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
-    encode: impl FnOnce(&Pipeline, Answer, u64) -> Result<T, Problem> + Send + 'static,
+    decode: impl FnOnce(&Pipeline) -> Result<InferRequest, ApiError> + Send + 'static,
+    encode: impl FnOnce(&Pipeline, InferResponse, u64) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, Status> {
     let call = accept(caller, asked)?;
     run_call(caller, call, decode, encode).await
 }
 
 /// Finds the model of a message that may be as large as it is.
-pub(crate) fn accept(caller: &Caller, asked: &Asked) -> Result<Call, Status> {
+pub(crate) fn accept(caller: &GrpcCall, asked: &Asked) -> Result<Call, Status> {
     let app = caller.app();
     let client = caller.client().map_err(|problem| caller.refuse_call(problem))?;
     let bound = client.caller.tenant.limits().request_bytes;
     let call = app.begin(&client, caller.headers(), &asked.model, asked.version.as_deref());
-    let mut call = call.map_err(Refusal::into_status)?;
+    let mut call = call.map_err(ErrorResponse::into_status)?;
     call.small = asked.bytes <= SMALL_TEXT as u64;
     if asked.bytes > bound {
-        return app.end(call, Err(Problem::BodyTooLarge { bound })).map_err(Refusal::into_status);
+        return app.end(call, Err(ApiError::BodyTooLarge { bound })).map_err(ErrorResponse::into_status);
     }
     call.usage.request_bytes.fetch_add(asked.bytes, Ordering::Relaxed);
     Ok(call)
 }
 
 async fn run_call<T: Message + 'static>(
-    caller: &Caller,
+    caller: &GrpcCall,
     call: Call,
-    decode: impl FnOnce(&Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
-    encode: impl FnOnce(&Pipeline, Answer, u64) -> Result<T, Problem> + Send + 'static,
+    decode: impl FnOnce(&Pipeline) -> Result<InferRequest, ApiError> + Send + 'static,
+    encode: impl FnOnce(&Pipeline, InferResponse, u64) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, Status> {
     let app = caller.app();
     let (usage, bound) = (call.usage.clone(), call.client.caller.tenant.limits().reply_bytes);
-    let encode = move |pipeline: &Pipeline, answer: Answer| encode(pipeline, answer, bound);
+    let encode = move |pipeline: &Pipeline, answer: InferResponse| encode(pipeline, answer, bound);
     let answer = caller.in_time(app.compute(&call, decode, encode)).await;
-    let answer = app.end(call, answer).map_err(Refusal::into_status)?;
+    let answer = app.end(call, answer).map_err(ErrorResponse::into_status)?;
     usage.reply_bytes.fetch_add(answer.encoded_len() as u64, Ordering::Relaxed);
     Ok(answer)
 }
 
 /// Outputs raw, as every client of Triton expects them; their bytes are shared until they are sent.
-pub(crate) fn encode(pipeline: &Pipeline, answer: Answer, bound: u64) -> Result<pb::ModelInferResponse, EncodeError> {
+pub(crate) fn encode(
+    pipeline: &Pipeline,
+    answer: InferResponse,
+    bound: u64,
+) -> Result<pb::ModelInferResponse, EncodeError> {
     let bytes: u64 = answer.outputs.iter().map(|(_, tensor)| tensor.data().len() as u64).sum();
     if bytes > bound {
         return Err(EncodeError::TooLarge { bound });

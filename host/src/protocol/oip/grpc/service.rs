@@ -8,19 +8,19 @@ use tonic::{Request, Response, Status, Streaming};
 use super::stream::{self, Replies};
 use super::{config, infer, settings};
 use crate::codec::protobuf::fields::RawMessage;
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::http::listener::Shutdown;
 use crate::inference::App;
 use crate::inference::call::Client;
 use crate::pipeline::Pipeline;
-use crate::protocol::grpc::admission::Caller;
+use crate::protocol::grpc::admission::GrpcCall;
 use crate::protocol::oip::extensions;
 use crate::protocol::oip::extensions::config::PLATFORM;
 use crate::protocol::oip::extensions::repository::{IndexRequest, LoadRequest};
 use crate::protocol::pb::inference as pb;
 use crate::protocol::pb::inference::grpc_inference_service_server::GrpcInferenceService;
 use crate::protocol::pb::inference::repository_index_response::ModelIndex;
-use crate::telemetry::{BatchSnapshot, Counted};
+use crate::telemetry::{BatchSnapshot, DurationStats};
 use crate::tenant::Role;
 use crate::tensor::TensorSpec;
 
@@ -40,7 +40,7 @@ impl Inference {
 
 /// Whoever is calling, with at least this role.
 fn client<T>(request: &Request<T>, role: Role) -> Result<Client, Status> {
-    let caller = Caller::of(request)?;
+    let caller = GrpcCall::of(request)?;
     let client = caller.client().and_then(|client| client.must_be(role).map(|()| client));
     client.map_err(|problem| caller.refuse(problem))
 }
@@ -50,8 +50,8 @@ fn given(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-fn refuse<T>(request: &Request<T>, problem: Problem) -> Status {
-    match Caller::of(request) {
+fn refuse<T>(request: &Request<T>, problem: ApiError) -> Status {
+    match GrpcCall::of(request) {
         Ok(caller) => caller.refuse(problem),
         Err(status) => status,
     }
@@ -60,7 +60,7 @@ fn refuse<T>(request: &Request<T>, problem: Problem) -> Status {
 /// Whoever may name memory of the host's machine can read and write what is not theirs.
 fn no_shared_memory<T, A>(request: &Request<T>) -> Answered<A> {
     let what = "shared memory between clients and the host".into();
-    Err(refuse(request, Problem::NotSupported { what, instead: "send and fetch tensors in the messages" }))
+    Err(refuse(request, ApiError::NotSupported { what, instead: "send and fetch tensors in the messages" }))
 }
 
 #[tonic::async_trait]
@@ -102,14 +102,14 @@ impl GrpcInferenceService for Inference {
     }
 
     async fn model_infer(&self, request: Request<RawMessage>) -> Answered<pb::ModelInferResponse> {
-        let caller = Caller::of(&request)?;
+        let caller = GrpcCall::of(&request)?;
         Ok(Response::new(infer::infer(&caller, request.into_inner().0).await?))
     }
 
     type ModelStreamInferStream = Replies;
 
     async fn model_stream_infer(&self, request: Request<Streaming<RawMessage>>) -> Answered<Replies> {
-        let caller = Caller::of(&request)?;
+        let caller = GrpcCall::of(&request)?;
         Ok(stream::infer_stream(caller, request, &self.shutdown))
     }
 
@@ -235,7 +235,8 @@ fn metadata(spec: &TensorSpec) -> pb::model_metadata_response::TensorMetadata {
 
 fn statistics(pipeline: &Pipeline) -> pb::ModelStatistics {
     let read = pipeline.metrics.statistics.read();
-    let duration = |counted: Counted| Some(pb::StatisticDuration { count: counted.count, ns: counted.nanoseconds });
+    let duration =
+        |counted: DurationStats| Some(pb::StatisticDuration { count: counted.count, ns: counted.nanoseconds });
     let batch = |batch: &BatchSnapshot| pb::InferBatchStatistics {
         batch_size: batch.rows,
         compute_input: duration(batch.input),
@@ -255,8 +256,8 @@ fn statistics(pipeline: &Pipeline) -> pb::ModelStatistics {
             compute_input: duration(read.input),
             compute_infer: duration(read.infer),
             compute_output: duration(read.output),
-            cache_hit: duration(Counted::default()),
-            cache_miss: duration(Counted::default()),
+            cache_hit: duration(DurationStats::default()),
+            cache_miss: duration(DurationStats::default()),
         }),
         batch_stats: read.batches.iter().map(batch).collect(),
         ..Default::default()

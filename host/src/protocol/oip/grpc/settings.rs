@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::protocol::oip::extensions::settings;
 use crate::protocol::pb::inference as pb;
 use crate::protocol::pb::inference::log_settings_request::setting_value::ParameterChoice as Given;
@@ -13,7 +13,7 @@ use crate::protocol::pb::inference::log_settings_response::setting_value::Parame
 
 pub fn log(
     changes: &HashMap<String, pb::log_settings_request::SettingValue>,
-) -> Result<pb::LogSettingsResponse, Problem> {
+) -> Result<pb::LogSettingsResponse, ApiError> {
     let change = |(name, value): (&String, &pb::log_settings_request::SettingValue)| {
         let value = match &value.parameter_choice {
             None => Value::Null,
@@ -24,7 +24,7 @@ pub fn log(
         (name.clone(), value)
     };
     let changes = Value::Object(changes.iter().map(change).collect());
-    let changes = serde_json::from_value(changes).map_err(Problem::NotJson)?;
+    let changes = serde_json::from_value(changes).map_err(ApiError::NotJson)?;
     let told = |(name, value): (String, Value)| {
         let choice = match value {
             Value::Bool(value) => Told::BoolParam(value),
@@ -39,7 +39,7 @@ pub fn log(
 
 pub fn trace(
     changes: &HashMap<String, pb::trace_setting_request::SettingValue>,
-) -> Result<pb::TraceSettingResponse, Problem> {
+) -> Result<pb::TraceSettingResponse, ApiError> {
     let change = |(name, value): (&String, &pb::trace_setting_request::SettingValue)| {
         let value = match &value.value[..] {
             [] => Value::Null,

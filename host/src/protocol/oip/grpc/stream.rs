@@ -9,16 +9,16 @@ use futures_util::{Stream, StreamExt, future};
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::decode::Envelope;
+use super::decode::ModelInferParts;
 use super::infer::{self, Asked};
 use crate::codec::protobuf::fields::RawMessage;
-use crate::error::{Problem, Refusal};
+use crate::error::{ApiError, ErrorResponse};
 use crate::http::listener::Shutdown;
-use crate::inference::Answer;
+use crate::inference::InferResponse;
 use crate::inference::call::Call;
-use crate::inference::stream::Answers;
+use crate::inference::stream::ResponseStream;
 use crate::pipeline::Pipeline;
-use crate::protocol::grpc::admission::Caller;
+use crate::protocol::grpc::admission::GrpcCall;
 use crate::protocol::grpc::request_body::Extent;
 use crate::protocol::pb::inference as pb;
 use crate::scheduler;
@@ -31,7 +31,11 @@ pub type Replies = Pin<Box<dyn Stream<Item = Result<pb::ModelStreamInferResponse
 /// Requests with one answer are answered in their order; the answers of those with several come as they are there. One that
 /// fails is answered by its text, and the stream goes on, unless the client asked for a status (`triton_grpc_error`), which
 /// can only be the last thing on a stream. The client's deadline is that of the whole stream, and so is its status.
-pub fn infer_stream(caller: Caller, request: Request<Streaming<RawMessage>>, shutdown: &Shutdown) -> Response<Replies> {
+pub fn infer_stream(
+    caller: GrpcCall,
+    request: Request<Streaming<RawMessage>>,
+    shutdown: &Shutdown,
+) -> Response<Replies> {
     let strict = request.metadata().get("triton_grpc_error").is_some_and(|value| value == "true");
     let begun = shutdown.clone();
     let messages = request.into_inner().take_until(Box::pin(async move { begun.begun().await }));
@@ -39,13 +43,13 @@ pub fn infer_stream(caller: Caller, request: Request<Streaming<RawMessage>>, shu
     let started = messages.map(move |message| begin(replying.clone(), message, strict)).buffered(AHEAD);
     let shutdown = shutdown.clone();
     let end = stream::once(async move { shutdown.has_begun() })
-        .filter_map(move |begun| future::ready(begun.then(|| Err(caller.refuse(Problem::ShuttingDown)))));
+        .filter_map(move |begun| future::ready(begun.then(|| Err(caller.refuse(ApiError::ShuttingDown)))));
     Response::new(Box::pin(Interleaved::of(Box::pin(started)).chain(end)))
 }
 
 /// A client that does not take its answers stops the stream, which nobody looks at then. What has begun must not stand still
 /// in the middle of it, with a place that others wait for.
-async fn begin(caller: Caller, message: Result<RawMessage, Status>, strict: bool) -> Started {
+async fn begin(caller: GrpcCall, message: Result<RawMessage, Status>, strict: bool) -> Started {
     let started = scheduler::unattended(start(caller.clone(), message, strict)).await;
     started.unwrap_or_else(|panicked| Started::One(Err(caller.refuse_call(panicked.into()))))
 }
@@ -56,7 +60,7 @@ enum Started {
     Many(Replies),
 }
 
-async fn start(caller: Caller, message: Result<RawMessage, Status>, strict: bool) -> Started {
+async fn start(caller: GrpcCall, message: Result<RawMessage, Status>, strict: bool) -> Started {
     let opened = message
         .map_err(|status| caller.translate(status, Extent::Stream))
         .and_then(|message| infer::open(&caller, message.0).map_err(|problem| caller.refuse_call(problem)));
@@ -88,7 +92,7 @@ fn reply(mut response: pb::ModelInferResponse, last: bool) -> pb::ModelStreamInf
 /// How a request of the stream fails.
 #[derive(Clone)]
 struct Failing {
-    caller: Caller,
+    caller: GrpcCall,
     id: String,
     strict: bool,
 }
@@ -106,14 +110,14 @@ impl Failing {
 
 /// A request with any number of answers.
 struct Many {
-    answers: Answers<pb::ModelInferResponse>,
+    answers: ResponseStream<pb::ModelInferResponse>,
     failing: Failing,
     /// Goes after the others, where the client wants to be told that there are no more.
     last: Option<pb::ModelInferResponse>,
 }
 
 impl Many {
-    async fn start(call: Call, envelope: Envelope, failing: Failing) -> Result<Many, Status> {
+    async fn start(call: Call, envelope: ModelInferParts, failing: Failing) -> Result<Many, Status> {
         let usage = call.usage.clone();
         let last = envelope.wants_final_response().then(|| pb::ModelInferResponse {
             model_name: call.pipeline.model.to_string(),
@@ -122,14 +126,14 @@ impl Many {
             ..Default::default()
         });
         let decode = move |_: &Pipeline| Ok(envelope.decode()?);
-        let encode = move |pipeline: &Pipeline, answer: Answer, bound: u64| {
+        let encode = move |pipeline: &Pipeline, answer: InferResponse, bound: u64| {
             let response = infer::encode(pipeline, answer, bound)?;
             let bytes = response.encoded_len() as u64;
             usage.reply_bytes.fetch_add(bytes, Ordering::Relaxed);
             Ok((response, bytes))
         };
         let app = failing.caller.app().clone();
-        let answers = app.stream(call, decode, encode).await.map_err(Refusal::into_status)?;
+        let answers = app.stream(call, decode, encode).await.map_err(ErrorResponse::into_status)?;
         Ok(Many { answers, failing, last })
     }
 

@@ -7,23 +7,23 @@ use serde::ser::{SerializeMap, Serializer};
 use crate::codec::error::EncodeError;
 use crate::codec::json::parallel_write;
 use crate::codec::json::writer::{Bounded, Data, Encoded};
-use crate::inference::Answer;
+use crate::inference::InferResponse;
 use crate::pipeline::Pipeline;
 use crate::tensor::{Datatype, Tensor};
 
 /// The reply to an inference request. A NaN or an infinity, which JSON does not have, becomes `null` in it.
-pub fn encode(pipeline: &Pipeline, answer: &Answer, bound: u64) -> Result<Encoded, EncodeError> {
+pub fn encode(pipeline: &Pipeline, answer: &InferResponse, bound: u64) -> Result<Encoded, EncodeError> {
     encode_as(&pipeline.model, &pipeline.version, answer, bound)
 }
 
 /// The same, of a model that is only known by its name.
-pub fn encode_as(model: &str, version: &str, answer: &Answer, bound: u64) -> Result<Encoded, EncodeError> {
+pub fn encode_as(model: &str, version: &str, answer: &InferResponse, bound: u64) -> Result<Encoded, EncodeError> {
     let outputs = outputs(answer);
     encode_outputs(&Reply { model, version, id: answer.id.as_deref(), outputs: &outputs }, bound)
 }
 
 /// The reply to a request of the plainer form: each output under its name, one element without an array around it.
-pub fn encode_generated(pipeline: &Pipeline, answer: &Answer, bound: u64) -> Result<Encoded, EncodeError> {
+pub fn encode_generated(pipeline: &Pipeline, answer: &InferResponse, bound: u64) -> Result<Encoded, EncodeError> {
     if let Some((name, _)) = answer.outputs.iter().find(|(_, tensor)| !is_text(tensor)) {
         return Err(EncodeError::NotText { output: name.to_string() });
     }
@@ -47,7 +47,7 @@ fn encode_outputs(reply: &Reply, bound: u64) -> Result<Encoded, EncodeError> {
     Ok(Encoded { json, tensors, binary: !binary.is_empty() })
 }
 
-fn outputs(answer: &Answer) -> Vec<Output<'_>> {
+fn outputs(answer: &InferResponse) -> Vec<Output<'_>> {
     let outputs = answer.outputs.iter().zip(&answer.binary);
     outputs.map(|((name, tensor), binary)| Output { name, tensor, binary: *binary }).collect()
 }
@@ -137,7 +137,7 @@ impl Output<'_> {
 
 struct Generated<'a> {
     pipeline: &'a Pipeline,
-    answer: &'a Answer,
+    answer: &'a InferResponse,
 }
 
 impl Serialize for Generated<'_> {

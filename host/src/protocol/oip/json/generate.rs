@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::decode::Scalar;
 use crate::codec::error::DecodeError;
 use crate::codec::json::elements;
-use crate::codec::json::scanner::Walk;
+use crate::codec::json::scanner::JsonScanner;
 use crate::inference::InferRequest;
 use crate::sandbox::Parameters;
 use crate::tensor::{Signature, Tensor, TensorSpec};
@@ -15,7 +15,7 @@ use crate::tensor::{Signature, Tensor, TensorSpec};
 /// A field that names an input is that tensor: one value, or an array of them. Of the others, `id` and `parameters` are
 /// what they are in every request, and the rest are parameters too.
 pub fn decode_generate(json: &[u8], signature: &Signature) -> Result<InferRequest, DecodeError> {
-    let mut walk = Walk::new(json);
+    let mut walk = JsonScanner::new(json);
     let mut fields = BTreeMap::new();
     walk.object(|walk, name| {
         fields.insert(name.to_owned(), walk.raw()?);

@@ -12,7 +12,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::decode::{Scalar, read_elements};
 use crate::codec::error::DecodeError;
-use crate::codec::json::scanner::Walk;
+use crate::codec::json::scanner::JsonScanner;
 use crate::inference::WantedOutput;
 use crate::tensor::{self, Datatype};
 
@@ -91,7 +91,7 @@ pub struct TensorParameters {
 
 impl<'a> WireRequest<'a> {
     pub fn read(json: &'a Bytes) -> Result<WireRequest<'a>, DecodeError> {
-        let mut walk = Walk::new(json);
+        let mut walk = JsonScanner::new(json);
         let (mut id, mut parameters, mut inputs, mut outputs) = (None, None, None, None);
         walk.object(|walk, field| match field {
             "id" => walk.once(field, &mut id),
@@ -114,7 +114,7 @@ impl<'a> WireRequest<'a> {
 }
 
 impl<'a> WireInput<'a> {
-    fn read(walk: &mut Walk<'a>, body: &Bytes) -> Result<WireInput<'a>, DecodeError> {
+    fn read(walk: &mut JsonScanner<'a>, body: &Bytes) -> Result<WireInput<'a>, DecodeError> {
         let (mut name, mut datatype, mut shape) = (None, None, None);
         let (mut parameters, mut data) = (None, None);
         walk.object(|walk, field| match field {
@@ -140,7 +140,7 @@ impl<'a> WireInput<'a> {
 }
 
 fn read_data<'a>(
-    walk: &mut Walk<'a>,
+    walk: &mut JsonScanner<'a>,
     body: &Bytes,
     name: Option<&str>,
     datatype: Option<&str>,

@@ -11,13 +11,13 @@ use futures_util::{StreamExt, stream};
 
 use super::path::ModelPath;
 use crate::codec::error::DecodeError;
-use crate::error::{Problem, Refusal};
+use crate::error::{ApiError, ErrorResponse};
 use crate::http::compression::Coding;
 use crate::http::request_body::Received;
 use crate::http::response::{BINARY_HEADER, Replying};
 use crate::http::{auth, sse};
 use crate::inference::call::{Call, Client};
-use crate::inference::{Answer, App, InferRequest};
+use crate::inference::{App, InferRequest, InferResponse};
 use crate::pipeline::Pipeline;
 use crate::protocol::oip::json::{self, Raw};
 
@@ -33,7 +33,7 @@ impl App {
         let decode = |head: &Parts, body: &Bytes, pipeline: &Pipeline| {
             BodyFormat::of(&head.headers, body)?.decode(body, head.uri.query().unwrap_or_default(), pipeline)
         };
-        let encode = move |pipeline: &Pipeline, answer: Answer, replying: Replying| {
+        let encode = move |pipeline: &Pipeline, answer: InferResponse, replying: Replying| {
             replying.inference(json::encode(pipeline, &answer, bound)?)
         };
         self.answer(path, client, request, decode, encode).await
@@ -46,13 +46,13 @@ impl App {
         path: &ModelPath,
         client: &Client,
         request: Request<Body>,
-        decode: impl FnOnce(&Parts, &Bytes, &Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
-        encode: impl FnOnce(&Pipeline, Answer, Replying) -> Result<Response<Body>, Problem> + Send + 'static,
+        decode: impl FnOnce(&Parts, &Bytes, &Pipeline) -> Result<InferRequest, ApiError> + Send + 'static,
+        encode: impl FnOnce(&Pipeline, InferResponse, Replying) -> Result<Response<Body>, ApiError> + Send + 'static,
     ) -> Response<Body> {
         let answered = async {
             let (call, head, received, replying) = self.begin_received(path, client, request).await?;
             let decode = move |pipeline: &Pipeline| decode(&head, &received.unpack()?, pipeline);
-            let encode = move |pipeline: &Pipeline, answer: Answer| encode(pipeline, answer, replying);
+            let encode = move |pipeline: &Pipeline, answer: InferResponse| encode(pipeline, answer, replying);
             let answer = self.compute(&call, decode, encode).await;
             let usage = call.usage.clone();
             let response = self.end(call, answer)?;
@@ -69,14 +69,14 @@ impl App {
         path: &ModelPath,
         client: &Client,
         request: Request<Body>,
-        decode: impl FnOnce(&Parts, &Bytes, &Pipeline) -> Result<InferRequest, Problem> + Send + 'static,
-        encode: impl Fn(&Pipeline, Answer, u64) -> Result<Vec<u8>, Problem> + Send + 'static,
+        decode: impl FnOnce(&Parts, &Bytes, &Pipeline) -> Result<InferRequest, ApiError> + Send + 'static,
+        encode: impl Fn(&Pipeline, InferResponse, u64) -> Result<Vec<u8>, ApiError> + Send + 'static,
     ) -> Response<Body> {
         let answered = async {
             let (call, head, received, replying) = self.begin_received(path, client, request).await?;
             let usage = call.usage.clone();
             let decode = move |pipeline: &Pipeline| decode(&head, &received.unpack()?, pipeline);
-            let encode = move |pipeline: &Pipeline, answer: Answer, bound: u64| {
+            let encode = move |pipeline: &Pipeline, answer: InferResponse, bound: u64| {
                 let event = sse::event(&encode(pipeline, answer, bound)?);
                 let bytes = event.len() as u64;
                 usage.reply_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -95,7 +95,7 @@ impl App {
         path: &ModelPath,
         client: &Client,
         request: Request<Body>,
-    ) -> Result<(Call, Parts, Received, Replying), Refusal> {
+    ) -> Result<(Call, Parts, Received, Replying), ErrorResponse> {
         let mut call = match self.begin(client, request.headers(), &path.model, path.version.as_deref()) {
             Ok(call) => call,
             Err(refusal) => {
@@ -118,8 +118,8 @@ impl App {
     }
 }
 
-fn respond(client: &Client, answered: Result<Response<Body>, Refusal>) -> Response<Body> {
-    let mut response = answered.unwrap_or_else(Refusal::into_response);
+fn respond(client: &Client, answered: Result<Response<Body>, ErrorResponse>) -> Response<Body> {
+    let mut response = answered.unwrap_or_else(ErrorResponse::into_response);
     auth::add_rate_limit(&client.caller.tenant, response.headers_mut());
     response
 }
@@ -155,7 +155,7 @@ impl BodyFormat {
         })
     }
 
-    fn decode(self, body: &Bytes, query: &str, pipeline: &Pipeline) -> Result<InferRequest, Problem> {
+    fn decode(self, body: &Bytes, query: &str, pipeline: &Pipeline) -> Result<InferRequest, ApiError> {
         Ok(match self {
             BodyFormat::Json(length) => json::decode_json(&body.slice(..length), body.slice(length..))?,
             BodyFormat::Raw(raw) => match json::decode_raw(raw, body, query, &pipeline.signature) {

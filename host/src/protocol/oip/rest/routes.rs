@@ -10,7 +10,7 @@ use axum::http::{Method, Request, Response, StatusCode};
 use axum::routing::{any, get};
 
 use super::path::{Action, ModelPath, parse_name};
-use crate::error::Problem;
+use crate::error::ApiError;
 use crate::http::request_id::around;
 use crate::http::response::json;
 use crate::inference::App;
@@ -43,7 +43,7 @@ pub fn router(app: Arc<App>) -> Router {
     around(router)
 }
 
-type Here = State<Arc<App>>;
+type AppState = State<Arc<App>>;
 
 async fn server_metadata() -> Response<Body> {
     let extensions = &extensions::SERVED;
@@ -54,7 +54,7 @@ pub(crate) async fn server_live() -> Response<Body> {
     json(&ServerLive { live: true })
 }
 
-async fn server_ready(State(app): Here) -> Response<Body> {
+async fn server_ready(State(app): AppState) -> Response<Body> {
     let ready = app.catalog.all_ready();
     let mut response = json(&ServerReady { ready });
     if !ready {
@@ -63,25 +63,25 @@ async fn server_ready(State(app): Here) -> Response<Body> {
     response
 }
 
-async fn no_such_address(State(app): Here, request: Request<Body>) -> Problem {
+async fn no_such_address(State(app): AppState, request: Request<Body>) -> ApiError {
     app.drain(request.into_body()).await;
-    Problem::NoSuchAddress
+    ApiError::NoSuchAddress
 }
 
-async fn all_statistics(State(app): Here, request: Request<Body>) -> Reply {
+async fn all_statistics(State(app): AppState, request: Request<Body>) -> Reply {
     let client = app.client(&request)?;
     Ok(json(&app.statistics(&client, None, None)?))
 }
 
-type Reply = Result<Response<Body>, Problem>;
+type Reply = Result<Response<Body>, ApiError>;
 
-async fn model(State(app): Here, request: Request<Body>) -> Reply {
+async fn model(State(app): AppState, request: Request<Body>) -> Reply {
     // The undecoded path: an encoded slash in a name is part of the name.
     let path = request.uri().path().strip_prefix("/v2/models/").and_then(ModelPath::parse);
     let allowed = match &path {
-        None => Err(Problem::NoSuchAddress),
+        None => Err(ApiError::NoSuchAddress),
         Some(path) if !path.action.takes(request.method()) => {
-            Err(Problem::Method { allowed: path.action.allowed().into() })
+            Err(ApiError::Method { allowed: path.action.allowed().into() })
         }
         Some(path) => app.client(&request).map(|client| (path, client)),
     };
@@ -126,14 +126,14 @@ fn model_metadata(pipeline: &Pipeline, versions: Vec<String>) -> ModelMetadata<'
 }
 
 /// `index`, `models/M/load` and `models/M/unload`.
-async fn repository(State(app): Here, request: Request<Body>) -> Reply {
+async fn repository(State(app): AppState, request: Request<Body>) -> Reply {
     let path = request.uri().path().strip_prefix("/v2/repository/").unwrap_or_default().to_owned();
     let model = path.strip_prefix("models/").and_then(|path| path.rsplit_once('/'));
     let model = model.and_then(|(model, verb)| Some((parse_name(model)?, verb)));
     let allowed = match (path.as_str(), &model) {
         ("index", _) | (_, Some((_, "load" | "unload"))) if request.method() == Method::POST => app.client(&request),
-        ("index", _) | (_, Some((_, "load" | "unload"))) => Err(Problem::Method { allowed: "POST".into() }),
-        _ => Err(Problem::NoSuchAddress),
+        ("index", _) | (_, Some((_, "load" | "unload"))) => Err(ApiError::Method { allowed: "POST".into() }),
+        _ => Err(ApiError::NoSuchAddress),
     };
     let client = match allowed {
         Ok(client) => client,
@@ -157,13 +157,13 @@ async fn repository(State(app): Here, request: Request<Body>) -> Reply {
     Ok(json(&BTreeMap::<String, String>::new()))
 }
 
-async fn logging(State(app): Here, request: Request<Body>) -> Reply {
+async fn logging(State(app): AppState, request: Request<Body>) -> Reply {
     app.client(&request)?.must_be(Role::Admin)?;
     let (head, body) = request.into_parts();
     Ok(json(&app.logging(&head, body).await?))
 }
 
-async fn trace(State(app): Here, request: Request<Body>) -> Reply {
+async fn trace(State(app): AppState, request: Request<Body>) -> Reply {
     trace_of(&app, None, request).await
 }
 
@@ -175,8 +175,8 @@ async fn trace_of(app: &App, model: Option<&str>, request: Request<Body>) -> Rep
     Ok(json(&app.tracing(&head, body).await?))
 }
 
-async fn shared_memory(State(app): Here, request: Request<Body>) -> Problem {
+async fn shared_memory(State(app): AppState, request: Request<Body>) -> ApiError {
     app.drain(request.into_body()).await;
     let instead = "send and fetch tensors in the body, as binary data";
-    Problem::NotSupported { what: "shared memory between clients and the host".into(), instead }
+    ApiError::NotSupported { what: "shared memory between clients and the host".into(), instead }
 }
