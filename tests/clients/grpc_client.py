@@ -112,7 +112,7 @@ def malformed_messages(channel):
     failed(lambda: ready(b"\x0a\xff"), "INVALID_ARGUMENT")
     failed(lambda: ready(b"\x0a\x00" * 100_000), "RESOURCE_EXHAUSTED", "more than 64.0 KiB")
     missing = channel.unary_unary("/inference.GRPCInferenceService/NoSuchCall")
-    failed(lambda: missing(b""), "UNIMPLEMENTED", "nothing at this address")
+    failed(lambda: missing(b""), "UNIMPLEMENTED", "no such endpoint")
 
 
 def errors_are_ours(stub):

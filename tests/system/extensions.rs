@@ -77,7 +77,7 @@ fn loading_and_unloading_say_what_they_do() -> Result<()> {
     assert_eq!(told(ask("rows/load", r#"{"parameters": {"config": "{}"}}"#)?), (400, Some("not_supported".into())));
     let unload = ask("rows/unload", r#"{"parameters": {"unload_dependents": false}}"#)?;
     assert!(unload.body.contains("operator"), "{unload:?}");
-    assert_eq!(told(host.post("/v2/repository/models/rows/load", "", b"")?), (403, Some("role".into())));
+    assert_eq!(told(host.post("/v2/repository/models/rows/load", "", b"")?), (403, Some("insufficient_role".into())));
     assert_eq!(told(unload), (400, Some("not_supported".into())));
     assert_eq!(told(ask("none/unload", "")?), (404, Some("unknown_model".into())));
     assert_eq!(infer(&host, "rows", json!([1, 2]))?, 200);
@@ -161,7 +161,7 @@ fn generate_takes_and_gives_plain_objects() -> Result<()> {
 #[test]
 fn the_log_is_the_operators_to_change() -> Result<()> {
     let host = Start::default().start()?;
-    assert_eq!(host.get("/v2/logging")?.json()["code"], "role");
+    assert_eq!(host.get("/v2/logging")?.json()["code"], "insufficient_role");
     assert_eq!(host.post("/v2/logging", "", b"{\"log_verbose_level\": 2}")?.status, 403);
     assert_eq!(host.get("/v2/trace/setting")?.status, 403);
     assert_eq!(host.admin_get("/v2/logging")?.json()["log_verbose_level"], 0);
@@ -172,7 +172,7 @@ fn the_log_is_the_operators_to_change() -> Result<()> {
     assert_eq!((&loud["log_verbose_level"], &loud["log_level"]), (&json!(1), &json!("info,bulkhead=debug")));
     host.get("/nothing/else")?;
     wait_until(|| Ok(host.log().matches("request refused").count() >= 4))?;
-    assert_eq!(host.log().matches("no_such_address").count(), 1, "the first came while only warnings were written");
+    assert_eq!(host.log().matches("unknown_endpoint").count(), 1, "the first came while only warnings were written");
     for (change, phrase) in [
         (json!({ "log_warning": false }), "without"),
         (json!({ "log_file": "/tmp/x" }), "standard error"),

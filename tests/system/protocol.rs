@@ -122,7 +122,7 @@ fn a_plain_body_is_the_only_bytes_input() -> Result<()> {
     let file = host.post("/v2/models/identity-bytes/infer", "application/octet-stream", b"{\"a\": 1}")?;
     assert_eq!(file.output("output"), ["{\"a\": 1}"], "JSON that is no request is a file like others");
     let reply = host.post("/v2/models/identity-bytes/infer", "application/octet-stream", &[0xff, 0xfe])?;
-    assert_eq!((reply.status, reply.json()["code"].as_str()), (406, Some("not_text")));
+    assert_eq!((reply.status, reply.json()["code"].as_str()), (406, Some("output_not_utf8")));
     Ok(())
 }
 

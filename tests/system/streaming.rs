@@ -87,8 +87,8 @@ fn requests_with_one_answer_get_one_or_are_told() -> Result<()> {
         host.infer("renamed", &json!({ "inputs": [x] }))
     };
     assert_eq!(ask(1.0)?.ok()?.output("z"), [json!(0.0)]);
-    ask(2.0)?.refused(400, "not_one_answer", &["\"streamer\" gave more than one answer", "generate_stream"])?;
-    ask(0.0)?.refused(400, "not_one_answer", &["gave no answer", "ModelStreamInfer"])?;
+    ask(2.0)?.refused(400, "multiple_responses", &["\"streamer\" gave more than one answer", "generate_stream"])?;
+    ask(0.0)?.refused(400, "multiple_responses", &["gave no answer", "ModelStreamInfer"])?;
     let generated = host.post("/v2/models/count/generate", "application/json", br#"{"x": [1]}"#)?.ok()?;
     assert_eq!(generated.json()["y"], json!(0.0));
     let predicted = host.post("/v1/models/count:predict", "application/json", br#"{"instances": [1, 1]}"#)?;

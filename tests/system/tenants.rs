@@ -90,18 +90,22 @@ fn roles_open_the_doors_that_are_theirs() -> Result<()> {
         let ask = |key: &str| host.admin_as(key, "GET", path, &Value::Null);
         ask("")?.refused(401, "unauthenticated", &["admin token"])?;
         ask("bh_wrong")?.refused(401, "unauthenticated", &["admin token"])?;
-        ask(&infer)?.refused(403, "role", &["infer"])?;
+        ask(&infer)?.refused(403, "insufficient_role", &["infer"])?;
         ask(&admin)?.ok()?;
         match path {
             "/v1/models" | "/v1/bundles" | "/v1/usage" => drop(ask(&deploy)?.ok()?),
-            _ => drop(ask(&deploy)?.refused(403, "role", &["admin"])?),
+            _ => drop(ask(&deploy)?.refused(403, "insufficient_role", &["admin"])?),
         }
     }
     for key in [&infer, &deploy, &admin] {
         assert_eq!(host.version(key, "echo")?, "1.0.0");
     }
-    host.ask_as(&infer, "POST", "/v2/repository/models/echo/unload", &Value::Null)?.refused(403, "role", &[])?;
-    host.upload(&infer, "t", b"")?.refused(403, "role", &["deploy"])?;
+    host.ask_as(&infer, "POST", "/v2/repository/models/echo/unload", &Value::Null)?.refused(
+        403,
+        "insufficient_role",
+        &[],
+    )?;
+    host.upload(&infer, "t", b"")?.refused(403, "insufficient_role", &["deploy"])?;
     host.upload("", "t", &vec![0; 4 << 20])?.refused(401, "unauthenticated", &[]).map(drop)
 }
 

@@ -146,7 +146,7 @@ fn bytes_are_base64_in_both_directions() -> Result<()> {
     let named = post("named:predict", &json!({ "instances": [{ "x": { "b64": "/wA=" } }] }))?;
     assert_eq!(named.json(), json!({ "predictions": [{ "b64": "/wA=" }] }));
     let torn = post("identity-bytes:predict", &json!({ "inputs": [[{ "b64": "/wA=" }]] }))?;
-    assert_eq!((torn.status, torn.json()["code"].as_str()), (406, Some("not_text")), "{torn:?}");
+    assert_eq!((torn.status, torn.json()["code"].as_str()), (406, Some("output_not_utf8")), "{torn:?}");
     Ok(())
 }
 

@@ -174,7 +174,7 @@ impl ResponseSink for Collected {
 impl TensorEntry {
     fn tensor(&self, bundle: &Bundle) -> Result<Tensor, String> {
         let datatype: Datatype = Datatype::from_name(&self.datatype)
-            .ok_or_else(|| format!("has datatype \"{}\", which there is not", self.datatype))?;
+            .ok_or_else(|| format!("has the unknown datatype \"{}\"", self.datatype))?;
         let (data, elements) = match (&self.data, &self.file) {
             (Some(data), None) => (elements(datatype, data)?, data.len() as u64),
             (None, Some(file)) => from_file(datatype, &bundle.file(file).map_err(|error| error.to_string())?),

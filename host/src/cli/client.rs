@@ -199,7 +199,7 @@ impl Client {
             return anyhow!("{} answered {status}, and not as a host does; is it the operator's port?", self.url);
         };
         let hint = match refusal["code"].as_str() {
-            Some("no_such_address") => format!(": is {} the operator's port?", self.url),
+            Some("unknown_endpoint") => format!(": is {} the operator's port?", self.url),
             _ => String::new(),
         };
         self.fail(&refusal, &hint)

@@ -12,7 +12,7 @@ impl From<Malformed> for DecodeError {
 /// The result cannot be sent as JSON.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    #[error("the reply has more than {bound} (http.reply-bytes); ask for fewer outputs, or send less at once", bound = crate::config::format_bytes(*.bound))]
+    #[error("the reply has more than {bound} (reply-bytes of the tenant); ask for fewer outputs, or send less at once", bound = crate::config::format_bytes(*.bound))]
     TooLarge { bound: u64 },
     #[error(
         "output \"{output}\" holds bytes that are not UTF-8, and JSON can only carry text; ask for it as bytes, with its parameter binary_data=true"
@@ -34,7 +34,7 @@ pub enum DecodeError {
     /// In the words of TensorFlow Serving, to whose clients they are known.
     #[error("{0}")]
     Tensorflow(String),
-    #[error("input \"{input}\" has datatype \"{datatype}\", which there is not; there are: {known}")]
+    #[error("unknown datatype \"{datatype}\" for input \"{input}\"; there are: {known}")]
     Datatype { input: String, datatype: String, known: String },
     #[error("input \"{input}\" has a dimension of {dimension}; sizes are 0 or more")]
     Dimension { input: String, dimension: i64 },

@@ -31,7 +31,7 @@ pub use table::grpc_code;
 /// Why a request was not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    #[error("there is nothing at this address")]
+    #[error("no such endpoint")]
     NoSuchAddress,
     #[error("this address takes {allowed}")]
     Method { allowed: Cow<'static, str> },
@@ -41,10 +41,10 @@ pub enum ApiError {
     BodyNotSmall { bound: u64 },
     #[error("the body did not arrive within {} (http.body-time)", humantime::format_duration(*.waited))]
     BodyTooSlow { waited: std::time::Duration },
-    #[error("the body broke off")]
+    #[error("the connection closed before the whole body arrived")]
     BodyTorn,
     #[error(
-        "too much waits already: bodies and replies of this tenant hold {} of the {} that there are for all (http.buffered-bytes)",
+        "server buffers are full: this tenant's requests and replies use {} of {} (http.buffered-bytes)",
         format_bytes(*.held),
         format_bytes(*.bound)
     )]
@@ -57,7 +57,7 @@ pub enum ApiError {
     Deadline,
     #[error("the host is shutting down")]
     ShuttingDown,
-    #[error("the body is not what {encoding} makes: {why}")]
+    #[error("the body is not valid {encoding}: {why}")]
     Packed { encoding: &'static str, why: String },
     #[error(transparent)]
     Decode(#[from] DecodeError),

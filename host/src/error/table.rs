@@ -21,7 +21,7 @@ impl ApiError {
     pub fn classify(&self) -> Row {
         use StatusCode as S;
         match self {
-            ApiError::NoSuchAddress => (S::NOT_FOUND, "no_such_address", None),
+            ApiError::NoSuchAddress => (S::NOT_FOUND, "unknown_endpoint", None),
             ApiError::Method { .. } => (S::METHOD_NOT_ALLOWED, "method_not_allowed", None),
             ApiError::BodyTooLarge { .. } | ApiError::BodyNotSmall { .. } => {
                 (S::PAYLOAD_TOO_LARGE, "request_too_large", None)
@@ -32,7 +32,7 @@ impl ApiError {
             ApiError::BodyTooSlow { .. } => (S::REQUEST_TIMEOUT, "request_too_slow", None),
             ApiError::TooMuchBuffered { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
             ApiError::Encoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", None),
-            ApiError::BodyTorn => (S::BAD_REQUEST, "request_torn", None),
+            ApiError::BodyTorn => (S::BAD_REQUEST, "incomplete_body", None),
             ApiError::Decode(_) | ApiError::Packed { .. } | ApiError::NotJson(_) | ApiError::Setting { .. } => {
                 (S::BAD_REQUEST, "malformed_request", None)
             }
@@ -46,7 +46,7 @@ impl ApiError {
             ApiError::Lookup(LookupError::Loading { .. }) => (S::SERVICE_UNAVAILABLE, "model_loading", Some(1)),
             ApiError::Auth(AuthError::Disabled(_)) => (S::FORBIDDEN, "tenant_disabled", None),
             ApiError::NoToken => (S::UNAUTHORIZED, "unauthenticated", None),
-            ApiError::Role { .. } => (S::FORBIDDEN, "role", None),
+            ApiError::Role { .. } => (S::FORBIDDEN, "insufficient_role", None),
             ApiError::Malformed(_) => (S::BAD_REQUEST, "malformed_request", None),
             ApiError::UploadTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "request_too_large", None),
             ApiError::UploadTooSlow { .. } => (S::REQUEST_TIMEOUT, "request_too_slow", None),
@@ -66,7 +66,7 @@ impl ApiError {
             ApiError::Run(RunError { error, .. }) => stage_row(error),
             ApiError::Panicked(_) | ApiError::Log(_) => (S::INTERNAL_SERVER_ERROR, "internal", None),
             ApiError::Encode(EncodeError::TooLarge { .. }) => (S::PAYLOAD_TOO_LARGE, "reply_too_large", None),
-            ApiError::Encode(EncodeError::NotText { .. }) => (S::NOT_ACCEPTABLE, "not_text", None),
+            ApiError::Encode(EncodeError::NotText { .. }) => (S::NOT_ACCEPTABLE, "output_not_utf8", None),
             ApiError::Encode(EncodeError::Form { .. }) => (S::BAD_REQUEST, "invalid_input", None),
             ApiError::Encode(EncodeError::Json(_)) => (S::INTERNAL_SERVER_ERROR, "internal", None),
         }
@@ -77,7 +77,7 @@ fn control_row(error: &ControlError) -> Row {
     use StatusCode as S;
     match error {
         ControlError::NoSuch { .. } => (S::NOT_FOUND, "not_found", None),
-        ControlError::Exists { .. } => (S::CONFLICT, "already_there", None),
+        ControlError::Exists { .. } => (S::CONFLICT, "already_exists", None),
         ControlError::Invalid(_) | ControlError::Limits(_) | ControlError::Key(_) => {
             (S::BAD_REQUEST, "invalid_value", None)
         }
@@ -134,7 +134,7 @@ fn stage_row(error: &StageError) -> Row {
         }
         StageError::Plugin(CallError::Trap { .. }) => (S::INTERNAL_SERVER_ERROR, "plugin_trap", None),
         StageError::Plugin(CallError::Output(_)) => (S::INTERNAL_SERVER_ERROR, "plugin_output", None),
-        StageError::NotOne { .. } => (S::BAD_REQUEST, "not_one_answer", None),
+        StageError::NotOne { .. } => (S::BAD_REQUEST, "multiple_responses", None),
         StageError::Plugin(CallError::Sink(_)) => (S::INTERNAL_SERVER_ERROR, "internal", None),
         StageError::Input(_) | StageError::Graph(GraphError::Input(_)) => (S::BAD_REQUEST, "invalid_input", None),
         StageError::Graph(_) => (S::INTERNAL_SERVER_ERROR, "graph_failed", None),
@@ -148,7 +148,7 @@ fn stage_row(error: &StageError) -> Row {
 pub fn grpc_code(status: StatusCode, code: &str) -> tonic::Code {
     use StatusCode as S;
     match status {
-        _ if code == "no_such_address" || code == "not_supported" => tonic::Code::Unimplemented,
+        _ if code == "unknown_endpoint" || code == "not_supported" => tonic::Code::Unimplemented,
         _ if code == "limit_time" || status == S::REQUEST_TIMEOUT => tonic::Code::DeadlineExceeded,
         _ if code.starts_with("limit_") => tonic::Code::ResourceExhausted,
         S::BAD_REQUEST | S::NOT_ACCEPTABLE => tonic::Code::InvalidArgument,

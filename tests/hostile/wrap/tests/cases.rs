@@ -17,7 +17,7 @@ const CODES: [(&str, i64); 13] = [
     ("limit_stack", 500),
     ("limit_time", 504),
     ("model_unavailable", 503),
-    ("not_one_answer", 400),
+    ("multiple_responses", 400),
     ("plugin_failed", 500),
     ("plugin_output", 500),
     ("plugin_trap", 500),

@@ -38,7 +38,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v2/systemsharedmemory/{*path}", any(shared_memory))
         .route("/v2/cudasharedmemory/{*path}", any(shared_memory))
         .merge(crate::protocol::tfserving::router())
-        .fallback(no_such_address)
+        .fallback(unknown_endpoint)
         .with_state(app);
     around(router)
 }
@@ -63,7 +63,7 @@ async fn server_ready(State(app): AppState) -> Response<Body> {
     response
 }
 
-async fn no_such_address(State(app): AppState, request: Request<Body>) -> ApiError {
+async fn unknown_endpoint(State(app): AppState, request: Request<Body>) -> ApiError {
     app.drain(request.into_body()).await;
     ApiError::NoSuchAddress
 }
