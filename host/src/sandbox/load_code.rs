@@ -17,7 +17,7 @@ pub(crate) fn load(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> 
     //
     // The cache: `cache/mod.rs` gives bytes only after it verified, in memory that no other process can change, that they
     // carry the tag of this host's key under the name of exactly this component, configuration and engine; and only
-    // `saved.rs` puts code under such a name, which it got from such a child. Who knows the key can read this host's state
+    // `artifact.rs` puts code under such a name, which it got from such a child. Who knows the key can read this host's state
     // and needs no forged code.
     //
     // That the engines agree on settings, version and processor is checked by wasmtime itself, and is part of the name.

@@ -1,6 +1,6 @@
 //! Who computes when: a bounded number of calls at once, a bounded queue before them that is fair between tenants, and
 //! threads that do nothing else, so that a long computation never holds up a connection. What is over before another
-//! thread has woken up stays on the thread of its connection (`here`). The cores are shared fairly, too: a guest that
+//! thread has woken up stays on the thread of its connection (`inline`). The cores are shared fairly, too: a guest that
 //! yields at the end of its time slice lets the tenant go on that has used the least.
 
 mod fair_queue;
