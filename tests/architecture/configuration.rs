@@ -1,4 +1,4 @@
-//! The configuration's document is a file that the host accepts, with the defaults that it has.
+//! Checks that the example in the configuration's document is accepted by the host and states the actual defaults.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -13,7 +13,7 @@ fn the_documented_file_is_accepted() -> Result<()> {
     let folder = tempfile::tempdir()?;
     fs::create_dir(folder.path().join("models"))?;
     let file = folder.path().join("bulkhead.toml");
-    // A mistake in the last key shows that everything before it was read without one.
+    // An error in the last key shows that everything before it was read without one.
     fs::write(&file, toml.replace("format = \"text\" ", "format = \"tixt\" "))?;
     let host = Command::new(prepared("BULKHEAD_BINARY"))
         .args(["serve", "--dev", "--config"])

@@ -1,4 +1,4 @@
-//! The contract is frozen: its file and the digest in its changelog change together.
+//! The contract is frozen: a change of its file must change the digest in its changelog too.
 
 use std::fmt::Write;
 use std::fs;
@@ -35,7 +35,7 @@ fn a_frozen_file_changes_only_with_its_changelog() -> Result<()> {
     Ok(())
 }
 
-/// Every item of the contract is documented: an author sees nothing else of the host.
+/// Every item of the contract is documented, because plugin authors see nothing else of the host.
 #[test]
 fn every_item_is_documented() -> Result<()> {
     let text = fs::read_to_string(repository().join("wit/v0.1/plugin.wit"))?;

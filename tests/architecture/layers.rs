@@ -1,4 +1,4 @@
-//! Arrows between the host's modules point down only, and one module names each big dependency.
+//! Dependencies between the host's modules point to lower layers only, and each large external dependency has one owner.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use system_tests::repository;
 
-/// Lowest first: a module may use those before it.
+/// The layers, lowest first: a module may use the modules before it.
 const LAYERS: [&str; 22] = [
     "tensor",
     "config",
@@ -32,7 +32,7 @@ const LAYERS: [&str; 22] = [
     "cli",
 ];
 
-/// A dependency, and the only modules that may name it.
+/// External dependencies, each with the only modules that may name it.
 const OWNERS: [(&str, &[&str]); 18] = [
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
@@ -54,7 +54,7 @@ const OWNERS: [(&str, &[&str]); 18] = [
     ("rustix", &["worker", "runtime", "http"]),
 ];
 
-/// Arrows that still point up: a file, the module that it uses, and why.
+/// Dependencies that still point to a higher layer: the file, the module that it uses, and the reason.
 const EXCEPTIONS: [(&str, &str, &str); 1] =
     [("inference/app.rs", "http", "`App` holds the budget of buffered bytes until it is split by what it serves")];
 

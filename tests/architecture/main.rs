@@ -1,7 +1,6 @@
-//! Agreements of the house, kept by tests: the layers, the frozen contract, what the documents promise.
+//! Tests of conventions: the layers, the frozen contract, and the promises of the documents.
 
 mod configuration;
 mod contract;
 mod layers;
-mod status_codes;
 mod threat_model;

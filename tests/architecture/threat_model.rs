@@ -1,4 +1,4 @@
-//! Every file and every test that `docs/threat-model.md` names as its proof is there.
+//! Checks that every file and test that `docs/threat-model.md` cites as proof exists.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use system_tests::repository;
 
-/// Whether a function of this name is in a source file somewhere below.
+/// True if a function of this name is in a source file below the folder.
 fn has_function(folder: &Path, name: &str) -> Result<bool> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -23,7 +23,7 @@ fn has_function(folder: &Path, name: &str) -> Result<bool> {
 }
 
 #[test]
-fn what_it_names_is_there() -> Result<()> {
+fn cited_files_and_tests_exist() -> Result<()> {
     let document = fs::read_to_string(repository().join("docs/threat-model.md"))?;
     let quoted: Vec<&str> = document.split('`').skip(1).step_by(2).collect();
     let (mut tests, mut missing) = (0, Vec::new());

@@ -1,4 +1,4 @@
-//! `/v1/bundles`: uploads, and taking back what was uploaded.
+//! Handlers of `/v1/bundles`: listing, upload, deletion and revocation of bundles.
 
 use std::io::{Read, Seek, Write};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::error::ApiError;
 use crate::http::request_id::RequestId;
 use crate::inference::App;
 
-/// A bundle, and why it may not be served where that is so.
+/// A stored bundle, and the reason if it may not be served.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BundleView {
     #[serde(flatten)]
@@ -63,7 +63,7 @@ pub async fn remove(
     Ok(Json(app.control.blocking(move |control| control.delete_bundle(&operator.who, &tenant, &digest)).await?))
 }
 
-/// Contents are revoked for everyone, so only the operator can.
+/// Revokes a bundle's contents. Only the operator may, because it applies to every tenant that has these contents.
 pub async fn revoke(
     State(app): State<Arc<App>>,
     operator: Operator,
@@ -80,8 +80,9 @@ fn parse(digest: &str) -> Result<Digest, ControlError> {
     digest.parse().map_err(|error| ControlError::Invalid(format!("\"{digest}\": {error}")))
 }
 
-/// The body is an archive. With `accept: application/x-ndjson` the reply tells each step as it is done, one object a line,
-/// and ends with the outcome; otherwise it is the outcome alone, with its status.
+/// Uploads a bundle; the body is an archive. With `accept: application/x-ndjson` the reply is a stream with one JSON object
+/// for each step as it is done, one a line, and the outcome at the end. Otherwise the reply is the outcome alone, with its
+/// status.
 pub async fn upload(
     State(app): State<Arc<App>>,
     operator: Operator,
@@ -102,7 +103,7 @@ pub async fn upload(
     let (sender, lines) = mpsc::unbounded_channel();
     let steps = sender.clone();
     tokio::spawn(async move {
-        // Who asked may be gone; the upload goes on.
+        // The upload continues after its client has left and no longer reads the steps.
         let report = move |progress: Progress| drop(steps.send(line(&progress)));
         let outcome = app.control.upload(operator.who, tenant, archive, report).await;
         let _ = sender.send(last_line(outcome, &request_id));
@@ -123,18 +124,18 @@ fn last_line(outcome: Result<Uploaded, ControlError>, request_id: &RequestId) ->
     match outcome {
         Ok(uploaded) => line(&json!({ "step": "done", "bundle": uploaded })),
         Err(error) => {
-            let refusal = ApiError::from(error).refuse(&request_id.0);
-            refusal.log();
-            let (status, _, _) = refusal.problem.classify();
-            line(&json!({ "step": "failed", "status": status.as_u16(), "refusal": refusal.reply() }))
+            let response = ApiError::from(error).refuse(&request_id.0);
+            response.log();
+            let status = response.error.code().status();
+            line(&json!({ "step": "failed", "status": status.as_u16(), "refusal": response.reply() }))
         }
     }
 }
 
-/// An archive that was received to the disk. Dropping it removes it, and makes room for the next.
+/// A received archive, in a temporary file. Dropping it removes the file, and frees its slot for another upload.
 struct Archive {
     file: NamedTempFile,
-    _place: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Read for Archive {
@@ -144,7 +145,8 @@ impl Read for Archive {
 }
 
 impl App {
-    /// The whole archive. As many at once as the disk is meant to hold, those that wait to be unpacked among them.
+    /// Receives the whole archive into a file of the data folder. `receiving` bounds the archives on disk at once, with
+    /// those that wait to be unpacked; an upload beyond that waits here before its body is read.
     async fn receive(&self, headers: &HeaderMap, mut body: Body) -> Result<Archive, ApiError> {
         let limits = self.control.upload_limits();
         let bound = limits.upload_bytes;
@@ -154,7 +156,7 @@ impl App {
             return Err(ApiError::UploadTooLarge { bound });
         }
         // The semaphore is never closed.
-        let place = self.receiving.clone().acquire_owned().await.map_err(|_| ApiError::ShuttingDown)?;
+        let slot = self.receiving.clone().acquire_owned().await.map_err(|_| ApiError::ShuttingDown)?;
         let mut file = self.control.staging_file()?;
         let waited = limits.upload_time;
         let received = async {
@@ -165,7 +167,7 @@ impl App {
                 if bytes > bound {
                     return Err(ApiError::UploadTooLarge { bound });
                 }
-                // Frames are small, and the page cache takes them at once.
+                // A blocking write is acceptable: frames are small, and the page cache takes them at once.
                 file.write_all(&data).map_err(ApiError::Staging)?;
             }
             Ok(())
@@ -173,11 +175,11 @@ impl App {
         match tokio::time::timeout(waited, received).await {
             Ok(Ok(())) => {
                 file.rewind().map_err(ApiError::Staging)?;
-                Ok(Archive { file, _place: place })
+                Ok(Archive { file, _slot: slot })
             }
-            Ok(Err(problem)) => {
+            Ok(Err(error)) => {
                 self.drain(body).await;
-                Err(problem)
+                Err(error)
             }
             Err(_) => Err(ApiError::UploadTooSlow { waited }),
         }

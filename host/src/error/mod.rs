@@ -1,6 +1,6 @@
-//! The one place where errors become statuses: what the client is told, with which status and code, and what goes to the
-//! log. `docs/status-codes.md` tells the same table to people; a test compares the two.
+//! The one place where errors become replies: the text, code and status that a client gets, and the line in the log.
 
+mod code;
 mod table;
 
 use std::borrow::Cow;
@@ -26,9 +26,9 @@ use crate::telemetry::log::LogError;
 use crate::tenant::{AuthError, Exceeded};
 use crate::tensor::SpecMismatch;
 
-pub use table::grpc_code;
+pub use code::Code;
 
-/// Why a request was not answered.
+/// Why a request was refused or failed, in any protocol.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     #[error("no such endpoint")]
@@ -107,7 +107,7 @@ pub enum ApiError {
     Encode(#[from] EncodeError),
 }
 
-/// A problem that a handler gave, on its way to where the request's name is known.
+/// The error of a handler, in the extensions of its response until the request's id is known.
 #[derive(Clone)]
 pub(crate) struct HandlerError(pub Arc<ApiError>);
 
@@ -119,32 +119,32 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// A problem, and the request that had it.
+/// An error and the request that it belongs to.
 pub struct ErrorResponse {
     pub request: Arc<str>,
-    /// Only a model that exists: what a stranger typed goes into no metric.
+    /// The model's name, only if there is such a model: metrics have no label that a client can choose.
     pub model: Option<Arc<str>>,
-    pub problem: Arc<ApiError>,
+    pub error: Arc<ApiError>,
 }
 
-/// What a client gets of a refusal.
+/// The body of an error.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error)]
 pub struct ErrorReply<'a> {
-    /// For people; it may change.
+    /// The text, for people. It may change.
     error: String,
-    /// For programs; it does not change.
+    /// The code, for programs. It does not change.
     code: &'a str,
-    /// The same stands in the host's log.
+    /// The id of the request, which the host's log names too.
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
-    /// Where a stage of the model was at fault.
+    /// The stage of the model that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<LimitReply>,
-    /// After so many seconds another try makes sense.
+    /// Seconds after which another try makes sense.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u32>,
 }
@@ -155,17 +155,17 @@ pub struct ErrorReply<'a> {
 struct LimitReply {
     name: &'static str,
     value: u64,
-    /// How much was used, or would have been, where that was counted.
+    /// The amount that was used before, where it is counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     used: Option<u64>,
 }
 
 impl ApiError {
     pub fn refuse(self, request: &Arc<str>) -> ErrorResponse {
-        ErrorResponse { request: request.clone(), model: None, problem: Arc::new(self) }
+        ErrorResponse { request: request.clone(), model: None, error: Arc::new(self) }
     }
 
-    /// For the client: what the publisher of a plugin wrote for the log stays in the log.
+    /// The text for the client. The words of a plugin's fault are for the operator, and stay in the log.
     fn public_message(&self) -> String {
         let ApiError::Run(RunError { stage, error }) = self else { return clip(self.to_string()) };
         let told = match error {
@@ -179,7 +179,7 @@ impl ApiError {
         format!("stage \"{stage}\" {told}")
     }
 
-    /// The limit that was reached, as an operator calls it; its value; and what was used of it, where that is known.
+    /// The limit that was reached: its key, its value, and the amount that was used of it, where that is known.
     fn limit(&self) -> Option<(&'static str, u64, Option<u64>)> {
         if let Some(exceeded) = self.exceeded() {
             return Some((exceeded.limit.name(), exceeded.bound, Some(exceeded.used)));
@@ -222,16 +222,16 @@ impl ApiError {
 }
 
 impl ErrorResponse {
-    /// What the client reads, over any protocol.
+    /// The text for the client, the same over every protocol.
     pub fn text(&self) -> String {
-        let mut text = self.problem.public_message();
-        if let (Some(model), ApiError::Run(_)) = (&self.model, &*self.problem) {
+        let mut text = self.error.public_message();
+        if let (Some(model), ApiError::Run(_)) = (&self.model, &*self.error) {
             text = format!("model \"{model}\": {text}");
         }
-        if let Some(exceeded) = self.problem.exceeded() {
+        if let Some(exceeded) = self.error.exceeded() {
             let key = exceeded.limit.key();
             text = format!("{text}. Send less in one request, or ask the operator to raise {key}");
-            // Of these a tenant may have less than the host gives: its limits are named after the host's.
+            // A tenant may have a lower limit of these than the host. Its key is named after the host's.
             if let Some(limit) = key.strip_prefix("call.") {
                 text = format!("{text}, or call-{limit} where the tenant has less");
             }
@@ -240,18 +240,18 @@ impl ErrorResponse {
     }
 
     pub fn into_response(self) -> Response<Body> {
-        let (status, _, retry_after) = self.problem.classify();
         let mut response = Response::new(Body::from(self.body()));
+        let status = self.error.code().status();
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(seconds) = retry_after {
+        if let Some(seconds) = self.error.retry_after() {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let ApiError::Method { allowed } = &*self.problem
+        if let ApiError::Method { allowed } = &*self.error
             && let Ok(allowed) = HeaderValue::from_str(allowed)
         {
             headers.insert(header::ALLOW, allowed);
@@ -259,31 +259,31 @@ impl ErrorResponse {
         response
     }
 
-    /// What the client is told, as bytes.
+    /// The body, as JSON.
     pub fn body(&self) -> Bytes {
         serde_json::to_vec(&self.reply()).unwrap_or_default().into()
     }
 
-    /// What the client is told.
+    /// The body.
     pub fn reply(&self) -> ErrorReply<'_> {
-        let (_, code, retry_after) = self.problem.classify();
-        let (model, stage) = match &*self.problem {
+        let (code, retry_after) = (self.error.code().name(), self.error.retry_after());
+        let (model, stage) = match &*self.error {
             ApiError::Run(RunError { stage, .. }) => (self.model.as_deref(), Some(&**stage)),
             _ => (None, None),
         };
-        let limit = self.problem.limit().map(|(name, value, used)| LimitReply { name, value, used });
+        let limit = self.error.limit().map(|(name, value, used)| LimitReply { name, value, used });
         ErrorReply { error: self.text(), code, request_id: &self.request, model, stage, limit, retry_after }
     }
 
-    /// One line for the operator, with the cause that the client was not told.
+    /// Writes one line to the host's log, with the cause that is not in the reply.
     pub fn log(&self) {
-        let (status, code, _) = self.problem.classify();
+        let code = self.error.code();
         let (request, model) = (&*self.request, self.model.as_deref().unwrap_or_default());
-        let stage = match &*self.problem {
+        let stage = match &*self.error {
             ApiError::Run(RunError { stage, .. }) => stage,
             _ => "",
         };
-        let (status, cause) = (status.as_u16(), clip(self.problem.to_string()));
+        let (status, code, cause) = (code.status().as_u16(), code.name(), clip(self.error.to_string()));
         if status >= 500 {
             tracing::warn!(request, model, stage, status, code, cause, "request failed");
         } else {

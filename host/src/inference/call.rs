@@ -1,5 +1,5 @@
-//! An inference request of any protocol, as one recipe: find the model, wait for a place, and from there on a compute
-//! thread: decode, run, encode. What a protocol looks like is the business of its `decode` and `encode`.
+//! The steps of an inference request, the same for every protocol: find the model, wait for a slot, then decode, run and
+//! encode on a compute thread. The `decode` and `encode` functions of a protocol know its wire format.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,23 +20,23 @@ use crate::telemetry::{Metrics, Timings};
 use crate::tenant::{Caller, ModelUsage};
 use crate::tensor::{self, NamedTensors, SpecMismatch};
 
-/// Bytes of outputs that are written as JSON in no time.
+/// Size of outputs that are encoded as JSON so quickly that the call can stay inline, in bytes.
 const SMALL_ANSWER: usize = 16 << 10;
 
-/// Who sent a request, and what it is called in replies and in the log.
+/// The sender of a request, and the request's identifier in replies and in the log.
 #[derive(Clone)]
 pub struct Client {
     pub request_id: Arc<str>,
     pub caller: Caller,
 }
 
-/// A request that found its model. It is counted once, however it ends.
+/// A request whose model was found. It is counted once, however it ends.
 pub(crate) struct Call {
     metrics: Arc<Metrics>,
     pub client: Client,
     pub pipeline: Arc<Pipeline>,
     pub usage: Arc<ModelUsage>,
-    /// Whether the request is so small that reading it takes no time.
+    /// True if the request is so small that it can be decoded inline.
     pub small: bool,
     shadow: Option<Arc<Pipeline>>,
     begun: Instant,
@@ -44,7 +44,7 @@ pub(crate) struct Call {
 }
 
 impl App {
-    /// Finds the model, and the version of it that is the caller's. A refusal is logged and counted where it is made, once.
+    /// Finds the model, and the version that the request names or is routed to. A failure is logged and counted here, once.
     pub(crate) fn begin(
         &self,
         client: &Client,
@@ -64,7 +64,7 @@ impl App {
         Ok(Call { metrics, client, pipeline, usage, small: false, shadow, begun: Instant::now(), ended: false })
     }
 
-    /// A model as a client sees it, for questions about it.
+    /// Finds a model for a request about the model itself.
     pub(crate) fn find(
         &self,
         client: &Client,
@@ -75,8 +75,8 @@ impl App {
         self.catalog.find(model, version, &traits).map(|found| found.pipeline)
     }
 
-    /// Waits for a place, then decodes, runs and encodes: on a compute thread, or here for as long as that takes no time.
-    /// When the caller goes away, the work is dropped at its next yield.
+    /// Waits for a slot, then decodes, runs and encodes: on a compute thread, or inline if that is cheap. If the caller
+    /// drops this future, the work is dropped at its next yield.
     pub(crate) async fn compute<T: Send + 'static>(
         &self,
         call: &Call,
@@ -117,7 +117,7 @@ impl App {
         Ok(answer)
     }
 
-    /// Counts the call, and makes what went wrong tellable.
+    /// Counts the call, and turns an error into the client's `ErrorResponse`.
     pub(crate) fn end<T>(&self, mut call: Call, answer: Result<T, ApiError>) -> Result<T, ErrorResponse> {
         call.ended = true;
         match answer {
@@ -126,25 +126,25 @@ impl App {
                 call.pipeline.metrics.ok.inc();
                 Ok(answer)
             }
-            Err(problem) => {
+            Err(error) => {
                 call.usage.refused.fetch_add(1, Ordering::Relaxed);
                 call.pipeline.metrics.statistics.failed(call.begun.elapsed());
-                Err(self.refuse(&call.client.request_id, Some(call.pipeline.model.clone()), problem))
+                Err(self.refuse(&call.client.request_id, Some(call.pipeline.model.clone()), error))
             }
         }
     }
 
-    /// Logs and counts a refusal, once.
-    pub(crate) fn refuse(&self, request_id: &Arc<str>, model: Option<Arc<str>>, problem: ApiError) -> ErrorResponse {
-        let refusal = ErrorResponse { request: request_id.clone(), model, problem: Arc::new(problem) };
-        self.metrics.refused(refusal.model.as_deref().unwrap_or_default(), refusal.problem.classify().1);
-        refusal.log();
-        refusal
+    /// Logs and counts an error, once, and returns it as the client's `ErrorResponse`.
+    pub(crate) fn refuse(&self, request_id: &Arc<str>, model: Option<Arc<str>>, error: ApiError) -> ErrorResponse {
+        let response = ErrorResponse { request: request_id.clone(), model, error: Arc::new(error) };
+        self.metrics.refused(response.model.as_deref().unwrap_or_default(), response.error.code().name());
+        response.log();
+        response
     }
 }
 
 impl Drop for Call {
-    /// The client went away before it was answered.
+    /// Counts a call whose client left before the response.
     fn drop(&mut self) {
         if !self.ended {
             self.usage.refused.fetch_add(1, Ordering::Relaxed);
@@ -154,7 +154,7 @@ impl Drop for Call {
     }
 }
 
-/// Tells the time between one look and the next.
+/// Stopwatch that measures one step of a call after the other.
 pub(crate) struct Clock(Instant);
 
 impl Clock {
@@ -168,7 +168,7 @@ impl Clock {
     }
 }
 
-/// Bytes of tensors that are not sent as they are.
+/// Size of the outputs that are sent as text and not as binary tensors, in bytes.
 fn bytes_as_text(outputs: &NamedTensors, wanted: Option<&[WantedOutput]>, binary: bool) -> usize {
     let as_text = |name: &str| match wanted.filter(|wanted| !wanted.is_empty()) {
         None => !binary,
@@ -180,11 +180,11 @@ fn bytes_as_text(outputs: &NamedTensors, wanted: Option<&[WantedOutput]>, binary
     outputs.iter().filter(|(name, _)| as_text(name)).map(|(_, tensor)| tensor.data().len()).sum()
 }
 
-/// Each output that is wanted is there, is asked for once, and can be had as it is asked for.
+/// Checks that each wanted output exists, is wanted only once, and can be given in the form that is wanted.
 pub(crate) fn check_outputs(pipeline: &Pipeline, wanted: Option<&[WantedOutput]>) -> Result<(), ApiError> {
     let given = &pipeline.signature.outputs;
     let wanted = wanted.unwrap_or_default();
-    // One more than there are contains one twice, or one that there is not.
+    // If more outputs are wanted than the model has, one of the first `given.len() + 1` is unknown or wanted twice.
     for (at, output) in wanted.iter().enumerate().take(given.len() + 1) {
         let Some(spec) = given.iter().find(|spec| *spec.name == *output.name) else {
             return Err(ApiError::UnknownOutput { output: output.name.clone(), known: tensor::names(given) });
@@ -199,7 +199,7 @@ pub(crate) fn check_outputs(pipeline: &Pipeline, wanted: Option<&[WantedOutput]>
     Ok(())
 }
 
-/// The outputs that the client wants, in its order and form. Texts of classes end at the reply's bound.
+/// The outputs that the client wants, in its order and form. The texts of classes are limited by the bound on the reply.
 pub(crate) fn answer(
     pipeline: &Pipeline,
     outputs: NamedTensors,
@@ -213,7 +213,7 @@ pub(crate) fn answer(
     let mut room = TextRoom::new(bound);
     let mut answer = InferResponse { id: None, outputs: Vec::with_capacity(wanted.len()), binary: Vec::new() };
     for wanted in wanted {
-        // Each is there: that was checked before anything was computed.
+        // Each exists: `check_outputs` was called before the computation.
         let found = outputs.iter().zip(&pipeline.signature.outputs).find(|((name, _), _)| **name == *wanted.name);
         let Some(((name, tensor), spec)) = found else { continue };
         let tensor = match wanted.classification {

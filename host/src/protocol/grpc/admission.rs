@@ -1,5 +1,5 @@
-//! What is known of a caller before anything of its request is read, and how it is refused. It goes with the request
-//! through tonic, which knows nothing of our bounds and our words: those of its own refusals are put in their place here.
+//! Admission of gRPC calls: identifies the caller before any of its request is read, counts the bodies, and makes the error
+//! statuses. It wraps tonic, which knows neither the host's bounds nor its error texts, and replaces tonic's own errors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use super::request_body::{CountedBody, Extent, Inbox, SMALL};
 use super::response_body::Outgoing;
 use crate::codec::error::DecodeError;
-use crate::error::{ApiError, ErrorResponse, grpc_code};
+use crate::error::{ApiError, ErrorResponse};
 use crate::http::buffer_budget::BufferBudget;
 use crate::http::request_id::RequestId;
 use crate::inference::App;
@@ -31,26 +31,27 @@ struct Admitted {
     caller: Result<crate::tenant::Caller, AuthError>,
     headers: HeaderMap,
     deadline: Option<Instant>,
-    /// For what it sends and what it is sent.
-    room: BufferBudget,
+    /// The caller's buffer budget, for both its requests and its replies.
+    budget: BufferBudget,
     inbox: Inbox,
 }
 
-/// The machine-readable name of a refusal, as `code` is over HTTP.
+/// The metadata key of the error code, which is `code` over HTTP.
 const CODE: &str = "bulkhead-code";
 
 const ENCODING: &str = "grpc-encoding";
 
-/// Stands before the calls: every body that they read is counted, and every refusal is in our words.
+/// The middleware around all calls: it counts every body, and replaces every error of tonic by one of the host's.
 pub async fn admit(State(app): State<Arc<App>>, request: Request<Body>, next: Next) -> Response<Body> {
     let caller = GrpcCall::new(app, &request);
-    if let Err(problem) = check_form(request.headers()) {
-        return caller.answer(problem);
+    if let Err(error) = check_form(request.headers()) {
+        return caller.answer(error);
     }
     let extent = extent(request.uri().path());
     let (mut head, body) = request.into_parts();
     if !head.headers.contains_key(ENCODING) {
-        // Nearly every client says that it could unpack an answer; those that pack their requests want it so.
+        // Nearly every client announces that it could decompress a reply; only a client that compresses its requests gets
+        // compressed replies.
         head.headers.remove("grpc-accept-encoding");
     }
     head.extensions.insert(caller.clone());
@@ -86,18 +87,18 @@ impl GrpcCall {
         let caller = app.caller(headers, extensions.get().copied());
         let timeout = headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(parse_timeout);
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let room = match &caller {
+        let budget = match &caller {
             Ok(caller) => app.room.of(&caller.tenant.buffered),
             Err(_) => app.room.clone(),
         };
-        let (inbox, headers) = (Inbox::new(room.clone()), headers.clone());
-        GrpcCall(Arc::new(Admitted { room, inbox, app, request_id, caller, headers, deadline }))
+        let (inbox, headers) = (Inbox::new(budget.clone()), headers.clone());
+        GrpcCall(Arc::new(Admitted { budget, inbox, app, request_id, caller, headers, deadline }))
     }
 
-    /// Put there by [`admit`], through which every request comes.
+    /// The call that [`admit`] put into the request; an internal error if the request did not pass it.
     pub fn of<T>(request: &tonic::Request<T>) -> Result<GrpcCall, Status> {
         let caller = request.extensions().get::<GrpcCall>().cloned();
-        caller.ok_or_else(|| Status::internal("the request came past its admission"))
+        caller.ok_or_else(|| Status::internal("the request did not pass admission"))
     }
 
     pub fn app(&self) -> &Arc<App> {
@@ -105,25 +106,25 @@ impl GrpcCall {
     }
 
     pub fn room(&self) -> &BufferBudget {
-        &self.0.room
+        &self.0.budget
     }
 
     pub fn inbox(&self) -> &Inbox {
         &self.0.inbox
     }
 
-    /// Who is calling, if they may.
+    /// The caller; an error if authentication failed.
     pub fn client(&self) -> Result<Client, ApiError> {
         let caller = self.0.caller.clone()?;
         Ok(Client { request_id: self.0.request_id.clone(), caller })
     }
 
-    /// What came with the request.
+    /// The headers of the request.
     pub fn headers(&self) -> &HeaderMap {
         &self.0.headers
     }
 
-    /// Until when the client wants to wait, if it said so.
+    /// The client's deadline, if it sent one.
     pub fn deadline(&self) -> Option<Instant> {
         self.0.deadline
     }
@@ -132,7 +133,8 @@ impl GrpcCall {
         self.0.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// What comes of `work` until the client's own deadline; then the work is dropped.
+    /// Waits for `work` until the client's own deadline; then the work is dropped, and the result is
+    /// [`ApiError::Deadline`].
     pub async fn in_time<T>(&self, work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
         match self.0.deadline {
             None => work.await,
@@ -140,41 +142,42 @@ impl GrpcCall {
         }
     }
 
-    /// Refuses what is no inference.
-    pub fn refuse(&self, problem: ApiError) -> Status {
-        let refusal = problem.refuse(&self.0.request_id);
-        refusal.log();
-        refusal.into_status()
+    /// The status of a failed call that is not an inference call. It is logged.
+    pub fn refuse(&self, error: ApiError) -> Status {
+        let response = error.refuse(&self.0.request_id);
+        response.log();
+        response.into_status()
     }
 
-    /// Refuses an inference of which no model is known yet; it is counted.
-    pub fn refuse_call(&self, problem: ApiError) -> Status {
-        self.0.app.refuse(&self.0.request_id, None, problem).into_status()
+    /// The status of an inference call that failed before its model was found. It is logged and counted.
+    pub fn refuse_call(&self, error: ApiError) -> Status {
+        self.0.app.refuse(&self.0.request_id, None, error).into_status()
     }
 
-    /// Before tonic was reached.
-    fn answer(&self, problem: ApiError) -> Response<Body> {
-        match problem {
-            // Who does not speak gRPC reads no status of it.
-            ApiError::NotGrpc => self.0.app.refuse(&self.0.request_id, None, problem).into_response(),
-            _ => self.refuse_call(problem).into_http(),
+    /// The reply to a request that is refused before it reaches tonic.
+    fn answer(&self, error: ApiError) -> Response<Body> {
+        match error {
+            // A client that does not speak gRPC cannot read a gRPC status.
+            ApiError::NotGrpc => self.0.app.refuse(&self.0.request_id, None, error).into_response(),
+            _ => self.refuse_call(error).into_http(),
         }
     }
 
-    /// A refusal by tonic itself becomes one of ours.
+    /// Replaces an error status that tonic made by one of the host's.
     fn in_our_words(&self, response: Response<Body>, extent: Extent) -> Response<Body> {
         let status = Status::from_header_map(response.headers());
         let Some(status) = status.filter(|status| status.code() != Code::Ok) else { return response };
         self.translate(status, extent).into_http()
     }
 
-    /// Also for what tonic finds in the middle of a stream.
+    /// Converts an error status of tonic's to one of the host's; a status of the host's stays as it is. Streams call this
+    /// for errors that tonic finds within them.
     pub fn translate(&self, status: Status, extent: Extent) -> Status {
         if status.metadata().contains_key(CODE) {
             return status;
         }
         let bound = self.0.app.http.request_bytes;
-        let problem = match status.code() {
+        let error = match status.code() {
             Code::OutOfRange | Code::ResourceExhausted if extent == Extent::Small => {
                 ApiError::BodyNotSmall { bound: SMALL }
             }
@@ -183,28 +186,28 @@ impl GrpcCall {
             Code::Internal => DecodeError::Message(status.message().to_owned()).into(),
             _ => return status,
         };
-        self.refuse_call(problem)
+        self.refuse_call(error)
     }
 }
 
 impl ErrorResponse {
-    /// The same text as over HTTP.
+    /// The gRPC status of the error, with the same text and code as over HTTP.
     pub fn into_status(self) -> Status {
-        let (status, code, retry_after) = self.problem.classify();
-        let mut refused = Status::new(grpc_code(status, code), self.text());
+        let code = self.error.code();
+        let mut refused = Status::new(code.grpc(), self.text());
         let metadata = refused.metadata_mut();
-        metadata.insert(CODE, MetadataValue::from_static(code));
+        metadata.insert(CODE, MetadataValue::from_static(code.name()));
         if let Ok(id) = self.request.parse() {
             metadata.insert("x-request-id", id);
         }
-        if let Some(seconds) = retry_after {
+        if let Some(seconds) = self.error.retry_after() {
             metadata.insert("grpc-retry-pushback-ms", MetadataValue::from(seconds * 1000));
         }
         refused
     }
 }
 
-/// At most eight digits and a unit, as gRPC has it; anything else is no deadline.
+/// Reads a `grpc-timeout`: at most eight digits and a unit. Anything else is ignored, as if no deadline was sent.
 fn parse_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
