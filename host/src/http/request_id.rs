@@ -1,7 +1,6 @@
-//! What a request is called in replies and in the log.
+//! The id of a request, in replies and in the log.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -10,10 +9,11 @@ use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderValue, Request, Response, StatusCode, header};
 use axum::middleware::{self, Next};
 use tower::Layer;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::error::{ApiError, ErrorResponse, HandlerError};
 
-/// Given back on every reply, and taken from the client where it sent one.
+/// The header of every reply that carries the id; a client may send its own in the same header.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
 
 #[derive(Clone)]
@@ -21,7 +21,14 @@ pub(crate) struct RequestId(pub Arc<str>);
 
 impl RequestId {
     pub fn of(extensions: &Extensions) -> RequestId {
-        extensions.get().cloned().unwrap_or_else(fresh)
+        extensions.get().cloned().unwrap_or_else(RequestId::fresh)
+    }
+
+    /// A UUID of version 7: unique over hosts and restarts, and sorted by time. It is random but for the time, so that it does
+    /// not tell how many requests others sent.
+    fn fresh() -> RequestId {
+        let id = Uuid::new_v7(Timestamp::now(NoContext));
+        RequestId((&*id.hyphenated().encode_lower(&mut Uuid::encode_buffer())).into())
     }
 }
 
@@ -33,21 +40,20 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
     }
 }
 
-/// Puts [`with_request_id`] around a whole router, and not around each of its routes: only there it is seen what the router
-/// itself refuses, and what an address would have taken.
+/// Wraps a whole router in [`with_request_id`]. Around each route it would not see what the router itself refuses.
 pub(crate) fn around(router: Router) -> Router {
     Router::new().fallback_service(middleware::from_fn(with_request_id).layer(router))
 }
 
-/// Names the request, and tells problems that handlers gave under its name.
+/// Gives the request its id, and turns the error of a handler into the reply that names it.
 pub(crate) async fn with_request_id(mut request: Request<Body>, next: Next) -> Response<Body> {
-    let id = given(&request).unwrap_or_else(fresh);
+    let id = given(&request).unwrap_or_else(RequestId::fresh);
     request.extensions_mut().insert(id.clone());
     let mut response = next.run(request).await;
-    if let Some(problem) = problem_of(&mut response) {
-        let refusal = ErrorResponse { request: id.0.clone(), model: None, problem };
-        refusal.log();
-        response = refusal.into_response();
+    if let Some(error) = error_of(&mut response) {
+        let error = ErrorResponse { request: id.0.clone(), model: None, error };
+        error.log();
+        response = error.into_response();
     }
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -55,21 +61,21 @@ pub(crate) async fn with_request_id(mut request: Request<Body>, next: Next) -> R
     response
 }
 
-/// What a handler gave, or the router: it knows what an address takes, and says so without a word of ours.
-fn problem_of(response: &mut Response<Body>) -> Option<Arc<ApiError>> {
-    if let Some(HandlerError(problem)) = response.extensions_mut().remove::<HandlerError>() {
-        return Some(problem);
+/// The error of a handler, or of the router: it refuses a method with the allowed ones and without a body.
+fn error_of(response: &mut Response<Body>) -> Option<Arc<ApiError>> {
+    if let Some(HandlerError(error)) = response.extensions_mut().remove::<HandlerError>() {
+        return Some(error);
     }
     if response.status() != StatusCode::METHOD_NOT_ALLOWED {
         return None;
     }
     let allowed = response.headers().get(header::ALLOW)?.to_str().ok()?;
-    // HEAD goes without saying where there is GET.
+    // HEAD is allowed wherever GET is.
     let allowed: Vec<&str> = allowed.split(',').map(str::trim).filter(|method| *method != "HEAD").collect();
     Some(Arc::new(ApiError::Method { allowed: allowed.join(", ").into() }))
 }
 
-/// The client's own, if it is short and plain.
+/// The id that the client sent, if it is short and plain.
 fn given(request: &Request<Body>) -> Option<RequestId> {
     let plain = |id: &&str| {
         (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
@@ -78,10 +84,15 @@ fn given(request: &Request<Body>) -> Option<RequestId> {
     Some(RequestId(given.into()))
 }
 
-/// Unique in this process.
-fn fresh() -> RequestId {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    // Asking for it is a call of the kernel.
-    static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
-    RequestId(format!("{:x}-{:x}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed)).into())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh_ids_are_uuids_of_version_7_and_do_not_count() {
+        let ids: Vec<Uuid> = (0..1000).map(|_| RequestId::fresh().0.parse().unwrap()).collect();
+        assert!(ids.iter().all(|id| id.get_version_num() == 7));
+        let low = |id: &Uuid| id.as_u128() as u32;
+        assert!(ids.windows(2).all(|pair| low(&pair[0]).abs_diff(low(&pair[1])) > 1), "a counter shows");
+    }
 }
