@@ -1,11 +1,12 @@
-//! How commands write for people: aligned tables, and texts of others that cannot steer the terminal.
+//! Output of commands for people: aligned tables, and foreign text that cannot steer the terminal.
 
 use std::fmt::{self, Write};
 use std::io::IsTerminal;
 
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
 
-/// A text that somebody else may have written: what would move the cursor, hide or reorder letters is escaped.
+/// Escapes characters that would move the cursor, or hide or reorder letters: others may have written the text.
 pub fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -14,12 +15,12 @@ pub fn plain(text: &str) -> String {
     shown
 }
 
-/// As [`plain`], and lines stay lines.
+/// The same as [`plain`], but line breaks stay.
 pub fn plain_lines(text: &str) -> String {
     text.lines().map(plain).collect::<Vec<_>>().join("\n")
 }
 
-/// A value of the host's JSON in a line.
+/// A value of the host's JSON, on one line.
 pub fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
@@ -36,20 +37,20 @@ pub fn list(parts: impl Iterator<Item = String>) -> String {
     if parts.is_empty() { "-".into() } else { parts.join(", ") }
 }
 
-/// The elements of an array, and none of anything else.
+/// The elements of an array; none for any other value.
 pub fn rows(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// The fields of an object, and none of anything else.
+/// The fields of an object; none for any other value.
 pub fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
 
-/// Columns as wide as what is in them.
+/// A table whose columns are as wide as their widest cell on a terminal, where some letters take two columns.
 pub struct Table {
     rows: Vec<Vec<String>>,
-    /// From this column on, numbers, which stand at the right.
+    /// The first column of numbers; they are aligned at the right.
     numbers: usize,
 }
 
@@ -58,7 +59,7 @@ impl Table {
         Table { rows: vec![heads.map(str::to_uppercase).into()], numbers: N }
     }
 
-    /// The last so many columns are numbers.
+    /// Makes the last columns, as many as given, columns of numbers.
     pub fn with_numbers(mut self, columns: usize) -> Table {
         self.numbers -= columns;
         self
@@ -68,13 +69,13 @@ impl Table {
         self.rows.push(cells.into());
     }
 
-    /// The whole table, or what to say where there is nothing in it.
+    /// The table, or the given text if it has no rows.
     pub fn or(self, nothing: &str) -> String {
         if self.rows.len() == 1 { nothing.into() } else { self.to_string().trim_end().into() }
     }
 
     fn width(&self, column: usize) -> usize {
-        self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+        self.rows.iter().map(|row| row[column].width()).max().unwrap_or_default()
     }
 }
 
@@ -85,7 +86,7 @@ impl fmt::Display for Table {
         for (number, row) in self.rows.iter().enumerate() {
             let mut line = String::new();
             for (column, (text, width)) in row.iter().zip(&widths).enumerate() {
-                let gap = " ".repeat(width - text.chars().count());
+                let gap = " ".repeat(width - text.width());
                 let colour = if number == 0 { Some(BOLD) } else { colour(text) };
                 let text = match colour.filter(|_| coloured) {
                     Some(colour) => format!("\x1b[{colour}m{text}\x1b[0m"),
@@ -102,7 +103,7 @@ impl fmt::Display for Table {
 
 const BOLD: u8 = 1;
 
-/// States that an operator looks for.
+/// Colours of the states that an operator looks for.
 fn colour(state: &str) -> Option<u8> {
     match state {
         "ready" | "active" | "valid" => Some(32),
@@ -137,5 +138,9 @@ mod tests {
         table.row(["lönger".into(), "1000".into()]);
         assert_eq!(table.or("none"), "NAME    REQUESTS\na              7\nlönger      1000");
         assert_eq!(Table::new(["name"]).or("none"), "none");
+        let mut wide = Table::new(["name", "tenant"]);
+        wide.row(["数字".into(), "a".into()]);
+        wide.row(["digits".into(), "b".into()]);
+        assert_eq!(wide.or("none"), "NAME    TENANT\n数字    a\ndigits  b");
     }
 }
