@@ -1,12 +1,12 @@
-//! Compiles the wire formats in `proto/`, in Rust alone: no protoc is needed.
+//! Build script that compiles the wire formats in `proto/`. The compiler is a Rust crate, so that protoc is not needed.
 
 use std::error::Error;
 use std::path::PathBuf;
 
 use protox::prost::Message;
 
-/// Messages that carry tensors. They come through as bytes, and are read on compute threads, within bounds, by code that
-/// makes tensors of them without a message's worth of small allocations in between.
+/// Messages that carry tensors. Generated code passes them on as raw bytes; `codec::protobuf` reads them on compute
+/// threads, within bounds, and writes tensors directly, without the small allocations of a generated message in between.
 const READ_BY_HAND: [&str; 2] = [".inference.ModelInferRequest", ".tensorflow.serving.PredictRequest"];
 
 fn main() -> Result<(), Box<dyn Error>> {

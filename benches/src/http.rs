@@ -1,5 +1,5 @@
-//! The whole host over HTTP against a bare axum handler that echoes the same bodies: the same load, the same machine, in
-//! turn.
+//! The whole host over HTTP compared with a bare axum handler that echoes the same bodies, alternately under the same load
+//! on the same machine.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Re
     Ok(())
 }
 
-/// In a runtime of its own, with a thread per core, as the host has.
+/// Starts the echo server in a runtime of its own with one thread per core, like the host's.
 fn start_echo() -> Result<SocketAddr> {
     let (send, receive) = std::sync::mpsc::channel();
     std::thread::spawn(move || -> Result<()> {

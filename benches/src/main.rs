@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: what isolation costs. Each line compares two ways to do the same work, measured alternately in one
-//! run, so that a noisy machine disturbs both alike.
+//! `cargo xtask bench`: measures the cost of isolation. Each line compares two ways to do the same work, measured
+//! alternately in one run, so that a noisy machine affects both alike.
 
 mod http;
 mod stages;
@@ -14,18 +14,18 @@ use clap::Parser;
 
 #[derive(Parser)]
 struct Options {
-    /// With the models of the examples.
+    /// The host, with the models of the examples.
     #[command(flatten)]
     program: Program,
-    /// The built components.
+    /// Folder with the built components.
     #[arg(long)]
     components: PathBuf,
     #[arg(long)]
     json: bool,
-    /// Rounds of each of two things, of at least 10 ms.
+    /// Number of rounds for each of the two sides of a comparison; a round takes at least 10 ms.
     #[arg(long, default_value_t = 30)]
     rounds: usize,
-    /// Only comparisons whose title contains this.
+    /// Run only comparisons whose title contains this text.
     filter: Option<String>,
 }
 

@@ -1,5 +1,5 @@
-//! Stages in process: a fresh instance, a kernel in and out of the sandbox, a snapshot against initialising, a whole model
-//! against its graph alone.
+//! Benchmarks of stages within the process: a fresh instance, a kernel inside and outside of the sandbox, a snapshot
+//! compared with initialisation, and a whole model compared with its graph alone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,10 +26,10 @@ use serde_json::json;
 
 use crate::Options;
 
-/// The picture that the kernel is measured on.
+/// Width and height of the picture that the kernel is measured on.
 const SIDE: u64 = 224;
 
-/// As in a real vocabulary.
+/// Size of the vocabulary, as in a real model.
 const LABELS: usize = 30_000;
 
 const FRESH: &str = "A fresh sandboxed stage that does nothing";
@@ -73,7 +73,7 @@ impl Bench<'_> {
         Ok(Bench { options, config, sandbox, request: "bench".into() })
     }
 
-    /// A stage that does nothing, in a fresh instance: everything that isolation costs a request.
+    /// A stage that does nothing, in a fresh instance: the whole cost of isolation for one request.
     async fn fresh_stage(&self) -> Result<Comparison> {
         let plugin = self.plugin("identity", json!({}), Initialisation::Snapshot, BTreeMap::new()).await?;
         let inputs: NamedTensors = vec![("input".into(), floats(&[1.0; 4])?)];
@@ -187,7 +187,7 @@ impl Bench<'_> {
         })
     }
 
-    /// What a start of the host does for each model, with and without what an earlier one kept.
+    /// The work of a start for each model, with and without artifacts that an earlier start kept.
     async fn activation(&self, folder: &Path) -> Result<Comparison> {
         let kept = tempfile::tempdir()?;
         let cache = Cache::open(kept.path().to_owned(), [0; 32], self.config.compile.cache_bytes);
@@ -246,7 +246,7 @@ fn floats(values: &[f32]) -> Result<Tensor> {
     Ok(Tensor::new(Datatype::Fp32, vec![values.len() as u64], bytes.into())?)
 }
 
-/// A held-out digit lies beside the example.
+/// A held-out digit of the example, as a PNG file.
 pub fn a_picture() -> Result<Vec<u8>> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").context("not run by cargo")?;
     let folder = Path::new(&package).join("../examples/digits/held-out");

@@ -1,4 +1,5 @@
-//! A large tensor through one identity stage over HTTP: as bytes, and as JSON. One connection, the same host, in turn.
+//! A large tensor through one identity stage over HTTP: as bytes and as JSON, alternately over one connection to the same
+//! host.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,26 +1,27 @@
-//! Bounds of everything that comes from outside.
+//! Bounds on bundles that come from outside.
 
 const MIB: u64 = 1 << 20;
 
-/// Bounds of everything that comes from outside. What passes one of them is refused as soon as it does.
+/// Bounds on bundles that come from outside. Input that exceeds one of them is refused as soon as it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Of an archive as it travels.
+    /// Bytes of an archive as it is transferred.
     pub archive_bytes: u64,
-    /// Of an archive when unpacked, its headers and padding included, and of all files of a folder together.
+    /// Bytes of an unpacked archive, its headers and padding included; also of all files of a folder together.
     pub unpacked_bytes: u64,
-    /// How many files and folders there may be.
+    /// Number of files and folders.
     pub files: usize,
     pub file_bytes: u64,
-    /// Parts of a path: `assets/labels.txt` has two.
+    /// Number of parts of a path: `assets/labels.txt` has two.
     pub depth: usize,
     pub path_bytes: usize,
     pub signature_bytes: u64,
 }
 
 impl Default for Bounds {
-    /// Room for the models that one machine serves from memory: archives are held in it, so these are also what an
-    /// upload may cost. The signature's bound is what a signature over as many files of the longest names needs.
+    /// The sizes suffice for models that one machine serves from memory. Archives are held in memory, so these bounds also
+    /// limit the memory of an upload. The bound on the signature suffices for the largest number of files with the longest
+    /// paths.
     fn default() -> Bounds {
         Bounds {
             archive_bytes: 512 * MIB,

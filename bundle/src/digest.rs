@@ -1,4 +1,4 @@
-//! SHA-256 of contents and of keys, and their one way of being written.
+//! SHA-256 digests of contents and of keys, with one canonical text form each.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,11 +8,11 @@ use sha2::{Digest as _, Sha256};
 
 const ALGORITHM: &str = "sha256:";
 
-/// SHA-256 of some bytes, written `sha256:` and 64 hexadecimal digits.
+/// SHA-256 of some bytes, written as `sha256:` and 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-/// Which key: the SHA-256 of its public half as PEM text, written as 64 hexadecimal digits.
+/// Identifies a key: the SHA-256 of its public key as PEM text, written as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyHint([u8; 32]);
 
@@ -29,7 +29,7 @@ impl Digest {
         Digest(Sha256::digest(bytes).into())
     }
 
-    /// The digest of several pieces, one after the other.
+    /// The digest of several pieces, concatenated.
     pub(crate) fn of_all<T: AsRef<[u8]>>(pieces: impl IntoIterator<Item = T>) -> Digest {
         let mut hash = Sha256::new();
         for piece in pieces {
@@ -42,7 +42,7 @@ impl Digest {
         &self.0
     }
 
-    /// The digits alone.
+    /// The hexadecimal digits without the prefix.
     pub fn hex(&self) -> String {
         hex(&self.0)
     }
@@ -86,7 +86,7 @@ impl FromStr for KeyHint {
     }
 }
 
-/// Both are text wherever they are shown, stored or sent.
+/// Implements `Debug`, `Serialize` and `Deserialize` by the text form of a type.
 macro_rules! as_text {
     ($type:ty) => {
         impl fmt::Debug for $type {
@@ -117,7 +117,7 @@ fn hex(bytes: &[u8; 32]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Small letters only: one digest has one way of being written.
+/// Accepts lowercase digits only, so that a digest has one text form.
 fn from_hex(text: &str) -> Option<[u8; 32]> {
     let value = |digit: u8| match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -139,7 +139,7 @@ mod tests {
     const ABC: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     #[test]
-    fn a_digest_is_its_text() {
+    fn a_digest_survives_its_text_form() {
         let digest = Digest::of(b"abc");
         assert_eq!(digest.to_string(), ABC);
         assert_eq!(ABC.parse(), Ok(digest));

@@ -1,4 +1,4 @@
-//! The files of a bundle, in memory, under names that are safe to use.
+//! The files of a bundle in memory, under paths that are safe to use.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,17 +9,17 @@ use crate::files_builder::Gather;
 use crate::path::PathError;
 use crate::{Bounds, Digest, SIGNATURE};
 
-/// Every file of a bundle by its path, `bundle.sig` included. Whichever way they came, the paths are relative, stay in
-/// the bundle, are unambiguous on every file system, and the [`Bounds`] hold.
+/// Every file of a bundle by its path, `bundle.sig` included. For every source, the paths are relative, stay within the
+/// bundle and are unambiguous on every file system, and the [`Bounds`] hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files(pub(crate) BTreeMap<String, Bytes>);
 
-/// Files cannot be those of a bundle. The texts name them as the bundle does, never where they lie.
+/// The reason why files cannot form a bundle. The texts name paths within the bundle, and never paths of this machine.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
     #[error("the path \"{path}\" cannot be in a bundle: {reason}")]
     Path { path: String, reason: PathError },
-    #[error("\"{0}\" is there twice")]
+    #[error("\"{0}\" appears twice")]
     Twice(String),
     #[error("\"{path}\" and \"{other}\" differ only in case; on some systems they are one file")]
     SameButCase { path: String, other: String },
@@ -33,15 +33,15 @@ pub enum FilesError {
     TooMany { bound: usize },
     #[error("\"{path}\" has {bytes} bytes, and the bound of one file is {bound}")]
     FileTooLarge { path: String, bytes: u64, bound: u64 },
-    #[error("unpacked it has more than {bound} bytes")]
+    #[error("the bundle has more than {bound} bytes when unpacked")]
     TooLarge { bound: u64 },
     #[error("the archive has more than {bound} bytes")]
     ArchiveTooLarge { bound: u64 },
-    #[error("\"{path}\" is cut off: {came} of {announced} bytes came")]
+    #[error("\"{path}\" is cut off: {came} of {announced} bytes arrived")]
     Cut { path: String, announced: u64, came: u64 },
     #[error("the archive is cut off: it has no end mark")]
     NoEnd,
-    #[error("something follows the archive's end mark")]
+    #[error("there is data after the archive's end mark")]
     Trailing,
     #[error("the archive's {what} is not accepted: pack it with `bulkhead bundle pack` or a plain `tar`")]
     Unusual { what: String },
@@ -52,7 +52,7 @@ pub enum FilesError {
 }
 
 impl Files {
-    /// From what was stored under these paths.
+    /// Builds a bundle from contents that were stored under these paths.
     pub fn from_parts(parts: BTreeMap<String, Bytes>, bounds: &Bounds) -> Result<Files, FilesError> {
         let mut gather = Gather::new(bounds);
         for (path, content) in parts {
@@ -65,7 +65,7 @@ impl Files {
         self.0.get(path)
     }
 
-    /// By path, in the order of their bytes.
+    /// The files by path, in the byte order of the paths.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Bytes)> {
         self.0.iter().map(|(path, content)| (path.as_str(), content))
     }
@@ -74,13 +74,14 @@ impl Files {
         self.0.values().map(|content| content.len() as u64).sum()
     }
 
-    /// With this signature instead of any that was there.
+    /// Sets the signature, replacing any that was present.
     pub fn with_signature(mut self, signature: impl Into<Bytes>) -> Files {
         self.0.insert(SIGNATURE.into(), signature.into());
         self
     }
 
-    /// The identity of the contents, whoever signed them. It is the SHA-256 of what `sha256sum` prints about the files:
+    /// The identity of the contents, which does not depend on the signature. It is the SHA-256 of the output of `sha256sum`
+    /// for the files:
     ///
     /// ```sh
     /// find . -type f ! -path ./bundle.sig -printf '%P\n' | LC_ALL=C sort |
@@ -90,7 +91,7 @@ impl Files {
         identity(&self.digests())
     }
 
-    /// Of each file that a signature covers.
+    /// The digest of each file that a signature covers.
     pub fn digests(&self) -> BTreeMap<&str, Digest> {
         let signed = self.iter().filter(|(path, _)| *path != SIGNATURE);
         signed.map(|(path, content)| (path, Digest::of(content))).collect()

@@ -1,4 +1,4 @@
-//! Takes in one file after the other, and refuses the first that must not be in a bundle.
+//! Builder of [`Files`]: adds one file at a time, and refuses the first one that a bundle may not contain.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
@@ -8,11 +8,11 @@ use bytes::Bytes;
 use crate::path::{check, shown};
 use crate::{Bounds, Files, FilesError};
 
-/// Files so far, and what may still come.
+/// The files so far, and what remains of the bounds.
 pub(crate) struct Gather<'a> {
     pub(crate) bounds: &'a Bounds,
     files: BTreeMap<String, Bytes>,
-    /// Files and folders by their path in small letters, with the spelling of its last part.
+    /// Files and folders by their path in lowercase, each with the original spelling of the path's last part.
     names: HashMap<String, (String, Kind)>,
     entries: usize,
     bytes_left: u64,
@@ -36,7 +36,7 @@ impl<'a> Gather<'a> {
         Ok(())
     }
 
-    /// Reads as many bytes as were announced. Memory grows as they come, not with what was announced.
+    /// Reads as many bytes as were announced. Memory grows with the bytes that arrive and not with the announced size.
     pub(crate) fn read(&mut self, path: &str, announced: u64, source: impl Read) -> Result<(), FilesError> {
         self.admit(path, announced)?;
         let mut content = Vec::new();
@@ -56,7 +56,7 @@ impl<'a> Gather<'a> {
         self.claim_with_parents(path, Kind::Folder)
     }
 
-    /// An entry of whichever kind.
+    /// Counts an entry of any kind against the bound on files and folders.
     pub(crate) fn count(&mut self) -> Result<(), FilesError> {
         self.entries += 1;
         let bound = self.bounds.files;
@@ -91,7 +91,7 @@ impl<'a> Gather<'a> {
         self.claim(path, kind)
     }
 
-    /// The folders above it were claimed before, so only the last part can be spelt in another way.
+    /// Records a path. Its parent folders were recorded before, so only the last part can differ in case.
     fn claim(&mut self, path: &str, kind: Kind) -> Result<(), FilesError> {
         let (parent, last) = path.rsplit_once('/').unwrap_or(("", path));
         let Some((spelling, known)) = self.names.get(&path.to_ascii_lowercase()) else {
@@ -111,7 +111,7 @@ impl<'a> Gather<'a> {
     }
 }
 
-/// A bound that a reader met travels as the inside of its error.
+/// Recovers a [`FilesError`] that a bounded reader wrapped in its I/O error.
 fn unreadable(path: &str, error: io::Error) -> FilesError {
     let what = || format!("\"{path}\"");
     error.downcast().unwrap_or_else(|error| FilesError::Unreadable { what: what(), error })

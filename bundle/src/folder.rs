@@ -1,4 +1,4 @@
-//! A bundle as a folder on this machine.
+//! Reads a bundle from a folder of this machine.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,7 +10,8 @@ use crate::path::{PathError, shown};
 use crate::{Bounds, Files, FilesError};
 
 impl Files {
-    /// Reads every file of a folder. Links are refused and never followed, the folder itself excepted.
+    /// Reads every file of a folder. Symbolic links within the folder are refused and never followed; the folder itself may
+    /// be a link.
     pub fn read_folder(folder: &Path, bounds: &Bounds) -> Result<Files, FilesError> {
         let mut gather = Gather::new(bounds);
         read_folder(folder, "", &mut gather)?;
@@ -18,7 +19,7 @@ impl Files {
     }
 }
 
-/// The depth of the recursion is that of the path, which is bounded.
+/// Recurses once for each part of the path, whose number is bounded.
 fn read_folder(folder: &Path, path: &str, gather: &mut Gather<'_>) -> Result<(), FilesError> {
     let what = if path.is_empty() { "the bundle's folder".to_owned() } else { format!("the folder \"{path}\"") };
     let unreadable = |error| FilesError::Unreadable { what: what.clone(), error };
@@ -49,12 +50,12 @@ fn read_entry(place: &Path, path: &str, gather: &mut Gather<'_>) -> Result<(), F
     gather.read(path, length, file)
 }
 
-/// Opens what was looked at. A link that took its place in between would be another file.
+/// Opens the file that was inspected. An error if another file, such as a link's target, has taken its place since.
 fn open_same(place: &Path, found: &fs::Metadata) -> io::Result<(File, u64)> {
     let file = File::open(place)?;
     let opened = file.metadata()?;
     if (opened.dev(), opened.ino()) != (found.dev(), found.ino()) {
-        return Err(io::Error::other("it was replaced meanwhile; try again"));
+        return Err(io::Error::other("it was replaced while the bundle was read; try again"));
     }
     Ok((file, opened.len()))
 }
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_plain_file() {
+    fn refuses_entries_that_are_not_plain_files() {
         let folder = tempfile::tempdir().unwrap();
         for (make, wanted) in [
             ("ln -s /etc/passwd x", "\"x\" is a link"),
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_is_what_sha256sum_says() {
+    fn the_digest_equals_that_of_sha256sum() {
         let folder = tempfile::tempdir().unwrap();
         for path in ["b", "B2", "a/x", "a-b", "a b", "-n", SIGNATURE, "z/bundle.sig"] {
             let place = folder.path().join(path);

@@ -1,4 +1,4 @@
-//! Keys of publishers: ECDSA over P-256 with SHA-256, or over P-384 with SHA-384, as PEM text.
+//! Publishers' keys as PEM text: ECDSA over P-256 with SHA-256, or over P-384 with SHA-384.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use p256::pkcs8::{DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding
 
 use crate::KeyHint;
 
-/// No key file is longer; nothing longer is looked at.
+/// Upper bound on the length of a key file; a longer text is refused.
 const MAX_PEM_BYTES: usize = 16 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Curve {
     P384,
 }
 
-/// The half that verifies.
+/// A public key, which verifies signatures.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
     key: Public,
@@ -26,7 +26,7 @@ pub struct PublicKey {
     hint: KeyHint,
 }
 
-/// The half that signs. It is wiped from memory when dropped.
+/// A private key, which signs. It is wiped from memory when dropped.
 pub struct SigningKey {
     key: Secret,
     public: PublicKey,
@@ -34,7 +34,7 @@ pub struct SigningKey {
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("it is no key in PEM text, which has a line -----BEGIN PUBLIC KEY----- or -----BEGIN PRIVATE KEY-----")]
+    #[error("it is not a key in PEM text: no line -----BEGIN PUBLIC KEY----- or -----BEGIN PRIVATE KEY----- was found")]
     NotPem,
     #[error("it is a private key, and a public key is needed here; never give a private key away")]
     Private,
@@ -42,7 +42,7 @@ pub enum KeyError {
     Public,
     #[error("the private key is encrypted: decrypt it first with `openssl pkey -in KEY.pem`")]
     Encrypted,
-    #[error("it is no usable ECDSA key on the curve P-256 or P-384: {0}")]
+    #[error("it is not a usable ECDSA key on the curve P-256 or P-384: {0}")]
     Unusable(String),
 }
 
@@ -70,7 +70,7 @@ impl PublicKey {
         PublicKey::new(key)
     }
 
-    /// The one way of writing it, of which the hint is the digest.
+    /// The key in its canonical PEM text, of which [`Self::hint`] is the digest.
     pub fn to_pem(&self) -> &str {
         &self.pem
     }
@@ -86,7 +86,7 @@ impl PublicKey {
         }
     }
 
-    /// Whether this key made this signature (in DER) of the message.
+    /// True if this key made this signature (in DER) of the message.
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.key {
             Public::P256(key) => p256::ecdsa::Signature::from_der(signature)
@@ -107,7 +107,7 @@ impl PublicKey {
 }
 
 impl SigningKey {
-    /// A new one, from the system's random numbers.
+    /// A new key, made from the system's random numbers.
     pub fn generate(curve: Curve) -> Result<SigningKey, KeyError> {
         SigningKey::new(match curve {
             Curve::P256 => Secret::P256(p256::SecretKey::try_generate().map_err(unusable)?),
@@ -115,9 +115,9 @@ impl SigningKey {
         })
     }
 
-    /// Reads SEC1 (`BEGIN EC PRIVATE KEY`) and PKCS#8 (`BEGIN PRIVATE KEY`), unencrypted.
+    /// Reads an unencrypted private key, in SEC1 (`BEGIN EC PRIVATE KEY`) or PKCS#8 (`BEGIN PRIVATE KEY`).
     pub fn from_pem(pem: &str) -> Result<SigningKey, KeyError> {
-        // OpenSSL can write the curve in a block of its own before the key.
+        // OpenSSL can write the curve's parameters in a block of their own before the key.
         let pem = match pem.find("-----END EC PARAMETERS-----") {
             Some(end) => block(&pem[end + 5..])?,
             None => block(pem)?,
@@ -135,7 +135,7 @@ impl SigningKey {
         SigningKey::new(key)
     }
 
-    /// PKCS#8.
+    /// The key in PKCS#8, as PEM text.
     pub fn to_pem(&self) -> Result<Zeroizing<String>, KeyError> {
         let pem = match &self.key {
             Secret::P256(key) => key.to_pkcs8_pem(LineEnding::LF),
@@ -148,7 +148,7 @@ impl SigningKey {
         &self.public
     }
 
-    /// In DER. The same message gives the same signature (RFC 6979).
+    /// Signs a message and returns the signature in DER. The same message gives the same signature (RFC 6979).
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, p256::ecdsa::Error> {
         Ok(match &self.key {
             Secret::P256(key) => {
@@ -177,14 +177,14 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// Without the secret.
+/// Shows the public key only.
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKey({:?})", self.public)
     }
 }
 
-/// From its first PEM line on; people write remarks above.
+/// The text from its first PEM line on, because key files may have remarks above it.
 fn block(text: &str) -> Result<&str, KeyError> {
     let start = text.find("-----BEGIN ").filter(|_| text.len() <= MAX_PEM_BYTES).ok_or(KeyError::NotPem)?;
     Ok(&text[start..])
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_their_text() {
+    fn keys_survive_their_text_form() {
         for curve in [Curve::P256, Curve::P384] {
             let key = SigningKey::generate(curve).unwrap();
             let again = SigningKey::from_pem(&key.to_pem().unwrap()).unwrap();
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn texts_that_are_not_usable_keys_are_refused() {
         let key = SigningKey::generate(Curve::P256).unwrap();
         let (private, public) = (key.to_pem().unwrap(), key.public_key().to_pem());
         assert!(matches!(PublicKey::from_pem(&private), Err(KeyError::Private)));

@@ -1,9 +1,9 @@
-//! What a bundle is as bytes: a folder, an archive, a signature over all of its files.
+//! Bundles as bytes: a folder, an archive, and a signature over all of their files.
 //!
-//! Everything here reads what strangers made. So each step is bounded before it begins (bytes, files, depth, lengths of
-//! names), memory grows only with bytes that really came, and nothing of a bundle is interpreted before its signature
-//! holds. The steps are types: [`Files`] are bytes under names that are safe to use, [`Verified`] are such files of
-//! which a trusted key signed every byte, and only [`verify`] makes one.
+//! All input here is untrusted. So each step is bounded before it begins (bytes, files, depth, lengths of names), memory
+//! grows only with bytes that arrived, and no content of a bundle is interpreted before its signature is verified. The
+//! steps are types: [`Files`] are contents under paths that are safe to use, and [`Verified`] are files whose every byte a
+//! trusted key signed; only [`verify`] makes one.
 //!
 //! Signatures are in the OpenSSF Model Signing format (v1.0): what PyPI's `model_signing sign key` signs is accepted,
 //! and `model_signing verify key` accepts what [`sign`] signs.
@@ -27,8 +27,8 @@ pub use crate::path::PathError;
 pub use crate::signature::{Paths, Refused, SignError, Verified, claimed_key, sign, verify};
 pub use p256::elliptic_curve::zeroize::Zeroizing;
 
-/// The file that makes a folder a bundle.
+/// The manifest, which makes a folder a bundle.
 pub const MANIFEST: &str = "bundle.toml";
 
-/// The signature over all the other files.
+/// The signature over all other files.
 pub const SIGNATURE: &str = "bundle.sig";

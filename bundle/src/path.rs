@@ -1,17 +1,17 @@
-//! The names of a bundle's files.
+//! Paths of a bundle's files.
 //!
-//! A path is made of few enough characters that it means the same file on every system, looks the same in every
-//! terminal, and stands unescaped in the output of `sha256sum`: ASCII letters and digits, space, and `-_.+@=,`, in
-//! parts with a slash between them.
+//! A path consists of so few kinds of characters that it means the same file on every system, looks the same in every
+//! terminal, and appears unescaped in the output of `sha256sum`: ASCII letters and digits, space, and `-_.+@=,`, in parts
+//! separated by slashes.
 
 use crate::Bounds;
 
 const PUNCTUATION: &str = " -_.+@=,";
 
-/// `model_signing` leaves these out of what it signs, so nothing of them could be trusted.
+/// Names that `model_signing` leaves out of its signatures, so that files under them could not be trusted.
 pub(crate) const VERSION_CONTROL: [&str; 4] = [".git", ".gitattributes", ".github", ".gitignore"];
 
-/// Why a text cannot be the path of a file of a bundle.
+/// The reason why a text cannot be the path of a bundle's file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     #[error("it is not UTF-8")]
@@ -24,13 +24,13 @@ pub enum PathError {
     TooDeep { parts: usize, bound: usize },
     #[error("it is absolute")]
     Absolute,
-    #[error("its part \"..\" climbs out of its folder")]
+    #[error("its part \"..\" leads out of its folder")]
     Climbs,
     #[error("it has an empty part, or a part \".\"")]
     EmptyPart,
     #[error("one of its parts begins or ends with a space")]
     Space,
-    #[error("the character '{0}' is none of: letters and digits of ASCII, space, -_.+@=,")]
+    #[error("the character '{0}' is not allowed: use ASCII letters and digits, space and -_.+@=, only")]
     Character(String),
     #[error("\"{0}\" belongs to version control, and is never signed; take it out of the bundle")]
     VersionControl(String),
@@ -69,10 +69,10 @@ fn check_part(part: &str) -> Result<(), PathError> {
     }
 }
 
-/// A stranger's text for a message: short, and of characters that a terminal only shows.
+/// Untrusted text for a message: shortened, and escaped so that a terminal only displays it.
 pub(crate) fn shown(text: &[u8]) -> String {
     const CHARACTERS: usize = 120;
-    // Four bytes make at most one character, so that a long text is not decoded for nothing.
+    // A character has at most four bytes, so a longer text need not be decoded.
     let text = String::from_utf8_lossy(&text[..text.len().min(4 * CHARACTERS + 4)]);
     let mut shown: String = text.chars().take(CHARACTERS).flat_map(char::escape_default).collect();
     if text.chars().nth(CHARACTERS).is_some() {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_text_is_tamed() {
+    fn untrusted_text_is_shortened_and_escaped() {
         assert_eq!(shown(b"a\x1b[31m\"x\"\xff"), "a\\u{1b}[31m\"x\"\\u{fffd}");
         let long = shown("\u{202e}".repeat(1000).as_bytes());
         assert!(long.starts_with("\\u{202e}") && long.ends_with("...") && long.len() < 1000, "{long}");

@@ -1,5 +1,5 @@
-//! Archives that would fill a machine are refused early and within little memory. One test, because it looks at the
-//! memory of the whole process.
+//! Archives that would exhaust a machine are refused early and with little memory used. All cases are one test, because it
+//! measures the memory of the whole process.
 
 #![expect(clippy::unwrap_used, reason = "a test says what it misses by failing")]
 
@@ -11,7 +11,7 @@ use tar::{EntryType, Header};
 
 const MIB: u64 = 1 << 20;
 
-/// How much of an archive was read.
+/// Counts the bytes that were read.
 struct Counted<R>(R, u64);
 
 impl<R: Read> Read for Counted<R> {
@@ -31,12 +31,12 @@ fn header(path: &str, size: u64) -> Vec<u8> {
     header.as_bytes().to_vec()
 }
 
-/// Ten million empty files.
+/// An archive of ten million empty files.
 fn entries() -> impl Read {
     Bytes((0..10_000_000).flat_map(|number| header(&format!("f{number}"), 0)))
 }
 
-/// An archive that is made as it is read.
+/// A reader that generates its bytes as they are read.
 struct Bytes<I>(I);
 
 impl<I: Iterator<Item = u8>> Read for Bytes<I> {
@@ -50,7 +50,7 @@ impl<I: Iterator<Item = u8>> Read for Bytes<I> {
     }
 }
 
-/// Compressed to about a thousandth: these bytes, then `gigabytes` of zeros.
+/// A gzip stream of `start` and then `gigabytes` of zeros, which compress to about a thousandth.
 fn gzip_bomb(start: &[u8], gigabytes: u64) -> Vec<u8> {
     let mut deflate = Compress::new(Compression::best(), false);
     let mut block = |content: &[u8]| {
@@ -62,13 +62,13 @@ fn gzip_bomb(start: &[u8], gigabytes: u64) -> Vec<u8> {
     [head, block(&vec![0; MIB as usize]).repeat(gigabytes as usize * 1024)].concat()
 }
 
-/// Blocks of one repeated byte: four bytes that become 128 KiB.
+/// A zstd stream of blocks of one repeated byte: each has four bytes and decompresses to 128 KiB.
 fn zstd_bomb(window: u8, gigabytes: usize) -> impl Read {
     let head = [0x28, 0xb5, 0x2f, 0xfd, 0, window];
     Bytes(head.into_iter().chain([0x02, 0x00, 0x10, 0x00].into_iter().cycle().take(4 * gigabytes * 8192)))
 }
 
-/// The most memory that this process ever had.
+/// Peak resident memory of this process, in bytes.
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -85,7 +85,7 @@ fn bombs_are_refused_early_and_within_little_memory() {
     let before = peak_memory();
     let archives: [(&str, Box<dyn Read>, u64, &str); 8] = [
         ("entries", Box::new(entries()), 6 * MIB, "more than 10000 files and folders"),
-        ("lie", Box::new(io::Cursor::new(full)), MIB, "0 of 33554432 bytes came"),
+        ("lie", Box::new(io::Cursor::new(full)), MIB, "0 of 33554432 bytes arrived"),
         ("endless", Box::new(io::repeat(0)), 65 * MIB, "more than 67108864 bytes"),
         ("big", Box::new(&*big.leak()), MIB, "8589934592 bytes, and the bound of one file"),
         ("padding", Box::new(&*padding.leak()), MIB, "more than 67108864 bytes"),

@@ -1,4 +1,5 @@
-//! Both directions with the real program: what the OpenSSF's `model_signing` signs, we accept; what we sign, it accepts.
+//! Compatibility with the OpenSSF's `model_signing` program in both directions: this crate accepts its signatures, and it
+//! accepts those of this crate.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test says what it misses by failing")]
 
@@ -15,7 +16,7 @@ fn program() -> PathBuf {
     path.unwrap_or_else(|| panic!("BULKHEAD_MODEL_SIGNING is not set: run the tests with `cargo xtask test`"))
 }
 
-/// A folder with a bundle to sign, and a new key.
+/// A folder with an unsigned bundle, and a new key.
 struct Place {
     folder: TempDir,
     key: SigningKey,
@@ -26,7 +27,7 @@ impl Place {
         let place = Place { folder: tempfile::tempdir().unwrap(), key: SigningKey::generate(curve).unwrap() };
         std::fs::write(place.path("key.pem"), &*place.key.to_pem().unwrap()).unwrap();
         std::fs::write(place.path("key.pub"), place.key.public_key().to_pem()).unwrap();
-        // Names of which the order by bytes is another than the order by parts.
+        // Paths whose byte order differs from their order by parts.
         for (path, content) in
             [("bundle.toml", "x"), ("a/labels.txt", "zero\n"), ("a-b/empty", ""), ("a b@2.wasm", "y")]
         {
@@ -45,7 +46,7 @@ impl Place {
         self.path("bundle")
     }
 
-    /// `model_signing sign key` or `verify key`.
+    /// Runs `model_signing sign key` or `model_signing verify key`.
     fn tool(&self, command: &str, option: &str, key: &str) -> Output {
         let mut tool = Command::new(program());
         tool.args([command, "key"]).arg(self.bundle()).arg(option).arg(self.path(key));
@@ -81,7 +82,7 @@ impl Place {
         std::fs::write(self.bundle().join("a/labels.txt"), "zerO\n").unwrap();
     }
 
-    /// Makes a key as other programs write them.
+    /// Makes a key file with Python's `cryptography` package, in the form that `script` gives.
     fn make_key(&self, script: &str) {
         let script = format!(
             "from cryptography.hazmat.primitives.asymmetric import ec, rsa\n\
@@ -128,7 +129,7 @@ fn the_tool_accepts_what_we_sign_and_refuses_it_changed() {
     }
 }
 
-/// A signature still holds after the bundle went through an archive, for the tool too.
+/// A signature stays valid for the tool after the bundle was packed and unpacked.
 #[test]
 fn an_archive_carries_what_was_signed() {
     let place = Place::new(Curve::P256);
@@ -146,7 +147,7 @@ fn an_archive_carries_what_was_signed() {
 }
 
 #[test]
-fn what_the_tool_was_told_to_leave_out_is_refused() {
+fn a_signature_that_leaves_out_a_file_is_refused() {
     let place = Place::new(Curve::P256);
     let mut tool = Command::new(program());
     tool.args(["sign", "key"]).arg(place.bundle()).arg("--private_key").arg(place.path("key.pem"));

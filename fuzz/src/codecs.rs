@@ -1,6 +1,5 @@
-//! The decoders of the wire as plain functions from bytes to named tensors, and the encoders that they must agree with.
-//! Requests go through the same code with a model, a caller and a budget around it; here it can be tried without them. The
-//! only user is `fuzz/`.
+//! The wire decoders as functions from bytes to named tensors, and the encoders that they must agree with. Requests use the
+//! same code with a model, a caller and a budget; these functions need none of them. Only `fuzz/` uses this module.
 
 use bulkhead::codec::error::{DecodeError, EncodeError};
 use bulkhead::codec::json::{elements, parallel_read};
@@ -22,15 +21,15 @@ fn inputs(request: InferRequest) -> NamedTensors {
     request.inputs
 }
 
-/// `rest` is what follows the JSON.
+/// Decodes a JSON request; `rest` holds the bytes after the JSON.
 pub fn json(json: &[u8], rest: Bytes) -> Decoded {
     json::decode_json(&Bytes::copy_from_slice(json), rest).map(inputs)
 }
 
-/// The elements of an array one after the other, and, where that can be, in parts of about so many bytes.
+/// The elements of an array, read sequentially, and in parts of about `part` bytes if the array can be split.
 pub fn elements(datatype: Datatype, json: &Bytes, part: usize) -> (Result<Parsed, String>, Option<Parsed>) {
     let whole = elements::parse(datatype, None, json);
-    // As many as there seem to be, where there is something wrong with them.
+    // For an invalid array the number of elements is estimated from its commas.
     let count = whole.as_ref().map_or(json.split(|byte| *byte == b',').count() as u64, |parsed| parsed.count);
     (whole, parallel_read::parse(datatype, count, json, json, part))
 }
@@ -43,17 +42,17 @@ pub fn generate(json: &[u8], signature: &Signature) -> Decoded {
     json::decode_generate(json, signature).map(inputs)
 }
 
-/// A `ModelInferRequest`.
+/// Decodes a `ModelInferRequest`.
 pub fn grpc(message: Bytes) -> Decoded {
     ModelInferParts::open(message)?.decode().map(inputs)
 }
 
-/// A `PredictRequest` of TensorFlow Serving; `bound` is what its tensors may take.
+/// Decodes a `PredictRequest` of TensorFlow Serving; `bound` limits the bytes of its tensors.
 pub fn predict_grpc(message: Bytes, bound: u64) -> Decoded {
     tfserving::PredictParts::open(message)?.decode(bound).map(inputs)
 }
 
-/// A body of `:predict`, and the form that its reply has.
+/// Decodes a body of `:predict`, and returns the layout of its reply too.
 pub fn predict_rest(
     json: &[u8],
     specs: &[TensorSpec],
@@ -62,23 +61,23 @@ pub fn predict_rest(
     rows::decode(json, specs, bound).map(|(request, form)| (inputs(request), form))
 }
 
-/// A body of `:classify` or `:regress`.
+/// Decodes a body of `:classify` or `:regress`.
 pub fn examples_rest(json: &[u8], specs: &[TensorSpec], bound: u64) -> Decoded {
     examples::decode(json, specs, "", bound).map(inputs)
 }
 
-/// A reply of the Open Inference Protocol: its JSON, and the bytes after it where they are wanted so.
+/// Encodes a reply of the Open Inference Protocol: its JSON, and the bytes after it if `binary` is set.
 pub fn encode_json(outputs: NamedTensors, binary: bool, bound: u64) -> Result<(Vec<u8>, Vec<Bytes>), EncodeError> {
     let answer = InferResponse { id: None, binary: vec![binary; outputs.len()], outputs };
     json::encode_as("model", "1.0.0", &answer, bound).map(|encoded| (encoded.json.concat(), encoded.tensors))
 }
 
-/// A reply of `:predict`.
+/// Encodes a reply of `:predict`.
 pub fn encode_predictions(outputs: &NamedTensors, form: RequestLayout, bound: u64) -> Result<Vec<u8>, EncodeError> {
     encode::predictions(outputs, form, bound).map(|pieces| pieces.concat())
 }
 
-/// The bytes of a `TensorProto`.
+/// Encodes a tensor as a `TensorProto`.
 pub fn encode_tensor_proto(tensor: &Tensor) -> Vec<u8> {
     proto::encode(tensor).encode_to_vec()
 }

@@ -1,5 +1,5 @@
-//! A request with one tensor, in each form of the wire: where the host has an encoder, by that one, else by prost. `None`
-//! where a form cannot carry the tensor.
+//! Encodes a request with one tensor in each wire format: with the host's encoder if it has one, and otherwise with prost.
+//! `None` if a format cannot represent the tensor.
 
 use bulkhead::protocol::tfserving::rows::RequestLayout;
 use bulkhead::tensor::{Datatype, NamedTensors, Tensor};
@@ -9,13 +9,13 @@ use prost::Message;
 
 use crate::codecs;
 
-/// More than any reply here has.
+/// Bound on a reply, larger than any reply of these targets.
 const BOUND: u64 = 1 << 30;
 
-/// A name with something to escape.
+/// A name with characters that must be escaped.
 pub const NAME: &str = "in \"put\"";
 
-/// TensorFlow writes the bytes of tensors called so in base64.
+/// A name that ends in `_bytes`, for which TensorFlow Serving encodes strings in base64.
 pub const BYTES_NAME: &str = "input_bytes";
 
 pub fn named(name: &str, tensor: &Tensor) -> NamedTensors {
@@ -29,7 +29,7 @@ pub fn json(tensor: &Tensor) -> Option<Vec<u8>> {
     has_decimals(tensor).then_some(request)
 }
 
-/// The JSON, and what follows it.
+/// The JSON, and the binary tensors after it.
 pub fn binary(tensor: &Tensor) -> (Vec<u8>, Vec<u8>) {
     let (json, rest) = codecs::encode_json(named(NAME, tensor), true, BOUND).expect("bytes can always be sent");
     (rename(&json, "\"outputs\":", "\"inputs\":"), rest.concat())
@@ -48,7 +48,7 @@ pub fn grpc(tensor: &Tensor, contents: Option<InferTensorContents>) -> Vec<u8> {
         .encode_to_vec()
 }
 
-/// The list that clients put the elements into; there is none for halves.
+/// The typed list that gRPC clients put the elements into; half-precision types have none.
 pub fn contents(tensor: &Tensor) -> Option<InferTensorContents> {
     let data = tensor.data();
     let mut contents = InferTensorContents::default();
@@ -75,7 +75,8 @@ pub fn predict_grpc(tensor: &Tensor) -> Option<Vec<u8>> {
     has_booleans(tensor).then(|| PredictRequest { inputs }.encode_to_vec())
 }
 
-/// Shapes are read from the nesting, which does not tell what is inside of nothing.
+/// The body of a `:predict` request. `None` for shapes that the nesting of JSON lists cannot represent, such as those with
+/// a dimension of zero.
 pub fn predict_rest(tensor: &Tensor, form: RequestLayout) -> Option<Vec<u8>> {
     let lost = tensor.shape().contains(&0) || form == RequestLayout::Rows && tensor.shape().is_empty();
     if lost || !has_decimals(tensor) {
@@ -101,12 +102,13 @@ fn is_text(tensor: &Tensor) -> bool {
     tensor.datatype() != Datatype::Bytes || tensor.byte_strings().all(|text| std::str::from_utf8(text).is_ok())
 }
 
-/// Bytes of booleans are taken as they come; a text has only two.
+/// False if a BOOL tensor contains bytes other than 0 and 1: binary input keeps such bytes, but JSON has only two
+/// values.
 fn has_booleans(tensor: &Tensor) -> bool {
     tensor.datatype() != Datatype::Bool || tensor.data().iter().all(|byte| *byte <= 1)
 }
 
-/// Whether all numbers can be written in digits.
+/// True if all numbers can be written as decimals, which excludes NaN and infinities.
 fn has_decimals(tensor: &Tensor) -> bool {
     let data = tensor.data();
     match tensor.datatype() {

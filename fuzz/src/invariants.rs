@@ -1,25 +1,25 @@
-//! What holds for whatever a decoder was given.
+//! Invariants that hold for any input of a decoder.
 
 use std::fmt::Display;
 
 use bulkhead::tensor::{NamedTensors, Tensor};
 
-/// For each byte that arrived. The most of it is taken by lists of almost empty things: the text of an element of eight
-/// bytes has two, and a list holds up to three times its elements while it grows.
+/// Memory that decoding may take for each byte that arrived. Lists of tiny elements need most of it: an element of eight
+/// bytes can have a text of two, and a growing list holds up to three times its elements.
 const BYTES_PER_BYTE: u64 = 48;
 
-/// For what is always there, and for lists that begin with a room.
+/// Memory that decoding may always take, for fixed structures and the initial capacity of lists.
 const BYTES_ALWAYS: u64 = 8 << 10;
 
-/// Decodes, and looks at everything that came out. `room` is what the decoder was allowed besides.
+/// Decodes an input and checks the result and the memory used. `allowance` is additional memory that the decoder may take.
 pub fn decoded<E: Display>(
     arrived: usize,
-    room: u64,
+    allowance: u64,
     decode: impl FnOnce() -> Result<NamedTensors, E>,
 ) -> Option<NamedTensors> {
     let mut result = None;
     let used = allocation_counter::measure(|| result = Some(decode()));
-    let bound = BYTES_ALWAYS + room + BYTES_PER_BYTE * arrived as u64;
+    let bound = BYTES_ALWAYS + allowance + BYTES_PER_BYTE * arrived as u64;
     assert!(used.bytes_max <= bound, "{arrived} bytes took {} of memory, and {bound} are the most", used.bytes_max);
     match result? {
         Ok(tensors) => {
@@ -42,7 +42,7 @@ fn check(tensor: &Tensor) {
     }
 }
 
-/// How many elements of BYTES there are; `None` where the last is torn.
+/// Number of BYTES elements; `None` if the last one is truncated.
 fn byte_strings(mut data: &[u8]) -> Option<u64> {
     let mut elements = 0;
     while let Some((length, rest)) = data.split_first_chunk() {

@@ -1,15 +1,15 @@
-//! Fuzz targets for the decoders of the wire. Each takes any bytes, gives them to a decoder, and panics where a promise is
-//! broken:
+//! Fuzz targets for the wire decoders. Each target passes arbitrary bytes to a decoder and panics if an invariant is
+//! violated:
 //!
-//! - whatever arrives, it is tensors or an error with a text;
-//! - a tensor has as many bytes as its datatype and shape say;
-//! - decoding takes memory in proportion to what arrived, or within a bound that was given;
-//! - what is taken for JSON is JSON to serde_json too, and means the same;
-//! - an array that is read in parts is what it is when it is read at once;
-//! - a tensor that was decoded is the same tensor after it was written and read again, in every form of the wire.
+//! - every input gives tensors, or an error with a text;
+//! - a tensor has as many bytes as its datatype and shape require;
+//! - decoding takes memory in proportion to the input, or within a given bound;
+//! - input that is accepted as JSON is also JSON to serde_json, with the same meaning;
+//! - an array gives the same result when it is read in parts and when it is read at once;
+//! - a decoded tensor stays the same when it is encoded and decoded again, in every wire format.
 //!
-//! `tests/short.rs` tries each target for some seconds with changed seeds. `src/bin/fuzz.rs` hands one to libFuzzer, which
-//! looks for inputs that reach new code and stops at one that takes too long: `cargo xtask fuzz`.
+//! `tests/short.rs` runs each target for some seconds with mutated seeds. `src/bin/fuzz.rs` runs one target under
+//! libFuzzer, which searches for inputs that reach new code and stops at an input that takes too long: `cargo xtask fuzz`.
 
 mod codecs;
 mod forms;
@@ -20,7 +20,7 @@ pub mod seeds;
 mod signatures;
 mod targets;
 
-/// A decoder, or those of a protocol, with what must hold for any input.
+/// A fuzz target: the decoders of one format, with their invariants.
 pub struct Target {
     pub name: &'static str,
     pub run: fn(&[u8]),

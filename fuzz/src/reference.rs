@@ -1,4 +1,5 @@
-//! A request of JSON as serde_json reads it: slowly, as a tree of values, and by other people's code.
+//! Reference reader for JSON requests: serde_json, which is slower, builds a tree of values and is independent of the
+//! host's scanner.
 
 use bulkhead::tensor::{Datatype, NamedTensors, Tensor};
 use serde::de::IgnoredAny;
@@ -6,11 +7,12 @@ use serde_json::Value;
 
 use crate::forms::list;
 
-/// What was taken for a request of JSON is one, but for the words that JSON does not have, and its tensors hold what it says.
+/// Checks that a request that the host accepted as JSON is valid JSON (except for the words NaN and Infinity), and that its
+/// tensors hold the values of the text.
 pub fn check(json: &[u8], tensors: &NamedTensors) {
     let json = without_words(json);
     serde_json::from_slice::<IgnoredAny>(&json).expect("what was taken for JSON is JSON");
-    // In fields that nobody reads, texts may be torn surrogates, and nesting may be deeper than a tree of values can be.
+    // Fields that the host ignores may contain unpaired surrogates, or nesting that is too deep for a tree of values.
     let Ok(request) = serde_json::from_slice::<Value>(&json) else { return };
     let inputs = request["inputs"].as_array().expect("inputs are an array");
     assert_eq!(inputs.len(), tensors.len());
@@ -19,7 +21,7 @@ pub fn check(json: &[u8], tensors: &NamedTensors) {
         assert_eq!(input["datatype"], tensor.datatype().name());
         assert_eq!(input["shape"], Value::from(tensor.shape()));
         let mut values = Vec::new();
-        // Data that is absent is of a tensor of no bytes.
+        // Absent data means a tensor of zero bytes.
         if !input["data"].is_null() {
             flatten(&input["data"], &mut values);
         }
@@ -27,7 +29,7 @@ pub fn check(json: &[u8], tensors: &NamedTensors) {
     }
 }
 
-/// What is no number, as a request may say it, and as the text that stands for it here.
+/// The words for NaN and infinities, each with the JSON text that replaces it for serde_json.
 const WORDS: [(&str, &str, f64); 3] = [
     ("NaN", "\"word NaN\"", f64::NAN),
     ("Infinity", "\"word Infinity\"", f64::INFINITY),
@@ -49,7 +51,7 @@ fn without_words(json: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// With its quotes.
+/// Length of a JSON string, its quotes included.
 fn text_length(json: &[u8]) -> usize {
     let mut at = 1;
     while json.get(at).is_some_and(|byte| *byte != b'"') {
@@ -83,12 +85,12 @@ fn check_values(tensor: &Tensor, values: &[&Value]) {
         Datatype::Int32 => signed(list(data, |bytes| i32::from_le_bytes(bytes).into())),
         Datatype::Int64 => signed(list(data, i64::from_le_bytes)),
         Datatype::Fp64 => same(&list(data, f64::from_le_bytes), &doubles(values, |value| value), f64::to_bits, 0),
-        // By way of a double a number is rounded twice, which may lead to the neighbour.
+        // serde_json reads a double, which is then rounded a second time to FP32, so the result may differ by one unit.
         Datatype::Fp32 => {
             let bits = |value: f32| value.to_bits().into();
             same(&list(data, f32::from_le_bytes), &doubles(values, |value| value as f32), bits, 1);
         }
-        // One rounding of half::f16 is that of the host.
+        // The host rounds with the crate `half` too, so comparing the values would prove nothing.
         Datatype::Fp16 | Datatype::Bf16 => assert_eq!(data.len(), 2 * values.len()),
         Datatype::Bytes => {
             let texts: Vec<&[u8]> = values.iter().filter_map(|value| value.as_str()).map(str::as_bytes).collect();
@@ -98,7 +100,7 @@ fn check_values(tensor: &Tensor, values: &[&Value]) {
 }
 
 fn integers<T>(values: &[&Value], read: impl Fn(&Value) -> Option<T>) -> Vec<T> {
-    // Negative zero is a double to serde_json.
+    // serde_json reads negative zero as a double.
     let zero = |value: &Value| value.as_f64().filter(|number| *number == 0.0).and_then(|_| read(&Value::from(0)));
     values.iter().filter_map(|value| read(value).or_else(|| zero(value))).collect()
 }
@@ -115,12 +117,12 @@ fn double(value: &Value) -> Option<f64> {
     }
 }
 
-/// Up to so many units of the last place.
+/// Asserts that the values agree within this many units in the last place.
 fn same<T: Copy + Into<f64>>(elements: &[T], values: &[T], bits: impl Fn(T) -> u64, units: u64) {
     assert_eq!(elements.len(), values.len());
     for (element, value) in elements.iter().zip(values) {
         let (read, wanted): (f64, f64) = ((*element).into(), (*value).into());
         let near = bits(*element).abs_diff(bits(*value)) <= units;
-        assert!(near, "{read} was read, and {wanted} is there");
+        assert!(near, "read {read}, expected {wanted}");
     }
 }

@@ -1,4 +1,4 @@
-//! A tensor is the same in every form of the wire.
+//! Round trips: a tensor is the same in every wire format.
 
 use std::fmt::Display;
 
@@ -8,7 +8,7 @@ use bulkhead::tensor::{NamedTensors, Tensor, TensorSpec};
 use crate::codecs;
 use crate::forms::{self, NAME};
 
-/// Writes a tensor in every form that can carry it, and reads it again.
+/// Encodes a tensor in every format that can represent it, and decodes it again.
 pub fn check(tensor: &Tensor) {
     if let Some(json) = forms::json(tensor) {
         same("JSON", NAME, tensor, codecs::json(&json, Default::default()));

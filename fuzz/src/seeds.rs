@@ -1,5 +1,5 @@
-//! What a target begins with: a tensor of each datatype in its form, the cases of `tests/bad-input`, and what lies in
-//! `seeds/`. Whatever broke a promise once belongs there.
+//! Seeds of the targets: a tensor of each datatype in the target's format, the cases of `tests/bad-input`, and the files in
+//! `seeds/`. Add an input there when it broke an invariant.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub fn of(target: &Target) -> Result<Vec<Vec<u8>>> {
     Ok(seeds)
 }
 
-/// Puts them into a folder, for an engine that reads them there.
+/// Writes the seeds into a folder, from which libFuzzer reads them.
 pub fn write(target: &Target, inputs: &Path) -> Result<()> {
     for (at, seed) in of(target)?.into_iter().enumerate() {
         let path = inputs.join(format!("seed-{at}"));
@@ -31,7 +31,7 @@ pub fn write(target: &Target, inputs: &Path) -> Result<()> {
     Ok(())
 }
 
-/// In the repository, which is not always where this was built.
+/// A folder of the repository, found at run time because the program may have been built elsewhere.
 fn folder(path: &str) -> Result<PathBuf> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").context("run by `cargo xtask fuzz`, or as a test")?;
     Ok(Path::new(&package).with_file_name(path))
@@ -46,7 +46,7 @@ fn files(folder: &Path) -> Result<Vec<Vec<u8>>> {
     Ok(paths.into_iter().map(fs::read).collect::<Result<_, _>>()?)
 }
 
-/// Of each datatype one with a few elements, and one with none.
+/// For each datatype a tensor with a few elements and an empty one.
 fn tensors() -> impl Iterator<Item = Tensor> {
     Datatype::ALL.into_iter().flat_map(|datatype| {
         let elements = match datatype.width() {
@@ -85,7 +85,7 @@ fn written(target: &Target, tensor: &Tensor) -> Vec<Vec<u8>> {
     }
 }
 
-/// A case of `tests/bad-input`, as far as a decoder sees it.
+/// The fields of a `tests/bad-input` case that a decoder sees.
 #[derive(Deserialize)]
 struct Case {
     path: String,

@@ -1,8 +1,8 @@
-//! What models declare, for the decoders that ask.
+//! Signatures of models, for decoders that depend on them.
 
 use bulkhead::tensor::{Datatype, Signature, TensorSpec};
 
-/// One input of each datatype, called after it.
+/// A signature with one input of each datatype, named after the datatype.
 pub fn one_of_each() -> Signature {
     const SHAPES: [&[i64]; 4] = [&[-1], &[-1, 2], &[2, -1, 1], &[]];
     let shapes = SHAPES.into_iter().cycle();
@@ -10,7 +10,7 @@ pub fn one_of_each() -> Signature {
     Signature { inputs: inputs.collect(), outputs: Vec::new() }
 }
 
-/// One input alone, of each datatype and of this shape.
+/// For each datatype a signature with a single input of this shape.
 pub fn alone(shape: &[i64]) -> impl Iterator<Item = Signature> {
     Datatype::ALL
         .into_iter()

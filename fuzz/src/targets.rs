@@ -1,4 +1,4 @@
-//! The targets, each with the form of its input.
+//! The fuzz targets, each with the format of its input.
 
 use bulkhead::protocol::oip::json::Raw;
 use bulkhead::tensor::{Datatype, NamedTensors, Tensor, push_byte_string};
@@ -7,17 +7,17 @@ use bytes::Bytes;
 use crate::invariants::decoded;
 use crate::{codecs, reference, round_trip, signatures};
 
-/// What tensors of a request may take where few bytes stand for many: a tenant's `request-bytes`.
+/// Bound on the tensors of a request where few bytes can stand for many, as a tenant's `request-bytes`.
 const REQUEST_BYTES: u64 = 1 << 16;
 
-/// A list that grows to its bound lies in two places for a moment, and three times its size.
-const ROOM: u64 = 3 * REQUEST_BYTES;
+/// Memory for a list that grows to its bound: while it is moved it exists twice, which takes three times its size.
+const LIST_ALLOWANCE: u64 = 3 * REQUEST_BYTES;
 
 fn all_agree(tensors: Option<NamedTensors>) {
     tensors.iter().flatten().for_each(|(_, tensor)| round_trip::check(tensor));
 }
 
-/// A request of JSON, in the protocol's form or the plainer one.
+/// A JSON request, in the protocol's form and in the form of `generate`.
 pub fn json(input: &[u8]) {
     let tensors = decoded(input.len(), 0, || codecs::json(input, Bytes::new()));
     if let Some(tensors) = &tensors {
@@ -28,7 +28,8 @@ pub fn json(input: &[u8]) {
     all_agree(decoded(input.len(), 0, || codecs::generate(input, &signature)));
 }
 
-/// JSON up to the first zero, and tensors after it. Or, where it begins as the query of an address, that and one tensor.
+/// JSON up to the first zero byte, and binary tensors after it. If the head begins with `?`, it is the query of an address,
+/// and the rest is one tensor.
 pub fn binary(input: &[u8]) {
     let end = input.iter().position(|byte| *byte == 0).unwrap_or(input.len());
     let (head, rest) = (&input[..end], input.get(end + 1..).unwrap_or_default());
@@ -67,25 +68,25 @@ pub fn tensorflow_rest(input: &[u8]) {
     for signature in signatures::alone(&[-1, -1]).chain([signatures::one_of_each()]) {
         let specs = &signature.inputs;
         let predict = || codecs::predict_rest(input, specs, REQUEST_BYTES).map(|(tensors, _)| tensors);
-        all_agree(decoded(input.len(), ROOM, predict));
-        all_agree(decoded(input.len(), ROOM, || codecs::examples_rest(input, specs, REQUEST_BYTES)));
+        all_agree(decoded(input.len(), LIST_ALLOWANCE, predict));
+        all_agree(decoded(input.len(), LIST_ALLOWANCE, || codecs::examples_rest(input, specs, REQUEST_BYTES)));
     }
 }
 
 /// A `PredictRequest`.
 pub fn tensorflow_grpc(input: &[u8]) {
     let message = Bytes::copy_from_slice(input);
-    all_agree(decoded(input.len(), ROOM, || codecs::predict_grpc(message.clone(), REQUEST_BYTES)));
+    all_agree(decoded(input.len(), LIST_ALLOWANCE, || codecs::predict_grpc(message.clone(), REQUEST_BYTES)));
 }
 
-/// A datatype, the number of rows, and the bytes of elements; those of BYTES are divided by line feeds.
+/// A datatype, the number of rows, and the elements' bytes; elements of BYTES are separated by line feeds.
 pub fn round_trip(input: &[u8]) {
     if let Some(tensor) = tensor(input) {
         round_trip::check(&tensor);
     }
 }
 
-/// A datatype, the size of parts, and an array of JSON, with whatever stands behind it.
+/// A datatype, the size of the parts, and a JSON array, possibly followed by other text.
 pub fn parts(input: &[u8]) {
     let [datatype, size, json @ ..] = input else { return };
     let size = 1 + usize::from(*size) % 64;

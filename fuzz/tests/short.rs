@@ -1,4 +1,4 @@
-//! Each target for some seconds, from its seeds and with changes to them. The long run is `cargo xtask fuzz`.
+//! Runs each target for some seconds with its seeds and mutations of them. `cargo xtask fuzz` is the long run.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use bulkhead_fuzz::{Target, seeds};
 use mutatis::check::Check;
 use mutatis::mutators;
 
-/// For each target.
+/// Time for each target.
 const TIME: Duration = Duration::from_secs(3);
 
-/// Changes to a seed, on the average, before it is taken anew: after more, nothing of it would be left.
+/// Average number of mutations before the seed is restored: after more of them, nothing of the seed would be left.
 const CHANGES: usize = 12;
 
 fn run(name: &str) -> Result<()> {

@@ -11,7 +11,7 @@ pub fn read(path: &str) -> Result<Vec<u8>, InitError> {
 /// The whole file, which must be JSON of this type.
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &str) -> Result<T, InitError> {
     serde_json::from_slice(&read(path)?)
-        .map_err(|error| format!("the asset {path} is not what it should be: {error}").into())
+        .map_err(|error| format!("the asset {path} does not have the expected structure: {error}").into())
 }
 
 /// The whole file as text; an error when it is not UTF-8.

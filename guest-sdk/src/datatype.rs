@@ -48,7 +48,7 @@ impl std::str::FromStr for Datatype {
     fn from_str(name: &str) -> Result<Datatype, String> {
         let found = Self::NAMES.iter().find(|(known, _)| *known == name);
         let known = || Self::NAMES.map(|(known, _)| known).join(", ");
-        found.map(|(_, datatype)| *datatype).ok_or_else(|| format!("\"{name}\" is no datatype; there are: {}", known()))
+        found.map(|(_, datatype)| *datatype).ok_or_else(|| format!("\"{name}\" is not a datatype; known: {}", known()))
     }
 }
 

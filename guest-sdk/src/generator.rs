@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use crate::{Failure, InitError, Inputs, Outputs, Parameters, Signature, backend};
 
-/// A stage with any number of answers to one request, each given as soon as it is there. What stands behind it in the
-/// pipeline runs once for each of them.
+/// A stage with any number of answers to one request, each emitted as soon as it is ready. The stages behind it in the
+/// pipeline run once for each answer.
 ///
 /// ```
 /// use bulkhead_guest::{prelude::*, testing};
@@ -39,13 +39,13 @@ use crate::{Failure, InitError, Inputs, Outputs, Parameters, Signature, backend}
 /// assert_eq!(testing::take_answers().len(), 3);
 /// ```
 pub trait Generator: Sized + 'static {
-    /// As of a [`Plugin`](crate::Plugin).
+    /// The stage's configuration, as for a [`Plugin`](crate::Plugin).
     type Config: serde::de::DeserializeOwned;
 
-    /// As of a [`Plugin`](crate::Plugin).
+    /// Runs once at activation, as for a [`Plugin`](crate::Plugin).
     fn init(config: Self::Config) -> Result<Self, InitError>;
 
-    /// What it takes, and what each of its answers is.
+    /// The inputs, and the outputs of each answer.
     fn signature(&self) -> Signature;
 
     /// Runs once per request, in an instance that no other request has touched. A failure ends the stream after what was
@@ -53,11 +53,11 @@ pub trait Generator: Sized + 'static {
     fn generate(&self, inputs: Inputs, parameters: &Parameters, emitter: &Emitter) -> Result<(), Failure>;
 }
 
-/// Where a generator gives its answers to. It belongs to one call.
+/// Takes the answers of a generator. It belongs to one call.
 pub struct Emitter(PhantomData<*const ()>);
 
-/// Nobody will read another answer: the client has left, or got all that it wanted. With `?` a generator ends, and what it
-/// returns is told to nobody.
+/// The client takes no further answers: it has disconnected, or has all that it wanted. `?` ends the generator, and the
+/// host ignores the error.
 #[derive(Debug, PartialEq)]
 pub struct Gone;
 
@@ -83,7 +83,7 @@ impl From<Gone> for Failure {
 #[macro_export]
 macro_rules! generator {
     ($generator:ty) => {
-        // In a native build nobody else calls it, and the compiler would take it for dead.
+        // In a native build nothing else uses the type, and the compiler would report it as dead code.
         #[cfg(not(target_arch = "wasm32"))]
         const _: () = {
             let _ = <$generator as $crate::Generator>::init;

@@ -1,5 +1,5 @@
 //! Native inference on the graphs of the plugin's own bundle. The manifest asks for `imports = ["graphs"]`.
-//! What a graph costs is charged to the same fuel, memory and time as the plugin's own work.
+//! The cost of a graph is charged to the same fuel, memory and time as the plugin's own work.
 
 use crate::backend::{self, OpenGraph};
 use crate::{Failure, Inputs, Outputs, TensorSpec};

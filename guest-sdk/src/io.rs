@@ -1,4 +1,4 @@
-//! What goes into a stage and what comes out of it.
+//! Inputs and outputs of a stage.
 
 use crate::{Datatype, Tensor, TensorError};
 
@@ -10,7 +10,7 @@ pub struct TensorSpec {
     pub shape: Vec<i64>,
 }
 
-/// What a stage takes and gives.
+/// The declared inputs and outputs of a stage.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Signature {
     pub inputs: Vec<TensorSpec>,
@@ -35,14 +35,14 @@ impl Signature {
     }
 }
 
-/// Why a call gave no result. Whose fault it is decides what the client is told.
+/// The reason why a call has no result. The variant decides which status and text the client gets.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Failure {
-    /// The client can mend it: the text, which it gets to read, says how.
+    /// The client can correct it. The text is sent to the client, and says how.
     InvalidInput(String),
-    /// Nobody's fault, and trying again later may work.
+    /// A temporary condition: the client may try again later.
     Unavailable(String),
-    /// The plugin's own fault. The text goes to the log.
+    /// An error of the plugin. The text goes to the log only.
     Internal(String),
 }
 
@@ -128,7 +128,7 @@ pub enum Value {
     Text(String),
 }
 
-/// What the client sent as `parameters` of its request.
+/// The `parameters` of the client's request.
 #[derive(Clone, Debug, Default)]
 pub struct Parameters(pub(crate) Vec<(String, Value)>);
 
@@ -137,7 +137,7 @@ impl Parameters {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v)
     }
 
-    /// A whole number, or an error that tells the client what was wanted.
+    /// A whole number, or an error that tells the client which type is expected.
     pub fn integer(&self, name: &str) -> Result<Option<i64>, Failure> {
         match self.get(name) {
             None => Ok(None),
@@ -146,7 +146,7 @@ impl Parameters {
         }
     }
 
-    /// A number, whole or not, or an error that tells the client what was wanted.
+    /// A number, whole or not, or an error that tells the client which type is expected.
     pub fn number(&self, name: &str) -> Result<Option<f64>, Failure> {
         match self.get(name) {
             None => Ok(None),

@@ -66,7 +66,8 @@ pub use generator::{Emitter, Generator, Gone};
 pub use io::{Failure, Inputs, Outputs, Parameters, Signature, TensorSpec, Value};
 pub use tensor::{Tensor, TensorBuilder, TensorError, View};
 
-/// Why a plugin cannot start: shown to whoever activates the bundle. `"text".into()` and `?` on any error make one.
+/// The reason why a plugin cannot start, shown to the operator or publisher who activates the bundle. `"text".into()` and
+/// `?` on any error make one.
 pub type InitError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Everything that a plugin's source file usually needs.
@@ -87,7 +88,7 @@ pub trait Plugin: Sized + 'static {
     /// Tensors and graphs cannot be kept past the end of it.
     fn init(config: Self::Config) -> Result<Self, InitError>;
 
-    /// What the stage takes and gives; may depend on the configuration. The host checks both on every call, so
+    /// The inputs and outputs; they may depend on the configuration. The host checks both on every call, so
     /// `process` never sees another datatype or another number of dimensions.
     fn signature(&self) -> Signature;
 
@@ -110,7 +111,7 @@ pub fn reserve_memory(bytes: usize) {
 #[macro_export]
 macro_rules! plugin {
     ($plugin:ty) => {
-        // In a native build nobody else calls it, and the compiler would take it for dead.
+        // In a native build nothing else uses the type, and the compiler would report it as dead code.
         #[cfg(not(target_arch = "wasm32"))]
         const _: () = {
             let _ = <$plugin as $crate::Plugin>::init;

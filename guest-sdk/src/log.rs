@@ -3,7 +3,7 @@
 
 use crate::backend;
 
-/// How much a line matters. The host shows `Info` and above unless it was told otherwise.
+/// Severity of a line. The host shows `Info` and above unless it is configured otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     Trace,

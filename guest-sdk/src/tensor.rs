@@ -113,7 +113,7 @@ impl Tensor {
         Ok(elements)
     }
 
-    /// Where each element of a `BYTES` tensor lies, for [`Self::raw`]: reads only the lengths, so that a stage that needs
+    /// The range of each element of a `BYTES` tensor, for [`Self::raw`]. Reads only the lengths, so that a stage that needs
     /// the first kilobyte of a large file copies no more than that.
     pub fn byte_string_ranges(&self) -> Result<Vec<Range<u64>>, TensorError> {
         self.check_bytes()?;

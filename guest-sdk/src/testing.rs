@@ -1,5 +1,5 @@
-//! What the host gives a plugin, for native tests: assets, graphs, whoever reads a generator's answers, and the lines that
-//! were logged. All of it belongs to the thread of the test.
+//! Stands in for the host in native tests: assets, graphs, the reader of a generator's answers, and the lines that were
+//! logged. All of it belongs to the thread of the test.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -32,19 +32,19 @@ struct Answers {
     wanted: usize,
 }
 
-/// What a generator's `generate` is tested with.
+/// An emitter for testing a generator's `generate`.
 pub fn emitter() -> Emitter {
     ANSWERS.set(Answers { given: Vec::new(), wanted: usize::MAX });
     Emitter::new()
 }
 
-/// The same, with a client that leaves after so many answers.
+/// An emitter whose client leaves after this many answers.
 pub fn emitter_that_wants(answers: usize) -> Emitter {
     ANSWERS.set(Answers { given: Vec::new(), wanted: answers });
     Emitter::new()
 }
 
-/// What was emitted since the emitter was made; it is forgotten once taken.
+/// The answers since the emitter was made; taking them removes them.
 pub fn take_answers() -> Vec<Outputs> {
     ANSWERS.with_borrow_mut(|answers| std::mem::take(&mut answers.given))
 }
@@ -59,7 +59,7 @@ pub(crate) fn push_answer(outputs: Outputs) -> bool {
     })
 }
 
-/// The lines that the plugin has logged so far; they are forgotten once taken.
+/// The lines that the plugin has logged so far; taking them removes them.
 pub fn take_log() -> Vec<(Level, String)> {
     LOG.with_borrow_mut(std::mem::take)
 }

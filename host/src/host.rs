@@ -1,4 +1,4 @@
-//! The whole system, wired in one place.
+//! The running host: every part of the system, created and connected in one struct.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use crate::telemetry::{Metrics, MetricsError};
 use crate::tenant::{DEFAULT_TENANT, Directory};
 use crate::worker::Workers;
 
-/// A host that answers requests until it is told to stop.
+/// A host that serves requests until shutdown begins.
 pub struct Host {
     app: Arc<App>,
     control: Arc<Control>,
@@ -34,18 +34,18 @@ pub struct Host {
     grpc: Server,
     admin: Server,
     grace: Duration,
-    /// Of a host under `--dev` that was given none; it goes with the host.
+    /// Temporary data folder of a host under `--dev` that was given none, removed together with the host.
     _data: Option<TempDir>,
 }
 
-/// Where clients and the operator reach a host.
+/// Addresses that a host's ports are bound to.
 pub struct Addresses {
     pub http: SocketAddr,
     pub grpc: SocketAddr,
     pub admin: SocketAddr,
 }
 
-/// The host cannot start.
+/// Error that prevents a start of the host.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("{0}")]
@@ -60,7 +60,7 @@ pub enum StartError {
     Store(#[from] bulkhead_store::StoreError),
     #[error("{0}")]
     Control(#[from] ControlError),
-    #[error("no folder for what is kept while the host runs: {0}")]
+    #[error("cannot create a temporary data folder for --dev: {0}")]
     Temporary(std::io::Error),
     #[error("cannot listen on {address} ({key}): {error}")]
     Listen { address: SocketAddr, key: &'static str, error: std::io::Error },
@@ -70,11 +70,11 @@ pub enum StartError {
     Models { folder: String, error: std::io::Error },
 }
 
-/// Where the state is kept unless something else was said.
+/// Default of the folder for the host's state.
 const DATA: &str = "bulkhead-data";
 
 impl Host {
-    /// Everything but the models; nothing is accepted yet.
+    /// Creates the host without its models and binds its ports; `serve` accepts the first connection.
     pub async fn start(config: &Config) -> Result<Host, StartError> {
         let metrics = Arc::new(Metrics::new()?);
         let compute = Arc::new(Compute::new(&config.compute, metrics.clone()).map_err(StartError::Compute)?);
@@ -97,10 +97,10 @@ impl Host {
             tracing::error!(%damaged, "a part of the state is damaged and left out");
         }
         let app = App::new(config, catalog, directory, compute, metrics.clone(), control.clone(), token.text);
-        let room = ConnectionLimits::make(&config.http);
+        let limits = ConnectionLimits::make(&config.http);
         let refused = &metrics.refused_connections;
-        let of_clients = Connections::new(room.clients, metrics.connections.clone(), refused.clone());
-        let of_operator = Connections::new(room.operator, metrics.admin_connections.clone(), refused.clone());
+        let of_clients = Connections::new(limits.clients, metrics.connections.clone(), refused.clone());
+        let of_operator = Connections::new(limits.operator, metrics.admin_connections.clone(), refused.clone());
         let listen = async |key, address, connections: &Arc<Connections>| {
             let server = Server::bind(address, &config.http, connections.clone()).await;
             server.map_err(|error| StartError::Listen { address, key, error })
@@ -121,7 +121,8 @@ impl Host {
         Ok(Addresses { http: self.http.address()?, grpc: self.grpc.address()?, admin: self.admin.address()? })
     }
 
-    /// Activates every bundle in a folder, signed or not. One that fails is known by its reason and hurts no other.
+    /// Activates every bundle in a folder, signed or not. The catalog keeps the reason of one that fails, and the others
+    /// are not affected.
     pub async fn load_models(&self, folder: &Path) -> Result<(), StartError> {
         let unreadable = |error| StartError::Models { folder: folder.display().to_string(), error };
         for path in activation::find_bundles(folder).map_err(unreadable)? {
@@ -142,7 +143,7 @@ impl Host {
         let manifest = &bundle.manifest;
         let (name, version, model) = (&manifest.bundle.name, &manifest.bundle.version, manifest.model_name());
         let started = Instant::now();
-        // Whoever serves a folder of bundles grants what they ask for.
+        // An operator who serves a folder of bundles grants every import that they ask for.
         let grants = manifest.imports().into_iter().collect();
         let others = Arc::<Dependencies>::default();
         let activated = self.control.activate(DEFAULT_TENANT, bundle.clone(), grants, others, Arc::new(|_: &str| ()));
@@ -162,12 +163,12 @@ impl Host {
         }
     }
 
-    /// What was served before is served again, one after the other while clients are answered already.
+    /// Brings back what was served before, one version after the other, while requests are already answered.
     pub fn restore(&self) {
         self.control.restore();
     }
 
-    /// Serves until shutdown begins, then lets what runs finish within the grace period.
+    /// Serves until shutdown begins, then gives requests in progress the grace period to finish.
     pub async fn serve(self, shutdown: Shutdown) -> Result<(), StartError> {
         let usage = tokio::spawn(self.control.clone().keep_usage());
         let calls = protocol::grpc_router(self.app.clone(), &shutdown)?;

@@ -1,6 +1,7 @@
-//! Bulkhead serves models with other people's code around them, and nobody on board can sink the ship.
+//! Bulkhead is a model server that runs other people's plugins around its models, isolated so that none of them can bring
+//! down the host.
 //!
-//! The modules are layers, lowest first: each uses only those above it in this list. A test keeps it so;
+//! The modules are layers, lowest first: each uses only those above it in this list. A test enforces this, and
 //! `docs/architecture.md` is the map.
 
 pub mod tensor;

@@ -1,8 +1,9 @@
-//! The audit log: a chain in which each entry's hash covers the one before, so that nothing can be changed, removed or
-//! moved without breaking it. The head (count and last hash) is kept apart, so that cutting off the end shows as well.
+//! The audit log: a chain in which the hash of each entry covers the hash of the one before, so that no entry can be
+//! changed, removed or moved without breaking the chain. The head (count and last hash) is kept apart, so that removing
+//! entries at the end is detected, too.
 //!
-//! Who can write to the database can also rewrite the whole chain with its head. Only a head that was noted elsewhere
-//! shows that.
+//! A program that can write to the database can also rewrite the whole chain with its head. Only a head that was noted in
+//! another place reveals that.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +16,7 @@ use crate::{Act, Digest, StoreError};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AuditEntry {
-    /// 1 for the first, then without gaps.
+    /// Number of the entry: 1 for the first, then without gaps.
     pub id: u64,
     /// Milliseconds since 1970 by the clock of the host.
     pub at: u64,
@@ -24,22 +25,22 @@ pub struct AuditEntry {
     pub subject: String,
     pub before: Value,
     pub after: Value,
-    /// Zeros in the first entry.
+    /// Hash of the entry before; zeros in the first entry.
     pub previous: Digest,
     pub hash: Digest,
-    /// Whether the entry fits its own hash; the chain as a whole is for `verify_audit`.
+    /// True if the entry matches its own hash; `verify_audit` checks the chain as a whole.
     pub intact: bool,
 }
 
-/// How far the log went at some time; written as `count:hash`.
+/// The end of the log at some time, written as `count:hash`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditHead {
     pub count: u64,
-    /// Of the last entry; zeros when there is none.
+    /// Hash of the last entry; zeros if there is none.
     pub hash: Digest,
 }
 
-/// The log is whole.
+/// Result of a verification that found the log whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct AuditSummary {
     pub head: AuditHead,
@@ -65,7 +66,7 @@ pub enum AuditBroken {
     Unreadable(#[from] StoreError),
 }
 
-/// An entry as it is stored: the hash is over these very bytes.
+/// An entry as it is stored; the hash is over exactly these bytes.
 #[derive(Clone, Default)]
 pub(crate) struct Record {
     pub(crate) id: i64,
@@ -108,7 +109,7 @@ impl Record {
         self.computed_hash().0[..] == self.hash[..]
     }
 
-    /// For reading by people: what is damaged is shown as well as it can be, and marked.
+    /// The entry for readers of the log. A damaged entry is shown as well as possible, and marked.
     pub(crate) fn entry(&self) -> AuditEntry {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let digest = |bytes: &[u8]| Digest::try_from(bytes).unwrap_or_default();
@@ -127,7 +128,7 @@ impl Record {
     }
 }
 
-/// The walk along the log: what has been seen, and what must come.
+/// Verification of the chain, entry by entry: `step` for each entry in order, then `end`.
 pub(crate) struct ChainVerifier<'n> {
     seen: AuditHead,
     noted: Option<&'n AuditHead>,
@@ -156,7 +157,7 @@ impl<'n> ChainVerifier<'n> {
         }
     }
 
-    /// After the last entry: `head` is what the host wrote down beside the log.
+    /// Checks the end of the log, after the last entry. `head` is the head that the host keeps apart from the entries.
     pub(crate) fn end(self, head: &AuditHead) -> Result<AuditSummary, AuditBroken> {
         let found = self.seen.count;
         let written = self.noted.map_or(0, |noted| noted.count).max(head.count);

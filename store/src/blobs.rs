@@ -1,4 +1,4 @@
-//! Blobs: bytes named by their SHA-256. What is handed out was hashed again.
+//! Blobs: bytes named by their SHA-256 digest. Each read hashes the bytes again, so that damage is detected.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
@@ -11,17 +11,17 @@ use crate::folder::Lock;
 use crate::{Digest, StoreError, durable};
 
 pub trait Blobs: Send + Sync {
-    /// Durable when it returns `Ok`. Writing what is there already is fine, also at the same time, and heals a damaged
-    /// file. Who removes blobs sees to it that nobody else is putting the same one.
+    /// Stores the bytes, durably when it returns `Ok`. A blob may be stored again, also by several threads at once, which
+    /// repairs a damaged file. A caller that removes blobs must ensure that no other thread is storing the same one.
     fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError>;
 
-    /// Exactly the bytes of that digest, or an error.
+    /// The bytes with this digest; an error if they are missing or damaged.
     fn get(&self, digest: &Digest) -> Result<Bytes, StoreError>;
 
-    /// Digests and sizes, by name only: nothing is hashed.
+    /// Digests and sizes in bytes of all blobs, as the file system has them: nothing is hashed.
     fn list(&self) -> Result<Vec<(Digest, u64)>, StoreError>;
 
-    /// That it is not there is fine.
+    /// Removes a blob. It is not an error if there is none.
     fn remove(&self, digest: &Digest) -> Result<(), StoreError>;
 }
 
@@ -50,7 +50,7 @@ impl Blobs for FolderBlobs {
     fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
         match self.get(&digest) {
-            // Another writer may have renamed it a moment ago, and not yet have synchronised the folder.
+            // Another writer may have renamed the file a moment ago, and not yet synchronised the folder.
             Ok(_) => durable::sync_folder(&self.folder).map_err(|e| failed("storing a blob", &digest, e))?,
             Err(_) => self.write(&digest, |file| file.write_all(bytes))?,
         }
@@ -92,7 +92,8 @@ impl Blobs for FolderBlobs {
     }
 }
 
-/// A file that damage made huge is an error, and not the end of the process.
+/// Reads a file. The memory is reserved fallibly, so that a file that damage made huge is an error and does not abort the
+/// process.
 fn read(path: &std::path::Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();

@@ -1,4 +1,4 @@
-//! SHA-256 of blobs, and of records with several fields.
+//! SHA-256 digests of blobs, and of records with several fields.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-/// A SHA-256; written as 64 lower-case hexadecimal digits.
+/// A SHA-256 digest, written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Digest(pub [u8; 32]);
 
@@ -20,9 +20,9 @@ impl Digest {
     }
 }
 
-/// The hash of a record: over the domain and then each field, all led by their length in 8 bytes, highest first. No two
-/// records, and no two kinds of record, have the same encoding. Written down in `docs/state.md`: an audit log must be
-/// checkable by a program that is not this one.
+/// The hash of a record: SHA-256 over the domain and then each field, each preceded by its length in 8 bytes, big-endian.
+/// With the lengths and the domain, no two records and no two kinds of record have the same encoding. `docs/state.md`
+/// documents the encoding, so that other programs can verify an audit log.
 pub(crate) fn record_hash(domain: &str, fields: &[&[u8]]) -> Digest {
     let mut hasher = Sha256::new();
     for field in std::iter::once(&domain.as_bytes()).chain(fields) {
@@ -111,16 +111,16 @@ mod tests {
     }
 
     #[test]
-    fn moving_a_byte_between_fields_changes_the_seal() {
-        let seals = [
+    fn moving_a_byte_between_fields_changes_the_hash() {
+        let hashes = [
             record_hash("a", &[b"bc", b"d"]),
             record_hash("a", &[b"b", b"cd"]),
             record_hash("a", &[b"bcd"]),
             record_hash("ab", &[b"c", b"d"]),
             record_hash("a", &[b"bc", b"d", b""]),
         ];
-        for (i, one) in seals.iter().enumerate() {
-            assert!(seals[..i].iter().all(|other| other != one), "{i}");
+        for (i, one) in hashes.iter().enumerate() {
+            assert!(hashes[..i].iter().all(|other| other != one), "{i}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Files that are there whole and for good, or not at all: written beside, synchronised, renamed, and the folder that
-//! names them synchronised too.
+//! Durable writes: a file is there whole and for good, or not at all. It is written in another folder, synchronised and
+//! renamed, and the folder that names it is synchronised, too.
 
 use std::fs::File;
 use std::io;
@@ -7,13 +7,14 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-/// Writes a file of mode 0600 that replaces what has its name. On failure the old one stays, and no part of the new one.
+/// Writes a file with mode 0600, which replaces a file of the same name. A failure never leaves a part of the new file; the
+/// old one stays until the new one is complete.
 pub(crate) fn replace(staging: &Path, target: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     filled(staging, fill)?.persist(target)?;
     sync_parent(target)
 }
 
-/// The same, but a file that has the name already stays, and this is `AlreadyExists`.
+/// The same as [`replace`], but a file that already has the name stays, and the error is `AlreadyExists`.
 pub(crate) fn create(staging: &Path, target: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     filled(staging, fill)?.persist_noclobber(target)?;
     sync_parent(target)

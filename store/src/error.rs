@@ -1,5 +1,5 @@
-//! What can go wrong with state, and what to do about it. Only the errors of opening name the folder: they are read by
-//! the operator who starts the host. The others may reach a publisher, and name files relative to the data folder.
+//! Errors of the store, with what to do about each. Only the errors of opening name the folder, because the operator who
+//! starts the host reads them. The others may reach a publisher, and name files relative to the data folder.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,24 +14,24 @@ use crate::Digest;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(
-        "the data folder {path:?} cannot be used: {source}. Give the user of the host a folder there that it may write \
-         to, or choose another one"
+        "the data folder {path:?} cannot be used: {source}. Make it a folder that the host's user may write to, or \
+         choose another one"
     )]
     Unwritable { path: PathBuf, source: io::Error },
 
     #[error(
-        "the data folder {path:?} is in use: its file `lock` is held by {holder}. Stop that host, or choose another"
+        "the data folder {path:?} is in use: its file `lock` is held by {holder}. Stop that host, or choose another folder"
     )]
     InUse { path: PathBuf, holder: String },
 
     #[error(
-        "others may write to the data folder {path:?} (its mode is {mode:03o}). Take that from them with `chmod go-w`, \
-         or name a new folder inside it, which is then made with mode 700"
+        "other users may write to the data folder {path:?} (its mode is {mode:03o}). Forbid it with `chmod go-w`, or \
+         name a new folder inside it, which is then made with mode 700"
     )]
     Exposed { path: PathBuf, mode: u32 },
 
     #[error(
-        "{path:?} holds `{found}` and is no data folder of a host. Name an empty folder, or one that does not exist"
+        "{path:?} contains `{found}` and is not a data folder of a host. Name an empty folder, or one that does not exist"
     )]
     NotOurs { path: PathBuf, found: String },
 
@@ -39,29 +39,31 @@ pub enum StoreError {
     DiskFull { doing: &'static str },
 
     #[error(
-        "the disk did not confirm {doing}: whether it is kept shows after a restart, and nothing more is written until \
-         then. Look at the disk, then restart the host"
+        "the disk did not confirm {doing}: only a restart shows if it was kept, and nothing more is written until then. \
+         Check the disk, then restart the host"
     )]
     Unconfirmed { doing: &'static str },
 
-    #[error("another program holds the database `bulkhead.db` for writing: {doing} was not done. End it and try again")]
+    #[error(
+        "another program has locked the database `bulkhead.db`: {doing} was not done. End that program and try again"
+    )]
     Busy { doing: &'static str },
 
     #[error(
         "the database `bulkhead.db` of the data folder is damaged ({why}). Stop the host, and restore a backup as \
-         docs/state.md tells"
+         docs/state.md describes"
     )]
     DatabaseDamaged { why: String },
 
     #[error(
         "the database `bulkhead.db` has version {found} and this host knows versions up to {known}: a newer host wrote \
-         it. Start that one, or restore a backup from before"
+         it. Start that host, or restore a backup from before the upgrade"
     )]
     NewerVersion { found: i64, known: i64 },
 
     #[error(
         "the database `bulkhead.db` is not the one that was last written: `audit.head` notes {noted} administrative acts, \
-         and {found}. Restore the right database with its `bulkhead.db-wal`; or, when an older state is wanted, remove \
+         but {found}. Restore the right database with its `bulkhead.db-wal`; or, when an older state is wanted, remove \
          `audit.head` and do the later acts again, revocations first"
     )]
     Behind { noted: u64, found: String },
@@ -75,10 +77,10 @@ pub enum StoreError {
     #[error("{what} has {bytes} bytes; the store takes at most {limit}")]
     TooLarge { what: String, bytes: u64, limit: u64 },
 
-    #[error("{what} could not be read again once it is written: {why}. JSON may be nested 127 deep")]
+    #[error("{what} could not be read back after it is written: {why}. JSON may be nested 127 levels deep")]
     Unstorable { what: String, why: String },
 
-    #[error("the blob {0} is not there. Upload its bundle again, or restore a backup of the folder `blobs`")]
+    #[error("the blob {0} is missing. Upload its bundle again, or restore a backup of the folder `blobs`")]
     BlobMissing(Digest),
 
     #[error(
@@ -131,7 +133,7 @@ impl StoreError {
     }
 }
 
-/// A value of another type, or a table with other columns, than this crate writes: the file changed by itself.
+/// True for a value of another type, or a table with other columns, than this crate writes: the file is damaged.
 fn is_about_contents(error: &rusqlite::Error) -> bool {
     use rusqlite::Error::*;
     matches!(

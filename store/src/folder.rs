@@ -1,4 +1,5 @@
-//! The data folder: the one place on disk where the host keeps what must survive it. One host at a time.
+//! The data folder: the place on disk where the host keeps all state that must survive it. A lock ensures that one host
+//! uses it at a time.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write as _};
@@ -21,10 +22,12 @@ pub struct DataFolder {
     _lock: Arc<Lock>,
 }
 
-/// Held for as long as anything of the folder is in use, and given back by the kernel when the process dies.
+/// The lock on the folder. It is held for as long as any part of the folder is in use, and the kernel releases it when the
+/// process dies.
 pub(crate) struct Lock(pub(crate) File);
 
-/// A child that the host is just starting shares the lock for a moment. Nobody else needs to wait for it to move on.
+/// Unlocks explicitly: a child process that the host is just starting shares the open file for a moment, so that closing it
+/// here would leave the folder locked until the child has closed it, too.
 impl Drop for Lock {
     fn drop(&mut self) {
         let _ = self.0.unlock();
@@ -35,12 +38,12 @@ const LOCK: &str = "lock";
 const BLOBS: &str = "blobs";
 const STAGING: &str = "staging";
 const CACHE: &str = "cache";
-/// How long a host that was just killed may take to be gone, with a child that it was starting.
+/// Time to wait for the lock: a host that was just killed, and a child that it was starting, may take a moment to end.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 impl DataFolder {
-    /// Makes the folder with mode 0700 if it is not there, and refuses one that another host uses. What a process that
-    /// was killed left half done is removed.
+    /// Opens the folder, or makes it with mode 0700 if it does not exist. A folder that another host uses, that other users
+    /// may write to, or that holds other files is refused. Files that a killed process left in `staging` are removed.
     pub fn open(path: &Path) -> Result<DataFolder, StoreError> {
         prepare(path)?;
         let lock = Arc::new(lock(path)?);
@@ -66,29 +69,31 @@ impl DataFolder {
         self.blobs.clone()
     }
 
-    /// The random secret of that name, made at first use; in the file `NAME.secret`, mode 0600.
+    /// The secret with this name: random bytes, made at first use and kept in the file `NAME.secret`, mode 0600.
     pub fn secret(&self, name: &str) -> Result<Secret, StoreError> {
         secret::secret(&self.path, &self.path.join(STAGING), name)
     }
 
-    /// The token of that name, `bulkhead-NAME-` and 64 digits, made at first use; in the file `NAME.token`, mode 0600.
+    /// The token with this name: `bulkhead-NAME-` and 64 hexadecimal digits, made at first use and kept in the file
+    /// `NAME.token`, mode 0600.
     pub fn token(&self, name: &str) -> Result<Token, StoreError> {
         secret::token(&self.path, &self.path.join(STAGING), name)
     }
 
-    /// A file for what is not yet sure to stay, on the same file system; removed when it is dropped.
+    /// A temporary file for data that may yet be discarded, on the file system of the data folder; removed when it is
+    /// dropped.
     pub fn staging_file(&self) -> Result<NamedTempFile, StoreError> {
         NamedTempFile::new_in(self.path.join(STAGING)).map_err(|e| StoreError::io("making a file", STAGING, e))
     }
 
-    /// The same for a folder, mode 0700.
+    /// A temporary folder in the same place, mode 0700; removed with its contents when it is dropped.
     pub fn staging_folder(&self) -> Result<TempDir, StoreError> {
         let mut builder = tempfile::Builder::new();
         builder.permissions(fs::Permissions::from_mode(0o700));
         builder.tempdir_in(self.path.join(STAGING)).map_err(|e| StoreError::io("making a folder", STAGING, e))
     }
 
-    /// A folder for what can be made again, as compiled code is.
+    /// The folder for data that can be made again, such as compiled code.
     pub fn cache(&self) -> PathBuf {
         self.path.join(CACHE)
     }
@@ -111,7 +116,8 @@ fn prepare(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Somebody else's file in a folder that no host has used: a home folder named by mistake is not strewn with ours.
+/// The name of a file in a folder that no host has used before, if there is one. Such a folder is refused, so that the host
+/// does not spread its files over a home folder that was named by mistake.
 fn stranger(path: &Path) -> io::Result<Option<String>> {
     let mut found = None;
     for entry in fs::read_dir(path)? {
@@ -137,7 +143,7 @@ fn lock(path: &Path) -> Result<Lock, StoreError> {
         }
         Err(TryLockError::Error(source)) => return Err(unwritable(source)),
     }
-    // Only for the text of the refusal: on a full disk the lock holds without it.
+    // The number is only for the error text of another host. Without it, on a full disk, the lock still holds.
     let _ = file.set_len(0).and_then(|()| file.write_all(std::process::id().to_string().as_bytes()));
     Ok(Lock(file))
 }

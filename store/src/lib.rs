@@ -1,11 +1,13 @@
-//! Where the state of the host lives, and the only place that knows: documents, blobs, the audit log and usage.
+//! The persistent state of the host: documents, blobs, the audit log and usage. No other crate knows how it is stored.
 //!
-//! What is acknowledged is durable: a call that returns `Ok` survives the death of the process and of the machine, and
-//! one that returns `Err` leaves nothing behind. What is read is what was written: every document, blob, audit entry and
-//! row of usage carries a hash, and what does not fit its hash is reported by name and never handed out.
+//! Writes are durable: the effect of a call that returns `Ok` survives the death of the process and of the machine, and a
+//! call that returns `Err` leaves nothing behind. The exception is [`StoreError::Unconfirmed`], after which only a restart
+//! shows if the write was kept. Reads are verified: every document, blob, audit entry and row of usage carries a hash. Data
+//! that does not match its hash is reported by name and never returned, except for audit entries, which are returned with a
+//! mark.
 //!
-//! Two narrow traits, [`Metadata`] and [`Blobs`], are all that the host sees. Here they are one data folder with an
-//! SQLite database and a folder of files. All calls block: call them on threads that may wait.
+//! The host accesses this state through two narrow traits, [`Metadata`] and [`Blobs`]. Here they are implemented by one
+//! data folder, with an SQLite database and a folder of files. All calls block: call them on threads that may wait.
 
 mod audit;
 mod blobs;

@@ -1,5 +1,5 @@
-//! What the host keeps about bundles, publishers, tenants and models: small documents, all read at start, and written
-//! only together with an entry of the audit log.
+//! The metadata store: documents about bundles, publishers, tenants and models, the audit log, and usage counters.
+//! Documents are small, are all read at the start, and are written only together with an entry of the audit log.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,23 +7,23 @@ use serde_json::Value;
 use crate::{AuditBroken, AuditEntry, AuditHead, AuditSummary, StoreError};
 
 pub trait Metadata: Send + Sync {
-    /// All documents. Those that were damaged are named instead, and the others still load.
+    /// All documents. Damaged documents are named in the result, and the others still load.
     fn load(&self) -> Result<Loaded, StoreError>;
 
-    /// Writes all of the change and its audit entry, or nothing. Durable when it returns `Ok`.
+    /// Writes the change and its audit entry, all or nothing. They are durable when it returns `Ok`.
     fn commit(&self, change: &Change) -> Result<AuditEntry, StoreError>;
 
     /// Entries with an id above `after`, oldest first; at most `limit`, and never more than 1000.
     fn audit(&self, after: u64, limit: u64) -> Result<Vec<AuditEntry>, StoreError>;
 
-    /// Follows the chain of hashes from the first entry to the last. With `noted`, a head that was written down earlier
-    /// and elsewhere, it also shows whether the log up to there was rewritten as a whole.
+    /// Verifies the chain of hashes from the first entry to the last. With `noted`, a head that was noted earlier in
+    /// another place, it also detects that the log up to that head was rewritten as a whole.
     fn verify_audit(&self, noted: Option<&AuditHead>) -> Result<AuditSummary, AuditBroken>;
 
-    /// Adds to what was counted before, all rows or none.
+    /// Adds the rows to the stored counters, all or none.
     fn add_usage(&self, rows: &[UsageRow]) -> Result<(), StoreError>;
 
-    /// What was counted, of one tenant or of all, ordered by tenant and model.
+    /// The counters of one tenant, or of all tenants, ordered by tenant and model.
     fn usage(&self, tenant: Option<&str>) -> Result<StoredUsage, StoreError>;
 }
 
@@ -39,11 +39,11 @@ pub struct Loaded {
     /// In the order in which they were first written.
     pub documents: Vec<Document>,
     pub damaged: Vec<Corrupt>,
-    /// What was found damaged and could be made again from what is sound. The disk still deserves a look.
+    /// Descriptions of damage that was repaired from undamaged data. The disk should still be checked.
     pub repaired: Vec<String>,
 }
 
-/// Something whose contents are not what was written. Its name may be damaged too.
+/// A document or usage row whose contents are not what was written. Its kind and key may be damaged, too.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the {kind} `{key}` is damaged: {why}. Write it again, or restore a backup")]
 pub struct Corrupt {
@@ -52,10 +52,10 @@ pub struct Corrupt {
     pub why: String,
 }
 
-/// One administrative act: what it writes, and what the audit log says of it.
+/// One administrative act: the documents that it writes, and its entry in the audit log.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Done in order. Several of one document are fine; the last one stays.
+    /// Done in order. A document may be written several times; the last write counts.
     pub writes: Vec<Write>,
     pub act: Act,
 }
@@ -64,11 +64,11 @@ pub struct Change {
 pub struct Write {
     pub kind: &'static str,
     pub key: String,
-    /// `None` removes the document; that it is not there is fine.
+    /// `None` removes the document; it is not an error if there is none.
     pub value: Option<Value>,
 }
 
-/// What an audit entry says; the store adds the time and the place in the chain.
+/// The contents of an audit entry; the store adds the time and the place in the chain.
 #[derive(Clone, Debug)]
 pub struct Act {
     pub who: String,
@@ -78,7 +78,7 @@ pub struct Act {
     pub after: Value,
 }
 
-/// What one tenant used of one model. Counters stop at 2^63 - 1.
+/// One tenant's use of one model. Counters saturate at 2^63 - 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageRow {
     pub tenant: String,
@@ -94,6 +94,6 @@ pub struct UsageRow {
 #[derive(Debug, Default)]
 pub struct StoredUsage {
     pub rows: Vec<UsageRow>,
-    /// Rows that are left out, because their numbers are not what was counted. What came later is counted in a new row.
+    /// Rows that are left out of `rows`, because they do not match their hash. Later usage is counted in a new row.
     pub damaged: Vec<Corrupt>,
 }

@@ -1,4 +1,4 @@
-//! Secrets of this host, made at first use and kept in files that only its user may read.
+//! Secrets and tokens of the host, made at first use and kept in files that only its user may read.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
@@ -10,21 +10,21 @@ use zeroize::Zeroizing;
 use crate::digest::record_hash;
 use crate::{StoreError, durable};
 
-/// 32 random bytes, forgotten when it is dropped.
+/// 32 random bytes, wiped from memory when dropped.
 pub type Secret = Zeroizing<[u8; 32]>;
 
-/// What a client must present, and the file where its user finds it.
+/// A token that clients present, and the file in which an operator finds it.
 pub struct Token {
     pub text: Zeroizing<String>,
     pub path: PathBuf,
 }
 
-/// Far above anything that is kept here.
+/// Upper bound on what is read of a file; secrets and tokens are far smaller.
 const MOST_BYTES: u64 = 4096;
 const TOKEN_CHARACTERS: std::ops::RangeInclusive<usize> = 32..=256;
 
-/// The secret of that name, which is made if it is not there. The file holds the bytes and their check: with a flipped bit
-/// it would be another secret.
+/// The secret with this name, which is made if it does not exist. The file holds the bytes and a checksum, because a
+/// flipped bit would silently make it another secret.
 pub(crate) fn secret(folder: &Path, staging: &Path, name: &str) -> Result<Secret, StoreError> {
     let file = format!("{name}.secret");
     let bytes = read_or_make(folder, staging, &file, || {
@@ -39,7 +39,7 @@ pub(crate) fn secret(folder: &Path, staging: &Path, name: &str) -> Result<Secret
     Ok(Zeroizing::new(*secret))
 }
 
-/// The token of that name, which is made if it is not there. An operator may put another text there.
+/// The token with this name, which is made if it does not exist. An operator may write another token into the file.
 pub(crate) fn token(folder: &Path, staging: &Path, name: &str) -> Result<Token, StoreError> {
     let file = format!("{name}.token");
     let bytes = read_or_make(folder, staging, &file, || {
@@ -76,7 +76,7 @@ fn read_or_make(
     if !fs::exists(&path).map_err(|e| StoreError::io("reading a secret", file, e))? {
         let contents = make()?;
         match durable::create(staging, &path, |out| out.write_all(&contents)) {
-            // Another thread was faster: its secret is the one.
+            // Another thread was faster, and its secret is the one that counts.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.map_err(|e| StoreError::io("making a secret", file, e))?,
         }
@@ -89,7 +89,7 @@ fn read(path: &Path, name: &str) -> Result<Contents, StoreError> {
     let file = File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        let why = format!("others may use it (its mode is {mode:03o}, not 600), so it may be known to them");
+        let why = format!("other users have access to it (its mode is {mode:03o}, not 600), so they may know it");
         return Err(StoreError::SecretUnusable { file: name.into(), why });
     }
     let mut contents = Zeroizing::new(Vec::new());

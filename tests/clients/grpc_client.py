@@ -80,14 +80,14 @@ def wrong_contents(stub):
         (request(int_contents=[1, 300]), "element 1 is 300, and does not fit INT8"),
         (request(int_contents=[1]), "the shape has 2 elements, and the contents hold 1"),
         (request(int_contents=[1, 2, 3]), "the contents hold more"),
-        (request(uint_contents=[1, 2]), "elements of INT8 stand in int_contents"),
+        (request(uint_contents=[1, 2]), "elements of INT8 belong in int_contents"),
         (request(raw=[b"ab"], int_contents=[1, 2]), "contents must not be specified beside raw_input_contents"),
         (request(raw=[b"ab", b"cd"]), "there are 1 inputs and 2 raw_input_contents"),
         (request(raw=[b"abc"]), "has 3 bytes of data, and INT8 of shape [2] needs 2"),
         (request(), "neither contents nor raw_input_contents"),
         (request(shape=[-1], int_contents=[1, 2]), "dimension of -1"),
         (request(shape=[2**62, 2**62], int_contents=[1, 2]), "multiply to over 2^63"),
-        (request("BYTES", raw=[b"\xff\xff\xff\xffab"]), "is torn"),
+        (request("BYTES", raw=[b"\xff\xff\xff\xffab"]), "is truncated"),
         (request("FP32", shape=[2**40], fp32_contents=[1]), "the contents hold 1"),
     ]:
         failed(lambda: stub.ModelInfer(wrong), "INVALID_ARGUMENT", text)

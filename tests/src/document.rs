@@ -1,4 +1,4 @@
-//! Documents of this repository whose code is run as it is written.
+//! The repository's documents, whose code blocks the tests run as they are written.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -12,7 +12,7 @@ use crate::{Host, finish, prepared, repository};
 pub struct Block {
     pub language: String,
     pub text: String,
-    /// Where it begins, for people to find it.
+    /// Line number at which the block begins, for messages.
     pub line: usize,
 }
 
@@ -35,7 +35,7 @@ pub fn blocks(document: &str) -> Result<Vec<Block>> {
     Ok(blocks)
 }
 
-/// Somebody who pastes what a document says, beside a host: in a folder of its own, with the program at hand.
+/// Runs the commands of a document against a host, in a temporary folder and with the host's program in `PATH`.
 pub struct Reader<'a> {
     host: &'a Host,
     pub folder: TempDir,
@@ -46,7 +46,7 @@ impl Reader<'_> {
         Ok(Reader { host, folder: tempfile::tempdir()? })
     }
 
-    /// As lines of a shell, of which each must succeed.
+    /// Runs a script in bash; every line must succeed.
     pub fn shell(&self, script: &str) -> Result<Output> {
         self.run(Command::new("bash").args(["-eu", "-o", "pipefail", "-c", &self.at_its_ports(script)]))
     }
@@ -55,7 +55,7 @@ impl Reader<'_> {
         self.run(Command::new(python).args(["-c", &self.at_its_ports(program)]))
     }
 
-    /// In documents the host is at the usual ports.
+    /// Replaces the default ports that the documents use with the ports of this host.
     fn at_its_ports(&self, text: &str) -> String {
         let address = |url: &str| url.trim_start_matches("http://").to_owned();
         let text = text.replace("127.0.0.1:8000", &address(&self.host.url));

@@ -1,4 +1,4 @@
-//! HTTP/2 by hand: frames as a test wants them, which no client would send.
+//! HTTP/2 frames built by hand, so that a test can send sequences that no client library would send.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -18,10 +18,10 @@ pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 
-/// What a client says first.
+/// The connection preface, which a client sends first.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A connection.
+/// An HTTP/2 connection of a client.
 pub struct Frames {
     stream: TcpStream,
     next: u32,
@@ -42,7 +42,7 @@ impl Frames {
         Frames::over(stream, &[])
     }
 
-    /// With the client's settings, each by its number.
+    /// Begins a connection with these settings of the client, each given by its identifier.
     pub fn over(mut stream: TcpStream, settings: &[(u16, u32)]) -> Result<Frames> {
         let settings = settings
             .iter()
@@ -52,7 +52,7 @@ impl Frames {
         Ok(Frames { stream, next: 1 })
     }
 
-    /// A connection on which a call was made by hand.
+    /// Continues a connection on which the first stream was already opened by hand.
     pub fn resume(stream: TcpStream) -> Frames {
         Frames { stream, next: 3 }
     }
@@ -69,13 +69,13 @@ impl Frames {
         Ok(self.stream.write_all(&frame(kind, flags, id, payload))?)
     }
 
-    /// The number of the next stream.
+    /// The identifier of the next stream.
     pub fn next_id(&mut self) -> u32 {
         self.next += 2;
         self.next - 2
     }
 
-    /// Begins a gRPC call, and gives its stream.
+    /// Begins a gRPC call and returns its stream identifier.
     pub fn call(&mut self, path: &str, more: &[(&str, &str)]) -> Result<u32> {
         let head = [("te", "trailers"), ("content-type", "application/grpc")];
         let id = self.next_id();
@@ -83,7 +83,7 @@ impl Frames {
         Ok(id)
     }
 
-    /// The next frame that is no ping and no settings, which are answered.
+    /// The next frame other than PING and SETTINGS, which are acknowledged here.
     pub fn receive(&mut self) -> Result<Frame> {
         loop {
             let mut head = [0; 9];
@@ -109,7 +109,7 @@ impl Frames {
         }
     }
 
-    /// Until the host lets more be sent than HTTP/2 begins with.
+    /// Waits until the host enlarges the window beyond HTTP/2's initial size.
     pub fn wait_for_window(&mut self) -> Result<()> {
         while self.receive()?.kind != WINDOW_UPDATE {}
         Ok(())
@@ -120,7 +120,7 @@ impl Frames {
         Ok(())
     }
 
-    /// The data of a stream until its end; what was taken may be sent again.
+    /// Reads the data of a stream until its end, and returns flow-control credit for all that was read.
     pub fn answer(&mut self, id: u32) -> Result<Vec<u8>> {
         let mut data = Vec::new();
         loop {
@@ -154,7 +154,7 @@ pub fn post(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let head = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "test")];
     let mut block = Vec::new();
     for (name, value) in head.iter().chain(more) {
-        // A literal that nobody indexes, each text by its length.
+        // A literal field without indexing: each text is preceded by its length.
         block.push(0);
         for text in [name, value] {
             assert!(text.len() < 127, "a length of one byte");
@@ -165,7 +165,7 @@ pub fn post(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-/// Whether the other side has ended a connection that does not block. What it said is thrown away.
+/// True if the peer has closed a non-blocking connection. Received data is discarded.
 pub fn is_closed(stream: &mut TcpStream) -> bool {
     let mut some = [0; 4096];
     loop {
@@ -179,7 +179,7 @@ pub fn is_closed(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// A request of `ModelInfer` with one input of FP32, in gRPC's frame.
+/// A `ModelInfer` request with one FP32 input, in a gRPC frame.
 pub fn infer(model: &str, input: &str, data: &[u8]) -> Vec<u8> {
     let shape = varint(data.len() as u64 / 4);
     let tensor = [field(1, input.as_bytes()), field(2, b"FP32"), field(3, &shape)].concat();

@@ -1,4 +1,4 @@
-//! The harness: starts the real program on free ports, and speaks HTTP to it.
+//! Test harness: starts the real program on free ports and sends HTTP requests to it.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test says what it misses by failing")]
 
@@ -27,35 +27,36 @@ use anyhow::{Context, Result, bail};
 use reply::agent;
 use serde_json::Value;
 
-/// A folder or file that `cargo xtask test` made.
+/// The path of a folder or file that `cargo xtask test` prepared, taken from an environment variable.
 pub fn prepared(variable: &str) -> PathBuf {
     let path = std::env::var_os(variable).map(PathBuf::from);
     path.unwrap_or_else(|| panic!("{variable} is not set: run the tests with `cargo xtask test`"))
 }
 
-/// The repository, wherever the tests were built: cargo runs them in the folder of their package.
+/// The root of the repository. Cargo runs tests in their package's folder, so the path does not depend on where they were
+/// built.
 pub fn repository() -> PathBuf {
     std::path::absolute("..").unwrap_or_else(|_| "..".into())
 }
 
-/// A running host. It is killed when the test ends, whichever way.
+/// A running host. It is killed when the value is dropped.
 pub struct Host {
     process: Child,
     pub url: String,
-    /// Host and port for gRPC.
+    /// Address of the gRPC port, as `host:port`.
     pub grpc: String,
     pub admin_url: String,
-    /// What the operator's port wants.
+    /// The admin token, which the operator's port requires.
     pub token: String,
     place: Place,
     log: Arc<Mutex<String>>,
     log_reader: Option<JoinHandle<()>>,
 }
 
-/// Folders that go with the last host that uses them.
+/// Folders that are removed together with the last host that uses them.
 struct Place {
     data: PathBuf,
-    /// Where the data folder is, unless the test made it.
+    /// Keeps the data folder alive; `None` if the test made the folder itself.
     state: Option<Arc<tempfile::TempDir>>,
     _own: Arc<tempfile::TempDir>,
 }
@@ -65,12 +66,12 @@ pub fn component(name: &str) -> PathBuf {
     prepared("BULKHEAD_COMPONENTS").join(name).with_extension("wasm")
 }
 
-/// The manifest and the files of one of the hostile bundles, which go by the name of their case.
+/// The manifest and the files of a hostile bundle, found by the name of its case.
 pub fn hostile(case: &str) -> Result<(String, Vec<PathBuf>)> {
     bundle_in(&prepared("BULKHEAD_HOSTILE").join(case))
 }
 
-/// The manifest and the files of one of the examples' bundles.
+/// The manifest and the files of an example's bundle.
 pub fn example(name: &str) -> Result<(String, Vec<PathBuf>)> {
     bundle_in(&prepared("BULKHEAD_MODELS").join(name))
 }
@@ -81,7 +82,7 @@ fn bundle_in(folder: &Path) -> Result<(String, Vec<PathBuf>)> {
     Ok((manifest, files.into_iter().filter(|file| file.file_name() != Some("bundle.toml".as_ref())).collect()))
 }
 
-/// A bundle of one identity stage over this datatype and shape.
+/// The manifest of a bundle with one identity stage of this datatype and shape.
 pub fn identity(model: &str, datatype: &str, shape: &[i64]) -> String {
     format!(
         r#"
@@ -98,7 +99,7 @@ pub fn identity(model: &str, datatype: &str, shape: &[i64]) -> String {
     )
 }
 
-/// An identity over rows of scores, whose bundle names the classes: "0", "1" and so on.
+/// The manifest of an identity model over rows of scores, whose bundle labels the classes "0", "1" and so on.
 pub fn labelled() -> String {
     format!("{}\nlabels = {{ output = \"labels.txt\" }}\n", identity("labelled", "FP32", &[-1, 4]))
 }
@@ -127,7 +128,7 @@ impl Host {
         let mut line = String::new();
         BufReader::new(process.stdout.take().context("no standard output")?).read_line(&mut line)?;
         if line.is_empty() {
-            // It has ended, and what it says is whole.
+            // The process has ended, so its log is complete.
             process.wait()?;
             let _ = log_reader.join();
             bail!("{}", log.lock().unwrap().trim_end());
@@ -150,7 +151,7 @@ impl Host {
         Reply::from(request.send(body)?)
     }
 
-    /// With headers of the test's own.
+    /// Posts to the clients' port with these headers.
     pub fn send(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Reply> {
         let request = agent().post(format!("{}{path}", self.url));
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
@@ -161,12 +162,12 @@ impl Host {
         self.post(&format!("/v2/models/{model}/infer"), "application/json", body.to_string().as_bytes())
     }
 
-    /// On the operator's port.
+    /// GET on the operator's port, with the admin token.
     pub fn admin_get(&self, path: &str) -> Result<Reply> {
         self.admin("GET", path, &Value::Null)
     }
 
-    /// On the operator's port.
+    /// POST on the operator's port, with the admin token.
     pub fn admin_post(&self, path: &str, body: &Value) -> Result<Reply> {
         self.admin("POST", path, body)
     }
@@ -177,30 +178,30 @@ impl Host {
         Ok(reply.body)
     }
 
-    /// Asks the operator's port, as the operator.
+    /// Sends a request to the operator's port, with the admin token.
     pub fn admin(&self, method: &str, path: &str, body: &Value) -> Result<Reply> {
         self.admin_as(&self.token, method, path, body)
     }
 
-    /// Asks the operator's port with some key. A body of `null` is none.
+    /// Sends a request to the operator's port with this key. A body of `null` means an empty body.
     pub fn admin_as(&self, key: &str, method: &str, path: &str, body: &Value) -> Result<Reply> {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.ask(method, &format!("{}{path}", self.admin_url), key, "application/json", body.as_bytes())
     }
 
-    /// Asks the clients' port with a key.
+    /// Sends a request to the clients' port with this key. A body of `null` means an empty body.
     pub fn ask_as(&self, key: &str, method: &str, path: &str, body: &Value) -> Result<Reply> {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.ask(method, &format!("{}{path}", self.url), key, "application/json", body.as_bytes())
     }
 
-    /// Uploads an archive; the reply is the outcome alone.
+    /// Uploads an archive; the reply contains only the outcome.
     pub fn upload(&self, key: &str, tenant: &str, archive: &[u8]) -> Result<Reply> {
         let tenant = if tenant.is_empty() { String::new() } else { format!("?tenant={tenant}") };
         self.ask("POST", &format!("{}/v1/bundles{tenant}", self.admin_url), key, "application/x-tar", archive)
     }
 
-    /// Uploads an archive; each step as it was told, the outcome last.
+    /// Uploads an archive and returns every reported step, the outcome last.
     pub fn upload_steps(&self, key: &str, archive: &[u8]) -> Result<Vec<Value>> {
         let request = ureq::http::Request::post(format!("{}/v1/bundles", self.admin_url));
         let request = request.header("accept", "application/x-ndjson").header("authorization", format!("Bearer {key}"));
@@ -208,7 +209,7 @@ impl Host {
         reply.body.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
-    /// Makes a tenant with limits of its own.
+    /// Creates a tenant with these limits.
     pub fn tenant(&self, name: &str, limits: &Value) -> Result<()> {
         self.admin("POST", "/v1/tenants", &serde_json::json!({ "name": name, "limits": limits }))?.ok().map(drop)
     }
@@ -217,37 +218,37 @@ impl Host {
         self.admin("PATCH", &format!("/v1/tenants/{tenant}/limits"), limits)?.ok().map(drop)
     }
 
-    /// Makes a key of a tenant.
+    /// Creates a key of a tenant and returns it.
     pub fn key(&self, tenant: &str, role: &str) -> Result<String> {
         let made = self.admin("POST", &format!("/v1/tenants/{tenant}/keys"), &serde_json::json!({ "role": role }))?;
         Ok(made.ok()?.json()["key"].as_str().context("no key")?.to_owned())
     }
 
-    /// Asks a model of identity, or of another plugin with this input, with a key or with none.
+    /// Sends the scalar 1.0 to a model with this input. An empty key means a request without a key.
     pub fn call(&self, key: &str, model: &str, input: &str) -> Result<Reply> {
         let tensor = serde_json::json!({ "name": input, "datatype": "FP32", "shape": [1], "data": [1.0] });
         self.ask_as(key, "POST", &format!("/v2/models/{model}/infer"), &serde_json::json!({ "inputs": [tensor] }))
     }
 
-    /// Which version of a model of identity answers. The model may be a path, with a version or a label.
+    /// The version that answers for an identity model. `model` may contain a version or a label, as in `echo/versions/1`.
     pub fn version(&self, key: &str, model: &str) -> Result<String> {
         let reply = self.call(key, model, "input")?.ok()?;
         Ok(reply.json()["model_version"].as_str().context("no version")?.to_owned())
     }
 
-    /// The value of a metric, with its labels; none is 0.
+    /// The value of a metric, named with its labels; 0 if the metric is absent.
     pub fn metric(&self, name: &str) -> Result<u64> {
         let metrics = self.metrics()?;
         let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Ok(value.map_or(Ok(0.0), str::parse::<f64>)? as u64)
     }
 
-    /// The memory that it has now, in bytes.
+    /// Resident memory of the host, in bytes.
     pub fn memory(&self) -> Result<u64> {
         self.status("VmRSS:")
     }
 
-    /// The most memory that it ever had, in bytes.
+    /// Peak resident memory of the host, in bytes.
     pub fn peak_memory(&self) -> Result<u64> {
         self.status("VmHWM:")
     }
@@ -258,13 +259,13 @@ impl Host {
         Ok(line.split_whitespace().nth(1).context("no number")?.parse::<u64>()? * 1024)
     }
 
-    /// Names of the files in one of the folders of its state.
+    /// Names of the files in a folder below the data folder.
     pub fn files_of(&self, folder: &str) -> Result<Vec<String>> {
         let entries = std::fs::read_dir(self.place.data.join(folder))?;
         entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
 
-    /// Any request, to either port.
+    /// Sends any request, to either port. An empty key means a request without a key.
     pub fn ask(&self, method: &str, url: &str, key: &str, content_type: &str, body: &[u8]) -> Result<Reply> {
         let mut request = ureq::http::Request::builder().method(method).uri(url).header("content-type", content_type);
         if !key.is_empty() {
@@ -273,30 +274,31 @@ impl Host {
         Reply::from(agent().run(request.body(body)?)?)
     }
 
-    /// The folder that it keeps its state in.
+    /// The data folder of the host.
     pub fn data(&self) -> &Path {
         &self.place.data
     }
 
-    /// Ends it as a power cut would.
+    /// Kills the process, as a power cut would end it.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()?;
         self.process.wait()?;
         Ok(())
     }
 
-    /// The same while others talk to it; who called still has to [`Host::kill`] it, or drop it.
+    /// Kills the process while other threads still use the host. The caller must still call [`Host::kill`] or drop the
+    /// host, so that the process is reaped.
     pub fn kill_now(&self) -> Result<()> {
         let status = Command::new("kill").args(["-KILL", &self.process.id().to_string()]).status()?;
         if status.success() { Ok(()) } else { bail!("kill: {status}") }
     }
 
-    /// What the host has logged so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// Waits until a line of the log contains all of these; the log follows the reply by a moment.
+    /// Waits until one line of the log contains all of these parts: a line may be written a moment after the reply.
     pub fn wait_for_log(&self, parts: &[&str]) -> Result<String> {
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
@@ -315,7 +317,7 @@ impl Host {
         self.url.trim_start_matches("http://")
     }
 
-    /// Asks it to stop, as a service manager does.
+    /// Sends SIGTERM, as a service manager does.
     pub fn terminate(&self) -> Result<()> {
         let status = Command::new("kill").arg(self.process.id().to_string()).status()?;
         if status.success() { Ok(()) } else { bail!("kill: {status}") }
@@ -340,7 +342,7 @@ impl Drop for Host {
     }
 }
 
-/// A host that the tests of a file share: started by the first, stopped with the last.
+/// A host that the tests of one file share: the first test starts it, and it stops when the last test drops it.
 pub struct Shared {
     start: fn() -> Result<Host>,
     host: Mutex<Weak<Host>>,
@@ -351,7 +353,7 @@ impl Shared {
         Shared { start, host: Mutex::new(Weak::new()) }
     }
 
-    /// Hold it for the whole of a test.
+    /// The shared host. Hold it for the whole test.
     pub fn get(&self) -> Arc<Host> {
         let mut slot = self.host.lock().unwrap_or_else(PoisonError::into_inner);
         slot.upgrade().unwrap_or_else(|| {
@@ -362,7 +364,7 @@ impl Shared {
     }
 }
 
-/// Looks again and again; an error when it does not hold within some seconds.
+/// Polls until the condition holds; an error if it does not hold within 10 seconds.
 pub fn wait_until(holds: impl Fn() -> Result<bool>) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !holds()? {

@@ -1,4 +1,4 @@
-//! Programs that others wrote, which drive the host.
+//! Runs external programs that drive the host, such as other projects' clients.
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -8,24 +8,25 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use wait_timeout::ChildExt;
 
-/// Longer than any of them takes on a slow machine.
+/// Upper bound on the time of one program, longer than any of them takes on a slow machine.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// What a program says until its end.
+/// Runs a program to its end and returns its output.
 pub fn finish(command: &mut Command) -> Result<Output> {
     Program::start(command)?.finish()
 }
 
-/// What one says that succeeds.
+/// Runs a program, which must succeed, and returns its standard output.
 pub fn succeed(command: &mut Command) -> Result<String> {
     Program::start(command)?.succeed()
 }
 
-/// One that runs. If it comes to no end, its own test fails and not the whole run, with what it said.
+/// A running external program. If it hangs, only its own test fails, with the output so far.
 pub struct Program {
     process: Child,
     name: String,
-    /// Files, not pipes: whoever inherited them and lives on keeps nobody waiting.
+    /// Output goes to files and not to pipes, because a surviving child process that inherited a pipe would block the
+    /// reader.
     stdout: File,
     stderr: File,
 }

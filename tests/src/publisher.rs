@@ -1,4 +1,4 @@
-//! A publisher in the tests' own process: makes a key, and bundles in memory that it signs and packs.
+//! A publisher within the test process: makes a key, and builds, signs and packs bundles in memory.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{Host, Reply, component};
 
-/// A bundle before anybody has signed it.
+/// The files of a bundle that is not signed yet.
 #[derive(Clone)]
 pub struct Draft(BTreeMap<String, Bytes>);
 
@@ -18,12 +18,12 @@ impl Draft {
         Draft(BTreeMap::from([(MANIFEST.to_owned(), Bytes::from(manifest.to_owned()))]))
     }
 
-    /// One identity stage over FP32, from `input` to `output`.
+    /// A bundle of one identity stage of FP32, from `input` to `output`.
     pub fn identity(name: &str, version: &str) -> Draft {
         Draft::stage(name, version, "identity", "")
     }
 
-    /// One stage of a plugin that was built from this workspace, with the inside of its `config`.
+    /// A bundle with one stage of a plugin of this workspace; `config` is the inside of the plugin's `config` table.
     pub fn stage(name: &str, version: &str, plugin: &str, config: &str) -> Draft {
         let manifest = format!(
             "[bundle]\nname = \"{name}\"\nversion = \"{version}\"\n\
@@ -33,7 +33,7 @@ impl Draft {
         Draft::new(&manifest).file("stage.wasm", std::fs::read(component(plugin)).unwrap())
     }
 
-    /// One stage that misbehaves in this way.
+    /// A bundle with one stage of the hostile guest, configured for this misdeed.
     pub fn hostile(name: &str, version: &str, misdeed: &str) -> Draft {
         Draft::stage(name, version, "hostile_guest", &format!("misdeed = \"{misdeed}\""))
     }
@@ -48,12 +48,12 @@ impl Draft {
         self
     }
 
-    /// More lines of the manifest.
+    /// Appends lines to the manifest.
     pub fn more(self, toml: &str) -> Draft {
         self.mend(|manifest| format!("{manifest}\n{toml}\n"))
     }
 
-    /// The manifest with some text in place of another.
+    /// Replaces a text of the manifest, which must occur.
     pub fn replace(self, from: &str, to: &str) -> Draft {
         self.mend(|manifest| {
             assert!(manifest.contains(from), "{from} is not in:\n{manifest}");
@@ -76,7 +76,7 @@ impl Draft {
         self.files().digest().to_string()
     }
 
-    /// As an archive that nobody signed.
+    /// Packs the bundle as an unsigned archive.
     pub fn pack(&self) -> Vec<u8> {
         pack(&self.files())
     }
@@ -98,7 +98,7 @@ impl Publisher {
         Publisher { name: name.to_owned(), key: SigningKey::generate(Curve::P256).unwrap() }
     }
 
-    /// One that the host trusts for all bundles under its name.
+    /// A new publisher that the host trusts for all bundles under its name.
     pub fn trusted(name: &str, host: &Host) -> Result<Publisher> {
         let publisher = Publisher::new(name);
         publisher.trust(host, &json!({}))?.ok()?;
@@ -113,7 +113,7 @@ impl Publisher {
         self.key.public_key().hint().to_string()
     }
 
-    /// With what else the request should say.
+    /// Asks the host to trust this publisher; `more` holds further fields of the request.
     pub fn trust(&self, host: &Host, more: &Value) -> Result<Reply> {
         let mut request = more.clone();
         request["key"] = self.pem().into();
@@ -124,14 +124,14 @@ impl Publisher {
         host.admin("POST", &format!("/v1/publishers/{}/keys/{}/revoke", self.name, self.hint()), &Value::Null)
     }
 
-    /// A signed archive.
+    /// Signs the bundle and packs it as an archive.
     pub fn sign(&self, draft: &Draft) -> Vec<u8> {
         let files = draft.files();
         let signature = sign(&files, &self.name, &self.key).unwrap();
         pack(&files.with_signature(signature))
     }
 
-    /// Signs it and uploads it for the tenant `default`.
+    /// Signs the bundle and uploads it for the tenant `default`.
     pub fn push(&self, host: &Host, draft: &Draft) -> Result<Reply> {
         self.push_to(host, "default", draft)
     }

@@ -1,4 +1,4 @@
-//! Answers, and the one client that gets them.
+//! HTTP replies, and the HTTP client that all tests share.
 
 use std::io::Read;
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::Value;
 
-/// An answer, whatever its status.
+/// An HTTP reply of any status.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub bytes: Vec<u8>,
-    /// The same, where it is text.
+    /// `bytes` as text, with invalid UTF-8 replaced.
     pub body: String,
 }
 
@@ -28,20 +28,20 @@ impl Reply {
         Ok(Reply { status: response.status().as_u16(), headers, bytes, body })
     }
 
-    /// An error unless it was answered.
+    /// An error unless the status is 200.
     pub fn ok(self) -> Result<Reply> {
         anyhow::ensure!(self.status == 200, "{self:?}");
         Ok(self)
     }
 
-    /// An error unless it was refused with this status and code, and a text that has all of these parts.
+    /// An error unless the reply has this status and code, and an error text that contains all of these parts.
     #[track_caller]
     pub fn refused(self, status: u16, code: &str, parts: &[&str]) -> Result<Reply> {
         let body = self.json();
         let text = body["error"].as_str().unwrap_or_default();
         let told = self.status == status && body["code"] == code && parts.iter().all(|part| text.contains(part));
         let caller = std::panic::Location::caller();
-        anyhow::ensure!(told, "{caller}: {status} {code} {parts:?} was expected, and came: {self:?}");
+        anyhow::ensure!(told, "{caller}: expected {status} {code} {parts:?}, got: {self:?}");
         Ok(self)
     }
 
@@ -53,7 +53,7 @@ impl Reply {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The data of an output, which must be there.
+    /// The data of an output, which must exist.
     pub fn output(&self, name: &str) -> Vec<Value> {
         let body = self.json();
         let outputs = body["outputs"].as_array().unwrap_or_else(|| panic!("{self:?}"));

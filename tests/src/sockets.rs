@@ -1,4 +1,4 @@
-//! Connections as a test wants them: very many, from chosen addresses, read slowly, broken off.
+//! TCP connections for tests: in large numbers, from chosen addresses, with small receive buffers, or ended by a reset.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -8,13 +8,14 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
-/// What else this process and the host have open while there are many connections.
+/// Open files to reserve for everything other than connections, in this process and in the host.
 const OTHER_FILES: usize = 1000;
 
-/// How many of the wanted connections this process may have, and the host may have of one address. Fewer are told.
+/// The number of connections that this process can open and that the host accepts from one address, at most `wanted`. A
+/// smaller number is printed.
 pub fn possible(wanted: usize) -> usize {
     let most = getrlimit(Resource::Nofile).maximum;
-    // Where that fails there are as many as there were.
+    // If this fails, the limit stays as it was.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
     let files = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| files as usize);
     let count = wanted.min(files.saturating_sub(OTHER_FILES) / 10 * 7);
@@ -25,15 +26,15 @@ pub fn possible(wanted: usize) -> usize {
     count
 }
 
-/// How long a test waits for a host before it gives up.
+/// Time that a test waits for the host before it fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A connection from an address of this machine.
+/// Connects from a given local address.
 pub fn connect_from(address: Ipv4Addr, to: &str) -> Result<TcpStream> {
     connect(to, |socket| socket.bind(&SocketAddr::from((address, 0)).into()))
 }
 
-/// A connection that takes in very little before somebody reads it.
+/// Connects with a small receive buffer, so that the kernel accepts little data before the test reads.
 pub fn connect_narrow(to: &str) -> Result<TcpStream> {
     connect(to, |socket| socket.set_recv_buffer_size(4096))
 }
@@ -47,12 +48,12 @@ fn connect(to: &str, prepare: impl FnOnce(&Socket) -> std::io::Result<()>) -> Re
     Ok(socket.into())
 }
 
-/// Breaks off with a reset, and not with an end.
+/// Closes the connection with a reset instead of an orderly end.
 pub fn reset(stream: TcpStream) -> Result<()> {
     Ok(Socket::from(stream).set_linger(Some(Duration::ZERO))?)
 }
 
-/// One connection of HTTP/1.1, which stays open.
+/// A connection of HTTP/1.1 that stays open.
 pub struct Wire(BufReader<TcpStream>);
 
 impl Wire {
@@ -77,14 +78,14 @@ impl Wire {
         self.reply()
     }
 
-    /// Lines of `headers` end with `\r\n`.
+    /// Posts a request. Each line of `headers` ends with `\r\n`.
     pub fn post(&mut self, path: &str, headers: &str, body: &[u8]) -> Result<()> {
         let length = body.len();
         let head = format!("POST {path} HTTP/1.1\r\nhost: test\r\n{headers}content-length: {length}\r\n\r\n");
         Ok(self.stream().write_all(&[head.as_bytes(), body].concat())?)
     }
 
-    /// Of a length that is known before.
+    /// Reads a reply, which must have a `content-length`.
     pub fn reply(&mut self) -> Result<(u16, Vec<u8>)> {
         let status = self.line()?;
         let mut length = None;

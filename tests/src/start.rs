@@ -1,4 +1,4 @@
-//! How a host is started.
+//! Builder for starting a host.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,17 +9,17 @@ use anyhow::{Context, Result};
 
 use crate::{Host, Place, prepared};
 
-/// How to start a host.
+/// The options that a host is started with.
 #[derive(Default)]
 pub struct Start {
     models: Option<PathBuf>,
-    /// Manifests of bundles that are made for this host alone, with the files that they name.
+    /// Manifests of bundles that are made for this host alone, each with its files.
     bundles: Vec<(String, Vec<PathBuf>)>,
     config: String,
-    /// Where a host before it kept its state.
+    /// Data folder of an earlier host, if that state is to be used again.
     data: Option<(PathBuf, Option<Arc<tempfile::TempDir>>)>,
     arguments: Vec<String>,
-    /// Arguments of a shell's `ulimit`.
+    /// Arguments of the shell's `ulimit`.
     open_files: Vec<String>,
 }
 
@@ -29,43 +29,43 @@ impl Start {
         self
     }
 
-    /// A bundle made for this host alone, beside the others or instead of them.
+    /// Adds a bundle that is made for this host alone. It is not served if `models` names another folder.
     pub fn bundle(mut self, manifest: &str, files: &[PathBuf]) -> Start {
         self.bundles.push((manifest.to_owned(), files.to_vec()));
         self
     }
 
-    /// TOML.
+    /// Appends to the configuration file, in TOML.
     pub fn config(mut self, config: &str) -> Start {
         self.config.push_str(config);
         self
     }
 
-    /// A folder that the host keeps its state in.
+    /// Sets the folder in which the host keeps its state.
     pub fn data(mut self, folder: impl Into<PathBuf>) -> Start {
         self.data = Some((folder.into(), None));
         self
     }
 
-    /// The state of a host that was there before.
+    /// Starts with the state of an earlier host.
     pub fn data_of(mut self, host: &Host) -> Start {
         self.data = Some((host.place.data.clone(), host.place.state.clone()));
         self
     }
 
-    /// One more argument of the command line.
+    /// Adds one argument to the command line.
     pub fn argument(mut self, argument: &str) -> Start {
         self.arguments.push(argument.to_owned());
         self
     }
 
-    /// How many files the process may have open before it says that it needs more.
+    /// Sets the soft limit of open files, which the host may raise.
     pub fn open_files(mut self, soft: usize) -> Start {
         self.open_files.push(format!("-Sn {soft}"));
         self
     }
 
-    /// How many it may ever have open, which must not be fewer.
+    /// Sets the hard limit of open files, which the host cannot raise. It must not be lower than the soft limit.
     pub fn most_open_files(mut self, hard: usize) -> Start {
         self.open_files.push(format!("-Hn {hard}"));
         self
@@ -76,7 +76,7 @@ impl Start {
         Host::spawn(command, place)
     }
 
-    /// Starts a host, and ends it as a power cut would so long after that.
+    /// Starts a host and kills it after this time, as a power cut would end it.
     pub fn start_and_kill(self, after: Duration) -> Result<()> {
         let (mut command, _place) = self.command()?;
         let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
@@ -86,7 +86,7 @@ impl Start {
         Ok(())
     }
 
-    /// What a host says that cannot start, and its exit code.
+    /// Runs a host that is expected not to start, and returns its exit code and standard error.
     pub fn fails(self) -> Result<(Option<i32>, String)> {
         let (mut command, _place) = self.command()?;
         let output = command.stdin(Stdio::null()).output()?;
@@ -111,7 +111,7 @@ impl Start {
         ]);
         command.arg("--config").arg(&config);
         command.args(&self.arguments);
-        // Bundles in a folder are served unsigned, which is for --dev alone.
+        // Unsigned bundles of a folder are served with --dev only.
         if self.models.is_some() || !self.bundles.is_empty() {
             let models = self.models.as_deref().unwrap_or(folder.path());
             command.arg("--dev").arg("--models").arg(models);

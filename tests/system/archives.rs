@@ -1,5 +1,5 @@
-//! An attacker's archives over HTTP: each is refused with its reason, and the host's memory does not grow with what they
-//! claim.
+//! Hostile archives over HTTP: each is refused with its reason, and the host's memory does not grow with the sizes that an
+//! archive claims.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use system_tests::{Draft, Publisher, Start};
 
 const MIB: u64 = 1 << 20;
 
-/// An entry with whatever a header can say.
+/// A tar entry with arbitrary header fields.
 fn entry(kind: u8, path: &[u8], size: u64, content: &[u8]) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.as_mut_bytes()[..path.len()].copy_from_slice(path);
@@ -38,7 +38,8 @@ fn link(kind: u8, path: &str, to: &str) -> Vec<u8> {
     archive(&[header.as_bytes().to_vec()])
 }
 
-/// These bytes, and after them a block again and again: compressed once, however often it comes.
+/// A gzip stream of `start` and then `block` repeated `times` times. The block is compressed once, so the stream is cheap
+/// to make.
 fn gzip(start: &[u8], block: &[u8], times: usize) -> Vec<u8> {
     let mut deflate = flate2::Compress::new(flate2::Compression::best(), false);
     let mut pack = |content: &[u8]| {
@@ -50,7 +51,7 @@ fn gzip(start: &[u8], block: &[u8], times: usize) -> Vec<u8> {
     [head, pack(block).repeat(times)].concat()
 }
 
-/// Four bytes that become 128 KiB, so often that it is some gigabytes.
+/// A zstd stream of blocks of four bytes that each decompress to 128 KiB, `gigabytes` in all.
 fn zstd_bomb(gigabytes: usize) -> Vec<u8> {
     let head = [0x28, 0xb5, 0x2f, 0xfd, 0, 0x68];
     [&head[..], &[0x02, 0x00, 0x10, 0x00].repeat(gigabytes * 8192)].concat()
@@ -94,7 +95,7 @@ fn attacks() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("a name with a line", files(&["a\nb"]), "cannot be in a bundle"),
         ("names that differ in case", files(&["readme", "README"]), "differ only in case"),
         ("folders that differ in case", files(&["a/x", "A/y"]), "differ only in case"),
-        ("the same name twice", files(&["x", "x"]), "there twice"),
+        ("the same name twice", files(&["x", "x"]), "appears twice"),
         ("a file that is a folder", files(&["x", "x/y"]), "is a file, and a folder"),
     ]
 }
@@ -126,7 +127,7 @@ fn archives_beyond_the_bound_are_not_received() -> Result<()> {
     let host = Start::default().config("[bundles]\nupload-bytes = '1 MiB'\nupload-time = '1s'\n").start()?;
     let large = vec![0; 2 * MIB as usize];
     host.upload(&host.token, "", &large)?.refused(413, "request_too_large", &["1.0 MiB", "bundles.upload-bytes"])?;
-    // One that never ends is ended.
+    // An upload that stalls is ended after `bundles.upload-time`.
     let mut stream = std::net::TcpStream::connect(host.admin_url.trim_start_matches("http://"))?;
     let token = &host.token;
     write!(

@@ -1,5 +1,5 @@
-//! Bad input: each a 4xx with a message that a stranger can act on. A case is a file under `tests/bad-input`; what does not
-//! fit into a file is made here.
+//! Bad input: each mistake gets a 4xx with a message that tells the client what to correct. A case is a file under
+//! `tests/bad-input`; cases that do not fit into a file are made here.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -21,11 +21,11 @@ struct Case {
     content_type: String,
     #[serde(default)]
     body: String,
-    /// Binary tensors after the body, whose length is then told.
+    /// Binary tensors after the JSON body, whose length is then sent in a header.
     bytes: Option<Vec<u8>>,
-    /// What is told instead.
+    /// Value of the length header instead of the true length.
     json_length: Option<String>,
-    /// The body is sent packed, or as if it were.
+    /// Content encoding that the request announces; the body may or may not be compressed so.
     encoding: Option<String>,
     status: u16,
     code: String,
@@ -66,7 +66,7 @@ static HOST: Shared = Shared::new(|| {
 });
 
 #[test]
-fn each_mistake_is_told_so_that_it_can_be_mended() -> Result<()> {
+fn each_mistake_gets_an_error_that_says_how_to_correct_it() -> Result<()> {
     let host = HOST.get();
     let mut cases = 0;
     for file in fs::read_dir(repository().join("tests/bad-input"))? {
@@ -95,7 +95,7 @@ fn alive(host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// Sends a header and what follows, byte for byte, and reads the status line of the answer.
+/// Sends a head and a body byte for byte, and reads the whole reply.
 fn raw(host: &Host, head: &str, body: &[u8]) -> Result<String> {
     let mut stream = TcpStream::connect(host.address())?;
     stream.write_all(head.as_bytes())?;
@@ -130,7 +130,7 @@ fn an_endless_chunked_body_is_refused_at_its_bound() -> Result<()> {
     alive(&host)
 }
 
-/// Connections that say nothing, or only the begin of something, are closed and keep no place.
+/// Connections that send nothing, or only the beginning of a request, are closed and free their slots.
 #[test]
 fn silent_connections_are_closed() -> Result<()> {
     let config = "[http]\nheader-time = '300ms'\nconnections = 3\n";
@@ -145,7 +145,7 @@ fn silent_connections_are_closed() -> Result<()> {
     }
     for stream in &mut silent {
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        // Closed with something unread is a reset; anything else would be the test's own impatience.
+        // A connection that is closed with unread data is reset. Any other error would be the test's own timeout.
         let closed = stream.read_to_end(&mut Vec::new());
         let reset = closed.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset);
         assert!(closed.is_ok() || reset, "{closed:?}");
@@ -153,7 +153,7 @@ fn silent_connections_are_closed() -> Result<()> {
     alive(&host)
 }
 
-/// What has arrived and waits is bounded over all connections together.
+/// Bodies that have arrived and wait are bounded over all connections together.
 #[test]
 fn bodies_of_all_connections_together_are_bounded() -> Result<()> {
     let config = "[http]\nbuffered-bytes = '1 MiB'\n";
@@ -196,7 +196,7 @@ fn what_is_not_http_hurts_nobody() -> Result<()> {
     alive(&host)
 }
 
-/// A header that announces four billion pixels, in front of no data at all; and other things that are no pictures.
+/// A header that announces four billion pixels without any data, and other files that are not valid pictures.
 #[test]
 fn pictures_that_lie_are_refused() -> Result<()> {
     let host = Host::with_models(prepared("BULKHEAD_MODELS"))?;

@@ -1,10 +1,11 @@
-//! The binary tensor extension: tensors as bytes after the JSON, both ways, and bodies that are nothing but one.
+//! The binary tensor extension: tensors as bytes after the JSON, in requests and replies, and bodies that consist of one
+//! tensor only.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use system_tests::{Host, Reply, Shared, Start, component, identity};
 
-/// Two values of each datatype, as they lie in memory.
+/// Two values of each datatype, in the wire's byte order.
 fn values() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("BOOL", vec![1, 0]),
@@ -41,7 +42,7 @@ fn send(host: &Host, model: &str, request: &Value, tensors: &[u8]) -> Result<Rep
     host.send(&format!("/v2/models/{model}/infer"), &[(JSON_LENGTH, &json.len().to_string())], &body)
 }
 
-/// The JSON of a reply, and the bytes after it.
+/// Splits a reply into its JSON and the bytes after it.
 fn split(reply: &Reply) -> Result<(Value, &[u8])> {
     anyhow::ensure!(reply.status == 200, "{reply:?}");
     let length: usize = reply.header(JSON_LENGTH).with_context(|| format!("{reply:?}"))?.parse()?;
@@ -113,7 +114,7 @@ fn a_body_without_json_is_the_only_tensor() -> Result<()> {
     Ok(())
 }
 
-/// The limit of a reply counts the bytes of its tensors too.
+/// The limit of a reply also counts the bytes of its binary tensors.
 #[test]
 fn binary_replies_are_bounded() -> Result<()> {
     let config = "[http]\nreply-bytes = '1 KiB'\n";
@@ -127,7 +128,7 @@ fn binary_replies_are_bounded() -> Result<()> {
     Ok(())
 }
 
-/// Rows of a batch are ranked one by one, a whole tensor where there is no batch.
+/// Rows of a batch are ranked one by one; without a batch dimension the whole tensor is ranked.
 #[test]
 fn outputs_are_classified_where_it_is_asked_for() -> Result<()> {
     let host = HOST.get();
@@ -145,7 +146,7 @@ fn outputs_are_classified_where_it_is_asked_for() -> Result<()> {
     Ok(())
 }
 
-/// What lies at an odd place of a body reaches a native graph as it should.
+/// A tensor at an unaligned offset of the body reaches a native graph correctly.
 #[test]
 fn a_graph_takes_bytes_from_wherever_they_lie() -> Result<()> {
     let manifest = "[bundle]\nname = \"test/cnn\"\nversion = \"1.0.0\"\n[[graph]]\nname = \"cnn\"\nfile = \"digits.onnx\"\n[pipeline]\nstages = [\"cnn\"]\n";

@@ -1,4 +1,4 @@
-//! A publisher's commands: make a key, sign, pack, verify, inspect. They need no host that runs.
+//! The publisher's commands: make a key, sign, pack, verify and inspect. They need no running host.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use system_tests::{identity, prepared};
 use tempfile::TempDir;
 
-/// A folder with a bundle in `digits`, and a key that signed it.
+/// A folder with a bundle in `digits`, signed with a key in the same folder.
 fn signed() -> Result<TempDir> {
     let folder = tempfile::tempdir()?;
     fs::create_dir(folder.path().join("digits"))?;
@@ -74,15 +74,15 @@ fn what_is_in_a_bundle_is_shown_without_trusting_it() -> Result<()> {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_with_the_reason() -> Result<()> {
+fn impossible_commands_are_refused_with_a_reason() -> Result<()> {
     let folder = signed()?;
     let mode = fs::metadata(folder.path().join("acme.pem"))?.permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     for (command, code, wanted) in [
-        ("key new acme", 1, "acme.pem is there already"),
+        ("key new acme", 1, "acme.pem already exists"),
         ("bundle pack digits -o x.zip", 2, "its name must end with .tar"),
         ("bundle pack digits -o digits/x.tar", 1, "write the archive outside of the bundle"),
-        ("bundle pack missing -o x.tar", 1, "missing is no folder"),
+        ("bundle pack missing -o x.tar", 1, "missing is not a folder"),
         ("bundle sign digits --key acme.pub", 1, "the private key is needed here"),
         ("bundle verify digits --key acme.pem", 1, "never give a private key away"),
         ("bundle verify digits", 2, "--key"),
@@ -96,6 +96,6 @@ fn what_cannot_be_done_is_refused_with_the_reason() -> Result<()> {
     fs::write(folder.path().join("digits/identity.wasm"), "other")?;
     fails(&folder, "bundle verify digits --key acme.pub", 1, "changed after the bundle was signed: \"identity.wasm\"")?;
     fs::remove_file(folder.path().join("digits/identity.wasm"))?;
-    fails(&folder, "bundle pack digits -o x.tar", 1, "the file identity.wasm is named and not there")?;
+    fails(&folder, "bundle pack digits -o x.tar", 1, "names the file identity.wasm, which is not in the bundle")?;
     Ok(())
 }

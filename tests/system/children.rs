@@ -1,5 +1,5 @@
-//! What strangers send is compiled, and loaded for the first time, in a child process: whatever becomes of the child, the
-//! host says which step of which part it was, and serves the rest.
+//! Uploaded files are compiled, and loaded for the first time, in a child process. If the child fails, the host names the
+//! step and the part that failed, and continues to serve the rest.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use system_tests::{Host, Start, component, identity, prepared, repository, wait_until};
 
-/// Bundles of one stage, which is the file.
+/// The manifest of a bundle whose only stage is this file.
 fn bundle(kind: &str, name: &str, file: &str) -> String {
     let key = if kind == "plugin" { "component" } else { "file" };
     format!(
@@ -18,20 +18,20 @@ fn bundle(kind: &str, name: &str, file: &str) -> String {
     )
 }
 
-/// A component of one function of megabytes, whose every value lives to its end. It is quickly told to be valid, and
-/// compiling it takes memory without end.
+/// A component with one function of several megabytes, whose values all live until its end. Validation is fast, but
+/// compilation takes memory without bound.
 fn compile_bomb(folder: &Path) -> Result<PathBuf> {
     const VALUES: usize = 500_000;
     let mut body = vec![0];
     for _ in 0..VALUES {
-        // A global is read, and stays on the stack.
+        // `global.get 0`, whose value stays on the stack.
         body.extend_from_slice(&[0x23, 0]);
     }
-    // i32.add, and the end.
+    // `i32.add` for all but one value, then `drop` and `end`.
     body.extend(std::iter::repeat_n(0x6a, VALUES - 1));
     body.extend_from_slice(&[0x1a, 0x0b]);
     let mut module = b"\0asm\x01\0\0\0".to_vec();
-    // A type () -> (), a function of it, a global that can change.
+    // A type () -> (), a function of that type, and a mutable global.
     module.extend_from_slice(&[1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0, 6, 6, 1, 0x7f, 1, 0x41, 0, 0x0b]);
     let code = [&[1][..], &leb128(body.len()), &body].concat();
     module.extend(section(10, &code));
@@ -55,7 +55,7 @@ fn leb128(mut number: usize) -> Vec<u8> {
     bytes
 }
 
-/// A host with the bundle, and one beside it that is good.
+/// Starts a host with the given bundle and a valid bundle `good` beside it.
 fn start(config: &str, manifest: &str, file: PathBuf) -> Result<Host> {
     let start = Start::default().config(config).bundle(manifest, &[file]);
     start.bundle(&identity("good", "FP32", &[-1]), &[component("identity")]).start()
@@ -99,7 +99,7 @@ fn a_component_that_takes_too_long_to_compile_is_refused_and_its_child_killed() 
     wait_until(|| Ok(children_of(host.process_id())?.is_empty()))
 }
 
-/// The processes that a process has started and that still live.
+/// The live child processes of a process.
 fn children_of(process: u32) -> Result<Vec<String>> {
     let mut children = Vec::new();
     for task in fs::read_dir(format!("/proc/{process}/task"))? {
@@ -117,7 +117,7 @@ fn a_graph_that_wants_too_much_memory_to_load_is_refused() -> Result<()> {
     good_one_serves(&host)
 }
 
-/// The child as the host starts it, with a pipe for its input that says nothing yet.
+/// Starts a worker as the host does, with an open input pipe to which nothing is written yet.
 fn worker(job: &str) -> Result<Child> {
     let mut command = Command::new(prepared("BULKHEAD_BINARY"));
     command.args(["worker", job, "134217728", "7"]);
@@ -133,7 +133,7 @@ fn a_child_lowers_its_limits_before_it_reads() -> Result<()> {
         let line = limits.lines().find_map(|line| line.strip_prefix(name)).context("no such limit")?;
         Ok(line.split_whitespace().next().unwrap_or_default().to_owned())
     };
-    // The last of them.
+    // This limit is lowered last.
     wait_until(|| Ok(soft_limit("Max address space")? != "unlimited"))?;
     for (name, wanted) in [
         ("Max core file size", "0"),
@@ -149,7 +149,7 @@ fn a_child_lowers_its_limits_before_it_reads() -> Result<()> {
 }
 
 #[test]
-fn a_child_that_is_told_nonsense_ends_with_an_error() -> Result<()> {
+fn a_child_that_reads_an_invalid_job_ends_with_an_error() -> Result<()> {
     use std::io::Write;
     for nonsense in [&b""[..], b"{}", &[0xff; 100], b"\x02\0\0\0\0\0\0\0\0\0\0\0{}"] {
         for job in ["compile", "graph"] {

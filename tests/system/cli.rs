@@ -1,4 +1,4 @@
-//! The tour of the operator's guide: every command by the real program, against a real host.
+//! The tour of the operator's guide: the real program runs every command against a real host.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use system_tests::{Host, Start, component, identity, prepared, wait_until};
 use tempfile::TempDir;
 
-/// A shell of an operator who is also a publisher: a folder with bundles, and a host to talk to.
+/// The shell of an operator who is also a publisher: a folder with bundles, and the host that the commands talk to.
 struct Shell {
     host: Host,
     folder: TempDir,
@@ -27,7 +27,7 @@ impl Shell {
         Ok(shell)
     }
 
-    /// A folder that is called after its version.
+    /// Makes a bundle in a folder named after its version.
     fn make_bundle(&self, version: &str) -> Result<()> {
         let bundle = self.path().join(version);
         fs::create_dir(&bundle)?;
@@ -52,7 +52,7 @@ impl Shell {
         Ok(self.command(command).output()?)
     }
 
-    /// What a command prints, which must succeed.
+    /// Runs a command, which must succeed, and returns its standard output.
     #[track_caller]
     fn run(&self, command: &str) -> Result<String> {
         let output = self.output(command)?;
@@ -60,7 +60,7 @@ impl Shell {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Runs commands, each of which must print its text.
+    /// Runs commands, each of which must succeed and print its text.
     #[track_caller]
     fn tour(&self, commands: &[(&str, &str)]) -> Result<()> {
         for (command, wanted) in commands {
@@ -83,7 +83,7 @@ impl Shell {
         Ok(serde_json::from_str(&self.run(&format!("{command} --json"))?)?)
     }
 
-    /// Which version answers a call with a key.
+    /// The version that answers a call with this key.
     fn served(&self, key: &str) -> Result<Value> {
         let body = json!({ "inputs": [{ "name": "input", "datatype": "FP32", "shape": [1], "data": [1.5] }] });
         let reply = self.host.ask_as(key, "POST", "/v2/models/echo/infer", &body)?;
@@ -99,7 +99,7 @@ fn a_bundle_goes_from_its_publisher_to_a_client_and_is_taken_back() -> Result<()
     shell.refused("bundle push 1.0.0", 1, "in the host's log)")?;
     shell.host.wait_for_log(&["request refused", "untrusted"])?;
     shell.tour(&[
-        ("publisher list", "nobody is trusted"),
+        ("publisher list", "no publishers are trusted"),
         ("publisher trust acme --key acme.pub --names other/thing", "other/thing"),
     ])?;
     shell.refused("bundle push 1.0.0", 1, "may publish other/thing")?;
@@ -141,7 +141,7 @@ fn a_bundle_goes_from_its_publisher_to_a_client_and_is_taken_back() -> Result<()
         ("model share echo everybody --tenant shop", "shared with everybody"),
         ("model list --tenant shop", "1.0.0 ready"),
     ])?;
-    assert_eq!(shell.served("")?, "1.0.0", "shared with whoever calls without a key");
+    assert_eq!(shell.served("")?, "1.0.0", "shared with callers without a key");
     let usage = shell.json("tenant usage shop")?;
     assert_eq!(usage["usage"][0]["requests"], 2, "{usage}");
     let digest = shell.json("model show echo --tenant shop")?["versions"][0]["digest"].take();
@@ -173,13 +173,13 @@ fn tenants_and_the_audit_log_are_kept() -> Result<()> {
     let (id, key) = (key["id"].as_str().context("id")?, key["key"].as_str().context("key")?);
     shell.refused(&format!("tenant list --token {key}"), 1, "needs a key with the role admin")?;
     shell.tour(&[
-        (&format!("bundle list --token {key}"), "no bundle is stored"),
+        (&format!("bundle list --token {key}"), "no bundles are stored"),
         ("tenant key list shop", "valid"),
         (&format!("tenant key revoke shop {id}"), "revoked"),
         ("tenant key list shop", "revoked"),
     ])?;
     shell.refused(&format!("bundle list --token {key}"), 1, "the admin token")?;
-    shell.refused("tenant delete shop", 1, "say --yes")?;
+    shell.refused("tenant delete shop", 1, "confirm with --yes")?;
     let head = shell.run("audit verify")?;
     shell.tour(&[
         ("tenant delete shop --yes", "deleted"),
@@ -190,21 +190,21 @@ fn tenants_and_the_audit_log_are_kept() -> Result<()> {
     let entries = shell.json("audit list --after 1 --limit 2")?;
     let what: Vec<&Value> = entries.as_array().into_iter().flatten().map(|entry| &entry["what"]).collect();
     assert_eq!(what, ["tenant create", "tenant limits"]);
-    shell.refused("audit verify --noted 1:0000", 1, "is no head")?;
+    shell.refused("audit verify --noted 1:0000", 1, "is not a head")?;
     Ok(())
 }
 
 #[test]
-fn what_is_wrong_is_said_with_its_remedy() -> Result<()> {
+fn errors_of_commands_name_a_remedy() -> Result<()> {
     let shell = Shell::start()?;
     for (command, code, wanted) in [
-        ("tenant create Shop", 1, "must be of small letters"),
+        ("tenant create Shop", 1, "must have 1 to 64 lowercase letters"),
         ("tenant create shop fule=3", 1, "\"fule\" is not a key here"),
         ("tenant create shop fuel", 2, "write key=value"),
         ("tenant key create default --role king", 1, "unknown variant `king`"),
         ("publisher trust acme", 1, "is new and needs a key"),
         ("publisher trust acme --key acme.pem", 1, "never give a private key away"),
-        ("publisher trust acme --key acme.pub --not-after tomorrow", 1, "is no time such as"),
+        ("publisher trust acme --key acme.pub --not-after tomorrow", 1, "is not a time; write"),
         ("publisher revoke acme --key acme.pub", 1, "there is no publisher \"acme\""),
         ("model show none", 1, "there is no model \"none\""),
         ("model label echo stable", 2, "<VERSION>"),
@@ -226,9 +226,9 @@ fn what_is_wrong_is_said_with_its_remedy() -> Result<()> {
     Ok(())
 }
 
-/// As `| head` does, which has read enough.
+/// A reader such as `head` closes the pipe early.
 #[test]
-fn a_closed_pipe_is_no_failure_of_what_was_done() -> Result<()> {
+fn a_closed_pipe_does_not_fail_a_command() -> Result<()> {
     let shell = Shell::start()?;
     let mut process = shell.command("tenant create shop").stdout(Stdio::piped()).spawn()?;
     drop(process.stdout.take());

@@ -1,4 +1,4 @@
-//! Other people's clients, as their users use them.
+//! Clients of other projects, used as their users use them.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! gzip and deflate, both ways.
+//! gzip and deflate, in requests and replies.
 
 use std::io::{Read, Write};
 
@@ -42,7 +42,7 @@ fn request(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn bodies_are_packed_both_ways() -> Result<()> {
+fn bodies_are_compressed_in_both_directions() -> Result<()> {
     let host = HOST.get();
     let text = "again and again ".repeat(500);
     for encoding in ["gzip", "deflate"] {
@@ -56,9 +56,9 @@ fn bodies_are_packed_both_ways() -> Result<()> {
     Ok(())
 }
 
-/// The header tells the length of the JSON before it was packed.
+/// The length header states the length of the JSON before compression.
 #[test]
-fn binary_tensors_are_packed_with_their_json() -> Result<()> {
+fn binary_tensors_are_compressed_with_their_json() -> Result<()> {
     let host = HOST.get();
     let text = b"\xd0\x07\0\0".iter().copied().chain([0xff; 2000]).collect::<Vec<u8>>();
     let parameters = json!({ "binary_data_size": text.len() });
@@ -80,7 +80,7 @@ fn binary_tensors_are_packed_with_their_json() -> Result<()> {
 }
 
 #[test]
-fn little_replies_and_refusals_are_not_packed() -> Result<()> {
+fn small_replies_and_errors_are_not_compressed() -> Result<()> {
     let host = HOST.get();
     let reply = host.send(PATH, &[("accept-encoding", "gzip")], &request("short"))?;
     assert_eq!((reply.status, reply.header("content-encoding")), (200, None));
@@ -89,9 +89,9 @@ fn little_replies_and_refusals_are_not_packed() -> Result<()> {
     Ok(())
 }
 
-/// A bomb of a few kilobytes ends where http.request-bytes says.
+/// A small body that decompresses to more than `http.request-bytes` is refused.
 #[test]
-fn what_is_unpacked_is_bounded() -> Result<()> {
+fn decompressed_bodies_are_bounded() -> Result<()> {
     let host = HOST.get();
     for encoding in ["gzip", "deflate"] {
         let bomb = pack(encoding, &vec![b' '; 200 << 20])?;

@@ -1,4 +1,4 @@
-//! Uploads and deletes at the same moment: the outcome is one that some order of them would have had.
+//! Concurrent uploads and deletes: the outcome equals that of some sequential order.
 
 use std::sync::Barrier;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use system_tests::{Draft, Host, Publisher, Reply, Start};
 
-/// Sends all of them at the same moment.
+/// Sends all archives at the same time.
 fn at_once(host: &Host, archives: &[Vec<u8>]) -> Vec<Result<Reply>> {
     let barrier = Barrier::new(archives.len());
     std::thread::scope(|scope| {
@@ -36,13 +36,13 @@ fn many_uploads_at_once_are_each_done_once_within_little_memory() -> Result<()> 
     assert_eq!(host.version("", "echo")?, "1.49.0");
     let model = host.admin("GET", "/v1/models/echo", &Value::Null)?.ok()?.json();
     assert_eq!(model["versions"].as_array().map(Vec::len), Some(50));
-    // Of each a manifest, a signature and the ballast; the component is one.
+    // A manifest, a signature and the ballast for each upload; the component is stored once.
     assert_eq!((host.files_of("staging")?.len(), host.files_of("blobs")?.len()), (0, 151));
     Ok(())
 }
 
 #[test]
-fn of_one_version_at_once_one_content_wins() -> Result<()> {
+fn of_concurrent_uploads_of_one_version_one_wins() -> Result<()> {
     let host = Start::default().start()?;
     let acme = Publisher::trusted("acme", &host)?;
     let same = acme.sign(&Draft::identity("acme/same", "1.0.0"));
@@ -60,7 +60,7 @@ fn of_one_version_at_once_one_content_wins() -> Result<()> {
     for reply in bad {
         reply.refused(409, "version_taken", &[digest.as_str().context("no digest")?])?;
     }
-    // Three files of the one, the manifest and the signature of the other; the component is the same.
+    // Three files of the first bundle, and the manifest and signature of the second; both share the component.
     assert_eq!((host.files_of("staging")?.len(), host.files_of("blobs")?.len()), (0, 5));
     let audit = host.admin("GET", "/v1/audit?limit=1000", &Value::Null)?.ok()?.json();
     let uploads = audit.as_array().into_iter().flatten().filter(|entry| entry["what"] == "bundle upload").count();
@@ -68,7 +68,7 @@ fn of_one_version_at_once_one_content_wins() -> Result<()> {
     Ok(())
 }
 
-/// Deletes and uploads of the same contents, again and again: what was acknowledged last is how it is.
+/// Concurrent deletes and uploads of the same contents, repeated: each round leaves either the whole bundle or none of it.
 #[test]
 fn uploads_and_deletes_at_once_leave_a_whole_bundle_or_none() -> Result<()> {
     let host = Start::default().start()?;

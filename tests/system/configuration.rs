@@ -1,4 +1,4 @@
-//! The configuration: nothing is needed, and every mistake is reported at once.
+//! The configuration: every key is optional, and all errors are reported together.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -49,6 +49,6 @@ fn a_host_without_models_is_alive_and_ready() -> Result<()> {
 fn limits_of_the_file_hold() -> Result<()> {
     let host = Start::default().config("[http]\nrequest-bytes = '1 KiB'\n").start()?;
     let reply = host.post("/v2/models/none/infer", "image/png", &[0; 2000])?;
-    assert_eq!(reply.status, 404, "an unknown model is told before a body is read");
+    assert_eq!(reply.status, 404, "an unknown model is refused before the body is read");
     Ok(())
 }

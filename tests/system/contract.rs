@@ -1,5 +1,5 @@
-//! The OpenAPI documents are kept: schemathesis, which is not ours, makes requests up from them, good ones and bad ones, and
-//! holds every answer to what they say. No request makes a healthy host fail.
+//! Conformance with the OpenAPI documents: schemathesis, an independent tool, generates valid and invalid requests from
+//! them and checks every reply. No request makes a healthy host fail.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::json;
 use system_tests::{Draft, Host, Publisher, Start, component, example, identity, prepared, repository, succeed};
 
-/// Runs it against the document of one of the ports, as somebody with this key.
+/// Runs schemathesis against the document of one port, with this key.
 fn hold(host: &Host, url: &str, key: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let clients = repository().join("tests/clients").canonicalize()?;
@@ -19,12 +19,12 @@ fn hold(host: &Host, url: &str, key: &str) -> Result<()> {
         .env("SCHEMATHESIS_HOOKS", clients.join("contract_hooks.py"))
         .env("PICTURE", repository().join("examples/digits/held-out/00-is-2.png").canonicalize()?)
         .env("BULKHEAD_KEY", key)
-        // It keeps what it learns where it runs.
+        // schemathesis stores its state in the working directory.
         .current_dir(folder.path());
     succeed(&mut command)?;
     let log = host.log();
     let failed: Vec<&str> = log.lines().filter(|line| line.contains("request failed")).collect();
-    anyhow::ensure!(failed.is_empty(), "5xx, and nobody saw it: {failed:?}");
+    anyhow::ensure!(failed.is_empty(), "the log has failed requests: {failed:?}");
     Ok(())
 }
 
@@ -44,7 +44,7 @@ fn the_clients_document_is_kept() -> Result<()> {
     }
     let host = start.start()?;
     hold(&host, &host.url, &host.key("default", "admin")?)?;
-    // It was not all refusals.
+    // Not all requests were refused.
     let metrics = host.metrics()?;
     for model in echoes.map(|(model, ..)| model).into_iter().chain(["digits"]) {
         let answered = format!("bulkhead_requests_total{{model=\"{model}\",outcome=\"ok\"}}");

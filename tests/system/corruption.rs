@@ -1,5 +1,5 @@
-//! What can happen to a disk: full, read-only, cut off, a bit turned over. The error is clear, the rest serves on, and no
-//! byte that was not signed is served.
+//! Disk faults: full, read-only, truncated files, flipped bits. The error is clear, other models stay available, and
+//! unsigned bytes are never served.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -15,7 +15,7 @@ const CANNOT_MOUNT: i32 = 77;
 const SCRIPT: &str = "mount -t tmpfs -o size=12m none \"$BULKHEAD_TEST_SMALL_DISK\" || exit 77
     exec \"$0\" --exact \"$1\" --nocapture";
 
-/// The path of a small disk; outside of it, starts the test again where it may mount one, and is `None`.
+/// Returns the path of a small disk. The first call re-runs the test in a namespace that may mount one, and returns `None`.
 fn small_disk(test: &str) -> Result<Option<PathBuf>> {
     if let Some(path) = std::env::var_os(INSIDE) {
         return Ok(Some(path.into()));
@@ -43,7 +43,7 @@ fn fill(disk: &Path) -> Result<()> {
 
 #[test]
 fn a_full_disk_refuses_changes_and_serves_on() -> Result<()> {
-    let Some(disk) = small_disk("damage::a_full_disk_refuses_changes_and_serves_on")? else { return Ok(()) };
+    let Some(disk) = small_disk("corruption::a_full_disk_refuses_changes_and_serves_on")? else { return Ok(()) };
     let data = disk.join("data");
     let mut host = Start::default().data(&data).start()?;
     let acme = Publisher::trusted("acme", &host)?;
@@ -77,8 +77,8 @@ fn a_full_disk_refuses_changes_and_serves_on() -> Result<()> {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_no_data_folder() -> Result<()> {
-    let Some(disk) = small_disk("damage::a_folder_that_cannot_be_written_is_no_data_folder")? else { return Ok(()) };
+fn a_read_only_data_folder_is_refused() -> Result<()> {
+    let Some(disk) = small_disk("corruption::a_read_only_data_folder_is_refused")? else { return Ok(()) };
     let data = disk.join("data");
     let mut host = Start::default().data(&data).start()?;
     let acme = Publisher::trusted("acme", &host)?;
@@ -93,7 +93,7 @@ fn a_folder_that_cannot_be_written_is_no_data_folder() -> Result<()> {
     wait_until(|| Ok(host.call("", "echo", "input")?.status == 200))
 }
 
-/// A host with `echo` and `other`, that was killed; and the manifest of `echo`, which is a blob of its own.
+/// A host with `echo` and `other` that was killed, and the path of the blob that holds `echo`'s manifest.
 fn two_models() -> Result<(Host, Publisher, Draft, PathBuf)> {
     let mut host = Start::default().start()?;
     let acme = Publisher::trusted("acme", &host)?;
@@ -162,8 +162,8 @@ fn damaged_compiled_code_is_compiled_again() -> Result<()> {
     Ok(())
 }
 
-/// Wherever in the database a bit turns over: the host says so and does not start, or it leaves out what is damaged, or
-/// nothing that counts was hit. What it serves is right.
+/// Flips bits at many positions of the database. In each case the host refuses to start with a clear error, or leaves out
+/// the damaged parts, or is not affected. All results that it serves are correct.
 #[test]
 fn a_damaged_database_is_noticed() -> Result<()> {
     let (host, ..) = two_models()?;
@@ -177,7 +177,7 @@ fn a_damaged_database_is_noticed() -> Result<()> {
         }
         Ok(())
     };
-    // A clean start and end carries everything over into the one file.
+    // A clean start and shutdown moves the write-ahead log into the database file.
     let mut clean = Start::default().data_of(&host).start()?;
     clean.terminate()?;
     ensure!(clean.wait()?.success());

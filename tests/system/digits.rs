@@ -33,7 +33,7 @@ fn each_held_out_file_is_read_as_it_was_meant() -> Result<()> {
     Ok(())
 }
 
-/// ONNX Runtime, which is not ours, gave the accuracy that was committed with the network.
+/// The accuracy that was committed with the network was measured with ONNX Runtime, an independent implementation.
 #[test]
 fn accuracy_over_http_is_what_the_reference_measured() -> Result<()> {
     let host = HOST.get();
@@ -48,14 +48,14 @@ fn accuracy_over_http_is_what_the_reference_measured() -> Result<()> {
         }
         let wanted = measured[key].as_i64().context("accuracy.json")?;
         println!("{model}: {correct} of {} right; the reference: {wanted}", pictures.len());
-        // One shifted picture is a tie within rounding.
+        // The scores of one shifted picture are equal within rounding.
         assert!((correct - wanted).abs() <= allowed, "{model}: {correct} right, and the reference has {wanted}");
         assert!(correct as f64 / pictures.len() as f64 >= 0.97);
     }
     Ok(())
 }
 
-/// All held-out pictures, cut from one sheet, as PNG files, with what they are.
+/// All held-out pictures as PNG files, cut from one sheet, each with its label.
 fn held_out() -> Result<Vec<(Vec<u8>, String)>> {
     let folder = repository().join("examples/digits");
     let mut sheet = png::Decoder::new(BufReader::new(fs::File::open(folder.join("held-out.png"))?)).read_info()?;

@@ -1,4 +1,4 @@
-//! What extends the protocol: configuration, repository, statistics, settings, and the plainer form of requests.
+//! The protocol's extensions: configuration, repository, statistics, settings and `generate`.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn the_server_names_what_it_serves() -> Result<()> {
 fn a_model_has_a_configuration_as_load_generators_read_it() -> Result<()> {
     let host = HOST.get();
     let config = host.get("/v2/models/rows/config")?.json();
-    // Rows of two FP32: as many as fit a request of 64 MiB.
+    // Rows of two FP32 values: as many as fit into a request of 64 MiB.
     assert_eq!((&config["name"], &config["max_batch_size"]), (&json!("rows"), &json!(8 << 20)));
     assert_eq!(config["input"][0]["data_type"], "TYPE_FP32");
     assert_eq!((&config["output"][0]["dims"], &config["output"][0]["label_filename"]), (&json!([2]), &json!("")));
@@ -84,7 +84,7 @@ fn loading_and_unloading_say_what_they_do() -> Result<()> {
     Ok(())
 }
 
-/// A model that was taken out of service stays in the index, so that whoever looks for it can load it again.
+/// An unloaded model stays in the index, so that a client can find it and load it again.
 #[test]
 fn an_unloaded_model_is_listed_and_comes_back() -> Result<()> {
     let host = Start::default().start()?;
@@ -159,7 +159,7 @@ fn generate_takes_and_gives_plain_objects() -> Result<()> {
 }
 
 #[test]
-fn the_log_is_the_operators_to_change() -> Result<()> {
+fn the_operator_can_change_the_log() -> Result<()> {
     let host = Start::default().start()?;
     assert_eq!(host.get("/v2/logging")?.json()["code"], "insufficient_role");
     assert_eq!(host.post("/v2/logging", "", b"{\"log_verbose_level\": 2}")?.status, 403);
@@ -172,7 +172,7 @@ fn the_log_is_the_operators_to_change() -> Result<()> {
     assert_eq!((&loud["log_verbose_level"], &loud["log_level"]), (&json!(1), &json!("info,bulkhead=debug")));
     host.get("/nothing/else")?;
     wait_until(|| Ok(host.log().matches("request refused").count() >= 4))?;
-    assert_eq!(host.log().matches("unknown_endpoint").count(), 1, "the first came while only warnings were written");
+    assert_eq!(host.log().matches("unknown_endpoint").count(), 1, "the first came at level warn");
     for (change, phrase) in [
         (json!({ "log_warning": false }), "without"),
         (json!({ "log_file": "/tmp/x" }), "standard error"),
@@ -200,7 +200,7 @@ fn traces_are_off_and_say_so() -> Result<()> {
 }
 
 #[test]
-fn shared_memory_is_refused_in_words() -> Result<()> {
+fn shared_memory_is_refused_with_an_explanation() -> Result<()> {
     let host = HOST.get();
     for path in ["systemsharedmemory/region/a/register", "cudasharedmemory/unregister"] {
         let reply = host.post(&format!("/v2/{path}"), "", b"{}")?;

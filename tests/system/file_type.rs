@@ -1,4 +1,4 @@
-//! The file-type example against Magika's own program.
+//! The file-type example compared with Magika's own program.
 
 use std::process::Command;
 

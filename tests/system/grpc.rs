@@ -1,4 +1,4 @@
-//! gRPC, as real clients use it.
+//! gRPC, used as real clients use it.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ const DATATYPES: [&str; 14] = [
     "BYTES",
 ];
 
-/// `http` are keys of that section.
+/// `http` holds keys of the section `[http]`.
 fn start(http: &str) -> Result<Start> {
     let files = [component("identity")];
     let mut start = Start::default().config(&format!("[http]\n{http}\n[call]\ntime = '60s'\n"));
@@ -32,7 +32,8 @@ fn start(http: &str) -> Result<Start> {
     Ok(start)
 }
 
-/// Everything that `tritonclient` and the standard services' clients do, and then that nothing is left of it.
+/// Runs everything that `tritonclient` and the clients of the standard services do, and checks that the host then holds
+/// nothing for them.
 #[test]
 fn tritonclient_is_served() -> Result<()> {
     let host = start("request-bytes = '8 MiB'")?.start()?;
@@ -42,7 +43,7 @@ fn tritonclient_is_served() -> Result<()> {
         client.arg(repository().join("tests/clients").join(script)).args(["--url", &host.grpc]);
         succeed(client.env("BULKHEAD_KEY", &key)).with_context(|| host.log())?;
     }
-    // Deadlines that passed and clients that left: their calls ended, and gave back what they held.
+    // Calls whose deadline passed or whose client left have ended and released their buffers.
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))?;
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_buffered_bytes 0")))?;
     let metrics = host.metrics()?;
@@ -50,7 +51,7 @@ fn tritonclient_is_served() -> Result<()> {
         let counted = format!("bulkhead_requests_total{{model=\"sleep\",outcome=\"{outcome}\"}} ");
         metrics.lines().find_map(|line| line.strip_prefix(&counted)?.parse::<u32>().ok()).unwrap_or_default()
     };
-    // Which of the two sees the deadline first is chance.
+    // The host or the client may notice the deadline first, so the two outcomes are counted together.
     assert_eq!(left("abandoned") + left("client_deadline"), 5, "{metrics}");
     assert!(
         metrics.contains("bulkhead_requests_total{model=\"fail-internal\",outcome=\"plugin_failed\"} 2"),
@@ -59,9 +60,9 @@ fn tritonclient_is_served() -> Result<()> {
     Ok(())
 }
 
-/// Who speaks plain HTTP to the port for gRPC is told so.
+/// A request of plain HTTP on the gRPC port gets an error that says so.
 #[test]
-fn plain_http_is_told_where_to_go() -> Result<()> {
+fn plain_http_gets_an_error_on_the_grpc_port() -> Result<()> {
     let mut host = Start::default().start()?;
     host.url = format!("http://{}", host.grpc);
     let reply = host.get("/v2/health/live")?;
@@ -70,7 +71,7 @@ fn plain_http_is_told_where_to_go() -> Result<()> {
     Ok(())
 }
 
-/// A stream may pause for as long as it likes, and does not hold up a shutdown.
+/// An idle stream is not ended by `body-time`, and does not delay a shutdown.
 #[test]
 fn open_streams_end_when_the_host_shuts_down() -> Result<()> {
     let mut host = start("body-time = '1s'")?.config("[shutdown]\ngrace = '60s'\n").start()?;
@@ -90,7 +91,7 @@ fn open_streams_end_when_the_host_shuts_down() -> Result<()> {
 
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
-/// A message that never ends takes no longer than a body may, and its room is given back.
+/// A message that never completes is ended after `body-time`, and its buffer is released.
 #[test]
 fn messages_that_never_end_are_refused_in_time() -> Result<()> {
     let host = Start::default().config("[http]\nbody-time = '1s'\n").start()?;
@@ -100,7 +101,7 @@ fn messages_that_never_end_are_refused_in_time() -> Result<()> {
     for path in paths {
         let mut stream = Frames::connect(&host.grpc)?;
         stream.call(path, &[])?;
-        // 64 KiB are announced, and these are all that come.
+        // The header announces 64 KiB, of which only these bytes follow.
         stream.send(DATA, 0, 1, &[0, 0, 1, 0, 0, 7, 7, 7])?;
         held.push(stream);
     }
@@ -111,15 +112,15 @@ fn messages_that_never_end_are_refused_in_time() -> Result<()> {
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_buffered_bytes 0")))
 }
 
-/// Bodies of all streams together stay within `http.buffered-bytes`, and a connection that ends gives back what it held.
+/// Bodies of all streams together stay within `http.buffered-bytes`, and a closed connection releases its share.
 #[test]
-fn what_arrives_is_counted_until_it_is_gone() -> Result<()> {
+fn bodies_are_counted_until_they_are_released() -> Result<()> {
     let host = Start::default().config("[http]\nbuffered-bytes = '1 MiB'\n").start()?;
     let mut held = Vec::new();
     for _ in 0..20 {
         let mut stream = Frames::connect(&host.grpc)?;
         stream.call(INFER, &[])?;
-        // The window of a stream is 64 KiB until the other side says more.
+        // The window of a stream is 64 KiB until the host enlarges it.
         stream.send(DATA, 0, 1, &[&[0, 0, 16, 0, 0][..], &[7; 16_000]].concat())?;
         for _ in 0..3 {
             stream.send(DATA, 0, 1, &[7; 16_000])?;
@@ -131,7 +132,7 @@ fn what_arrives_is_counted_until_it_is_gone() -> Result<()> {
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_buffered_bytes 0")))
 }
 
-/// The deadline is the client's word, and the host's to keep: here nobody cancels.
+/// The host enforces the client's deadline even if the client does not cancel the call.
 #[test]
 fn a_deadline_ends_the_call_though_the_client_waits_on() -> Result<()> {
     let host = start("")?.start()?;

@@ -1,4 +1,4 @@
-//! The operator's guide: its commands work as they are written.
+//! The operator's guide: its commands work as written.
 
 use anyhow::Result;
 use system_tests::{Reader, Start, blocks};
@@ -6,7 +6,7 @@ use system_tests::{Reader, Start, blocks};
 #[test]
 fn every_command_does_what_it_says() -> Result<()> {
     let host = Start::default().start()?;
-    // All blocks without a prompt, as one script.
+    // All `sh` blocks, which have no prompts, run as one script.
     let script: String = blocks("operator-guide.md")?
         .into_iter()
         .filter(|block| block.language == "sh")

@@ -1,5 +1,5 @@
-//! Hostile guests: each gets its own clear error within its limit, and hurts nobody. A case is a folder under
-//! `tests/hostile/cases`: a bundle, and in `case.toml` what a request to it must get.
+//! Hostile guests: each gets its own clear error within its limit, and does not affect other calls. A case is a folder
+//! under `tests/hostile/cases`: a bundle, and a `case.toml` with the expected reply.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const LIMITS: &str = r#"
 #[serde(deny_unknown_fields)]
 struct Case {
     expect: Expect,
-    /// The input `x`, if not `[1.0]`.
+    /// The input `x`; `[1.0]` if absent.
     x: Option<Vec<f32>>,
 }
 
@@ -35,10 +35,10 @@ struct Expect {
     status: u16,
     #[serde(default)]
     code: String,
-    /// Phrases of the error's text.
+    /// Phrases that the error's text must contain.
     #[serde(default)]
     contains: Vec<String>,
-    /// What must not reach the client.
+    /// Phrases that must not reach the client.
     #[serde(default)]
     lacks: Vec<String>,
     within: String,
@@ -67,7 +67,7 @@ fn each_misdeed_gets_its_own_error_and_hurts_nobody() -> Result<()> {
     Ok(())
 }
 
-/// Sends the request, and a good one beside it and after it.
+/// Sends the request, and a well-behaved request beside it and after it.
 fn check(host: &Host, name: &str, case: &Case) -> Result<Vec<String>> {
     let x = case.x.clone().unwrap_or(vec![1.0]);
     let (reply, took, beside) = std::thread::scope(|scope| {
@@ -115,7 +115,7 @@ fn seconds(text: &str) -> Result<Duration> {
     Ok(Duration::from_secs_f64(text.trim_end_matches('s').parse()?))
 }
 
-/// 10,000 tries, many at once, to read what an earlier request wrote into a static.
+/// 10,000 requests, many of them concurrent, try to read what an earlier request wrote into a static.
 #[test]
 fn nothing_passes_from_one_request_to_the_next() -> Result<()> {
     let host = HOST.get();
@@ -138,7 +138,7 @@ fn nothing_passes_from_one_request_to_the_next() -> Result<()> {
     })
 }
 
-/// Memory that a call grew into is zero again for the next: the guest traps when it finds marks of an earlier call.
+/// Memory that a call grew into is zero again for the next call: the guest traps if it finds marks of an earlier call.
 #[test]
 fn memory_that_was_grown_is_clean_again() -> Result<()> {
     let host = HOST.get();
@@ -171,7 +171,7 @@ fn what_init_prints_is_logged_to_its_end() -> Result<()> {
     Ok(())
 }
 
-/// The client is told that a plugin failed, the operator why.
+/// The client learns only that the plugin failed; the log has the cause.
 #[test]
 fn the_cause_of_a_failure_is_in_the_log_with_the_request() -> Result<()> {
     let host = HOST.get();

@@ -1,6 +1,6 @@
-//! Hostile graphs: files and requests that would hold a core or take memory beyond the limits. A case is a folder under
-//! `tests/hostile/graphs`: a graph from `x` to `y`, made by `make.py`, and in `case.toml` the shape of `x` and what the
-//! request must get.
+//! Hostile graphs: files and requests that would occupy a core or take memory beyond the limits. A case is a folder under
+//! `tests/hostile/graphs`: a graph from `x` to `y`, made by `make.py`, and a `case.toml` with the shape of `x` and the
+//! expected reply.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,13 +12,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use system_tests::{Host, Reply, Shared, Start, repository};
 
-/// Default limits, but for the time of a call.
+/// Default limits, except for the time of a call.
 const LIMITS: &str = "[call]\ntime = '3s'\n";
 
-/// CPU time of the host that a refused request may take, with that of the honest calls beside it.
+/// Bound on the host's CPU time for one refused request and the honest calls beside it.
 const CPU_TIME: Duration = Duration::from_secs(2);
 
-/// Resident memory of the host after all cases; `call.memory` is 256 MiB.
+/// Bound on the host's resident memory after all cases; `call.memory` is 256 MiB.
 const MEMORY: u64 = 900 << 20;
 
 #[derive(Deserialize)]
@@ -74,13 +74,13 @@ fn request(shape: &[u64]) -> Value {
     json!({ "inputs": [{ "name": "x", "datatype": "FP32", "shape": shape, "data": data }] })
 }
 
-/// Processor time that the host has used.
+/// CPU time that the host has used.
 fn cpu_time(host: &Host) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", host.process_id()))?;
     let (_, fields) = stat.rsplit_once(')').context("no fields")?;
     let field = |at: usize| fields.split_whitespace().nth(at).and_then(|field| field.parse::<u64>().ok());
     let (user, system) = (field(11).context("utime")?, field(12).context("stime")?);
-    // The unit of the file is a hundredth of a second on Linux.
+    // The file counts in clock ticks, which are 10 ms on Linux.
     Ok(Duration::from_millis((user + system) * 10))
 }
 
@@ -115,7 +115,7 @@ fn check(expect: &Expect, reply: &Reply, took: Duration, slowest: Duration) -> R
     Ok(())
 }
 
-/// Runs something while an honest client calls, and tells the slowest of its calls.
+/// Runs `run` while an honest client calls, and returns the duration of the slowest honest call too.
 fn beside_honest_calls<T: Send>(host: &Host, run: impl FnOnce() -> T + Send) -> Result<(T, Duration)> {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -1,11 +1,11 @@
-//! Two tenants on one host. Whatever one of them asks for that is the other's, it is answered as if it did not exist: the
-//! same request about a name that nobody has gets the same answer, but for the name.
+//! Isolation of two tenants on one host: a request for a resource of the other tenant gets the same reply as a request for
+//! a name that does not exist, except for the name.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use system_tests::{Draft, Host, Publisher, Reply, Start};
 
-/// What the other tenant calls its own; or what nobody has.
+/// Names of the other tenant's resources, or names that do not exist.
 struct Names {
     tenant: String,
     model: String,
@@ -19,7 +19,7 @@ impl Names {
         self.all().into_iter().fold(text.to_owned(), |text, (slot, name)| text.replace(slot, name))
     }
 
-    /// An answer with the names taken out.
+    /// The text with each name replaced by its placeholder.
     fn erase(&self, text: &str) -> String {
         self.all().into_iter().fold(text.to_owned(), |text, (slot, name)| text.replace(name, slot))
     }
@@ -34,7 +34,7 @@ const INFER: &str = r#"{"inputs":[{"name":"input","datatype":"FP32","shape":[1],
 const LABEL: &str = r#"{"version":"{version}"}"#;
 const SPLIT: &str = r#"{"weights":{"{version}":1,"1.0.0":1},"sticky":"nothing"}"#;
 
-/// Method, address and body, on the clients' port.
+/// Requests to the clients' port: method, path and body.
 const CLIENT: [(&str, &str, &str); 24] = [
     ("GET", "/v2/models/{model}", ""),
     ("GET", "/v2/models/{model}/ready", ""),
@@ -62,7 +62,7 @@ const CLIENT: [(&str, &str, &str); 24] = [
     ("GET", "/v2", ""),
 ];
 
-/// The same, on the operator's port.
+/// Requests to the operator's port: method, path and body.
 const OPERATOR: [(&str, &str, &str); 48] = [
     ("GET", "/v1/models", ""),
     ("GET", "/v1/models?tenant={tenant}", ""),
@@ -114,7 +114,7 @@ const OPERATOR: [(&str, &str, &str); 48] = [
     ("GET", "/metrics", ""),
 ];
 
-/// Everything of an answer that a caller could tell two of them apart by.
+/// All parts of a reply by which a caller could distinguish the two cases.
 fn seen(reply: &Reply, names: &Names) -> (u16, Vec<(String, String)>, String) {
     let id = reply.header("x-request-id").unwrap_or_default();
     let telling = |(name, _): &&(String, String)| !["x-request-id", "date", "content-length"].contains(&name.as_str());
@@ -183,15 +183,15 @@ fn no_tenant_learns_that_another_is_there() -> Result<()> {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // And nothing was done to it.
+    // The requests have not changed the other tenant's resources.
     assert_eq!(host.admin("GET", "/v1/bundles", &Value::Null)?.ok()?.body, before);
     assert_eq!(host.version(rival, "hidden/versions/stable")?, "7.6.5");
     Ok(())
 }
 
-/// The same bundle, by the same names, is each tenant's own.
+/// Two tenants may have bundles of the same name and version with different contents.
 #[test]
-fn two_tenants_may_call_different_things_the_same() -> Result<()> {
+fn two_tenants_may_use_the_same_names() -> Result<()> {
     let host = Start::default().start()?;
     let acme = Publisher::trusted("acme", &host)?;
     let mut keys = Vec::new();
@@ -204,7 +204,7 @@ fn two_tenants_may_call_different_things_the_same() -> Result<()> {
     host.admin_as(&keys[0], "DELETE", &format!("/v1/bundles/{}", mine.digest()), &Value::Null)?.ok()?;
     host.call(&keys[0], "echo", "input")?.refused(404, "unknown_model", &[])?;
     assert_eq!(host.version(&keys[1], "echo")?, "1.0.0");
-    // What is shared is seen, and can be taken back.
+    // A shared model is visible to the other tenant until sharing is withdrawn.
     let share = |with: Value| host.admin("PUT", "/v1/models/echo/sharing?tenant=two", &with);
     share(json!({ "tenants": ["one"] }))?.ok()?;
     assert_eq!(host.version(&keys[0], "echo")?, "1.0.0");

@@ -1,5 +1,5 @@
-//! A host that is killed at any moment. What it had acknowledged is there when it starts again; of what it had not, all or
-//! nothing. Each round starts on what the one before has left.
+//! A host that is killed at random moments. After a restart every acknowledged change is present, and every other change is
+//! present as a whole or not at all. Each round starts from the state that the previous one left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
@@ -11,23 +11,23 @@ use serde_json::{Value, json};
 use system_tests::{Draft, Host, Publisher, Start, wait_until};
 
 const KILLS: usize = 200;
-/// Small, so that a start is short.
+/// Few threads and little logging make a start short.
 const CONFIG: &str = "[compute]\nconcurrency = 1\nthreads = 1\n[log]\nlevel = 'warn'\n";
 
-/// What a change that was asked for became, as far as the client knows.
+/// Outcome of a requested change, as far as the client knows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Known {
     Done,
-    /// The host was killed before it answered.
+    /// The request was sent, and the host was killed before it replied.
     Asked,
 }
 
 #[derive(Default)]
 struct Ledger {
-    /// By version: uploads and deletes, the last one decides.
+    /// Uploads by version. A version in `deleted` was deleted after its upload.
     uploaded: BTreeMap<String, Known>,
     deleted: BTreeMap<String, Known>,
-    /// Where the label may be; "" is nowhere.
+    /// Versions that the label may name; "" if it may be absent.
     label: Vec<String>,
     keys: Vec<String>,
     revoked: BTreeMap<String, Known>,
@@ -43,13 +43,13 @@ fn start(host: Option<&Host>) -> Result<Host> {
     host.map_or(Start::default().config(CONFIG), |host| start.data_of(host)).start()
 }
 
-/// A bundle that lends a stage, and costs no activation.
+/// A bundle that only lends a stage, so that its upload needs no activation.
 fn library(version: &str) -> Draft {
     let draft = Draft::identity("acme/library", version).replace("[pipeline]\nstages = [\"stage\"]\n", "");
     draft.file("stage.wasm", format!("of version {version}"))
 }
 
-/// Does one thing after the other until the host is gone.
+/// Sends one change after the other until the host is gone.
 fn work(host: &Host, acme: &Publisher, round: usize, ledger: &Mutex<Ledger>) -> Result<()> {
     for step in 0.. {
         let version = format!("1.{round}.{step}");
@@ -90,7 +90,8 @@ fn done<T>(ledger: &Mutex<Ledger>, note: impl FnOnce(&mut Ledger) -> T) {
     ledger.acknowledged += 1;
 }
 
-/// Every acknowledged change is there, and every file is one of a bundle's, whole. Gives back where the label is.
+/// Checks that every acknowledged change is present, and that every stored file belongs to a bundle and is complete.
+/// Returns the version that the label names.
 fn check(host: &Host, ledger: &Ledger) -> Result<String> {
     let bundles = host.admin("GET", "/v1/bundles", &Value::Null)?.ok()?.json();
     let bundles = bundles.as_array().context("no list")?;
@@ -129,7 +130,7 @@ fn check_files(host: &Host, bundles: &[Value]) -> Result<()> {
     let digest = |text: &str| text.trim_start_matches("sha256:").to_owned();
     let named: BTreeSet<String> = files.filter_map(|(_, file)| file["digest"].as_str().map(digest)).collect();
     let there: BTreeSet<String> = host.files_of("blobs")?.iter().map(|name| digest(name)).collect();
-    ensure!(named == there, "named, and not there: {:?}; there, and nobody's: {:?}", &named - &there, &there - &named);
+    ensure!(named == there, "missing blobs: {:?}; blobs of no bundle: {:?}", &named - &there, &there - &named);
     for name in host.files_of("blobs")? {
         let content = std::fs::read(host.data().join("blobs").join(&name))?;
         let hash = bulkhead_bundle::Digest::of(&content).to_string();
@@ -152,7 +153,7 @@ fn what_was_acknowledged_survives_every_kill() -> Result<()> {
         let ledger_of_round = Mutex::new(ledger);
         std::thread::scope(|scope| {
             let (host, acme, ledger) = (&host, &acme, &ledger_of_round);
-            // Each ends with an error, when the host is gone.
+            // Each ends with an error when the host is gone.
             scope.spawn(move || work(host, acme, round, ledger));
             scope.spawn(move || work_on_keys(host, ledger));
             std::thread::sleep(Duration::from_micros(random(60_000)));

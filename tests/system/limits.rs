@@ -1,5 +1,5 @@
-//! Every limit of a tenant: reaching it says which one, its value, what was used and when to try again; changing it holds
-//! from the next request on, without a restart; and nobody else notices.
+//! Every limit of a tenant: an error names the limit, its value, the amount used and the time to retry. A changed limit
+//! applies from the next request on, without a restart, and other tenants are not affected.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use system_tests::{Draft, Host, Publisher, Reply, Start, wait_until};
 
-/// A host with a tenant `t` that has `echo` and some misdeeds, and a key of it.
+/// A host with a tenant `t` that has the model `echo` and models with these misdeeds, and a key of the tenant.
 fn with_tenant(misdeeds: &[&str]) -> Result<(Host, Publisher, String)> {
     let host = Start::default().start()?;
     let acme = Publisher::trusted("acme", &host)?;
@@ -20,7 +20,7 @@ fn with_tenant(misdeeds: &[&str]) -> Result<(Host, Publisher, String)> {
     Ok((host, acme, key))
 }
 
-/// The `limit` of a refusal, which has this name and value; what was used of it.
+/// Checks the name and value of the error's `limit`, and returns the amount used.
 #[track_caller]
 fn limit(reply: &Reply, name: &str, value: u64) -> Option<u64> {
     let limit = &reply.json()["limit"];
@@ -87,15 +87,14 @@ fn fuel_per_second_is_saved_up_burnt_and_waited_for() -> Result<()> {
     let burnt = Instant::now();
     host.call(&key, "loop", "x")?.refused(500, "limit_fuel", &[])?;
     let reply = host.call(&key, "echo", "input")?;
-    let reply =
-        reply.refused(429, "limit_tenant_fuel", &["fuel-per-second", "1 M", "fuel-burst", "there is more in"])?;
+    let reply = reply.refused(429, "limit_tenant_fuel", &["fuel-per-second", "1 M", "fuel-burst", "try again in"])?;
     let used = limit(&reply, "fuel-per-second", 1_000_000).context("nothing used")?;
     assert!((3_500_000..=4_100_000).contains(&used), "{used}");
     assert!((2..=3).contains(&retry_after(&reply)), "{reply:?}");
     assert!(reply.header("ratelimit").is_some_and(|text| text.starts_with("\"fuel\";r=0;t=")), "{reply:?}");
     wait_until(|| Ok(host.call(&key, "echo", "input")?.status == 200))?;
     assert!(burnt.elapsed().as_millis() > 1500, "{:?}", burnt.elapsed());
-    // Other terms hold at once.
+    // A changed limit applies at once.
     wait_until(|| Ok(host.call(&key, "loop", "x")?.status == 500))?;
     host.call(&key, "echo", "input")?.refused(429, "limit_tenant_fuel", &[])?;
     host.limit("t", &json!({ "fuel-per-second": null, "fuel-burst": null }))?;
@@ -130,7 +129,7 @@ fn calls_at_once_and_calls_that_wait_are_bounded() -> Result<()> {
         let reply = reply.refused(429, "limit_tenant_calls", &["1 calls", "(queue)", "(concurrency)"])?;
         assert_eq!(limit(&reply, "queue", 1), Some(1));
         retry_after(&reply);
-        // Nobody else waits for this tenant.
+        // Another tenant does not wait for this one.
         host.tenant("other", &json!({}))?;
         let other = host.key("other", "infer")?;
         host.call(&other, "echo", "input")?.refused(404, "unknown_model", &[])?;

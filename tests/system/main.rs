@@ -1,4 +1,4 @@
-//! The whole system from outside: the real program, over HTTP and gRPC.
+//! Tests of the whole system from outside: the real program, over HTTP and gRPC.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test says what it misses by failing")]
 

@@ -1,4 +1,4 @@
-//! What an operator sees of it in Prometheus.
+//! The metrics that Prometheus reads.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -29,7 +29,7 @@ fn requests_stages_fuel_and_memory_are_counted() -> Result<()> {
     ] {
         assert!(metrics.lines().any(|known| known == line), "{line} is not in:\n{metrics}");
     }
-    assert!(!metrics.contains("no-such-model"), "what a stranger typed is no label");
+    assert!(!metrics.contains("no-such-model"), "a model name that a client invents must not become a label");
     Ok(())
 }
 
@@ -40,7 +40,7 @@ fn first_picture() -> Result<std::path::PathBuf> {
     Ok(files.remove(0))
 }
 
-/// A client that goes away ends its computation, and is counted.
+/// A disconnected client's computation is stopped, and the request is counted as abandoned.
 #[test]
 fn abandoned_requests_are_counted_and_stop() -> Result<()> {
     let sleep = prepared("BULKHEAD_HOSTILE").join("sleep");

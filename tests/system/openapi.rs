@@ -1,4 +1,4 @@
-//! The document of the REST surface: what it says is there, and a change of it is seen.
+//! The OpenAPI documents: they match the golden files, and every documented operation exists.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ fn host() -> Result<Host> {
     Start::default().bundle(&identity("rows", "FP32", &[-1, 2]), &[component("identity")]).start()
 }
 
-/// `BLESS=1` writes the golden file anew.
+/// `BLESS=1` rewrites the golden file.
 #[test]
 fn the_document_is_the_golden_one() -> Result<()> {
     let host = host()?;
@@ -53,7 +53,7 @@ fn every_operation_is_served_and_answers_as_it_says() -> Result<()> {
 }
 
 #[test]
-fn everything_that_is_named_is_there() -> Result<()> {
+fn every_reference_of_the_document_resolves() -> Result<()> {
     let host = host()?;
     let document = host.get("/openapi.json")?;
     let json: Value = document.json();

@@ -1,5 +1,5 @@
 //! NVIDIA's load generator runs against the host as it does against Triton. It reads the model's configuration, metadata
-//! and statistics, and gives up where it does not understand them.
+//! and statistics, and stops with an error if it does not understand them.
 
 use std::process::Command;
 
@@ -18,7 +18,7 @@ static HOST: Shared = Shared::new(|| {
 
 const REQUESTS: u64 = 200;
 
-/// Runs it, and returns what it says.
+/// Runs perf_analyzer and returns its output.
 fn run(model: &str, arguments: &[&str]) -> Result<String> {
     let folder = tempfile::tempdir()?;
     let report = folder.path().join("report.csv");
@@ -31,7 +31,7 @@ fn run(model: &str, arguments: &[&str]) -> Result<String> {
     Ok(said)
 }
 
-/// The number after a word that it says once.
+/// The number after a word that occurs once in the output.
 fn number(said: &str, word: &str) -> Result<u64> {
     let rest = said.split_once(word).with_context(|| format!("no \"{word}\": {said}"))?.1;
     Ok(rest.split_whitespace().next().context("nothing after it")?.parse()?)
@@ -48,11 +48,11 @@ fn perf_analyzer_runs_over_http_and_grpc() -> Result<()> {
         &["-i", "grpc", "-u", &host.grpc, "--async", "--streaming"],
     ];
     for way in ways {
-        // It fills tensors with random bits: some of a thousand numbers are none.
+        // perf_analyzer fills tensors with random bits, so some of a thousand numbers are NaN.
         let said = run("numbers", way)?;
         assert!(number(&said, "Request count: ")? >= REQUESTS, "{way:?}: {said}");
     }
-    // What it says of the server's own times is empty, because it takes versions for whole numbers.
+    // Its report of the server's own times is empty, because it expects versions to be whole numbers.
     let statistics = host.get("/v2/models/numbers/stats")?.json()["model_stats"][0].clone();
     assert!(statistics["inference_count"].as_u64() >= Some(REQUESTS * ways.len() as u64), "{statistics}");
     assert_eq!(statistics["inference_stats"]["fail"]["count"], 0, "{statistics}");

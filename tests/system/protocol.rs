@@ -1,10 +1,10 @@
-//! The Open Inference Protocol, as clients use it.
+//! The Open Inference Protocol, used as clients use it.
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use system_tests::{Shared, Start, component, identity, repository};
 
-/// A value of each datatype that survives the way there and back, at the edges of its range.
+/// Values of each datatype that a request and its reply preserve, at the limits of the range.
 fn values() -> Vec<(&'static str, Value)> {
     vec![
         ("BOOL", json!([true, false])),
@@ -120,13 +120,13 @@ fn a_plain_body_is_the_only_bytes_input() -> Result<()> {
     let reply = host.post("/v2/models/identity-bytes/infer", "text/plain", request.as_bytes())?;
     assert_eq!(reply.output("output"), [request.as_str()], "whatever a stranger's text looks like, it is a text");
     let file = host.post("/v2/models/identity-bytes/infer", "application/octet-stream", b"{\"a\": 1}")?;
-    assert_eq!(file.output("output"), ["{\"a\": 1}"], "JSON that is no request is a file like others");
+    assert_eq!(file.output("output"), ["{\"a\": 1}"], "JSON that is not a request is taken as plain bytes");
     let reply = host.post("/v2/models/identity-bytes/infer", "application/octet-stream", &[0xff, 0xfe])?;
     assert_eq!((reply.status, reply.json()["code"].as_str()), (406, Some("output_not_utf8")));
     Ok(())
 }
 
-/// tritonclient sends no content type, curl -d that of a form.
+/// tritonclient sends no content type, and `curl -d` sends that of a form.
 #[test]
 fn json_is_understood_without_its_content_type() -> Result<()> {
     let host = HOST.get();
@@ -211,7 +211,7 @@ fn a_file_that_is_no_graph_is_an_error_and_not_a_crash() -> Result<()> {
     Ok(())
 }
 
-/// Only a graph, without any plugin, and a batch whose size the file leaves open.
+/// A model of a graph alone, without a plugin, whose batch size is variable.
 #[test]
 fn a_graph_alone_is_a_model() -> Result<()> {
     let manifest = "[bundle]\nname = \"test/cnn\"\nversion = \"1.0.0\"\n[[graph]]\nname = \"cnn\"\nfile = \"digits.onnx\"\n[pipeline]\nstages = [\"cnn\"]\n";
@@ -238,7 +238,7 @@ fn a_bundle_whose_file_is_missing_is_known_by_its_reason() -> Result<()> {
     Ok(())
 }
 
-/// Every refusal is JSON with a request's id, also where no handler of ours was reached.
+/// Every error is JSON with the request's id, including those that no handler of the host produced.
 #[test]
 fn refusals_of_every_kind_have_the_same_form() -> Result<()> {
     let host = HOST.get();
@@ -269,7 +269,7 @@ fn optional_fields_may_be_null() -> Result<()> {
     Ok(())
 }
 
-/// Graphs that are refused when they are loaded, with what a publisher needs to know.
+/// Graphs that are refused when they are loaded; the error tells the publisher why.
 #[test]
 fn graphs_that_cannot_be_priced_or_planned_are_refused_by_name() -> Result<()> {
     for (graph, wanted) in [

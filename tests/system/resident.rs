@@ -1,14 +1,14 @@
-//! The memory of what is loaded counts within a limit of the tenant and one of the host, before the host holds it; what
-//! bundles could make large otherwise (stages, labels, classes of replies) is bounded.
+//! Memory of loaded models is counted within a limit of the tenant and one of the host before it is allocated. Other parts
+//! that a bundle could make large (stages, labels, classes in replies) are bounded too.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use system_tests::{Draft, Host, Publisher, Reply, Start, repository, wait_until};
 
-/// What the table of `large-constant.onnx` takes, whose file has 151 bytes.
+/// Bytes of the constant in `large-constant.onnx`, a file of 151 bytes.
 const TABLE: u64 = 256 << 20;
 
-/// A graph that keeps `TABLE` bytes.
+/// A bundle with a graph that keeps `TABLE` bytes in memory.
 fn large(name: &str, version: &str) -> Result<Draft> {
     let manifest = format!(
         "[bundle]\nname = \"acme/{name}\"\nversion = \"{version}\"\n[[graph]]\nname = \"g\"\nfile = \"g.onnx\"\n[pipeline]\nstages = [\"g\"]\n"
@@ -16,13 +16,13 @@ fn large(name: &str, version: &str) -> Result<Draft> {
     Ok(Draft::new(&manifest).file("g.onnx", std::fs::read(repository().join("tests/graphs/large-constant.onnx"))?))
 }
 
-/// What a tenant's loaded versions hold.
+/// Bytes that a tenant's loaded versions hold.
 fn resident(host: &Host, tenant: &str) -> Result<u64> {
     let view = host.admin("GET", &format!("/v1/tenants/{tenant}"), &Value::Null)?.ok()?.json();
     view["resident_bytes"].as_u64().context("no resident_bytes")
 }
 
-/// Refused for want of memory, by this limit; what was used of it.
+/// Checks that the reply is a refusal by this memory limit, and returns the amount used.
 #[track_caller]
 fn refused(reply: Reply, limit: &str, value: u64) -> Result<u64> {
     let reply = reply.refused(507, "limit_resident_bytes", &[&format!("({limit})"), "256.0 MiB or more"])?;
@@ -49,7 +49,7 @@ fn a_version_that_does_not_fit_into_memory_is_refused_before_it_is_loaded() -> R
     acme.push_to(&host, "t", &large("a", "1.0.0")?)?.ok()?;
     let held = resident(&host, "t")?;
     assert!((TABLE..TABLE + (8 << 20)).contains(&held), "{held}");
-    // Another version of the same model is a second graph.
+    // Each version of a model has a graph of its own.
     assert_eq!(refused(acme.push_to(&host, "t", &large("a", "1.1.0")?)?, "resident-bytes", 400 << 20)?, held);
     assert_eq!(resident(&host, "t")?, held, "what was refused is not counted");
     let path = format!("/v1/bundles/{}?tenant=t", large("a", "1.0.0")?.digest());
@@ -88,7 +88,7 @@ fn all_tenants_share_the_memory_of_the_host() -> Result<()> {
 }
 
 #[test]
-fn what_does_not_fit_any_more_after_a_restart_is_known_by_its_reason() -> Result<()> {
+fn a_version_that_no_longer_fits_after_a_restart_says_why() -> Result<()> {
     let mut host = Start::default().start()?;
     let acme = Publisher::trusted("acme", &host)?;
     acme.push(&host, &large("a", "1.0.0")?)?.ok()?;
@@ -102,7 +102,7 @@ fn what_does_not_fit_any_more_after_a_restart_is_known_by_its_reason() -> Result
     Ok(())
 }
 
-/// A pipeline in which one plugin stands so often.
+/// A bundle whose pipeline contains one plugin this many times.
 fn repeated(version: &str, stages: usize) -> Draft {
     let more = vec![", { stage = \"stage\", inputs = { input = \"output\" } }"; stages - 1].concat();
     Draft::identity("acme/echo", version).replace("[\"stage\"]", &format!("[\"stage\"{more}]"))
@@ -119,7 +119,7 @@ fn stages_of_one_plugin_share_it() -> Result<()> {
     assert_eq!(resident(&host, "default")?, 2 * once);
     assert_eq!(host.version("", "echo")?, "2.0.0");
     let reply = acme.push(&host, &repeated("3.0.0", 65))?;
-    reply.refused(400, "malformed_bundle", &["it has 65 stages, and 64 are the most"]).map(drop)
+    reply.refused(400, "malformed_bundle", &["it has 65 stages; at most 64 are allowed"]).map(drop)
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn stages_of_one_other_bundle_share_it() -> Result<()> {
     Ok(())
 }
 
-/// Rows of one score, with one label.
+/// A model over rows of one score, with these labels.
 fn labelled(label: &str) -> Draft {
     let draft = Draft::stage("acme/labelled", "1.0.0", "identity", "datatype = \"FP32\", shape = [-1, 1]");
     draft.more("labels = { output = \"labels.txt\" }").file("labels.txt", label.to_owned())
@@ -150,10 +150,10 @@ fn labels_are_bounded() -> Result<()> {
     let host = Start::default().start()?;
     let acme = Publisher::trusted("acme", &host)?;
     let reply = acme.push(&host, &labelled(&"x".repeat(5 << 20)))?;
-    let told = "line 1 of labels.txt has 5242880 bytes, and 1024 are the most";
+    let told = "line 1 of labels.txt has 5242880 bytes; at most 1024 are allowed";
     reply.refused(422, "activation_failed", &[told])?;
     let reply = acme.push(&host, &labelled(&"x\n".repeat(1_000_001)))?;
-    reply.refused(422, "activation_failed", &["labels.txt has 1000001 lines, and 1000000 are the most"])?;
+    reply.refused(422, "activation_failed", &["labels.txt has 1000001 lines; at most 1000000 are allowed"])?;
     acme.push(&host, &labelled(&"x\n".repeat(1_000_000)))?.ok()?;
     assert!(resident(&host, "default")? > 20 << 20, "labels count, too");
     Ok(())

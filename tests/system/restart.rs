@@ -1,4 +1,4 @@
-//! A host with many models is back at once: what was compiled before is not compiled again.
+//! A host with many models restarts quickly, because compiled code comes from the cache.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The romanize example against the package that its networks are from.
+//! The romanize example compared with the package from which its networks come.
 
 use std::process::Command;
 

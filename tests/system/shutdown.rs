@@ -1,4 +1,4 @@
-//! SIGTERM: what runs finishes, nothing new is accepted, the process ends by itself.
+//! Drain on SIGTERM: running requests finish, new connections are refused, and the process exits by itself.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

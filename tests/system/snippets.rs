@@ -1,4 +1,4 @@
-//! The clients' document: each of its examples prints what stands beside it.
+//! The clients' document: each example prints the output that the document shows.
 
 use std::fs;
 use std::process::Output;
@@ -6,7 +6,7 @@ use std::process::Output;
 use anyhow::{Context, Result, bail};
 use system_tests::{Block, Reader, Start, blocks, component, example, prepared, repository};
 
-/// What an example imports, and the environment that has it.
+/// A text that an example imports, and the environment that provides it.
 const ENVIRONMENTS: [(&str, &str); 4] = [
     ("tritonclient.http", "BULKHEAD_CLIENTS"),
     ("tritonclient.grpc", "BULKHEAD_PYTHON_GRPC"),
@@ -15,7 +15,7 @@ const ENVIRONMENTS: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn every_example_prints_what_stands_beside_it() -> Result<()> {
+fn every_example_prints_the_documented_output() -> Result<()> {
     let blocks = blocks("clients.md")?;
     let manifest = blocks.iter().find(|block| block.language == "toml").context("the manifest of echo")?;
     let (digits, files) = example("digits")?;
@@ -56,7 +56,7 @@ fn check(example: &Block, printed: &Block, output: &Output) -> Result<()> {
     Ok(())
 }
 
-/// Whether a text has these parts in their order, and between them only what the `…` stand for.
+/// True if the text matches the pattern, in which `…` stands for any text.
 fn is_like(text: &str, pattern: &str) -> bool {
     let mut parts = pattern.split('…');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
@@ -66,7 +66,7 @@ fn is_like(text: &str, pattern: &str) -> bool {
         rest = after;
         last = Some(part);
     }
-    // What stands after the last `…` is the end of the text.
+    // The text after the last `…` must be the end.
     rest.is_empty() || last.is_some_and(|last| text.ends_with(last))
 }
 

@@ -1,4 +1,5 @@
-//! Stages of other bundles: chosen once, and gone when what they rest on is taken back.
+//! Stages of other bundles: the version is resolved at activation, and revoking it takes the dependent model out of
+//! service.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ fn bundles_lend_stages_to_others_until_they_are_revoked() -> Result<()> {
     host.admin("POST", &format!("/v1/bundles/{}/revoke", library("1.2.0").digest()), &json!({ "reason": "hole" }))?
         .ok()?;
     host.call("", "user", "input")?.refused(404, "unknown_model", &[])?;
-    // What was chosen stays chosen for that version; a new one takes what is good now.
+    // A version keeps the stage that it was resolved to; a new version resolves to a stage that is valid now.
     acme.push(&host, &user("1.0.0"))?.refused(403, "revoked", &[])?;
     acme.push(&host, &library("1.3.0"))?.ok()?;
     acme.push(&host, &user("1.0.1"))?.ok()?;
@@ -42,7 +43,7 @@ fn bundles_lend_stages_to_others_until_they_are_revoked() -> Result<()> {
     Ok(())
 }
 
-/// Each has a stage of the other, and one of itself: nothing of it goes round for ever.
+/// Bundles that use each other's stages do not recurse without end.
 #[test]
 fn bundles_that_use_each_other_do_no_harm() -> Result<()> {
     let host = Start::default().start()?;

@@ -1,5 +1,5 @@
-//! Models that answer in a stream: `generate_stream` over HTTP, `ModelStreamInfer` over gRPC, and what becomes of a stream
-//! whose reader is slow or gone.
+//! Models that stream responses: `generate_stream` over HTTP, `ModelStreamInfer` over gRPC, and streams whose reader is
+//! slow or disconnected.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use system_tests::frames::{DATA, END_STREAM, Frames, infer};
 use system_tests::{Host, Reply, Start, component, prepared, repository, succeed, wait_until};
 
-/// A model of one streamer, which answers as often as `x` says and then does `then`; with more stages behind it.
+/// A model of one streamer, which emits as many responses as `x` says and then does `then`; `behind` adds stages after it.
 fn streamer(model: &str, then: &str, behind: &str) -> String {
     format!(
         r#"
@@ -32,7 +32,8 @@ fn streamer(model: &str, then: &str, behind: &str) -> String {
     )
 }
 
-/// Models by their names: `renamed` has a stage behind its generator, and the others go by what they do after they answered.
+/// Starts a host with models of these names: `count` ends after its responses, `renamed` has a stage behind its generator,
+/// and any other name is the streamer's `then`.
 fn start(config: &str, models: &[&str]) -> Result<Host> {
     let files = [component("hostile_streamer"), component("identity")];
     let bundle = |start: Start, model: &&str| {
@@ -46,7 +47,7 @@ fn start(config: &str, models: &[&str]) -> Result<Host> {
     models.iter().fold(Start::default().config(config), bundle).start()
 }
 
-/// The reply whole, each event of it read as JSON.
+/// Reads the whole reply and parses each event as JSON.
 fn events(host: &Host, model: &str, x: &[f32]) -> Result<Vec<Value>> {
     let reply = generate_stream(host, model, x)?.ok()?;
     ensure!(reply.header("content-type").is_some_and(|value| value.starts_with("text/event-stream")), "{reply:?}");
@@ -78,9 +79,9 @@ fn every_answer_is_an_event_and_the_stages_behind_run_for_each() -> Result<()> {
     Ok(())
 }
 
-/// Where one answer is wanted, a model that streams may have exactly one.
+/// A model that streams can serve a request for a single response if it emits exactly one.
 #[test]
-fn requests_with_one_answer_get_one_or_are_told() -> Result<()> {
+fn a_request_for_one_response_gets_one_or_an_error() -> Result<()> {
     let host = start("", &["count", "renamed"])?;
     let ask = |count: f32| {
         let x = json!({ "name": "x", "datatype": "FP32", "shape": [1], "data": [count] });
@@ -96,9 +97,9 @@ fn requests_with_one_answer_get_one_or_are_told() -> Result<()> {
     Ok(())
 }
 
-/// A failure before the first answer is a status; after it, it is the last event.
+/// A failure before the first response sets the HTTP status; a later failure is the last event.
 #[test]
-fn a_stream_that_fails_says_so_where_it_can() -> Result<()> {
+fn a_stream_that_fails_reports_it_by_status_or_event() -> Result<()> {
     let host = start("", &["count", "fail", "panic", "other-output"])?;
     generate_stream(&host, "fail", &[0.0])?.refused(400, "invalid_input", &["there is no more"])?;
     generate_stream(&host, "none", &[0.0])?.refused(404, "unknown_model", &[])?;
@@ -119,7 +120,7 @@ fn counted(model: &str, outcome: &str, count: u32) -> String {
     format!("bulkhead_requests_total{{model=\"{model}\",outcome=\"{outcome}\"}} {count}")
 }
 
-/// A bound on the reply is one on all of its answers together, and one on fuel holds for the whole stream.
+/// The reply limit applies to all responses of a stream together, and the fuel limit to the whole stream.
 #[test]
 fn a_whole_stream_is_held_to_the_limits_of_a_call() -> Result<()> {
     let host = start("[http]\nreply-bytes = '64 KiB'\n[call]\nfuel = '200 M'\n", &["go-on", "spin"])?;
@@ -134,7 +135,7 @@ fn a_whole_stream_is_held_to_the_limits_of_a_call() -> Result<()> {
     Ok(())
 }
 
-/// A connection that is read as the test pleases.
+/// A connection that the test reads at its own pace.
 struct Slow(BufReader<TcpStream>);
 
 impl Slow {
@@ -149,7 +150,7 @@ impl Slow {
         Ok(Slow(BufReader::new(stream)))
     }
 
-    /// Reads until so many more events have begun.
+    /// Reads until the start of this many further events.
     fn read_events(&mut self, count: usize) -> Result<()> {
         let mut line = String::new();
         let mut seen = 0;
@@ -168,17 +169,17 @@ fn usage(host: &Host, field: &str) -> Result<u64> {
     Ok(rows.iter().filter_map(|row| row[field].as_u64()).sum())
 }
 
-/// Waits until the host has done nothing for its calls for a while.
+/// Waits until the host uses no CPU time for its calls, and returns the reply bytes sent by then.
 fn wait_for_standstill(host: &Host) -> Result<u64> {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let (sent, before) = (usage(host, "reply_bytes")?, usage(host, "cpu_nanoseconds")?);
-        // Longer than others on a busy machine keep it from a core.
+        // Longer than other processes keep the host from a core on a busy machine.
         std::thread::sleep(Duration::from_secs(1));
         if usage(host, "cpu_nanoseconds")? == before {
             return Ok(sent);
         }
-        ensure!(Instant::now() < deadline, "it goes on without a reader: {sent} bytes");
+        ensure!(Instant::now() < deadline, "the plugin continues without a reader: {sent} bytes");
     }
 }
 
@@ -186,16 +187,16 @@ fn wait_for_standstill(host: &Host) -> Result<u64> {
 fn a_slow_reader_slows_the_plugin() -> Result<()> {
     let host =
         start("[http]\nreply-bytes = '1 GiB'\nreply-time = '60s'\n[call]\ntime = '2s'\nfuel = '1 T'\n", &["go-on"])?;
-    // Answers of some 2 MB.
+    // Each response is about 2 MB.
     let mut reader = Slow::ask(&host, "go-on", &[0.0, 500_000.0])?;
     reader.read_events(1)?;
     wait_for_standstill(&host)?;
-    // Longer than the call may take: waiting for a reader is not the call's time.
+    // Longer than the time limit of the call, which does not count waiting for the reader.
     std::thread::sleep(Duration::from_millis(2500));
     let sent = usage(&host, "reply_bytes")?;
     assert!(sent < 64 << 20, "{sent} bytes were made for a client that reads none");
     assert!(host.metrics()?.contains("bulkhead_calls_in_flight 1"));
-    // It goes on with its reader, when that has read what was on its way.
+    // The stream continues once the reader has taken the data that was already on its way.
     let mut read = 0;
     while usage(&host, "reply_bytes")? == sent {
         reader.read_events(1)?;
@@ -216,8 +217,8 @@ fn a_reader_that_stands_still_loses_the_stream() -> Result<()> {
     wait_until(|| Ok(host.metrics()?.contains(&counted("go-on", "abandoned", 1))))
 }
 
-/// A client that leaves ends what was computed for it, also where that has no answer for a long time, and its fuel is what
-/// was burnt until then.
+/// When a client disconnects, its computation stops, even if no response is due for a long time, and the fuel burnt until
+/// then is charged.
 #[test]
 fn a_client_that_leaves_stops_the_plugin() -> Result<()> {
     let host = start("[call]\ntime = '60s'\nfuel = '1 T'\n", &["spin", "go-on"])?;
@@ -228,7 +229,7 @@ fn a_client_that_leaves_stops_the_plugin() -> Result<()> {
         let left = Instant::now();
         drop(reader);
         wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))?;
-        // A time slice is 5 ms; the rest is what asking takes, on a machine with other tests.
+        // A time slice is 5 ms; the rest is the time to poll the metrics on a machine that runs other tests.
         assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
         wait_until(|| Ok(host.metrics()?.contains(&counted(model, "abandoned", number))))?;
     }
@@ -239,9 +240,9 @@ fn a_client_that_leaves_stops_the_plugin() -> Result<()> {
     Ok(())
 }
 
-/// What a bundle says that its model answers is tried answer by answer before it is served.
+/// The expected responses of a trial are compared one by one before the model is served.
 #[test]
-fn trials_know_streams() -> Result<()> {
+fn trials_compare_streams() -> Result<()> {
     let trial = |answers: &str| {
         let x = "inputs.x = { datatype = \"FP32\", data = [2.0] }";
         format!("{}\n[[trial]]\nname = \"two\"\n{x}\n{answers}", streamer("tried", "end", ""))
@@ -263,7 +264,7 @@ fn trials_know_streams() -> Result<()> {
 }
 
 #[test]
-fn one_generator_is_as_many_as_a_pipeline_may_have() -> Result<()> {
+fn a_pipeline_has_at_most_one_generator() -> Result<()> {
     let twice = r#", { stage = "again", inputs = { x = "y" } }"#;
     let again = "[[plugin]]\nname = \"again\"\ncomponent = \"hostile_streamer.wasm\"\n[pipeline]";
     let manifest = streamer("twice", "end", twice).replace("[pipeline]", again);
@@ -273,9 +274,10 @@ fn one_generator_is_as_many_as_a_pipeline_may_have() -> Result<()> {
     Ok(())
 }
 
-/// The deadline is that of the whole stream. Here the client has no clock of its own, so that the status is the host's word.
+/// The deadline applies to the whole stream. The client of this test has no timer of its own, so the status comes from the
+/// host.
 #[test]
-fn a_deadline_is_the_status_of_a_stream_and_no_answer() -> Result<()> {
+fn a_deadline_ends_a_stream_with_a_status() -> Result<()> {
     let host = start("[call]\ntime = '60s'\nfuel = '1 T'\n", &["go-on", "spin"])?;
     for model in ["go-on", "spin"] {
         let mut stream = Frames::connect(&host.grpc)?;

@@ -1,4 +1,4 @@
-//! Who may call: keys and roles; what is counted of them; and that none starves another.
+//! Callers: keys, roles and usage, and fairness between tenants.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -17,7 +17,7 @@ fn with_echo(config: &str) -> Result<Host> {
 }
 
 #[test]
-fn keys_are_shown_once_and_end_at_once() -> Result<()> {
+fn keys_are_shown_once_and_revoked_at_once() -> Result<()> {
     let mut host = with_echo("")?;
     let made = host.admin("POST", "/v1/tenants/t/keys", &json!({ "role": "infer", "note": "app" }))?.ok()?.json();
     let (id, key) = (made["id"].as_str().context("no id")?, made["key"].as_str().context("no key")?);
@@ -51,7 +51,7 @@ fn keys_expire_and_tenants_are_disabled() -> Result<()> {
     host.admin("POST", "/v1/tenants/t/keys", &json!({ "role": "infer", "expires": day(seconds) }))?.refused(
         400,
         "malformed_request",
-        &["is no time such as"],
+        &["is not a time; write"],
     )?;
     host.admin("POST", "/v1/tenants/t/keys", &json!({ "role": "infer", "expires": "2020-01-01" }))?.refused(
         400,
@@ -76,14 +76,14 @@ fn keys_expire_and_tenants_are_disabled() -> Result<()> {
     host.admin("DELETE", "/v1/tenants/default", &Value::Null)?.refused(400, "invalid_value", &["disable it"]).map(drop)
 }
 
-/// As RFC 3339 has it; the tests need no calendar for it.
+/// A time in the form of RFC 3339, formatted by the program `date`.
 fn utc(seconds: u64) -> String {
     let output = std::process::Command::new("date").args(["-u", "-d", &format!("@{seconds}"), "+%FT%TZ"]).output();
     String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
 }
 
 #[test]
-fn roles_open_the_doors_that_are_theirs() -> Result<()> {
+fn each_role_permits_its_own_operations() -> Result<()> {
     let host = with_echo("")?;
     let (infer, deploy, admin) = (host.key("t", "infer")?, host.key("t", "deploy")?, host.key("t", "admin")?);
     for path in ["/v1/models", "/v1/bundles", "/v1/usage", "/v1/tenants", "/v1/audit", "/metrics", "/v1/publishers"] {
@@ -110,12 +110,12 @@ fn roles_open_the_doors_that_are_theirs() -> Result<()> {
 }
 
 #[test]
-fn who_has_no_key_is_the_default_tenant_or_nobody() -> Result<()> {
+fn a_caller_without_a_key_is_the_default_tenant_or_refused() -> Result<()> {
     let host = with_echo("")?;
     assert_eq!(host.version("", "own")?, "1.0.0");
     host.call("", "echo", "input")?.refused(404, "unknown_model", &[])?;
     let nobody = with_echo("[auth]\nanonymous = 'nobody'\n")?;
-    nobody.call("", "own", "input")?.refused(401, "unauthenticated", &["wants a key"])?;
+    nobody.call("", "own", "input")?.refused(401, "unauthenticated", &["requires a key"])?;
     nobody.call(&nobody.key("default", "infer")?, "own", "input")?.ok()?;
     Ok(())
 }
@@ -150,7 +150,7 @@ fn what_was_used_can_be_billed_after_a_restart() -> Result<()> {
     Ok(())
 }
 
-/// The 95th percentile of so many calls of `echo`.
+/// The 95th percentile of the durations of 200 calls of `echo`.
 fn slowest(host: &Host, key: &str) -> Result<Duration> {
     let call = || -> Result<Duration> {
         let began = Instant::now();
@@ -185,7 +185,7 @@ fn endless_calls_of_one_tenant_do_not_starve_another() -> Result<()> {
         stop.store(true, Ordering::Relaxed);
         beside
     })?;
-    // A call waits for a time slice of 5 ms at most each time that it wants a core.
+    // A call waits for at most one time slice of 5 ms each time that it needs a core.
     let bound = 20 * alone.max(Duration::from_millis(5));
     println!("alone {alone:?}, beside 16 endless calls {beside:?}");
     assert!(beside < bound, "{beside:?} beside endless calls of another tenant, {alone:?} alone");

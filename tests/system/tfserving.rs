@@ -1,4 +1,4 @@
-//! TensorFlow Serving's protocols, as its clients use them.
+//! TensorFlow Serving's protocols, used as its clients use them.
 
 use std::process::Command;
 
@@ -14,7 +14,7 @@ const DATATYPES: [&str; 14] = [
     "BYTES",
 ];
 
-/// The same with names of its own for the input and the output.
+/// An identity model with these names of the input and the output.
 fn named(model: &str, input: &str, output: &str, datatype: &str, shape: &[i64]) -> String {
     identity(model, datatype, shape)
         .replace("config = {", &format!("config = {{ input = \"{input}\", output = \"{output}\","))
@@ -53,7 +53,7 @@ fn client(host: &Host, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// `/labels/L`, and a `version_label` over gRPC.
+/// Labels in the path (`/labels/L`), and `version_label` over gRPC.
 #[test]
 fn labels_find_their_version() -> Result<()> {
     let host = Start::default().start()?;
@@ -73,9 +73,9 @@ fn labels_find_their_version() -> Result<()> {
     client(&host, &["--label", "old"])
 }
 
-/// In a request and in a reply, as TensorFlow Serving's documentation has them.
+/// NaN and infinities in requests and replies, written as TensorFlow Serving's documentation shows.
 #[test]
-fn what_is_no_number_has_its_words() -> Result<()> {
+fn nan_and_infinities_are_written_as_words() -> Result<()> {
     let ask = |address: &str, body: &str| HOST.get().post(address, "application/json", body.as_bytes());
     for (body, wanted) in [
         (r#"{"instances": [[NaN, -Infinity, 1.5]]}"#, r#"{"predictions": [[NaN, -Infinity, 1.5]]}"#),
@@ -91,9 +91,9 @@ fn what_is_no_number_has_its_words() -> Result<()> {
     Ok(())
 }
 
-/// What was sent is no JSON, in places where another reader finds it.
+/// Invalid JSON at positions that different parsers of the host read.
 #[test]
-fn torn_bodies_are_refused_where_they_are_torn() -> Result<()> {
+fn invalid_json_is_refused_at_its_position() -> Result<()> {
     for (body, wanted) in [
         (r#"{"instances": [[1.0"#, "JSON Parse error"),
         (r#"{"instances": }"#, "JSON Parse error"),
@@ -213,7 +213,7 @@ fn examples_are_classified_and_regressed_by_models_that_fit() -> Result<()> {
 }
 
 #[test]
-fn what_is_wrong_with_a_request_is_said() -> Result<()> {
+fn errors_say_what_is_wrong_with_a_request() -> Result<()> {
     for (body, wanted) in [
         (json!({}), "Missing 'inputs' or 'instances' key"),
         (json!({ "inputs": [[1.0]], "instances": [[1.0]] }), "only one of 'inputs' or 'instances'"),

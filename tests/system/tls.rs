@@ -1,4 +1,4 @@
-//! TLS and mutual TLS: who is heard, who is not, and that nobody who is not heard disturbs the others.
+//! TLS and mutual TLS: accepted and refused clients, and refused clients do not affect the others.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -17,7 +17,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use system_tests::{Host, Start, prepared, wait_until};
 use tempfile::TempDir;
 
-/// Somebody who certifies.
+/// A certificate authority.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, in PEM.
@@ -33,7 +33,7 @@ impl Authority {
         Ok(Authority(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?))
     }
 
-    /// For `localhost`, good until the first day of the year.
+    /// A certificate for `localhost`, valid until January 1 of the year `until`.
     fn certify(&self, until: i32) -> Result<Identity> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(["localhost".to_owned()])?;
@@ -45,7 +45,7 @@ impl Authority {
 
 const LONG: i32 = 2090;
 
-/// The files of a host: its own identity, and its clients' authority.
+/// The TLS files of a host: its own certificate and key, and the authority of its clients.
 struct Files(TempDir);
 
 impl Files {
@@ -73,7 +73,7 @@ impl Files {
     }
 }
 
-/// A client that believes one authority.
+/// A client that trusts one authority.
 struct Client(Arc<ClientConfig>);
 
 impl Client {
@@ -106,7 +106,7 @@ impl Client {
         Ok(stream)
     }
 
-    /// The status line of `/v2/health/live`.
+    /// Requests `/v2/health/live` and returns the status line of the reply.
     fn ask(&self, address: &str) -> Result<String> {
         ask_on(&mut self.connect(address)?)
     }
@@ -133,7 +133,7 @@ fn clients_speak_either_version_of_http() -> Result<()> {
     assert_eq!(Client::new(&authority, None, "http/1.1")?.ask(host.address())?, OK);
     let mut stream = Client::new(&authority, None, "h2")?.connect(host.address())?;
     assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
-    // Settings, and a request on stream 1: GET, https, /v2/health/live, localhost.
+    // SETTINGS, then a request on stream 1: GET, https, /v2/health/live, localhost.
     let path = "/v2/health/live";
     let header = [&[0x82, 0x87, 0x04, path.len() as u8][..], path.as_bytes(), &[0x01, 9], b"localhost"].concat();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
@@ -144,7 +144,7 @@ fn clients_speak_either_version_of_http() -> Result<()> {
         stream.read_exact(&mut frame)?;
         let mut content = vec![0; u32::from_be_bytes([0, frame[0], frame[1], frame[2]]) as usize];
         stream.read_exact(&mut content)?;
-        // A frame of headers, of which the first is status 200.
+        // A HEADERS frame whose first field is status 200.
         if frame[3] == 1 {
             assert_eq!(content[0], 0x88);
             return Ok(());
@@ -152,7 +152,7 @@ fn clients_speak_either_version_of_http() -> Result<()> {
     }
 }
 
-/// Closed, without a word of HTTP.
+/// The connection is closed without an HTTP reply.
 #[test]
 fn plain_http_is_not_answered() -> Result<()> {
     let authority = Authority::new()?;
@@ -169,7 +169,7 @@ fn plain_http_is_not_answered() -> Result<()> {
 }
 
 #[test]
-fn with_authorities_for_clients_only_theirs_are_heard() -> Result<()> {
+fn only_clients_of_the_configured_authority_are_accepted() -> Result<()> {
     let (authority, clients, stranger) = (Authority::new()?, Authority::new()?, Authority::new()?);
     let files = Files::new(&authority.certify(LONG)?, &clients)?;
     let config = files.section("http", true) + &files.section("admin", true);
@@ -188,13 +188,13 @@ fn with_authorities_for_clients_only_theirs_are_heard() -> Result<()> {
         }
         assert_eq!(ask(Some(&clients.certify(LONG)?))?, OK);
     }
-    // And the client looks at the host just as well.
+    // The client verifies the host's certificate too.
     assert!(Client::new(&stranger, Some(&clients.certify(LONG)?), "http/1.1")?.ask(host.address()).is_err());
     Ok(())
 }
 
 #[test]
-fn noise_and_silence_disturb_nobody() -> Result<()> {
+fn noisy_and_silent_connections_do_not_disturb_others() -> Result<()> {
     let authority = Authority::new()?;
     let files = Files::new(&authority.certify(LONG)?, &authority)?;
     let config = files.section("http", false) + "[http]\nheader-time = '1s'\nconnections = 8\n";
@@ -217,7 +217,7 @@ fn noise_and_silence_disturb_nobody() -> Result<()> {
         );
     }
     let nobody_is_left = || wait_until(|| Ok(host.metric("bulkhead_connections")? == 0));
-    // Their places are free again: as many as one address may have.
+    // The slots are free again, up to the share of one address.
     nobody_is_left()?;
     let together: Vec<_> = (0..6).map(|_| client.connect(host.address())).collect::<Result<_>>()?;
     drop(together);
@@ -226,7 +226,7 @@ fn noise_and_silence_disturb_nobody() -> Result<()> {
     Ok(())
 }
 
-/// Who has agreed on keys and a protocol and then says nothing has no more time than others.
+/// A client that completes the handshake and then sends nothing is subject to the same timeout as others.
 #[test]
 fn silence_after_the_handshake_is_bounded() -> Result<()> {
     let authority = Authority::new()?;
@@ -259,13 +259,13 @@ fn renewed_files_are_used_and_broken_ones_are_not() -> Result<()> {
     files.renew(&new.certify(LONG)?)?;
     wait_until(|| Ok(believes_new.ask(host.address()).is_ok_and(|answer| answer == OK)))?;
     assert!(believes_old.ask(host.address()).is_err());
-    // What was open before goes on.
+    // Connections that were open before stay usable.
     assert_eq!(ask_on(&mut open)?, OK);
     Ok(())
 }
 
 #[test]
-fn a_key_that_everybody_can_read_is_told() -> Result<()> {
+fn a_key_file_that_others_can_read_is_reported() -> Result<()> {
     let authority = Authority::new()?;
     let files = Files::new(&authority.certify(LONG)?, &authority)?;
     fs::set_permissions(files.path("key.pem"), fs::Permissions::from_mode(0o644))?;
@@ -301,7 +301,7 @@ fn files_that_cannot_be_used_are_named_at_the_start() -> Result<()> {
     Ok(())
 }
 
-/// What a host says that does not start.
+/// Standard error of a host that refuses to start.
 fn refusal(folder: &Path, config: &str) -> Result<String> {
     let file = folder.join("bulkhead.toml");
     fs::write(&file, config)?;
@@ -314,7 +314,7 @@ fn refusal(folder: &Path, config: &str) -> Result<String> {
 }
 
 #[test]
-fn the_commands_reach_an_operators_port_that_wants_to_know_them() -> Result<()> {
+fn the_commands_reach_an_operators_port_with_mutual_tls() -> Result<()> {
     let (hosts, operators) = (Authority::new()?, Authority::new()?);
     let files = Files::new(&hosts.certify(LONG)?, &operators)?;
     let host = Start::default().config(&files.section("admin", true)).start()?;

@@ -1,4 +1,4 @@
-//! From a stranger's archive to a model that answers, and every way in which an upload is refused.
+//! Uploads: from a trusted publisher's archive to a model that answers, and every way in which an upload is refused.
 
 use std::process::{Command, Stdio};
 
@@ -28,7 +28,7 @@ fn what_a_trusted_publisher_signed_is_served() -> Result<()> {
     Ok(())
 }
 
-/// What is wrong, the status, the code, and what the text says.
+/// A case of a refused upload: its name, the archive, the status, the code, and parts of the text.
 type Refused = (&'static str, Vec<u8>, u16, &'static str, &'static [&'static str]);
 
 fn refused_uploads(acme: &Publisher, stranger: &Publisher) -> Vec<Refused> {
@@ -175,13 +175,13 @@ fn keys_count_inside_their_window_and_until_they_are_revoked() -> Result<()> {
     acme.revoke_key(&host)?.ok()?;
     host.call("", "echo", "input")?.refused(404, "unknown_model", &[])?;
     acme.push(&host, &draft)?.refused(403, "untrusted", &[])?;
-    // Neither by trusting it again, nor under another name, nor by forgetting the publisher in between.
+    // The key stays revoked when it is trusted again, under another name, or after its publisher was removed.
     acme.trust(&host, &json!({}))?.refused(400, "invalid_value", &["revoked"])?;
     let again = json!({ "key": acme.pem() });
     host.admin("PUT", "/v1/publishers/acme2", &again)?.refused(400, "invalid_value", &["revoked"])?;
     host.admin("DELETE", "/v1/publishers/acme", &Value::Null)?.ok()?;
     acme.trust(&host, &json!({}))?.refused(400, "invalid_value", &["revoked"])?;
-    // With another key of the same publisher the same contents are good again: it was the key that was bad.
+    // The same contents are accepted with another key of the publisher, because only the first key was revoked.
     let other = Publisher::trusted("acme", &host)?;
     assert_eq!(other.push(&host, &draft)?.ok()?.json()["already"], false);
     assert_eq!(host.version("", "echo")?, "1.0.0");
@@ -211,7 +211,7 @@ fn what_was_revoked_or_deleted_does_not_return_as_something_else() -> Result<()>
     Ok(())
 }
 
-/// A model's name passes from one bundle to another: what the first one was does not disturb the second.
+/// Another bundle takes over the model name of a deleted one, and the deleted bundle's state does not affect it.
 #[test]
 fn a_deleted_bundle_takes_nothing_from_its_successor() -> Result<()> {
     let host = Start::default().start()?;
@@ -246,7 +246,7 @@ fn unsigned_bundles_are_for_dev_and_every_line_says_so() -> Result<()> {
     Ok(())
 }
 
-/// What was taken unsigned under `--dev` is not served without, until someone whom the operator trusts signs it.
+/// Bundles that were accepted unsigned under `--dev` are not served without it until a trusted publisher signs them.
 #[test]
 fn unsigned_bundles_are_not_served_after_dev() -> Result<()> {
     let mut host = Start::default().argument("--dev").start()?;

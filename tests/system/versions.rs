@@ -1,4 +1,4 @@
-//! Which version answers: labels, policies, splits, rollback, shadows; and no change of them takes a request down.
+//! Selection of the version that answers: labels, policies, splits, rollbacks and shadows. Changes of them fail no request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,7 +59,7 @@ fn versions_labels_and_numbers_find_their_version() -> Result<()> {
     let all = [("echo", "1.9.0"), ("echo/versions/canary", "2.0.0"), ("echo/versions/stable", "1.9.0")];
     answers(&host, &all)?;
     label(&host, "2", "2.0.0")?.refused(400, "invalid_value", &["digit"])?;
-    label(&host, "Bad", "2.0.0")?.refused(400, "invalid_value", &["small letters"])?;
+    label(&host, "Bad", "2.0.0")?.refused(400, "invalid_value", &["lowercase letters"])?;
     label(&host, "canary", "9.0.0")?.refused(409, "conflict", &["9.0.0", "not active"])?;
     unset(&host, "labels/none")?.refused(404, "not_found", &["none"])?;
     host.kill()?;
@@ -74,7 +74,7 @@ fn versions_labels_and_numbers_find_their_version() -> Result<()> {
     Ok(())
 }
 
-/// A label whose version was revoked is no reason to refuse every other change.
+/// A label whose version was revoked does not block other changes.
 #[test]
 fn what_was_revoked_under_a_label_leaves_the_rest_changeable() -> Result<()> {
     let (host, _) = with_versions(&["1.0.0", "2.0.0", "3.0.0"])?;
@@ -113,7 +113,7 @@ fn policies_keep_all_the_newest_or_some() -> Result<()> {
         set(&host, "policy", &nothing)?.refused(400, "invalid_value", &["no version"])?;
     }
     set(&host, "policy", &json!("newest"))?.refused(400, "malformed_request", &[])?;
-    // A label holds on to its version, whatever is uploaded.
+    // A label keeps its version, whatever is uploaded later.
     label(&host, "stable", "1.0.0")?.ok()?;
     set(&host, "policy", &json!({ "latest": 1 }))?.ok()?;
     acme.push(&host, &Draft::identity("acme/echo", "5.0.0"))?.ok()?;
@@ -121,7 +121,7 @@ fn policies_keep_all_the_newest_or_some() -> Result<()> {
     answers(&host, &[("echo", "1.0.0")])
 }
 
-/// Which versions so many requests with this header got.
+/// Counts of the versions that answered requests with this header.
 fn dealt(host: &Host, key: &str, header: impl Fn(usize) -> String) -> Result<BTreeMap<String, usize>> {
     let tensor = json!({ "name": "input", "datatype": "FP32", "shape": [1], "data": [1.0] });
     let body = json!({ "inputs": [tensor] }).to_string();
@@ -163,9 +163,10 @@ fn a_split_deals_by_weight_and_callers_stay() -> Result<()> {
     answers(&host, &[("echo", "3.0.0")])
 }
 
-/// While requests come without a pause, versions come and go. None fails, and each answer is of a version that was served.
+/// Versions are added and removed while requests arrive continuously. No request fails, and each response is from a version
+/// that was served.
 #[test]
-fn changes_take_no_request_down() -> Result<()> {
+fn changes_of_versions_fail_no_request() -> Result<()> {
     let (host, acme) = with_versions(&["1.0.0", "2.0.0"])?;
     let stop = AtomicBool::new(false);
     let ask = || -> Result<BTreeSet<String>> {
@@ -214,7 +215,7 @@ fn a_rollback_goes_back_to_what_served_before() -> Result<()> {
         answers(&host, &[("echo", wanted)])?;
     }
     post(&host, "rollback")?.refused(409, "conflict", &["1.0.0"])?;
-    // What comes later does not take over from a version that somebody went back to.
+    // A later upload does not replace a version that was rolled back to.
     acme.push(&host, &Draft::identity("acme/echo", "4.0.0"))?.ok()?;
     answers(&host, &[("echo", "1.0.0")])
 }
@@ -235,7 +236,7 @@ fn a_request_in_flight_finishes_on_its_version() -> Result<()> {
     })
 }
 
-/// One version answers 0, another what it got, and a third always fails.
+/// Versions 1.0.0 and 1.1.0 answer 0, version 2.0.0 returns its input, and version 3.0.0 always fails.
 #[test]
 fn a_shadow_is_compared_and_never_returned() -> Result<()> {
     let host = Start::default().start()?;

@@ -1,4 +1,4 @@
-//! The benchmark, printed as ratios within one run.
+//! `cargo xtask bench`: the benchmark of what isolation costs, printed as ratios within one run.
 
 use anyhow::Result;
 

@@ -1,4 +1,5 @@
-//! Assembles bundles: a manifest and, beside it, every file that it names, from wherever the repository keeps it.
+//! `cargo xtask bundles`, and the assembly of bundles: a manifest and every file that it names are copied into one folder,
+//! from the places where the repository keeps them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use crate::setup::{Workspace, run, step};
 /// Build the plugins and assemble the examples' bundles into a folder
 #[derive(clap::Args)]
 pub struct Bundles {
-    /// Where to put them [default: models in the target folder]
+    /// The folder to put them in [default: models in the target folder]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
 }
@@ -34,7 +35,7 @@ impl Bundles {
 pub struct Example {
     name: &'static str,
     manifest: &'static str,
-    /// Folders with the files that it names, beside the built components.
+    /// Folders that contain the files that the manifest names, other than built components.
     sources: Vec<PathBuf>,
 }
 
@@ -47,7 +48,7 @@ impl Example {
         ]
     }
 
-    /// Fetches the model, which is not ours to commit.
+    /// An example whose model is fetched, because the model belongs to others and is not in the repository.
     fn fetched(workspace: &Workspace, name: &'static str, manifest: &'static str) -> Result<Example> {
         let fetched = workspace.target.join(name);
         let fetch = workspace.root.join("examples").join(name).join("fetch.py");
@@ -55,7 +56,7 @@ impl Example {
         Ok(Example { name, manifest, sources: vec![fetched] })
     }
 
-    /// What the comparison with other servers runs.
+    /// The bundles of the comparison with another server.
     pub fn peers(workspace: &Workspace) -> Vec<Example> {
         let sources = vec![workspace.root.join("benches/peers")];
         let example = |name, manifest| Example { name, manifest, sources: sources.clone() };
@@ -89,7 +90,7 @@ fn assemble(workspace: &Workspace, manifest: &Path, sources: &[PathBuf], bundle:
         let component = workspace.components().join(file.replace('-', "_"));
         let candidates = sources.iter().map(|source| source.join(&file)).chain([component]);
         let Some(found) = candidates.into_iter().find(|path| path.is_file()) else {
-            bail!("{} names {file}, which is nowhere", manifest.display());
+            bail!("{} names {file}, which was not found", manifest.display());
         };
         let place = bundle.join(&file);
         fs::create_dir_all(place.parent().unwrap_or(bundle))?;
@@ -110,7 +111,7 @@ fn named_files(manifest: &str) -> Result<Vec<String>> {
     Ok(components.chain(graphs).chain(assets).collect())
 }
 
-/// The hostile guests of the tests: text-format ones are wrapped into components first.
+/// Assembles the hostile guests of the tests. Guests in text format are wrapped into components first.
 pub fn hostile(workspace: &Workspace, output: &Path) -> Result<()> {
     step("assembling the hostile bundles");
     let cases = workspace.root.join("tests/hostile/cases");

@@ -1,5 +1,5 @@
-//! The host as operators run it, built twice: the first build writes down which ways its code takes under load, and the
-//! second is laid out for those.
+//! `cargo xtask dist`: the host as operators run it, with profile-guided optimisation. It is built twice: the first build
+//! records which code runs how often under load, and the second is optimised with this profile.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,14 +11,14 @@ use anyhow::{Context, Result};
 use crate::bundles::Example;
 use crate::setup::{HOST, Workspace, cargo, run, step};
 
-/// Build the host for operators, optimised for what it does under load
+/// Build the host for operators, with profile-guided optimisation
 ///
-/// The first time it is built twice, and loaded for a minute in between, which takes up to an hour on two cores. What was
-/// seen then is kept in the target folder, and used by later builds. Prints where the program is.
+/// The first time it is built twice, and put under load for a minute in between, which takes up to an hour on two cores.
+/// The profile is kept in the target folder, and used by later builds. Prints the path of the program.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  cargo xtask dist\n  cargo xtask dist --train    # anew, as after large changes")]
+#[command(after_help = "Examples:\n  cargo xtask dist\n  cargo xtask dist --train    # to record a new profile")]
 pub struct Dist {
-    /// Watch it again, even if it was watched before
+    /// Record a new profile, even if there is one
     #[arg(long)]
     train: bool,
 }
@@ -35,13 +35,15 @@ impl Dist {
     }
 }
 
-/// Of values, such as where an indirect call went, the records know nothing: these would be written at the end of a program.
+/// Profiles contain only counts, and no values such as the targets of indirect calls: values would be written when a
+/// process ends, when the host's children may not write.
 const ONLY_COUNTS: &str = "-Cllvm-args=-disable-vp";
 
-/// Builds that know what the host does under load.
+/// Builds with the profile of the host under load.
 pub struct Trained<'a> {
     workspace: &'a Workspace,
-    /// As rustc names it. Cargo is told, for then what runs while it builds is not built with these flags.
+    /// Target triple of this machine. It is passed to cargo as `--target`, because then build scripts and macros are not
+    /// built with these flags.
     machine: String,
     folder: PathBuf,
 }
@@ -52,20 +54,20 @@ impl Trained<'_> {
         Ok(Trained { workspace, machine, folder: workspace.target.join("training") })
     }
 
-    /// Builds the host's program.
+    /// Builds the host's program, and records a profile first if there is none. Returns the path of the program.
     pub fn host(&self) -> Result<PathBuf> {
         if !self.seen().is_file() {
             self.train()?;
         }
-        step("building the host for what it was seen to do (the first time takes 20 to 30 minutes on two cores)");
+        step("building the host with its profile (the first time takes 20 to 30 minutes on two cores)");
         run(self.cargo("build").args(["--package", "bulkhead"]))?;
         self.keep_built(&self.workspace.target.join("dist"))
     }
 
-    /// A command of cargo, for programs that are optimised as the host is.
+    /// A cargo command for programs that are built with the same profile as the host.
     pub fn cargo(&self, command: &str) -> Command {
         let seen = format!("-Cprofile-use={}", self.seen().display());
-        // Code that has changed since is built as if nothing was known.
+        // Code that has changed since the profile was recorded is built without one, and without a warning.
         self.cargo_with(command, &[&seen, "-Cllvm-args=-no-pgo-warn-mismatch", ONLY_COUNTS])
     }
 
@@ -80,7 +82,7 @@ impl Trained<'_> {
         for example in Example::digits(self.workspace).iter().chain(&Example::peers(self.workspace)) {
             example.assemble(self.workspace, &models)?;
         }
-        step("loading it");
+        step("recording the profile under load");
         let mut load = cargo();
         load.current_dir(&self.workspace.root).args(["run", "--quiet", "--release", "--package", "bulkhead-pgo", "--"]);
         load.arg("--host").arg(watched).arg("--models").arg(models);
@@ -89,8 +91,9 @@ impl Trained<'_> {
     }
 
     fn build_watched(&self) -> Result<PathBuf> {
-        step("building the host so that it can be watched (20 to 30 minutes on two cores)");
-        // With %c the counts are in their file at any time: the host is killed, and its children may not write at their end.
+        step("building the host to record a profile (20 to 30 minutes on two cores)");
+        // With %c the counts are in the file at all times: the host is killed, and its children may not write when they
+        // end.
         let records = format!("-Cprofile-generate={}/%c", self.folder.display());
         let flags = [&records, "-Cllvm-args=-runtime-counter-relocation", ONLY_COUNTS];
         run(self.cargo_with("build", &flags).args(["--package", "bulkhead"]))?;
@@ -100,14 +103,14 @@ impl Trained<'_> {
     fn cargo_with(&self, command: &str, flags: &[&str]) -> Command {
         let mut cargo = cargo();
         cargo.current_dir(&self.workspace.root).args([command, "--profile", "dist", "--target", &self.machine]);
-        // What is in RUSTFLAGS would be forgotten otherwise.
+        // Cargo ignores RUSTFLAGS if CARGO_ENCODED_RUSTFLAGS is set, so its flags are added here.
         let own = std::env::var("RUSTFLAGS").unwrap_or_default();
         let flags: Vec<&str> = own.split_whitespace().chain(flags.iter().copied()).collect();
         cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         cargo
     }
 
-    /// Where the next build does not overwrite it.
+    /// Copies the built program to a folder where the next build does not overwrite it.
     fn keep_built(&self, folder: &Path) -> Result<PathBuf> {
         let (built, kept) = (self.workspace.target.join(&self.machine).join("dist").join(HOST), folder.join(HOST));
         fs::create_dir_all(folder)?;
@@ -125,7 +128,8 @@ impl Trained<'_> {
         Ok(files.into_iter().filter(|file| file.extension() == Some(OsStr::new("profraw"))).collect())
     }
 
-    /// The program that puts records together, of the toolchain that made them.
+    /// The program `llvm-profdata`, which merges profiles, from the toolchain that records them; it is installed if it is
+    /// missing.
     fn profdata(&self) -> Result<PathBuf> {
         let tools =
             Path::new(&self.workspace.rustc_print("sysroot")?).join("lib/rustlib").join(&self.machine).join("bin");

@@ -1,5 +1,5 @@
-//! Long runs of the fuzz targets under libFuzzer. Only the host is compiled so that it tells which code an input reached:
-//! all else is taken as the tests built it.
+//! `cargo xtask fuzz`: long runs of the fuzz targets under libFuzzer. Only the host is instrumented, so that it reports
+//! which code an input reached; all other crates are used as the tests built them.
 
 use std::fs;
 use std::path::Path;
@@ -11,20 +11,20 @@ use anyhow::{Context, Result, bail};
 use crate::setup::{Workspace, cargo, run, step};
 
 const EXAMPLES: &str = "\
-Needs a C++ compiler for libFuzzer (c++, or what CXX says). `cargo xtask test` has a short run that needs none.
+Needs a C++ compiler for libFuzzer (c++, or the one in CXX). `cargo xtask test` has a short run that needs none.
 
 Examples:
   cargo xtask fuzz                       # every target for 10 minutes
-  cargo xtask fuzz grpc --time 8h        # one of them, over night
+  cargo xtask fuzz grpc --time 8h        # one of them, overnight
 ";
 
-/// Search for input that breaks a decoder of the wire, guided by the code that it reaches
+/// Search for input that breaks a decoder, guided by the code that the input reaches
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Fuzz {
-    /// One of the folders in fuzz/seeds [default: all of them, one after the other]
+    /// One of the targets, the folders in fuzz/seeds [default: all, one after the other]
     target: Option<String>,
-    /// For each target
+    /// How long to run each target
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
     time: Duration,
 }
@@ -53,7 +53,7 @@ impl Fuzz {
         match &self.target {
             None => Ok(known),
             Some(one) if known.contains(one) => Ok(vec![one.clone()]),
-            Some(other) => bail!("there is no fuzz target \"{other}\"; there are: {}", known.join(", ")),
+            Some(other) => bail!("there is no fuzz target \"{other}\"; the targets are: {}", known.join(", ")),
         }
     }
 }
@@ -70,7 +70,8 @@ fn check_compiler() -> Result<()> {
     Ok(())
 }
 
-/// Inputs that reached new code are kept in the target folder, and the next run begins with them.
+/// Runs libFuzzer on one target. Inputs that reach new code are kept in the target folder, and the next run begins with
+/// them.
 fn search(workspace: &Workspace, target: &str, time: Duration) -> Result<()> {
     step(&format!("{target} for {}", humantime::format_duration(time)));
     let folder = workspace.target.join("fuzz").join(target);
@@ -81,7 +82,7 @@ fn search(workspace: &Workspace, target: &str, time: Duration) -> Result<()> {
     fuzz.env("BULKHEAD_FUZZ_TARGET", target).env("BULKHEAD_FUZZ_INPUTS", &inputs);
     fuzz.env("CARGO_MANIFEST_DIR", workspace.root.join("fuzz"));
     fuzz.arg(format!("-max_total_time={}", time.as_secs().max(1)));
-    // An input of 32 KiB takes far below a second, unless time grows faster than its length.
+    // An input of 32 KiB takes far less than a second, unless the time of a decoder grows faster than the input's length.
     fuzz.args(["-max_len=32768", "-timeout=10", "-print_final_stats=1"]);
     fuzz.arg(format!("-dict={}", workspace.root.join("fuzz/dictionary.txt").display()));
     fuzz.arg(format!("-artifact_prefix={}/", found.display()));
@@ -90,7 +91,7 @@ fn search(workspace: &Workspace, target: &str, time: Duration) -> Result<()> {
 
 fn told(target: &str, found: &Path) -> String {
     format!(
-        "{target} broke a promise; the input is in {}. In fuzz/seeds/{target} the tests would try it",
+        "{target} failed; the input is in {}. Copy it to fuzz/seeds/{target}, so that the tests try it",
         found.display()
     )
 }

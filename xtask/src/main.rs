@@ -1,4 +1,4 @@
-//! `cargo xtask`: everything that one does with this repository besides editing it. Each command does its own set-up.
+//! `cargo xtask`: the tasks of this repository, such as tests, benchmarks and builds. Each command does its own set-up.
 
 mod bench;
 mod bundles;

@@ -1,4 +1,5 @@
-//! The comparison with another server: NVIDIA Triton and its load generator, set up from their Python packages.
+//! `cargo xtask peers`: the comparison with NVIDIA Triton. Triton and its load generator are set up from their Python
+//! packages.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -31,7 +32,8 @@ pub struct Peers {
     filter: Option<String>,
 }
 
-/// The models of Triton's repository: the program that each runs, if it runs one, and files that go beside it.
+/// The models of Triton's repository: name, the Python program that the model runs, if any, and files that are put beside
+/// it.
 const MODELS: [(&str, Option<&str>, &[&str]); 4] = [
     ("identity", Some("identity.py"), &[]),
     ("mlp", Some("mlp.py"), &["mlp.onnx"]),
@@ -63,7 +65,7 @@ impl Peers {
     }
 }
 
-/// Everything that is started shares two cores, on larger machines, too.
+/// A cargo command whose processes all share two cores, on larger machines, too.
 fn on_two_cores() -> Command {
     if std::thread::available_parallelism().is_ok_and(|cores| cores.get() <= 2) {
         return cargo();
@@ -73,7 +75,7 @@ fn on_two_cores() -> Command {
     command
 }
 
-/// Installs Triton, and returns a program that starts it with its models; ports are added by who calls it.
+/// Installs Triton, and returns a program that starts it with its models. The caller of the program adds the ports.
 fn triton(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
     let sources = workspace.root.join("benches/peers");
     let python = workspace.python_with_only("triton", &sources.join("requirements.txt"))?;
@@ -102,10 +104,10 @@ fn triton(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
     Ok(launcher)
 }
 
-/// Where a Python environment keeps what Triton needs of it.
+/// The parts of a Python environment that Triton needs.
 struct Place {
     packages: PathBuf,
-    /// With Python itself as a library, which Triton's backend loads.
+    /// The folder with Python as a shared library, which Triton's backend loads.
     library_folder: PathBuf,
     version: String,
 }
@@ -120,11 +122,11 @@ impl Place {
     }
 }
 
-/// Triton's Python backend, with the program that runs models in this version of Python.
+/// Makes Triton's Python backend, with the program that runs models in this version of Python.
 fn make_backend(server: &Path, backend: &Path, version: &str) -> Result<()> {
     let stub = server.join("python_backend_stubs").join(version).join("triton_python_backend_stub");
     if !stub.is_file() {
-        bail!("Triton's package runs models in Python 3.8 to 3.12, and this is {version}");
+        bail!("Triton's package runs models in Python 3.8 to 3.12, but this is Python {version}");
     }
     let _ = fs::remove_dir_all(backend);
     fs::create_dir_all(backend)?;

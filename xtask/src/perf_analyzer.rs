@@ -1,6 +1,6 @@
-//! NVIDIA's load generator, from its Python package. It is linked with two libraries that only its use of a graphics card
-//! needs. Nobody serves that here, so instead of installing them, libraries are made that have their functions, and end
-//! the program if one is ever called.
+//! The set-up of `perf_analyzer`, NVIDIA's load generator, from its Python package. It is linked with two libraries that it
+//! needs only for graphics cards. No graphics card is used here, so the libraries are not installed. Instead, stubs are
+//! compiled that have the same functions, and end the program if one of them is called.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,7 +56,7 @@ fn make_library(folder: &Path, name: &str, functions: &[&str]) -> Result<()> {
     let (source, versions) = (folder.join(name).with_extension("c"), folder.join(name).with_extension("map"));
     let ends = |function: &&str| format!("void {function}(void) {{ __builtin_trap(); }}\n");
     fs::write(&source, functions.iter().map(ends).collect::<String>())?;
-    // The program asks for the functions of the version that goes by the library's name.
+    // The program asks for the functions under a symbol version that has the library's name.
     fs::write(&versions, format!("{name} {{ global: *; }};\n"))?;
     let mut compile = Command::new("cc");
     compile.args(["-shared", "-fPIC", "-o"]).arg(folder.join(name)).arg(source);

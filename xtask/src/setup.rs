@@ -1,4 +1,4 @@
-//! What every command needs first: the wasm target, the host, the plugins, Python packages for the tests.
+//! The set-up that commands share: the wasm target, the host, the plugins, and Python packages for the tests.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use serde_json::Value;
 
 const WASM: &str = "wasm32-wasip2";
 
-/// The host's program.
+/// Name of the host's program.
 pub const HOST: &str = "bulkhead";
 
-/// Where things are.
+/// Paths and packages of this repository.
 pub struct Workspace {
     pub root: PathBuf,
     pub target: PathBuf,
@@ -30,12 +30,12 @@ impl Workspace {
         Ok(Workspace { root: folder("workspace_root")?, target: folder("target_directory")?, metadata })
     }
 
-    /// As for tests, and to try it.
+    /// Path of the host's release build, for tests and the demo.
     pub fn host_binary(&self) -> PathBuf {
         self.target.join("release").join(HOST)
     }
 
-    /// Components that were built from this workspace's plugins.
+    /// The folder of the components that were built from this workspace's plugins.
     pub fn components(&self) -> PathBuf {
         self.target.join(WASM).join("guest")
     }
@@ -45,7 +45,7 @@ impl Workspace {
         run(cargo().current_dir(&self.root).args(["build", "--release", "--package", "bulkhead"]))
     }
 
-    /// Every package that makes a component.
+    /// Builds every package that makes a component.
     pub fn build_plugins(&self) -> Result<()> {
         self.add_wasm_target()?;
         step("building the plugins");
@@ -63,11 +63,11 @@ impl Workspace {
         packages.filter(is_component).filter_map(|package| package["name"].as_str()).collect()
     }
 
-    /// What rustc says of itself.
+    /// The output of `rustc --print WHAT`.
     pub fn rustc_print(&self, what: &str) -> Result<String> {
         let output = Command::new("rustc").current_dir(&self.root).args(["--print", what]).output()?;
         if !output.status.success() {
-            bail!("rustc does not tell its {what}");
+            bail!("rustc --print {what} failed");
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
@@ -80,12 +80,12 @@ impl Workspace {
         run(Command::new("rustup").current_dir(&self.root).args(["target", "add", WASM]))
     }
 
-    /// A Python environment with these packages; made once, and again when the list changes.
+    /// The Python of a virtual environment with these packages, which is made once, and again when the list changes.
     pub fn python(&self, name: &str, requirements: &Path) -> Result<PathBuf> {
         self.environment(name, requirements, &[])
     }
 
-    /// The same without what these packages say that they need.
+    /// The same as [`Workspace::python`], but without the dependencies of these packages.
     pub fn python_with_only(&self, name: &str, requirements: &Path) -> Result<PathBuf> {
         self.environment(name, requirements, &["--no-deps"])
     }
@@ -107,7 +107,7 @@ impl Workspace {
         Ok(python)
     }
 
-    /// A program that starts another one in the environment that it needs.
+    /// Writes a shell script that runs a command with these environment variables.
     pub fn launcher(&self, path: &Path, environment: &[(&str, String)], command: &[String]) -> Result<()> {
         let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
         let variables = environment.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value)));
@@ -119,8 +119,8 @@ impl Workspace {
     }
 }
 
-/// The cargo that runs this program. What it told this program of its package is left out: build scripts of dependencies
-/// read these variables, and would run again whenever cargo is called by hand.
+/// The cargo that runs this program. The variables that it set for this program's package are removed: build scripts of
+/// dependencies read these variables, and would run again whenever cargo is called by hand.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");

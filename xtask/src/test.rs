@@ -1,4 +1,4 @@
-//! Everything that must hold before a change lands.
+//! `cargo xtask test`: formatting, lints and all tests, which must pass before a change is merged.
 
 use std::process::Command;
 

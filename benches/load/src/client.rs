@@ -1,5 +1,5 @@
-//! A client that costs little: requests that were made before, over connections that stay. It shares the cores with what
-//! it measures.
+//! A load generator that uses little CPU time, because it shares the cores with the server that it measures: prepared
+//! requests over connections that stay open.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use tokio::net::TcpStream;
 use crate::grpc::{self, Call};
 use crate::measure::median;
 
-/// What is sent again and again.
+/// A prepared request, which is sent repeatedly.
 pub enum Request {
-    /// Head and body, as they are sent.
+    /// Head and body in one buffer.
     Http(Vec<u8>),
     Grpc(Call),
 }
 
-/// Where a server is.
+/// Address of a server.
 #[derive(Clone, Copy)]
 pub struct Server {
     pub http: SocketAddr,
@@ -40,7 +40,7 @@ pub(crate) async fn connect(address: SocketAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// `header` is one line, and more with line ends between them.
+/// An HTTP request. `header` is one header line, or several separated by line ends.
 pub fn request(path: &str, header: &str, body: &[u8]) -> Request {
     let length = body.len();
     let head = format!("POST {path} HTTP/1.1\r\nhost: bench\r\n{header}\r\ncontent-length: {length}\r\n\r\n");
@@ -49,7 +49,7 @@ pub fn request(path: &str, header: &str, body: &[u8]) -> Request {
 
 pub struct Connection {
     stream: TcpStream,
-    /// What was received; grows to the largest reply.
+    /// Receive buffer, which grows to the size of the largest reply.
     buffer: Vec<u8>,
 }
 
@@ -58,7 +58,7 @@ impl Connection {
         Ok(Connection { stream: connect(address).await?, buffer: vec![0; 64 * 1024] })
     }
 
-    /// Sends a request and waits for the whole of its reply, whose body it returns.
+    /// Sends a request, waits for the complete reply and returns its body.
     pub async fn exchange(&mut self, request: &[u8]) -> Result<&[u8]> {
         self.stream.write_all(request).await?;
         let mut received = 0;
@@ -85,7 +85,7 @@ impl Connection {
     }
 }
 
-/// Where the body begins and ends, once the whole head is there.
+/// Start and end of the body, once the whole head was received.
 fn place_of_body(received: &[u8]) -> Result<Option<(usize, usize)>> {
     let Some(head) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let text = std::str::from_utf8(&received[..head])?;
@@ -100,7 +100,7 @@ fn place_of_body(received: &[u8]) -> Result<Option<(usize, usize)>> {
     Ok(Some((head + 4, head + 4 + length)))
 }
 
-/// A connection for one of them.
+/// A connection that repeats one request.
 enum Repeating<'a> {
     Http(Connection, &'a [u8]),
     Grpc(grpc::Connection, &'a Call),
@@ -122,7 +122,7 @@ impl Repeating<'_> {
     }
 }
 
-/// Requests per second over some connections that each send the next request when they have their answer.
+/// Requests per second over several connections, each of which sends the next request after the reply.
 pub async fn load(address: SocketAddr, request: &Request, connections: usize, time: Duration) -> Result<f64> {
     let started = Instant::now();
     let one = async || -> Result<u64> {
@@ -138,10 +138,10 @@ pub async fn load(address: SocketAddr, request: &Request, connections: usize, ti
     Ok(answered.iter().sum::<u64>() as f64 / started.elapsed().as_secs_f64())
 }
 
-/// The median of what a request takes over one connection, in microseconds.
+/// Median latency of a request over one connection, in microseconds.
 pub async fn latency(address: SocketAddr, request: &Request, time: Duration) -> Result<f64> {
     let mut connection = Repeating::open(address, request).await?;
-    // What comes first pays for the connection.
+    // The first exchange includes the cost of connecting, and is not counted.
     connection.exchange().await?;
     let (started, mut times) = (Instant::now(), Vec::new());
     while started.elapsed() < time {

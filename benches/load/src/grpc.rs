@@ -1,4 +1,4 @@
-//! The same over gRPC: calls that were made before, over one connection of HTTP/2 each.
+//! A gRPC client for prepared calls, each over one HTTP/2 connection.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use h2::client::SendRequest;
 use http::Request;
 use prost::Message;
 
-/// A method and the message that it gets.
+/// A prepared call: the method and the encoded message.
 #[derive(Clone)]
 pub struct Call {
     method: &'static str,
@@ -18,7 +18,7 @@ pub struct Call {
 impl Call {
     pub fn new(method: &'static str, message: &impl Message) -> Call {
         let mut framed = BytesMut::with_capacity(5 + message.encoded_len());
-        // Not compressed, and so long.
+        // The frame's header: an uncompressed message, and its length.
         framed.put_u8(0);
         framed.put_u32(message.encoded_len() as u32);
         framed.put_slice(&message.encode_to_vec());
@@ -35,12 +35,12 @@ impl Connection {
     pub async fn open(address: SocketAddr) -> Result<Connection> {
         let stream = crate::client::connect(address).await?;
         let (requests, connection) = h2::client::handshake(stream).await?;
-        // Who waits for an answer hears of it when it breaks.
+        // A failure of the connection is reported by the pending response.
         tokio::spawn(connection);
         Ok(Connection { address, requests })
     }
 
-    /// Sends a call and waits for the end of its answer, which must be one of success.
+    /// Sends a call and waits for the end of its response, which must be successful.
     pub async fn exchange(&mut self, call: &Call) -> Result<()> {
         let head = Request::post(format!("http://{}{}", self.address, call.method))
             .header("content-type", "application/grpc")

@@ -1,4 +1,4 @@
-//! The product as a program of its own, on free ports.
+//! Starts the host as a separate process, on free ports.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,13 +14,13 @@ pub struct Host {
     _process: Child,
 }
 
-/// What a benchmark is told of it.
+/// Command-line options that say which host a benchmark starts.
 #[derive(clap::Args)]
 pub struct Program {
     /// The host's program.
     #[arg(long)]
     pub host: PathBuf,
-    /// A folder of bundles.
+    /// Folder of bundles to serve.
     #[arg(long)]
     pub models: PathBuf,
 }
@@ -32,7 +32,7 @@ impl Program {
 }
 
 impl Host {
-    /// Serves a folder of bundles.
+    /// Starts the host with a folder of bundles.
     pub async fn start(program: &Path, models: &Path) -> Result<Host> {
         let mut command = Command::new(program);
         command.args(["serve", "--dev", "--log-level", "warn", "--models"]).arg(models);

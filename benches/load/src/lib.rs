@@ -1,4 +1,5 @@
-//! What the benchmarks share: a client that costs little, the product as a program, and medians of two things in turn.
+//! Shared code of the benchmarks: a load generator that uses little CPU time, the host as a process, and medians of
+//! alternating measurements.
 
 pub mod client;
 pub mod grpc;

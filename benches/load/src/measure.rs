@@ -1,10 +1,10 @@
-//! Times two things alternately and keeps the median of each.
+//! Measures two pieces of work alternately and takes the median of each.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// How long a round takes at least.
+/// Minimum time of a round.
 const ROUND: Duration = Duration::from_millis(10);
 
 pub struct Comparison {
@@ -15,11 +15,11 @@ pub struct Comparison {
     pub aim: Option<Aim>,
 }
 
-/// What the ratio should be.
+/// Target for the ratio of the two sides.
 #[derive(Clone, Copy)]
 pub enum Aim {
     AtMost(f64),
-    /// Where more is better.
+    /// A lower bound, for quantities of which more is better.
     AtLeast(f64),
 }
 
@@ -57,7 +57,7 @@ impl Comparison {
     }
 }
 
-/// Microseconds that each of two pieces of work takes: medians over alternating rounds.
+/// Median microseconds of each of two pieces of work, over alternating rounds.
 pub async fn alternately(rounds: usize, mut ours: impl AsyncFnMut(), mut other: impl AsyncFnMut()) -> (f64, f64) {
     let (ours_count, other_count) = (calibrate(&mut ours).await, calibrate(&mut other).await);
     let (mut ours_times, mut other_times) = (Vec::new(), Vec::new());
@@ -68,7 +68,7 @@ pub async fn alternately(rounds: usize, mut ours: impl AsyncFnMut(), mut other: 
     (median(ours_times), median(other_times))
 }
 
-/// Microseconds that one piece of work takes.
+/// Median microseconds of one piece of work.
 pub async fn alone(rounds: usize, mut work: impl AsyncFnMut()) -> f64 {
     let count = calibrate(&mut work).await;
     let mut times = Vec::new();
@@ -100,7 +100,7 @@ async fn round(work: &mut impl AsyncFnMut(), count: u32) -> f64 {
     started.elapsed().as_secs_f64() * 1e6 / f64::from(count)
 }
 
-/// The middle one; of none it is not a number.
+/// The median; NaN for an empty list.
 pub fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)

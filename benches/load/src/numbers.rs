@@ -14,7 +14,7 @@ pub struct Numbers {
 
 impl Numbers {
     fn values(&self) -> impl Iterator<Item = f32> {
-        // A generator of its own, so that every run has the same numbers.
+        // A fixed seed, so that every run has the same numbers.
         let mut state = 88_172_645_463_325_252u64;
         let next = move || {
             state ^= state << 13;
@@ -33,7 +33,7 @@ impl Numbers {
         format!("/v2/models/{}/infer", self.model)
     }
 
-    /// Bytes both ways, over gRPC.
+    /// A gRPC call with the tensor as bytes in the request and the reply.
     pub fn as_call(&self) -> Request {
         let shape = self.shape.iter().map(|dimension| *dimension as i64).collect();
         let input = InferInputTensor { name: self.input.into(), datatype: "FP32".into(), shape, contents: None };
@@ -46,7 +46,7 @@ impl Numbers {
         Request::Grpc(Call::new("/inference.GRPCInferenceService/ModelInfer", &request))
     }
 
-    /// Bytes both ways.
+    /// An HTTP request with the tensor as bytes in the request and the reply.
     pub fn as_bytes(&self) -> Request {
         let Numbers { input, shape, .. } = self;
         let data = self.data();
@@ -58,12 +58,13 @@ impl Numbers {
         request(&self.path(), &head, &[json.as_bytes(), &data].concat())
     }
 
-    /// JSON both ways. Digits as Python writes them: those of a double.
+    /// An HTTP request with the tensor as JSON in the request and the reply. The numbers have the digits of a double, as
+    /// Python writes them.
     pub fn as_json(&self) -> Request {
         self.as_json_with("content-type: application/json")
     }
 
-    /// The same with other headers.
+    /// The JSON request with additional headers.
     pub fn as_json_with(&self, headers: &str) -> Request {
         let Numbers { input, shape, .. } = self;
         let data: Vec<String> = self.values().map(|value| f64::from(value).to_string()).collect();

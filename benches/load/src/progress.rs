@@ -1,4 +1,4 @@
-//! A bar for long runs, seen on a terminal only.
+//! A progress bar for long runs, shown on a terminal only.
 
 use std::time::Duration;
 

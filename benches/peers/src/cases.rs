@@ -1,4 +1,4 @@
-//! What is compared, and what the product aims at.
+//! The comparisons, each with the target for the host.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use bulkhead_load::numbers::Numbers;
 
 use crate::perf_analyzer::Run;
 
-/// How long one side's turn takes; perf_analyzer's takes as long in all.
+/// Duration of one side's turn; the runs of perf_analyzer take as long in total.
 const TURN: Duration = Duration::from_secs(3);
 
 const CONNECTIONS: usize = 16;
@@ -22,11 +22,11 @@ pub struct Case {
 }
 
 pub enum Load {
-    /// Requests per second that NVIDIA's load generator counts.
+    /// Requests per second as perf_analyzer counts them.
     Throughput(Run),
-    /// The median that it finds for one request at a time.
+    /// Median latency as perf_analyzer measures it, with one request at a time.
     Latency(Run),
-    /// The same by a client that costs less of the two cores.
+    /// Requests per second as a client measures them that uses less of the two cores.
     LightThroughput(Request),
     LightLatency(Request),
 }
@@ -65,7 +65,7 @@ pub fn all() -> Vec<Case> {
     ]
 }
 
-/// One for each model.
+/// One request for each model.
 pub fn questions() -> Vec<Request> {
     vec![ENSEMBLE.as_json(), IMAGE.as_json()]
 }
@@ -80,7 +80,7 @@ impl Load {
 }
 
 impl Case {
-    /// One turn of one server.
+    /// Measures one turn of one server.
     pub async fn measure(&self, server: &Server, perf_analyzer: &Path) -> Result<f64> {
         match &self.load {
             Load::Throughput(run) => Ok(run.of(server, perf_analyzer).await?.requests_per_second),

@@ -1,5 +1,5 @@
-//! `cargo xtask peers`: the product against NVIDIA Triton. Both run all the time, and one of them is under load: now this
-//! one, now the other, with the same load, which runs on the same cores.
+//! `cargo xtask peers`: compares the host with NVIDIA Triton. Both run all the time, and only one of them at a time is
+//! under load, alternately and with the same load, which runs on the same cores.
 
 mod cases;
 mod perf_analyzer;
@@ -20,26 +20,26 @@ use triton::Triton;
 
 #[derive(clap::Parser)]
 struct Options {
-    /// With the models that Triton has.
+    /// The host, with the models that Triton has too.
     #[command(flatten)]
     program: Program,
-    /// A program that starts Triton with its models.
+    /// Program that starts Triton with its models.
     #[arg(long)]
     triton: PathBuf,
     #[arg(long)]
     perf_analyzer: PathBuf,
     #[arg(long)]
     json: bool,
-    /// Turns of each of the two in each comparison.
+    /// Number of turns of each server in each comparison.
     #[arg(long)]
     rounds: usize,
-    /// Only comparisons whose title contains this.
+    /// Run only comparisons whose title contains this text.
     filter: Option<String>,
 }
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    // One thread, so that the load has one, too.
+    // A single thread, so that the load generator uses one thread only.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let comparisons = runtime.block_on(compare(&options))?;
     measure::print(&comparisons, options.json);
@@ -77,7 +77,7 @@ async fn compare(options: &Options) -> Result<Vec<Comparison>> {
     Ok(comparisons)
 }
 
-/// Who compares speed compares the same work.
+/// Checks that both servers give the same results, because otherwise their speed cannot be compared.
 async fn check_answers(ours: &Server, other: &Server) -> Result<()> {
     for request in cases::questions() {
         let (ours, other) = (answer(ours, &request).await?, answer(other, &request).await?);

@@ -1,4 +1,4 @@
-//! NVIDIA's load generator, with the same arguments for both servers.
+//! Runs NVIDIA's load generator with the same arguments for both servers.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,24 +8,24 @@ use tokio::process::Command;
 
 use bulkhead_load::client::Server;
 
-/// What it measures: one of its windows, three of which make a report.
+/// Length of a measurement window; a report needs three of them.
 const WINDOW: Duration = Duration::from_millis(1000);
 
-/// A run of it.
+/// Arguments of a run.
 #[derive(Clone, Copy)]
 pub struct Run {
     pub model: &'static str,
     /// `http` or `grpc`.
     pub protocol: &'static str,
     pub concurrency: usize,
-    /// Name and dimensions of the input, as it wants them.
+    /// Name and dimensions of the input, in perf_analyzer's syntax.
     pub shape: &'static str,
 }
 
-/// What it found.
+/// Results of a run.
 pub struct Report {
     pub requests_per_second: f64,
-    /// The median, in microseconds.
+    /// Median latency in microseconds.
     pub latency: f64,
 }
 
@@ -37,7 +37,8 @@ impl Run {
         let mut command = Command::new(program);
         command.args(["-m", self.model, "-i", self.protocol, "-u", &address, "--shape", self.shape]);
         command.args(["--concurrency-range", &self.concurrency.to_string()]);
-        // It would go on until three windows agree, which they seldom do on a shared machine; it is our rounds that repeat.
+        // By default it repeats until three windows agree, which is rare on a shared machine; the benchmark repeats its own
+        // rounds instead.
         command.args(["--stability-percentage", "999", "--max-trials", "3"]);
         command.args(["--measurement-interval", &WINDOW.as_millis().to_string()]);
         let output = command.arg("-f").arg(&report).output().await.context("perf_analyzer cannot be started")?;

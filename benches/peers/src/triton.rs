@@ -1,4 +1,4 @@
-//! NVIDIA Triton with its Python backend, on free ports.
+//! Runs NVIDIA Triton with its Python backend, on free ports.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use bulkhead_load::client::{Connection, Server};
 use tokio::process::{Child, Command};
 
-/// Its models start a Python process each.
+/// Timeout of the start, which launches a Python process for each model.
 const START: Duration = Duration::from_secs(120);
 
 pub struct Triton {
@@ -18,7 +18,7 @@ pub struct Triton {
 }
 
 impl Triton {
-    /// What it says goes into a file beside its program.
+    /// Starts Triton. Its output goes into a file beside the program.
     pub async fn start(program: &Path) -> Result<Triton> {
         let [http, grpc, metrics] = free_addresses()?;
         let mut command = Command::new(program);
@@ -55,7 +55,7 @@ impl Triton {
 }
 
 impl Drop for Triton {
-    /// Asked to stop, it takes its Python processes along; killed, they would find out by themselves much later.
+    /// SIGTERM lets Triton end its Python processes; after SIGKILL they would notice only much later.
     fn drop(&mut self) {
         let Some(id) = self.process.id() else { return };
         let asked = std::process::Command::new("kill").arg(id.to_string()).status();
@@ -68,7 +68,8 @@ impl Drop for Triton {
 
 const STOP: Duration = Duration::from_secs(20);
 
-/// Triton does not take port 0. All are held until all are known, so that they differ.
+/// Three free addresses, because Triton does not accept port 0. All listeners stay open until all ports are known, so that
+/// the ports differ.
 fn free_addresses() -> Result<[SocketAddr; 3]> {
     let listener = || TcpListener::bind("127.0.0.1:0");
     let held = [listener()?, listener()?, listener()?];

@@ -1,5 +1,5 @@
-//! Loads a host in the ways in which clients do, so that a compiler that watches it learns what it does most
-//! (`cargo xtask dist`). Nothing is measured.
+//! Drives a host with the requests that clients send, while the host records the profile for `cargo xtask dist`. It
+//! measures nothing.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use clap::Parser;
 
 #[derive(Parser)]
 struct Options {
-    /// With the models of the digits example, and those of the comparison with other servers.
+    /// The host, with the models of the digits example and those of the comparison with other servers.
     #[command(flatten)]
     program: Program,
-    /// A digit.
+    /// File with a picture of a digit.
     #[arg(long)]
     picture: PathBuf,
 }
 
 const TURN: Duration = Duration::from_secs(2);
 
-/// Calls that meet others take other ways than those that are alone.
+/// Numbers of connections: concurrent calls take other paths through the code than single calls.
 const CONNECTIONS: [usize; 2] = [16, 1];
 
 const SMALL: Numbers = Numbers { model: "ensemble", input: "x", shape: &[1, 16] };

@@ -1,7 +1,7 @@
-//! The entries of a tar archive, one by one as they come.
+//! Reads the entries of a tar archive as they arrive.
 //!
-//! The tar crate cuts the stream into headers and contents; what an entry may be is decided here, from the raw entries,
-//! so that no header is obeyed before it was looked at.
+//! The tar crate only splits the stream into headers and contents. This module decides on raw entries which kinds are
+//! allowed, so that no header takes effect before it was checked.
 
 use std::io::{self, Read};
 
@@ -15,14 +15,14 @@ use crate::path::{PathError, shown};
 
 const BLOCK: u64 = 512;
 
-/// What headers before an entry said about it.
+/// Values that preceding headers set for the next entry.
 #[derive(Default)]
 struct Announced {
     path: Option<Vec<u8>>,
     extended: bool,
 }
 
-/// Reads to the end of the stream, so that whoever decompresses it checks its sums.
+/// Reads to the end of the stream, so that a decompressor verifies its checksums.
 pub(super) fn read(source: impl Read, gather: &mut Gather<'_>) -> Result<(), FilesError> {
     let bound = gather.bounds.unpacked_bytes;
     let mut archive = Archive::new(Limited::new(source, bound, FilesError::TooLarge { bound }));
@@ -34,7 +34,7 @@ pub(super) fn read(source: impl Read, gather: &mut Gather<'_>) -> Result<(), Fil
         read_entry(entry, &mut announced, gather)?;
     }
     let rest = archive.into_inner();
-    // The iteration ends at a block of zeros, or at the end of the stream without one.
+    // The iteration ends at a block of zeros, or at the end of a stream that has none.
     if rest.came() <= end || announced.path.is_some() || announced.extended {
         return Err(FilesError::NoEnd);
     }
@@ -57,7 +57,7 @@ fn read_entry(
         }
         EntryType::Directory if size == 0 => {
             let path = announced.take_path(&entry);
-            // `tar -C folder .` begins with the folder itself.
+            // `tar -C folder .` writes an entry for the folder itself first.
             if matches!(&path[..], b"./" | b".") {
                 return gather.count();
             }
@@ -69,10 +69,10 @@ fn read_entry(
 }
 
 impl Announced {
-    /// GNU tar's way of a name of more than 100 bytes.
+    /// GNU tar's entry for a path of more than 100 bytes.
     fn long_name(&mut self, size: u64, source: impl Read, bound: usize) -> Result<(), FilesError> {
         self.only_once(self.path.is_some())?;
-        // "./" before it, and a zero behind.
+        // The path may have "./" before it and a zero byte after it.
         if size > bound as u64 + 3 {
             let reason = PathError::TooLong { bytes: size, bound };
             let mut start = Vec::new();
@@ -108,7 +108,7 @@ impl Announced {
     }
 }
 
-/// `git archive` begins with one, a remark.
+/// A global header, which `git archive` writes first. It may contain only ignored keys, such as a comment.
 fn global_header(size: u64, source: impl Read, gather: &mut Gather<'_>) -> Result<(), FilesError> {
     gather.count()?;
     match pax::read_path(size, source)? {
@@ -117,7 +117,7 @@ fn global_header(size: u64, source: impl Read, gather: &mut Gather<'_>) -> Resul
     }
 }
 
-/// `tar -C folder .` puts it before every path.
+/// Removes the "./" that `tar -C folder .` puts before every path.
 fn without_dot(path: &[u8]) -> &[u8] {
     path.strip_prefix(b"./").unwrap_or(path)
 }

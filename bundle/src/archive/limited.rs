@@ -1,4 +1,4 @@
-//! A reader that ends with an error when more comes than may.
+//! A reader that fails once more than a bound of bytes arrives.
 
 use std::io::{self, Read};
 
@@ -8,7 +8,7 @@ pub(super) struct Limited<R> {
     source: R,
     came: u64,
     bound: u64,
-    /// What to say once.
+    /// The error to return when the bound is exceeded; taken by the first read that exceeds it.
     exceeded: Option<FilesError>,
 }
 
@@ -17,7 +17,7 @@ impl<R: Read> Limited<R> {
         Limited { source, came: 0, bound, exceeded: Some(exceeded) }
     }
 
-    /// How many bytes were read.
+    /// Number of bytes read so far.
     pub(super) fn came(&self) -> u64 {
         self.came
     }
@@ -29,7 +29,7 @@ impl<R: Read> Limited<R> {
 
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // One more than may come, to tell the end from too much.
+        // Reads one byte beyond the bound, to distinguish the end of the source from too much data.
         let most = (self.bound - self.came).saturating_add(1);
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(buffer.len());
         let read = self.source.read(&mut buffer[..most])?;

@@ -1,4 +1,4 @@
-//! A bundle as one file: a tar archive, plain or compressed.
+//! Bundles as one file: a tar archive, uncompressed or compressed.
 
 mod entries;
 mod limited;
@@ -16,13 +16,13 @@ use crate::path::shown;
 use crate::{Bounds, Files, FilesError};
 use limited::Limited;
 
-/// What the standard of zstd asks of every decoder, and what `zstd -19` needs: 8 MiB.
+/// Window of 8 MiB, which the zstd standard requires of every decoder and which `zstd -19` needs.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// How an archive is compressed.
+/// Compression of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     None,
@@ -31,7 +31,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// By the name of an archive: .tar, .tar.gz, .tgz or .tar.zst.
+    /// The compression that the extension of an archive's name indicates: .tar, .tar.gz, .tgz or .tar.zst.
     pub fn of_name(name: &str) -> Option<Compression> {
         let endings = [
             (".tar", Compression::None),
@@ -52,8 +52,8 @@ impl Compression {
 }
 
 impl Files {
-    /// Reads a tar archive; how it is compressed is seen from its first bytes. Ends early, and with little memory
-    /// used, when the archive is not a plain one of plain files.
+    /// Reads a tar archive, whose compression is detected from its first bytes. An archive with entries other than plain
+    /// files and folders, or beyond a bound, is refused early and with little memory used.
     pub fn unpack(source: impl Read, bounds: &Bounds) -> Result<Files, FilesError> {
         let bound = bounds.archive_bytes;
         let mut source = Limited::new(source, bound, FilesError::ArchiveTooLarge { bound });
@@ -77,7 +77,7 @@ fn zstd_decoder<R: BufRead>(packed: R) -> io::Result<zstd::Decoder<'static, R>> 
     Ok(decoder)
 }
 
-/// A bound that a reader met travels as the inside of its error.
+/// Recovers a [`FilesError`] that a bounded reader wrapped in its I/O error.
 impl From<io::Error> for FilesError {
     fn from(error: io::Error) -> FilesError {
         match error.downcast::<FilesError>() {

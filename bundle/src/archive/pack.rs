@@ -1,11 +1,11 @@
-//! Writing archives: the same files give the same bytes, whoever packs them, when and where.
+//! Writes archives reproducibly: the same files always give the same bytes.
 
 use std::io::{self, Read, Write};
 
 use super::Compression;
 use crate::Files;
 
-/// The best that the 8 MiB window of every decoder allows without taking minutes.
+/// The best level that fits the 8 MiB window of every decoder and does not take minutes.
 const ZSTD_LEVEL: i32 = 9;
 
 impl Files {
@@ -13,7 +13,7 @@ impl Files {
         self.pack_watched(target, compression, &|_| {})
     }
 
-    /// Packs, and says of every piece of a file that was taken in how many bytes it has.
+    /// Packs the files, and calls `progress` with the number of bytes of each piece that was read.
     pub fn pack_watched(&self, target: impl Write, compression: Compression, progress: &dyn Fn(u64)) -> io::Result<()> {
         match compression {
             Compression::None => self.write_tar(target, progress)?.flush(),

@@ -1,5 +1,5 @@
-//! Extended headers of the POSIX format, which several common programs write without being asked: for times of parts
-//! of a second, for names of more than 100 bytes, for attributes of the file system.
+//! Extended headers of the POSIX format. Several common programs write them by default: for times with fractions of a
+//! second, paths of more than 100 bytes, and attributes of the file system.
 
 use std::io::Read;
 
@@ -8,7 +8,7 @@ use crate::path::shown;
 
 const MAX_BYTES: u64 = 64 << 10;
 
-/// Times, owners, remarks: nothing of them is part of a bundle.
+/// Keys for times, owners and comments, which are not part of a bundle.
 const IGNORED: [&str; 13] = [
     "LIBARCHIVE.creationtime",
     "SCHILY.dev",
@@ -26,8 +26,8 @@ const IGNORED: [&str; 13] = [
 ];
 const IGNORED_BEGINNINGS: [&str; 3] = ["LIBARCHIVE.xattr.", "SCHILY.acl.", "SCHILY.xattr."];
 
-/// The path that the header gives the next entry, if it does. Whatever else would change what the entry is (its size,
-/// its holes, where it points) is refused.
+/// Returns the path that the header sets for the next entry, if any. Keys that would otherwise change the entry (its size,
+/// holes or link target) are refused.
 pub(super) fn read_path(size: u64, source: impl Read) -> Result<Option<Vec<u8>>, FilesError> {
     if size > MAX_BYTES {
         return Err(unusual(format!("extended header of {size} bytes (the bound is {MAX_BYTES})")));

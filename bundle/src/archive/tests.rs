@@ -1,4 +1,4 @@
-//! Plain archives, whoever made them, and an attacker's of every kind.
+//! Valid archives of several programs, and hostile ones of every kind.
 
 use std::io::Write;
 use std::path::Path;
@@ -9,7 +9,7 @@ use tar::{EntryType, Header};
 
 use super::*;
 
-/// An entry with whatever a header can say.
+/// An entry with arbitrary header fields.
 fn entry(kind: u8, path: &[u8], size: u64, content: &[u8]) -> Vec<u8> {
     let mut header = Header::new_gnu();
     header.as_mut_bytes()[..path.len()].copy_from_slice(path);
@@ -61,7 +61,7 @@ fn some_files() -> Files {
 }
 
 #[test]
-fn what_was_packed_unpacks_and_packs_to_the_same_bytes() {
+fn packing_is_reproducible_and_unpacking_restores_the_files() {
     for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
         let (mut once, mut twice) = (Vec::new(), Vec::new());
         some_files().pack(&mut once, compression).unwrap();
@@ -74,7 +74,7 @@ fn what_was_packed_unpacks_and_packs_to_the_same_bytes() {
 }
 
 #[test]
-fn whoever_packs_can_watch_it() {
+fn packing_reports_its_progress() {
     let packed = std::cell::Cell::new(0);
     some_files().pack_watched(io::sink(), Compression::Zstd, &|bytes| packed.set(packed.get() + bytes)).unwrap();
     assert_eq!(packed.get(), some_files().total_bytes());
@@ -89,7 +89,7 @@ fn the_name_of_an_archive_says_how_it_is_compressed() {
     assert_eq!(Compression::of_name("x.zip"), None);
 }
 
-/// Every format that the program can write, with and without the folder before the paths.
+/// Every format that the `tar` program can write, with and without the folder's prefix in the paths.
 #[test]
 fn the_archives_of_tar_are_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -124,7 +124,7 @@ fn run_tar(folder: &Path, options: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_plain_file_is_refused() {
+fn entries_that_are_not_plain_files_are_refused() {
     for (kind, wanted) in [
         (b'1', "\"x\" is a link"),
         (b'2', "\"x\" is a link"),
@@ -171,8 +171,8 @@ fn odd_paths_are_refused_and_shown_harmless() {
 #[test]
 fn names_that_collide_are_refused() {
     for (entries, wanted) in [
-        (vec![file("a", "1"), file("a", "2")], "\"a\" is there twice"),
-        (vec![file("a", "1"), file("./a", "2")], "\"a\" is there twice"),
+        (vec![file("a", "1"), file("a", "2")], "\"a\" appears twice"),
+        (vec![file("a", "1"), file("./a", "2")], "\"a\" appears twice"),
         (vec![file("a", "1"), file("A", "2")], "\"A\" and \"a\" differ only in case"),
         (vec![file("x/a", "1"), file("X/b", "2")], "\"X\" and \"x\" differ only in case"),
         (vec![file("a", "1"), file("a/b", "2")], "\"a\" is a file, and a folder"),
@@ -225,7 +225,7 @@ fn headers_that_lie_about_sizes_are_refused() {
     for (announced, wanted) in [
         (8 << 30, "has 8589934592 bytes, and the bound of one file is 1073741824"),
         (u64::MAX >> 1, "the bound of one file"),
-        (1 << 30, "\"x\" is cut off: 1027 of 1073741824 bytes came"),
+        (1 << 30, "\"x\" is cut off: 1027 of 1073741824 bytes arrived"),
         (4, "cannot be read as an archive"),
     ] {
         let error = refusal(&[entry(b'0', b"x", announced, b"abc"), vec![1; 3], vec![0; 512]].concat());
@@ -236,7 +236,7 @@ fn headers_that_lie_about_sizes_are_refused() {
 #[test]
 fn an_archive_that_is_cut_off_anywhere_is_refused() {
     let whole = archive(&[file("a", "1"), extended(b'x', &[("mtime", "1.5")]), file("b", "2")]);
-    // One block of zeros is an end mark already.
+    // The first block of zeros already counts as an end mark.
     for length in 0..whole.len() - 1023 {
         assert!(unpack(&whole[..length]).is_err(), "{length}");
     }
@@ -250,7 +250,7 @@ fn an_archive_that_is_cut_off_anywhere_is_refused() {
 }
 
 #[test]
-fn whatever_follows_the_end_is_refused() {
+fn data_after_the_end_mark_is_refused() {
     let plain = archive(&[file("a", "1")]);
     assert!(unpack(&[&plain[..], &[0; 9000]].concat()).is_ok());
     let hidden = [&plain[..], &file("b", "2")].concat();
@@ -270,7 +270,7 @@ fn whatever_follows_the_end_is_refused() {
 }
 
 #[test]
-fn what_is_no_archive_is_refused() {
+fn data_that_is_not_an_archive_is_refused() {
     for content in [&b"PK\x03\x04"[..], b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"bundle.toml", &[7; 4096], b""] {
         assert!(matches!(unpack(content), Err(FilesError::Archive(_) | FilesError::NoEnd)), "{content:?}");
     }

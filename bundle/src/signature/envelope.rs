@@ -1,5 +1,5 @@
-//! The outer layer of `bundle.sig`. Nothing of it is signed but the payload, so nothing else is believed: what it says
-//! beyond one key and one signature is refused.
+//! The outer layer of `bundle.sig`. Only its payload is signed, so nothing else in it is trusted: anything beyond one key
+//! hint and one signature is refused.
 
 use std::borrow::Cow;
 
@@ -24,8 +24,8 @@ pub(super) struct Envelope<'a> {
     dsse_envelope: Dsse<'a>,
 }
 
-/// A Sigstore bundle may come with certificates, log entries and time stamps. To accept them unchecked would be to say
-/// that they were checked.
+/// A Sigstore bundle may contain certificates, log entries and time stamps. This crate does not check them, so accepting
+/// them would suggest that they were checked.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Material {
@@ -59,7 +59,7 @@ struct Dsse<'a> {
 #[serde(deny_unknown_fields)]
 struct Signature {
     sig: String,
-    /// A remark of the signer's; the key is named by the hint.
+    /// The signer's own remark, which is ignored: the hint names the key.
     #[serde(default)]
     keyid: String,
 }
@@ -83,7 +83,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Reads the bundle's own, within its bound. The JSON's depth is bounded by its shape.
+    /// Reads `bundle.sig` within its bound. The structure of the types bounds the depth of the JSON.
     pub(super) fn read(files: &'a Files, bounds: &Bounds) -> Result<Envelope<'a>, Refused> {
         let content = files.get(SIGNATURE).ok_or(Refused::NoSignature)?;
         let (bytes, bound) = (content.len() as u64, bounds.signature_bytes);
@@ -96,14 +96,14 @@ impl<'a> Envelope<'a> {
         Ok(envelope)
     }
 
-    /// The key that is said to have signed; anyone can say so.
+    /// The key that the envelope claims signed it. The claim itself is not verified.
     pub(super) fn key_hint(&self) -> Result<KeyHint, Refused> {
         let key = self.verification_material.public_key.as_ref();
         let hint = key.and_then(|key| key.hint.as_deref()).ok_or(Refused::NoKeyHint)?;
         hint.parse().map_err(|_| Refused::KeyHint(shown(hint.as_bytes())))
     }
 
-    /// The payload, when this key signed it.
+    /// The payload, if this key signed it.
     pub(super) fn payload(&self, key: &PublicKey) -> Result<Vec<u8>, Refused> {
         let [signature] = &self.dsse_envelope.signatures[..] else {
             return Err(Refused::Signatures(self.dsse_envelope.signatures.len()));
@@ -140,7 +140,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// What is signed about a payload: its type and length too (DSSE's pre-authentication encoding).
+/// The bytes that are signed for a payload, which include its type and length (DSSE's pre-authentication encoding).
 pub(super) fn signed_bytes(payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len());
     [head.as_bytes(), payload].concat()

@@ -1,10 +1,10 @@
-//! Why a bundle is not trusted.
+//! Reasons why a bundle is not trusted.
 
 use std::fmt;
 
 use crate::{Digest, KeyHint, PathError};
 
-/// Why a bundle is not trusted. Each text can be read by its publisher.
+/// The reason why a bundle is not trusted. Each text is written for the publisher.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     #[error("the bundle is not signed: it has no file bundle.sig")]
@@ -15,11 +15,11 @@ pub enum Refused {
     Envelope(String),
     #[error("bundle.sig has the media type \"{0}\"; only application/vnd.dev.sigstore.bundle.v0.3+json is known")]
     MediaType(String),
-    #[error("bundle.sig comes with {0}, which nobody here would check; sign with a key: `model_signing sign key`")]
+    #[error("bundle.sig comes with {0}, which is not checked here; sign with a key: `model_signing sign key`")]
     Material(&'static str),
     #[error("bundle.sig does not say which key signed it; sign again with model-signing 1.1 or later")]
     NoKeyHint,
-    #[error("bundle.sig names its key \"{0}\"; the SHA-256 of the public key's PEM text is expected, in small digits")]
+    #[error("bundle.sig names its key \"{0}\"; the SHA-256 of the public key's PEM text is expected, in lowercase hex")]
     KeyHint(String),
     #[error("bundle.sig has {0} signatures; exactly one is expected")]
     Signatures(usize),
@@ -55,7 +55,7 @@ pub enum Refused {
     ListedTwice(String),
     #[error("the signed statement lists bundle.sig, which cannot contain its own digest")]
     ListsItself,
-    #[error("the signed statement contradicts itself: its files together have the {found}, its subject says {said}")]
+    #[error("the signed statement contradicts itself: its files have the digest {found}, its subject {said}")]
     SubjectDigest { said: Digest, found: Digest },
     #[error("\"{from}\" was renamed to \"{to}\" after the bundle was signed")]
     Renamed { from: String, to: String },
@@ -67,7 +67,7 @@ pub enum Refused {
     Changed(Paths),
 }
 
-/// Some paths, of which a message names the first.
+/// Paths of files, of which a message shows the first ones only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths(Vec<String>);
 

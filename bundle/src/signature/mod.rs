@@ -1,9 +1,9 @@
 //! `bundle.sig`: the OpenSSF Model Signing format, v1.0.
 //!
-//! Outside, an envelope (a Sigstore bundle v0.3) that says which key signed, with one signature of one payload. Inside,
-//! the payload (an in-toto statement) that lists the SHA-256 of every file. The order of trust: the envelope is read
-//! within bounds, its key is a trusted one, the key signed exactly the payload's bytes; only then is the payload parsed,
-//! and the files must be exactly those that it lists.
+//! The envelope (a Sigstore bundle v0.3) names the key and contains one signature of one payload. The payload (an in-toto
+//! statement) lists the SHA-256 of every file. Verification proceeds in this order: the envelope is read within bounds, its
+//! key must be trusted, and the key must have signed exactly the payload's bytes. Only then is the payload parsed, and the
+//! files must be exactly those that it lists.
 
 mod envelope;
 mod error;

@@ -1,4 +1,4 @@
-//! Signing: what a publisher does.
+//! Signing of a bundle by its publisher.
 
 use super::envelope::{Envelope, signed_bytes};
 use super::statement::Statement;
@@ -14,8 +14,8 @@ pub enum SignError {
     Json(#[from] serde_json::Error),
 }
 
-/// The content of `bundle.sig`: this key says of all the other files that they are what `name` is made of. The same
-/// files, name and key give the same bytes.
+/// Returns the content of `bundle.sig`, by which this key states that all the other files make up `name`. The same files,
+/// name and key give the same bytes.
 pub fn sign(files: &Files, name: &str, key: &SigningKey) -> Result<Vec<u8>, SignError> {
     let digests = files.digests();
     if digests.is_empty() {

@@ -1,4 +1,5 @@
-//! The payload of `bundle.sig`: every file with its digest. It is parsed only when a trusted key signed it.
+//! The payload of `bundle.sig`: every file with its digest. It is parsed only after a trusted key's signature of it was
+//! verified.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ const PREDICATE_TYPE: &str = "https://model_signing/signature/v1.0";
 const METHOD: &str = "files";
 const ALGORITHM: &str = "sha256";
 
-/// Fields that are not known are passed over, as both standards ask.
+/// Unknown fields are ignored, as both standards require.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Statement {
@@ -22,7 +23,7 @@ pub(super) struct Statement {
     kind: String,
     subject: Vec<Subject>,
     predicate_type: String,
-    /// Its shape depends on its type.
+    /// Its structure depends on `predicate_type`.
     predicate: Box<RawValue>,
 }
 
@@ -45,7 +46,7 @@ struct Resource {
     digest: String,
 }
 
-/// How the files were made into resources.
+/// The method by which the files were turned into resources.
 #[derive(Serialize, Deserialize)]
 struct Serialization {
     method: String,
@@ -57,10 +58,10 @@ struct Serialization {
 }
 
 impl Statement {
-    /// About files of these digests.
+    /// A statement about files with these digests.
     pub(super) fn new(name: &str, digests: &BTreeMap<&str, Digest>) -> serde_json::Result<Statement> {
         let mut files: Vec<_> = digests.iter().collect();
-        // The order of `model_signing`: by the parts of the path.
+        // The order that `model_signing` uses: by the parts of the path.
         files.sort_by(|(a, _), (b, _)| a.split('/').cmp(b.split('/')));
         let together = Digest::of_all(files.iter().map(|(_, digest)| digest.as_bytes()));
         let resource = |(path, digest): &(&&str, &Digest)| Resource {
@@ -86,7 +87,7 @@ impl Statement {
         })
     }
 
-    /// The signed digest of each file.
+    /// Parses the payload and returns the signed digest of each file.
     pub(super) fn read(payload: &[u8], bounds: &Bounds) -> Result<BTreeMap<String, Digest>, Refused> {
         let statement: Statement = serde_json::from_slice(payload).map_err(unreadable)?;
         if statement.kind != STATEMENT_TYPE {
@@ -145,7 +146,7 @@ impl Resource {
     }
 }
 
-/// What a signature may leave out: itself, and what cannot be in a bundle.
+/// Names that a signature may leave out: its own file, and names that a bundle cannot contain.
 fn ignorable() -> impl Iterator<Item = &'static str> {
     VERSION_CONTROL.into_iter().chain([SIGNATURE])
 }

@@ -1,4 +1,4 @@
-//! A bundle that the OpenSSF's tool signed, and every way of not being such a bundle.
+//! A bundle that the OpenSSF's tool signed, and the ways in which a bundle can differ from it.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ fn data(path: &str) -> std::path::PathBuf {
     Path::new("tests/data/sample").join(path)
 }
 
-/// Signed by the tool; the private key is not here.
+/// A bundle that the tool signed. Its private key is not in the repository.
 fn sample() -> Files {
     let files = Files::read_folder(&data("bundle"), &Bounds::default()).unwrap();
     files.with_signature(std::fs::read(data("bundle.sig")).unwrap())
@@ -43,7 +43,7 @@ fn signed(curve: Curve) -> (Files, SigningKey) {
     (sample().with_signature(signature), key)
 }
 
-/// A bundle whose statement was changed and signed again, and whose envelope was changed then.
+/// Verifies a bundle whose statement was changed and signed again, and whose envelope was changed afterwards.
 fn forged(statement: impl FnOnce(&mut Value), envelope: impl FnOnce(&mut Value)) -> Result<Verified, Refused> {
     let (files, key) = signed(Curve::P256);
     let mut outer: Value = serde_json::from_slice(files.get(SIGNATURE).unwrap()).unwrap();
@@ -68,7 +68,7 @@ fn says(result: Result<Verified, Refused>, wanted: &str) {
 }
 
 #[test]
-fn what_the_tool_signed_is_accepted() {
+fn signatures_of_the_tool_are_accepted() {
     let verified = verify_with(sample(), &acme()).unwrap();
     assert_eq!(verified.key(), acme().hint());
     assert_eq!(verified.digest(), sample().digest());
@@ -77,7 +77,7 @@ fn what_the_tool_signed_is_accepted() {
 }
 
 #[test]
-fn what_we_sign_is_accepted() {
+fn signatures_of_this_crate_are_accepted() {
     for curve in [Curve::P256, Curve::P384] {
         let (files, key) = signed(curve);
         assert_eq!(verify_with(files.clone(), key.public_key()).unwrap().key(), key.public_key().hint());
@@ -132,7 +132,7 @@ fn every_changed_byte_of_every_file_is_noticed() {
 }
 
 #[test]
-fn a_signature_of_which_something_is_missing_is_refused() {
+fn an_incomplete_signature_is_refused() {
     let content = sample().get(SIGNATURE).unwrap().clone();
     for length in 0..content.len() {
         says(
@@ -143,7 +143,7 @@ fn a_signature_of_which_something_is_missing_is_refused() {
 }
 
 #[test]
-fn keys_that_are_not_the_one() {
+fn signatures_of_other_keys_are_refused() {
     let (files, _) = signed(Curve::P256);
     let stranger = format!(
         "the bundle is signed with the key {}, which is not trusted here",
@@ -267,7 +267,7 @@ fn statements_that_say_something_else() {
     }
 }
 
-/// A digest of another algorithm under the name of this one.
+/// A digest of another algorithm that is labelled as SHA-256.
 #[test]
 fn a_digest_of_the_right_form_by_the_wrong_algorithm() {
     let change = |it: &mut Value| {
@@ -288,7 +288,7 @@ fn rename(statement: &mut Value, name: &str) {
     resource(statement)["name"] = name.into();
 }
 
-/// As many files as may be, all of the longest names.
+/// The largest number of files, all with the longest paths.
 #[test]
 fn every_bundle_within_the_bounds_can_be_signed_within_them() {
     let bounds = Bounds::default();

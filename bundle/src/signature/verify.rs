@@ -1,4 +1,4 @@
-//! Verifying: from bytes of anyone's to files that a trusted key signed.
+//! Verification: turns untrusted bytes into files that a trusted key signed.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ impl Verified {
         &self.files
     }
 
-    /// [`Files::digest`], already computed.
+    /// The digest that [`Files::digest`] would compute.
     pub fn digest(&self) -> Digest {
         self.digest
     }
@@ -36,8 +36,8 @@ impl Verified {
     }
 }
 
-/// Checks the signature of a bundle. `trusted` finds the key that a hint names, when it is trusted; a key of another
-/// hint is as good as none.
+/// Verifies the signature of a bundle. `trusted` returns the key of a hint if that key is trusted; a key with another hint
+/// is ignored.
 pub fn verify(
     files: Files,
     bounds: &Bounds,
@@ -53,7 +53,8 @@ pub fn verify(
     Ok(Verified { digest, key: hint, files })
 }
 
-/// The key that is said to have signed. Anyone can say so: it is for showing, and for finding the key to trust.
+/// The key that the signature claims, without verification. Use it only for display, and to find the key that could be
+/// trusted.
 pub fn claimed_key(files: &Files, bounds: &Bounds) -> Result<KeyHint, Refused> {
     Envelope::read(files, bounds)?.key_hint()
 }

@@ -1,5 +1,5 @@
-//! One target under libFuzzer, with libFuzzer's own arguments. `cargo xtask fuzz` builds it so that it sees which code an
-//! input reaches, and starts it.
+//! Runs one target under libFuzzer, with libFuzzer's own arguments. `cargo xtask fuzz` builds it with coverage
+//! instrumentation and starts it.
 
 #![no_main]
 
@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 
 static TARGET: OnceLock<Target> = OnceLock::new();
 
-/// Target and folder of inputs come as variables: arguments are libFuzzer's.
+/// Target and folder of inputs come from environment variables, because libFuzzer interprets the arguments.
 fn chosen() -> Target {
     let name = std::env::var("BULKHEAD_FUZZ_TARGET").unwrap_or_default();
     let target = Target::find(&name).expect("BULKHEAD_FUZZ_TARGET is the name of a target");

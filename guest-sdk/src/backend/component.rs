@@ -1,5 +1,5 @@
-//! The host behind the generated bindings, and the exported functions of a component. Only [`crate::plugin!`] and
-//! [`crate::generator!`] use what is public here.
+//! Calls of the host through the generated bindings, and the exported functions of a component. The public items here are
+//! for [`crate::plugin!`] and [`crate::generator!`] only.
 
 use std::cell::OnceCell;
 
@@ -32,13 +32,13 @@ mod streaming {
     });
 }
 
-/// What the macro of a stage is made with.
+/// Items that the macro of a stage uses.
 pub mod stage {
     pub use super::bindings::exports::bulkhead::plugin::stage::Guest;
     pub use super::bindings::{export_stage as export, exports};
 }
 
-/// What the macro of a generator is made with.
+/// Items that the macro of a generator uses.
 pub mod generator {
     pub use super::streaming::exports::bulkhead::plugin::generator::Guest;
     pub use super::streaming::{export_generator as export, exports};
@@ -150,7 +150,7 @@ macro_rules! datatypes {
 
 datatypes!(Bool Uint8 Uint16 Uint32 Uint64 Int8 Int16 Int32 Int64 Fp16 Bf16 Fp32 Fp64 Bytes);
 
-/// The imports, as the rest of the SDK names them.
+/// The imports, under the names that the rest of the SDK uses.
 pub(crate) mod host {
     use super::bindings::bulkhead::plugin::{assets, graphs, logging};
     use super::*;

@@ -1,5 +1,5 @@
-//! What stands behind the SDK's types: the host, when compiled to a component; plain memory, when tested natively.
-//! Both offer the same items, and nothing else in the SDK knows which one it has.
+//! The backend of the SDK's types: the host if compiled to a component, and plain memory in native tests. Both offer the
+//! same items, and the rest of the SDK does not depend on which one it has.
 
 #[cfg(target_arch = "wasm32")]
 pub mod component;

@@ -1,4 +1,5 @@
-//! Plain memory in place of the host, with the host's checks, so that a plugin that passes here passes there.
+//! Plain memory in place of the host, with the host's checks, so that a plugin that passes these checks natively also
+//! passes them in the host.
 
 use std::rc::Rc;
 

@@ -1,4 +1,5 @@
-//! Makes a bundle live: load its graphs, compile and initialise its plugins, fit the stages together.
+//! Activation of one bundle: its graphs are loaded, its plugins are compiled and initialised, and its stages are fitted
+//! together into a pipeline.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,28 +15,29 @@ use crate::telemetry::Metrics;
 use crate::tenant::{Capability, Grants, NotResident, Reservation};
 use crate::worker::Workers;
 
-/// What activation needs of the host.
+/// The parts of the host that activation uses.
 pub struct Activator {
     pub sandbox: Sandbox,
     pub workers: Workers,
     pub metrics: Arc<Metrics>,
 }
 
-/// What is activated, and for whom.
+/// A bundle to activate, with the grants of its publisher and the bundles that it depends on.
 pub struct Activation<'a> {
     pub bundle: &'a Bundle,
-    /// What its publisher may be granted: what a plugin asks for beyond it is refused.
+    /// Capabilities that its publisher was granted. A plugin that asks for another one is refused.
     pub grants: &'a Grants,
-    /// The bundles that its stages take plugins from.
+    /// Other bundles, from which its stages take plugins.
     pub others: &'a Dependencies,
-    /// Told of each part that is done.
+    /// Called with the name of each part that is done.
     pub report: &'a (dyn Fn(&str) + Sync),
 }
 
-/// Bundles of other stages, by the stage's text in the manifest, with what their publishers may be granted.
+/// Bundles that stages take plugins from, by the stage's text in the manifest, each with the capabilities that its
+/// publisher was granted.
 pub type Dependencies = BTreeMap<String, (Arc<Bundle>, Grants)>;
 
-/// A bundle cannot be served. The texts name the part, and are fit for clients to read.
+/// A bundle cannot be served. The texts name the part, and may be shown to clients.
 #[derive(Debug, thiserror::Error)]
 pub enum ActivateError {
     #[error("the bundle has no [pipeline], and so nothing that clients could call")]
@@ -59,7 +61,7 @@ pub enum ActivateError {
 }
 
 impl Activator {
-    /// What is loaded is counted in the reservation, which then belongs to the pipeline.
+    /// Activates a bundle. The memory of its parts is counted in `reservation`, which then belongs to the pipeline.
     pub async fn activate(
         &self,
         activation: &Activation<'_>,
@@ -89,7 +91,7 @@ impl Activator {
     }
 }
 
-/// The plugin that a stage names, of the bundle itself or of another.
+/// Loads the plugin that a stage names, from the bundle itself or from another one.
 async fn plugin<'a>(
     loading: &mut Loading<'a>,
     stage: &str,

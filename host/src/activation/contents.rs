@@ -1,4 +1,4 @@
-//! What a bundle says it is, beside the bytes of its files.
+//! The contents of a bundle: its manifest, and the bytes of its files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use bytes::Bytes;
 
 use super::{Manifest, ManifestError};
 
-/// Well above any manifest, and far below what parsing one would cost.
+/// Bound on the size of a manifest: well above any real one, and small enough to be cheap to parse.
 const MAX_MANIFEST_BYTES: usize = 1 << 20;
 
-/// A manifest, and the files beside it.
+/// A manifest with the files that are packed beside it.
 pub struct Bundle {
     pub manifest: Manifest,
     files: Files,
@@ -21,16 +21,16 @@ pub struct Bundle {
 pub enum ContentsError {
     #[error("it has no {MANIFEST}")]
     NoManifest,
-    #[error("{MANIFEST} has {bytes} bytes, and {MAX_MANIFEST_BYTES} are the most")]
+    #[error("{MANIFEST} has {bytes} bytes; at most {MAX_MANIFEST_BYTES} are allowed")]
     LongManifest { bytes: usize },
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    #[error("{MANIFEST}: the file {0} is named and not there")]
+    #[error("{MANIFEST} names the file {0}, which is not in the bundle")]
     MissingFile(String),
 }
 
 impl Bundle {
-    /// Reads the manifest, and sees to it that the files that it names are there.
+    /// Reads the manifest, and checks that every file that it names is there.
     pub fn complete(files: Files) -> Result<Bundle, ContentsError> {
         let bundle = Bundle::read(files)?;
         let missing = bundle.manifest.files().into_iter().find(|file| bundle.files.get(file).is_none());
@@ -40,7 +40,7 @@ impl Bundle {
         }
     }
 
-    /// Reads the manifest. Whoever calls has verified the files, or was told that they need not be.
+    /// Reads the manifest. The caller has verified the files, or accepts unsigned ones.
     pub fn read(files: Files) -> Result<Bundle, ContentsError> {
         let text = files.get(MANIFEST).ok_or(ContentsError::NoManifest)?;
         if text.len() > MAX_MANIFEST_BYTES {
@@ -65,7 +65,7 @@ impl Bundle {
     }
 }
 
-/// The bundle folders directly in a folder, by name.
+/// The bundle folders directly inside a folder, sorted by path.
 pub fn find_bundles(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut bundles = Vec::new();
     for entry in std::fs::read_dir(folder)? {

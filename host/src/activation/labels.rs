@@ -1,4 +1,4 @@
-//! The files that name the classes of outputs, one a line.
+//! Label files: each names the classes of an output, one a line.
 
 use std::collections::BTreeMap;
 
@@ -9,29 +9,29 @@ use crate::pipeline::Labels;
 use crate::tenant::Reservation;
 use crate::tensor::{self, Signature};
 
-/// Beyond any list of classes.
+/// Bound on the lines of a file, above any real list of classes.
 const MAX_LINES: usize = 1_000_000;
 
-/// A label is repeated in each answer that has its class.
+/// Bound on the bytes of a label, because a label is repeated in each response that has its class.
 const MAX_LABEL: usize = 1024;
 
-/// What a label takes beside its text: where it is, and what an allocator adds.
+/// Memory of a label in addition to its text: the `String`, and the allocator's overhead.
 const LABEL_BYTES: u64 = (size_of::<String>() + 16) as u64;
 
-/// A file is not a list of labels. The texts name the file.
+/// A label file cannot be used. The texts name the file or the output.
 #[derive(Debug, thiserror::Error)]
 pub enum LabelsError {
     #[error("labels: there is no output \"{output}\"; the pipeline gives: {known}")]
     OfNothing { output: String, known: String },
     #[error("labels: {file} is not UTF-8")]
     NotText { file: String },
-    #[error("labels: {file} has {lines} lines, and {MAX_LINES} are the most")]
+    #[error("labels: {file} has {lines} lines; at most {MAX_LINES} are allowed")]
     Lines { file: String, lines: usize },
-    #[error("labels: line {line} of {file} has {bytes} bytes, and {MAX_LABEL} are the most")]
+    #[error("labels: line {line} of {file} has {bytes} bytes; at most {MAX_LABEL} are allowed")]
     Long { file: String, line: usize, bytes: usize },
 }
 
-/// What the classes of outputs are called, by output. Their memory is counted before they are read.
+/// Reads the labels of classes, by output. Their memory is counted before they are stored.
 pub(super) fn read(
     entry: &PipelineEntry,
     bundle: &Bundle,
@@ -53,7 +53,7 @@ pub(super) fn read(
     Ok(read)
 }
 
-/// The text, and how many lines it has.
+/// Checks a file, and returns its text and its number of lines.
 fn check<'a>(file: &str, content: &'a [u8]) -> Result<(&'a str, usize), LabelsError> {
     let text = std::str::from_utf8(content).map_err(|_| LabelsError::NotText { file: file.into() })?;
     let lines = text.lines().count();
@@ -76,10 +76,10 @@ mod tests {
         check("l", "x".repeat(1024).as_bytes()).unwrap();
         let refused = |content: &[u8]| check("l.txt", content).unwrap_err().to_string();
         let long = format!("cat\n{}\ndog", "x".repeat(1025));
-        assert_eq!(refused(long.as_bytes()), "labels: line 2 of l.txt has 1025 bytes, and 1024 are the most");
+        assert_eq!(refused(long.as_bytes()), "labels: line 2 of l.txt has 1025 bytes; at most 1024 are allowed");
         assert_eq!(
             refused("\n".repeat(1_000_001).as_bytes()),
-            "labels: l.txt has 1000001 lines, and 1000000 are the most"
+            "labels: l.txt has 1000001 lines; at most 1000000 are allowed"
         );
         assert_eq!(refused(b"\xff"), "labels: l.txt is not UTF-8");
     }

@@ -1,5 +1,5 @@
-//! The parts of bundles that a pipeline is made of. Each is loaded once, however many stages name it, and what it keeps in
-//! memory is counted before the next is loaded.
+//! Loading of the parts of bundles that make up a pipeline. Each part is loaded once, however many stages name it, and its
+//! memory is counted before the next part is loaded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,16 +20,16 @@ pub(super) struct Loading<'a> {
     activator: &'a Activator,
     model: Arc<str>,
     bundles: Vec<Loaded<'a>>,
-    /// The last field, because it is given back when the parts are gone.
+    /// The last field, so that it is released after the parts are dropped.
     reservation: Reservation,
 }
 
-/// What was loaded of one bundle.
+/// The parts that were loaded from one bundle.
 struct Loaded<'a> {
     bundle: &'a Bundle,
     graphs: Option<Graphs>,
     plugins: BTreeMap<&'a str, Arc<Plugin>>,
-    /// Files that plugins may read, which share their bytes.
+    /// Files that plugins may read. Plugins share their bytes.
     assets: BTreeMap<&'a str, Bytes>,
 }
 
@@ -38,12 +38,12 @@ impl<'a> Loading<'a> {
         Loading { activator, model, bundles: Vec::new(), reservation }
     }
 
-    /// What all parts keep in memory.
+    /// The reservation that counts the memory of all parts.
     pub fn finish(self) -> Reservation {
         self.reservation
     }
 
-    /// All graphs of a bundle.
+    /// Loads all graphs of a bundle.
     pub async fn graphs(&mut self, bundle: &'a Bundle) -> Result<Graphs, ActivateError> {
         let place = self.place(bundle);
         if let Some(graphs) = &self.bundles[place].graphs {
@@ -63,7 +63,7 @@ impl<'a> Loading<'a> {
         Ok(self.bundles[place].graphs.insert(graphs).clone())
     }
 
-    /// A plugin of a bundle. One of another bundle brings that bundle's graphs.
+    /// Loads a plugin of a bundle. If the plugin imports graphs, all graphs of that bundle are loaded with it.
     pub async fn plugin(
         &mut self,
         entry: &'a PluginEntry,
@@ -110,7 +110,7 @@ impl<'a> Loading<'a> {
         Ok(own.collect())
     }
 
-    /// A bundle that lends several plugins is one, in the form of one value.
+    /// The index of a bundle in `bundles`. A bundle that lends several plugins is one value, so its address identifies it.
     fn place(&mut self, bundle: &'a Bundle) -> usize {
         let known = self.bundles.iter().position(|loaded| std::ptr::eq(loaded.bundle, bundle));
         known.unwrap_or_else(|| {
@@ -121,7 +121,7 @@ impl<'a> Loading<'a> {
     }
 }
 
-/// Two keys: the bundle asks, and whoever trusted its publisher has granted.
+/// A capability needs both: the bundle asks for it, and the operator who trusted its publisher has granted it.
 fn check_grants(entry: &PluginEntry, granted: &Grants) -> Result<(), ActivateError> {
     match entry.capabilities().find(|import| !granted.has(*import)) {
         None => Ok(()),
@@ -132,7 +132,7 @@ fn check_grants(entry: &PluginEntry, granted: &Grants) -> Result<(), ActivateErr
     }
 }
 
-/// A plugin's configuration, as its `init` gets it.
+/// A plugin's configuration as JSON, the form in which its `init` gets it.
 fn json(table: &toml::Table) -> serde_json::Value {
     fn to_json(value: &toml::Value) -> serde_json::Value {
         match value {

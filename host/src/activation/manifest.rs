@@ -1,4 +1,4 @@
-//! `bundle.toml`: what a bundle is called, what is in it, and what it asks for.
+//! The manifest of a bundle, `bundle.toml`: its name, its contents, and the capabilities that it asks for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
@@ -10,7 +10,7 @@ use super::trial::TrialEntry;
 use crate::runtime::InputShapes;
 use crate::tenant::Capability;
 
-/// A manifest that was read and whose parts agree with each other.
+/// A parsed manifest whose parts agree with each other.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -21,7 +21,7 @@ pub struct Manifest {
     pub graphs: Vec<GraphEntry>,
     /// Makes the bundle a model that clients can call.
     pub pipeline: Option<PipelineEntry>,
-    /// Requests that it must answer as told before it is served.
+    /// Requests that the model must answer as expected before it is served.
     #[serde(default, rename = "trial")]
     pub trials: Vec<TrialEntry>,
 }
@@ -44,16 +44,16 @@ pub struct PluginEntry {
     pub name: String,
     /// The file of the component.
     pub component: String,
-    /// What it asks for beyond tensors.
+    /// Capabilities that it asks for; tensors need none.
     #[serde(default)]
     pub imports: Vec<String>,
     /// Files of the bundle that it may read.
     #[serde(default)]
     pub assets: Vec<String>,
-    /// Whether calls start from a snapshot of what `init` leaves, or run it again.
+    /// True if calls start from a snapshot of the state that `init` leaves; false if each call runs `init` again.
     #[serde(default = "yes")]
     pub snapshot: bool,
-    /// Given to its `init`, as JSON.
+    /// The configuration, passed to `init` as JSON.
     #[serde(default)]
     pub config: toml::Table,
 }
@@ -64,7 +64,7 @@ pub struct GraphEntry {
     pub name: String,
     /// The model file.
     pub file: String,
-    /// Shapes of inputs whose own are not enough; -1 varies.
+    /// Shapes for inputs whose shapes in the file are not sufficient; -1 marks a dimension that varies.
     #[serde(default)]
     pub inputs: InputShapes,
 }
@@ -72,15 +72,16 @@ pub struct GraphEntry {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineEntry {
-    /// What clients call it; the part of the bundle's name after the slash unless given.
+    /// The name that clients use; by default the part of the bundle's name after the slash.
     pub model: Option<String>,
     pub stages: Vec<StageEntry>,
-    /// Of outputs that hold a score for each class: the file with the classes' labels, one a line.
+    /// Label files by output, for outputs that hold a score for each class. A file has one label a line.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
 }
 
-/// The name of a plugin or graph of the bundle, or of another bundle's plugin as in `acme/labels:top-k@^1`; alone or with other names for its tensors.
+/// The name of a plugin or graph of the bundle, or of another bundle's plugin as in `acme/labels:top-k@^1`; alone, or with
+/// other names for its tensors.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum StageEntry {
@@ -101,7 +102,7 @@ pub struct RenamedStage {
 /// A plugin of another bundle.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExternalStage {
-    /// As it stands in the manifest.
+    /// The stage's text in the manifest.
     pub text: String,
     pub bundle: String,
     pub plugin: String,
@@ -112,11 +113,11 @@ pub struct ExternalStage {
 pub enum ManifestError {
     #[error("bundle.toml: {0}")]
     Syntax(String),
-    #[error("bundle.toml: the bundle's name \"{0}\" must be publisher/name, of small letters, digits and dashes")]
+    #[error("bundle.toml: the bundle's name \"{0}\" must be publisher/name, in lowercase letters, digits and dashes")]
     Name(String),
     #[error("bundle.toml: \"{0}\" is the name of two plugins or graphs")]
     Twice(String),
-    #[error("bundle.toml: the name \"{0}\" of a {1} must be of letters, digits, dashes and underscores")]
+    #[error("bundle.toml: the name \"{0}\" of a {1} must have only letters, digits, dashes and underscores")]
     PartName(String, &'static str),
     #[error("bundle.toml: stage \"{stage}\" is neither a plugin nor a graph of the bundle; there are: {known}")]
     UnknownStage { stage: String, known: String },
@@ -124,15 +125,15 @@ pub enum ManifestError {
     UnknownImport { plugin: String, import: String, known: String },
     #[error("bundle.toml: stage \"{0}\" must be bundle:plugin@version, as in acme/labels:top-k@^1")]
     ExternalStage(String),
-    #[error("bundle.toml: trials need a [pipeline] that they could try")]
+    #[error("bundle.toml: trials need a [pipeline] that they can run")]
     TrialsOfNothing,
     #[error("bundle.toml: the path \"{0}\" must be relative, and stay in the bundle's folder")]
     Path(String),
-    #[error("bundle.toml: it has {count} {what}, and {bound} are the most")]
+    #[error("bundle.toml: it has {count} {what}; at most {bound} are allowed")]
     TooMany { what: String, count: usize, bound: usize },
 }
 
-/// Each of these is loaded or run at each start, and real bundles have a handful.
+/// Bounds on the number of parts: each part is loaded or run at every start, and real bundles have a handful.
 const MAX_STAGES: usize = 64;
 const MAX_PLUGINS: usize = 64;
 const MAX_GRAPHS: usize = 64;
@@ -152,13 +153,13 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// What clients call it.
+    /// The name that clients use for the model.
     pub fn model_name(&self) -> &str {
         let given = self.pipeline.as_ref().and_then(|pipeline| pipeline.model.as_deref());
         given.unwrap_or_else(|| self.bundle.name.rsplit('/').next().unwrap_or_default())
     }
 
-    /// What its stages are called, in order.
+    /// The names of its stages, in order.
     pub fn stages(&self) -> impl Iterator<Item = &str> {
         self.pipeline.iter().flat_map(|pipeline| &pipeline.stages).map(StageEntry::name)
     }
@@ -168,7 +169,7 @@ impl Manifest {
         self.stages().filter_map(|stage| ExternalStage::parse(stage).ok())
     }
 
-    /// Everything that some plugin of it asks for.
+    /// All capabilities that its plugins ask for.
     pub fn imports(&self) -> BTreeSet<Capability> {
         self.plugins.iter().flat_map(PluginEntry::capabilities).collect()
     }
@@ -218,7 +219,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// How many there may be of each part.
+    /// Checks the number of each kind of part.
     fn check_numbers(&self) -> Result<(), ManifestError> {
         let (stages, labelled) =
             self.pipeline.as_ref().map_or((0, 0), |pipeline| (pipeline.stages.len(), pipeline.labels.len()));
@@ -275,7 +276,8 @@ fn check_number(what: &str, count: usize, bound: usize) -> Result<(), ManifestEr
     if count <= bound { Ok(()) } else { Err(ManifestError::TooMany { what: what.into(), count, bound }) }
 }
 
-/// Names stand in addresses, log lines and metrics: short, and of few characters.
+/// True for a name of 1 to 64 lowercase letters, digits and `extra` characters: names appear in URLs, log lines and
+/// metrics.
 fn is_name(name: &str, extra: &str) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || extra.contains(c);
     (1..=64).contains(&name.len()) && name.chars().all(fits)
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_cannot_be_meant() {
+    fn refuses_manifests_with_mistakes() {
         for (from, to, wanted) in [
             ("acme/digits", "digits", "publisher/name"),
             ("acme/digits", "acme/../x", "publisher/name"),
@@ -364,7 +366,7 @@ mod tests {
         for (what, bound, fits, make) in cases {
             Manifest::parse(&make(fits)).unwrap();
             let error = Manifest::parse(&make(fits + 1)).unwrap_err().to_string();
-            let wanted = format!("it has {} {what}, and {bound} are the most", bound + 1);
+            let wanted = format!("it has {} {what}; at most {bound} are allowed", bound + 1);
             assert!(error.contains(&wanted), "{wanted} not in: {error}");
         }
     }

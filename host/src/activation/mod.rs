@@ -1,4 +1,4 @@
-//! Bundles: from files to a live pipeline.
+//! Activation of bundles, from files to a live pipeline.
 
 mod activate;
 mod contents;

@@ -1,5 +1,5 @@
-//! Trial requests: what a bundle says its model answers. They run before the bundle is served, because some models give
-//! other numbers in one runtime than in another, and this is where it shows.
+//! Trial requests of a bundle, with the outputs that its model must give. They run before the bundle is served, because
+//! some models compute other numbers in one runtime than in another.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
@@ -18,7 +18,7 @@ use crate::tensor::{
     self, Datatype, Difference, NamedTensors, SpecMismatch, Tensor, TensorError, Tolerance, push_byte_string,
 };
 
-/// `[[trial]]` of a manifest.
+/// A `[[trial]]` of a manifest.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrialEntry {
@@ -27,15 +27,15 @@ pub struct TrialEntry {
     pub inputs: BTreeMap<String, TensorEntry>,
     #[serde(default)]
     pub parameters: BTreeMap<String, Value>,
-    /// What must come out; outputs that are not named may be anything.
+    /// Expected outputs. Outputs that are not named may have any value.
     #[serde(default)]
     pub outputs: Wanted,
-    /// The same for each answer of a model that streams, which gives as many.
+    /// Expected outputs of each answer of a model that streams, which must give exactly as many answers.
     #[serde(default)]
     pub answers: Vec<Wanted>,
 }
 
-/// By the name of an output.
+/// Expected tensors, by the name of the output.
 pub type Wanted = BTreeMap<String, TensorEntry>;
 
 /// A tensor in a manifest: its elements in `data`, or all of its bytes in a `file`.
@@ -43,12 +43,12 @@ pub type Wanted = BTreeMap<String, TensorEntry>;
 #[serde(deny_unknown_fields)]
 pub struct TensorEntry {
     pub datatype: String,
-    /// As many as there are elements, in one dimension, unless given.
+    /// By default one dimension, with as many elements as there are.
     pub shape: Option<Vec<u64>>,
     pub data: Option<Vec<Value>>,
-    /// Row-major and little-endian; for BYTES the one element.
+    /// A file of the bundle: row-major and little-endian; for BYTES the file is the one element.
     pub file: Option<String>,
-    /// Of outputs: how far a number may be away, by itself and by its size.
+    /// For outputs, the tolerance of floating-point numbers: `absolute + relative * |expected|`.
     #[serde(default)]
     pub absolute: f64,
     #[serde(default)]
@@ -61,13 +61,15 @@ pub enum TrialError {
     Entry { trial: String, tensor: String, problem: String },
     #[error("trial \"{trial}\": parameter \"{parameter}\" must be a boolean, a number or a text")]
     Parameter { trial: String, parameter: String },
-    #[error("trial \"{trial}\": {misfit}")]
-    Inputs { trial: String, misfit: SpecMismatch },
+    #[error("trial \"{trial}\": {mismatch}")]
+    Inputs { trial: String, mismatch: SpecMismatch },
     #[error("trial \"{trial}\": {error}")]
     Run { trial: String, error: RunError },
     #[error("trial \"{trial}\": the model gave {given} answers, and {wanted} are expected")]
     Answers { trial: String, given: usize, wanted: usize },
-    #[error("trial \"{trial}\": expects both outputs and answers; a model that streams has answers")]
+    #[error(
+        "trial \"{trial}\": it expects both outputs and answers; give only answers for a model that streams, only outputs for others"
+    )]
     Both { trial: String },
     #[error("trial \"{trial}\": the model has no output \"{output}\"; it gives: {known}")]
     UnknownOutput { trial: String, output: String, known: String },
@@ -77,7 +79,7 @@ pub enum TrialError {
     Different { trial: String, output: String, difference: Difference },
 }
 
-/// Runs all trials of a bundle. The first that fails ends it.
+/// Runs all trials of a bundle, and returns their number. The first trial that fails ends the run.
 pub async fn run_trials(bundle: &Bundle, pipeline: &Arc<Pipeline>, permit: &Permit) -> Result<usize, TrialError> {
     for trial in &bundle.manifest.trials {
         trial.run(bundle, pipeline, permit).await?;
@@ -90,7 +92,7 @@ impl TrialEntry {
         let trial = || self.name.clone();
         let inputs = self.tensors(&self.inputs, bundle)?;
         let inputs = tensor::bind_tensors(&pipeline.signature.inputs, inputs);
-        let inputs = inputs.map_err(|misfit| TrialError::Inputs { trial: trial(), misfit })?;
+        let inputs = inputs.map_err(|mismatch| TrialError::Inputs { trial: trial(), mismatch })?;
         let given = self.answers_of(pipeline, permit, inputs).await?;
         if self.answers.is_empty() {
             return given.iter().try_for_each(|outputs| self.compare(bundle, &self.outputs, outputs));
@@ -161,7 +163,7 @@ impl TrialEntry {
     }
 }
 
-/// Keeps all answers of a trial. Their bytes are the call's, and so within its memory.
+/// A sink that keeps all answers of a trial. Their bytes are charged to the call, and so stay within its memory limit.
 struct Collected(mpsc::Sender<NamedTensors>);
 
 #[async_trait]

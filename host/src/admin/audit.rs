@@ -1,4 +1,5 @@
-//! `/v1/audit`: who did what, and whether the log of it is whole.
+//! Handlers of `/v1/audit`: entries of the log of administrative acts, and the verification of its hash chain. Only the
+//! operator may use them.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::control::ControlError;
 use crate::error::ApiError;
 use crate::inference::App;
 
-/// The most entries of one reply.
+/// Upper bound on the entries of one reply.
 const MOST: u64 = 1000;
 
 #[derive(Debug, Deserialize)]
@@ -32,7 +33,7 @@ pub struct Noted {
     noted: Option<String>,
 }
 
-/// An act, as it was written.
+/// An entry of the audit log, as it was written.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditLine {
     id: u64,
@@ -43,10 +44,10 @@ pub struct AuditLine {
     subject: String,
     before: Value,
     after: Value,
-    /// The hash of the line before.
+    /// The hash of the entry before; zeros in the first entry.
     previous: String,
     hash: String,
-    /// Whether the line fits its hash; of the chain as a whole, `verify` tells.
+    /// True if the entry matches its hash; `verify` checks the chain as a whole.
     intact: bool,
 }
 
@@ -58,10 +59,10 @@ impl From<AuditEntry> for AuditLine {
     }
 }
 
-/// The log is whole.
+/// Reply to a verification that found the log whole.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditVerified {
-    /// Noted elsewhere as `count:hash`, it shows later that nothing up to it was rewritten.
+    /// The head of the log. A copy that is noted elsewhere as `count:hash` shows later if an entry up to it was rewritten.
     head: AuditHeadView,
 }
 
@@ -90,7 +91,9 @@ pub async fn verify(
 ) -> Result<Json<AuditVerified>, ApiError> {
     operator.must_be_admin()?;
     let head = noted.noted.map(|text| text.parse::<AuditHead>().map_err(|_| text)).transpose();
-    let head = head.map_err(|text| ControlError::Invalid(format!("\"{text}\" is no head such as 12:0af3…")))?;
+    let head = head.map_err(|text| {
+        ControlError::Invalid(format!("\"{text}\" is not a head of the audit log, such as 12:0af3…"))
+    })?;
     let verified = app.control.blocking(move |control| Ok(control.metadata().verify_audit(head.as_ref())?));
     let head = verified.await?.head;
     Ok(Json(AuditVerified { head: AuditHeadView { count: head.count, hash: head.hash.to_string() } }))

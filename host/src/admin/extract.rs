@@ -1,4 +1,5 @@
-//! Bodies and queries of the operator's API, with our own words for what is wrong with them.
+//! Extractors for bodies and queries of the operator's API. They replace axum's, so that a bad body or query is an
+//! [`ApiError`].
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::error::ApiError;
 use crate::inference::App;
 
-/// A small body of JSON. None is an empty object.
+/// A small body of JSON. An empty body counts as `{}`.
 pub struct JsonBody<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
@@ -21,7 +22,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
     }
 }
 
-/// What stands after the question mark.
+/// The parameters in the query of the request's URL.
 pub struct QueryParams<T>(pub T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for QueryParams<T> {

@@ -1,4 +1,4 @@
-//! What the host counts, for Prometheus. Names of tenants' models stand in it, so it wants the operator's token.
+//! The host's metrics, for Prometheus. They contain the names of tenants' models, so only the operator may read them.
 
 use std::sync::Arc;
 

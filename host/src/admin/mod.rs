@@ -1,5 +1,6 @@
-//! The operator's port: what is served, who may call, whom to trust. The command line is a client of it, and of nothing
-//! else. A tenant's own key with the role `deploy` may use it, too, for what is the tenant's.
+//! The operator's port: a REST API for publishers, bundles, tenants, models and the audit log. Commands that change or
+//! query a running host use only this API. A tenant's key with the role `deploy` is accepted, too, for the tenant's own
+//! bundles, models and usage.
 
 mod audit;
 mod bundles;

@@ -1,4 +1,5 @@
-//! `/v1/models`: which versions are served, and to whom.
+//! Handlers of `/v1/models`: the versions of a model that are served, how requests are divided between them, and the
+//! tenants that may call the model.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ pub struct Labelled {
     pub version: Version,
 }
 
-/// Does an act on a model of the tenant that the caller means.
+/// Runs `act` on a thread that may block, for the tenant of the request, and replies with the model as it is afterwards.
 async fn act(
     app: Arc<App>,
     operator: Operator,
@@ -124,7 +125,7 @@ pub async fn policy(
     act(app, operator, scope, move |control, who, tenant| control.set_policy(who, tenant, &model, policy)).await
 }
 
-/// Only the operator can let one tenant see another's model.
+/// Sets the tenants that may call a model. Only the operator may, because this shows the model to other tenants.
 pub async fn share(
     State(app): State<Arc<App>>,
     operator: Operator,

@@ -1,4 +1,4 @@
-//! What there is at the operator's port.
+//! The OpenAPI document of the operator's port: its operations, their schemas and their error statuses.
 
 use std::sync::LazyLock;
 
@@ -21,7 +21,7 @@ use crate::protocol::oip::types::ServerLive;
 static OPERATORS: LazyLock<String> = LazyLock::new(|| {
     let about = About {
         title: "Bulkhead, the operator's port",
-        text: "Publishers, bundles, tenants, models, the audit log. This port wants the admin token, or a key with the role deploy or admin.",
+        text: "Publishers, bundles, tenants, models, the audit log. This port requires the admin token, or a key with the role deploy or admin.",
         anonymous: false,
     };
     text(&about, SCHEMAS.as_slice(), SECTIONS)
@@ -34,7 +34,7 @@ pub(crate) async fn for_operators() -> Response<Body> {
     static_text(&OPERATORS, "application/json")
 }
 
-/// `/docs` at the operator's port, for people.
+/// `/docs` at the operator's port: the same document as a page.
 pub(crate) async fn page_for_operators() -> Response<Body> {
     html(&OPERATORS_PAGE)
 }
@@ -74,10 +74,10 @@ const TENANT: &[Query] = &[Query { name: "tenant", kind: QueryKind::Text }];
 const PAGE: &[Query] =
     &[Query { name: "after", kind: QueryKind::Number }, Query { name: "limit", kind: QueryKind::Number }];
 
-/// What can happen to a question.
+/// Error statuses of an operation that only reads.
 const ASK: &[u16] = &[400, 401, 403, 404];
 
-/// What can happen to an act.
+/// Error statuses of an operation that changes something.
 const ACT: &[u16] = &[400, 401, 403, 404, 408, 409, 413, 415, 500, 503, 507];
 
 const fn put(
@@ -105,7 +105,7 @@ const fn act(
     Operation { method, ..post(id, Scope::Server, path, takes, gives, ACT, summary) }
 }
 
-/// An act on a model, or another thing of a tenant.
+/// Adds the query `?tenant=` to an operation on something that a tenant owns.
 const fn of_tenant(operation: Operation) -> Operation {
     Operation { query: TENANT, ..operation }
 }
@@ -131,14 +131,18 @@ const fn make(
 pub const SECTIONS: &[Section] = &[
     Section {
         name: "Publishers",
-        about: "Whose signatures count, for which names and imports",
+        about: "Publishers whose signatures are accepted, for which names and imports",
         operations: PUBLISHERS,
     },
-    Section { name: "Bundles", about: "Uploads, and taking back what was uploaded", operations: BUNDLES },
-    Section { name: "Tenants", about: "Who may call, how much, and what they used", operations: TENANTS },
-    Section { name: "Models", about: "Which versions are served, and to whom", operations: OF_MODELS },
-    Section { name: "Audit", about: "Who did what", operations: AUDIT },
-    Section { name: "Host", about: "What it counts and logs", operations: HOST },
+    Section { name: "Bundles", about: "Upload, list, delete and revoke bundles", operations: BUNDLES },
+    Section { name: "Tenants", about: "Tenants, their limits and keys, and their usage", operations: TENANTS },
+    Section {
+        name: "Models",
+        about: "Versions that are served, and tenants that may call them",
+        operations: OF_MODELS,
+    },
+    Section { name: "Audit", about: "The log of administrative acts", operations: AUDIT },
+    Section { name: "Host", about: "Health, metrics and log settings", operations: HOST },
 ];
 
 const PUBLISHERS: &[Operation] = &[
@@ -148,20 +152,25 @@ const PUBLISHERS: &[Operation] = &[
         "/v1/publishers/{name}",
         &[json("TrustRequest")],
         &[json("Publisher")],
-        "Trust a publisher, or change what is trusted of it",
+        "Trust a publisher, or change its names and imports",
     ),
-    delete("distrust", "/v1/publishers/{name}", NOTHING, "Forget a publisher; what it published stops serving at once"),
+    delete("distrust", "/v1/publishers/{name}", NOTHING, "Remove a publisher; its bundles stop serving at once"),
     make(
         "revoke_key",
         "/v1/publishers/{name}/keys/{hint}/revoke",
         &[],
         &[json("Publisher")],
-        "Revoke a publisher's key; what it signed stops serving at once and cannot return",
+        "Revoke a publisher's key; bundles that it signed stop serving at once, for good",
     ),
 ];
 
 const BUNDLES: &[Operation] = &[
-    of_tenant(read("bundles", "/v1/bundles", &[list("BundleView")], "Bundles, and why some are not served")),
+    of_tenant(read(
+        "bundles",
+        "/v1/bundles",
+        &[list("BundleView")],
+        "Stored bundles, and the reasons why some are not served",
+    )),
     Operation {
         refuses: &[400, 401, 403, 404, 408, 409, 413, 422, 500, 503, 507],
         ..of_tenant(make(
@@ -169,7 +178,7 @@ const BUNDLES: &[Operation] = &[
             "/v1/bundles",
             &[TAR],
             &[json("Uploaded"), STEPS],
-            "Upload an archive; with accept: application/x-ndjson the reply tells each step",
+            "Upload an archive; with accept: application/x-ndjson the reply reports each step",
         ))
     },
     of_tenant(delete("delete_bundle", "/v1/bundles/{digest}", NOTHING, "Delete a bundle's files")),
@@ -178,13 +187,13 @@ const BUNDLES: &[Operation] = &[
         "/v1/bundles/{digest}/revoke",
         &[json("Reason")],
         NOTHING,
-        "Revoke contents, in every tenant; they stop serving at once and cannot return",
+        "Revoke a bundle's contents in every tenant; they stop serving at once and cannot be uploaded again",
     ),
 ];
 
 const TENANTS: &[Operation] = &[
     read("tenants", "/v1/tenants", &[list("TenantView")], "Tenants and their limits"),
-    make("create_tenant", "/v1/tenants", &[json("NewTenant")], TENANT_VIEW, "Make a tenant"),
+    make("create_tenant", "/v1/tenants", &[json("NewTenant")], TENANT_VIEW, "Create a tenant"),
     read("tenant", "/v1/tenants/{tenant}", TENANT_VIEW, "A tenant and its limits"),
     delete("delete_tenant", "/v1/tenants/{tenant}", NOTHING, "Delete a tenant with its keys, models and bundles"),
     act(
@@ -193,7 +202,7 @@ const TENANTS: &[Operation] = &[
         "/v1/tenants/{tenant}/limits",
         &[OBJECT],
         TENANT_VIEW,
-        "Set limits, in the words and units of the configuration; null takes one back",
+        "Set limits, with the keys and units of the configuration; null restores the host's value",
     ),
     make("disable_tenant", "/v1/tenants/{tenant}/disable", &[], TENANT_VIEW, "Refuse a tenant's keys from now on"),
     make("enable_tenant", "/v1/tenants/{tenant}/enable", &[], TENANT_VIEW, "Accept a tenant's keys again"),
@@ -203,10 +212,10 @@ const TENANTS: &[Operation] = &[
         "/v1/tenants/{tenant}/keys",
         &[json("NewKey")],
         &[json("KeyView")],
-        "Make a key; it is in this reply, and never again",
+        "Create a key; only this reply contains it",
     ),
     delete("revoke_api_key", "/v1/tenants/{tenant}/keys/{id}", &[json("KeyView")], "Revoke a key at once"),
-    of_tenant(read("usage", "/v1/usage", &[json("UsageView")], "What was used, per tenant and model")),
+    of_tenant(read("usage", "/v1/usage", &[json("UsageView")], "Usage per tenant and model")),
 ];
 
 const OF_MODELS: &[Operation] = &[
@@ -220,7 +229,7 @@ const OF_MODELS: &[Operation] = &[
         "Set a label; requests without a version go to the one labelled stable",
     )),
     of_tenant(delete("unlabel", "/v1/models/{model}/labels/{label}", MODEL, "Remove a label")),
-    of_tenant(put("split", "/v1/models/{model}/split", &[json("Split")], MODEL, "Deal requests out by weight")),
+    of_tenant(put("split", "/v1/models/{model}/split", &[json("Split")], MODEL, "Divide requests by weight")),
     of_tenant(delete("unsplit", "/v1/models/{model}/split", MODEL, "End a split")),
     of_tenant(put(
         "shadow",
@@ -230,14 +239,20 @@ const OF_MODELS: &[Operation] = &[
         "Send a version copies of requests",
     )),
     of_tenant(delete("unshadow", "/v1/models/{model}/shadow", MODEL, "End a shadow")),
-    of_tenant(put("policy", "/v1/models/{model}/policy", &[json("Policy")], MODEL, "Say which versions are active")),
-    of_tenant(put("share", "/v1/models/{model}/sharing", &[json("Sharing")], MODEL, "Say which tenants may call it")),
+    of_tenant(put("policy", "/v1/models/{model}/policy", &[json("Policy")], MODEL, "Set which versions are active")),
+    of_tenant(put(
+        "share",
+        "/v1/models/{model}/sharing",
+        &[json("Sharing")],
+        MODEL,
+        "Set which other tenants may call it",
+    )),
     of_tenant(make(
         "rollback",
         "/v1/models/{model}/rollback",
         &[],
         MODEL,
-        "Go back to the version that served before, with one swap",
+        "Go back to the version that served before, in one step",
     )),
     of_tenant(make(
         "retire",
@@ -256,16 +271,16 @@ const OF_MODELS: &[Operation] = &[
 ];
 
 const AUDIT: &[Operation] = &[
-    Operation { query: PAGE, ..read("audit", "/v1/audit", &[list("AuditLine")], "Who did what, oldest first") },
+    Operation { query: PAGE, ..read("audit", "/v1/audit", &[list("AuditLine")], "Administrative acts, oldest first") },
     Operation {
         query: &[Query { name: "noted", kind: QueryKind::Text }],
         refuses: &[400, 401, 403, 409, 500],
-        ..read("verify_audit", "/v1/audit/verify", &[json("AuditVerified")], "Whether the audit log is whole")
+        ..read("verify_audit", "/v1/audit/verify", &[json("AuditVerified")], "Verify that the audit log is whole")
     },
 ];
 
 const HOST: &[Operation] = &[
-    get("live", Scope::Server, "/v2/health/live", &[json("ServerLive")], &[], "Whether the host runs"),
+    get("live", Scope::Server, "/v2/health/live", &[json("ServerLive")], &[], "Check that the host runs"),
     get(
         "metrics",
         Scope::Server,
@@ -274,22 +289,22 @@ const HOST: &[Operation] = &[
         &[401, 403, 500],
         "Counters and histograms, for Prometheus",
     ),
-    get("log_settings", Scope::Server, "/v2/logging", &[json("LogSettings")], &[401, 403], "What is logged"),
-    make("change_log", "/v2/logging", &[json("LogChanges")], &[json("LogSettings")], "Change what is logged"),
+    get("log_settings", Scope::Server, "/v2/logging", &[json("LogSettings")], &[401, 403], "Log settings"),
+    make("change_log", "/v2/logging", &[json("LogChanges")], &[json("LogSettings")], "Change log settings"),
     get(
         "trace_settings",
         Scope::Server,
         "/v2/trace/setting",
         &[json("TraceSettings")],
         &[401, 403],
-        "Whether requests are traced",
+        "Trace settings; tracing is always off",
     ),
     make(
         "change_trace",
         "/v2/trace/setting",
         &[OBJECT],
         &[json("TraceSettings")],
-        "Traces are off: accepts what says so, and refuses the rest",
+        "Accepts settings that leave tracing off, and refuses all others",
     ),
     get("document", Scope::Server, "/openapi.json", &[OBJECT], &[], "This document"),
     get("docs", Scope::Server, "/docs", &[bytes("text/html")], &[], "This document as a page to read"),

@@ -1,5 +1,5 @@
-//! Who is at the operator's port: the operator, by the host's own token or a key with the role `admin`; or a tenant, by a
-//! key with the role `deploy`, which sees and changes what is its own.
+//! Authentication at the operator's port. The operator presents the host's admin token, or a key with the role `admin`, and
+//! may see and change everything. A tenant presents a key with the role `deploy`, and may see and change only what it owns.
 
 use std::sync::Arc;
 
@@ -16,13 +16,14 @@ use crate::tenant::{AuthError, DEFAULT_TENANT, Role};
 
 #[derive(Clone, Debug)]
 pub struct Operator {
-    /// For the audit log.
+    /// The name for the audit log.
     pub who: Actor,
-    /// The tenant that is all it may see; `None` sees everything.
+    /// The only tenant that the caller may see; `None` for the operator, who sees all.
     only: Option<Arc<str>>,
 }
 
-/// `?tenant=`: whose bundles and models are meant. The tenant of the key, or `default` for the operator.
+/// The query `?tenant=`: the tenant that owns the bundles and models of the request. Default: the tenant of the key, or the
+/// tenant `default` for the operator.
 #[derive(Debug, Default, Deserialize)]
 pub struct Scope {
     pub tenant: Option<String>,
@@ -36,7 +37,7 @@ impl FromRequestParts<Arc<App>> for Operator {
         if app.admin_token.as_bytes().ct_eq(token.as_bytes()).into() {
             return Ok(Operator { who: "admin token".into(), only: None });
         }
-        let caller = app.directory.caller(token).map_err(|refused| match refused {
+        let caller = app.directory.caller(token).map_err(|error| match error {
             AuthError::UnknownKey => ApiError::NoToken,
             other => other.into(),
         })?;
@@ -56,7 +57,7 @@ impl Operator {
         }
     }
 
-    /// The tenant that a request is about. One that a caller may not see is told as one that is not there.
+    /// The tenant that a request is about. A tenant that the caller may not see is reported as one that does not exist.
     pub fn tenant(&self, scope: Scope) -> Result<String, ApiError> {
         match (&self.only, scope.tenant) {
             (None, tenant) => Ok(tenant.unwrap_or_else(|| DEFAULT_TENANT.into())),
@@ -66,7 +67,7 @@ impl Operator {
         }
     }
 
-    /// As [`Operator::tenant`]; the operator who names none means all.
+    /// The same as [`Operator::tenant`], but `None`, for all tenants, if the operator names none.
     pub fn tenants(&self, scope: Scope) -> Result<Option<String>, ApiError> {
         if self.only.is_none() && scope.tenant.is_none() { Ok(None) } else { self.tenant(scope).map(Some) }
     }

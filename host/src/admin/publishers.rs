@@ -1,4 +1,5 @@
-//! `/v1/publishers`: whose signatures count.
+//! Handlers of `/v1/publishers`: the publishers whose signatures the host accepts, and their keys. Only the operator may
+//! use them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! `/v2/logging` and `/v2/trace/setting`, at the operator's port.
+//! Handlers of `/v2/logging` and `/v2/trace/setting`. They are at the operator's port, because they are settings of the
+//! host.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/v1/tenants` and `/v1/usage`: who may call, how much, and what they used.
+//! Handlers of `/v1/tenants` and `/v1/usage`: tenants, their limits and keys, and their usage.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct NewTenant {
     pub limits: Map<String, Value>,
 }
 
-/// A key without what only its owner may know.
+/// A key, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeyView {
     pub id: String,
@@ -42,12 +42,12 @@ pub struct KeyView {
     pub expires: Option<Timestamp>,
     #[schema(value_type = Option<String>)]
     pub revoked: Option<Timestamp>,
-    /// Only in the reply that made it.
+    /// The key itself; only in the reply to the request that created it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
 
-/// What one tenant used of one model, since there is this host.
+/// One tenant's use of one model, since the data folder was made.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UsageLine {
     tenant: String,
@@ -55,7 +55,7 @@ pub struct UsageLine {
     requests: u64,
     refused: u64,
     fuel: u64,
-    /// Time on a core.
+    /// CPU time.
     cpu_nanoseconds: u64,
     request_bytes: u64,
     reply_bytes: u64,
@@ -71,7 +71,7 @@ impl From<UsageRow> for UsageLine {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UsageView {
     pub usage: Vec<UsageLine>,
-    /// Rows whose numbers were damaged on the disk, and are left out.
+    /// Descriptions of the rows that were damaged on the disk; they are left out of `usage`.
     pub damaged: Vec<String>,
 }
 

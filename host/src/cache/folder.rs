@@ -1,4 +1,4 @@
-//! The files of the cache: nobody but this user may read them, and the least recently used go first.
+//! The files of the cache. Only this user may read them, and the least recently used are removed first.
 
 use std::fs;
 use std::io;
@@ -8,10 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::NamedTempFile;
 
-/// How files that are not finished begin; no name of an entry does.
+/// Prefix of the names of unfinished files, which no name of an entry has.
 const UNFINISHED: &str = "unfinished-";
 
-/// Who writes a file needs seconds; one of yesterday was left by a host that was killed.
+/// Age from which an unfinished file is removed. A writer needs seconds, so an older file was left by a host that was
+/// killed.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) fn prepare(folder: &Path) -> io::Result<()> {
@@ -25,7 +26,7 @@ pub(super) fn prepare(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what was not used for the longest time, until at most `most_bytes` are left.
+/// Removes the least recently used entries, until at most `most_bytes` are left.
 pub(super) fn trim(folder: &Path, most_bytes: u64) -> io::Result<()> {
     let mut files = files(folder)?;
     let mut bytes: u64 = files.iter().map(|(_, metadata)| metadata.len()).sum();
@@ -43,7 +44,7 @@ pub(super) fn trim(folder: &Path, most_bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Another thread may have been first.
+/// Removes a file, which another thread may have removed before.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -58,7 +59,7 @@ fn files(folder: &Path) -> io::Result<Vec<(PathBuf, fs::Metadata)>> {
         match entry.metadata() {
             Ok(metadata) if metadata.is_file() => files.push((entry.path(), metadata)),
             Ok(_) => {}
-            // Gone since the folder was read.
+            // The file was removed after the folder was read.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -66,12 +67,12 @@ fn files(folder: &Path) -> io::Result<Vec<(PathBuf, fs::Metadata)>> {
     Ok(files)
 }
 
-/// For this user alone, and removed unless it is persisted.
+/// A file that only this user may read, and that is removed unless it is persisted.
 pub(super) fn new_file(folder: &Path) -> io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)
 }
 
-/// Notes that an entry was used. One that cannot be noted is only removed earlier.
+/// Records that an entry was used. If that fails, the entry is only removed earlier.
 pub(super) fn touch(path: &Path) {
     let _ = fs::File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
 }

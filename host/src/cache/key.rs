@@ -1,17 +1,18 @@
-//! Names of entries: a digest over everything that the content depends on.
+//! Keys of cache entries: a key is a digest over everything that the content depends on.
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256.
+/// A SHA-256 digest.
 pub type Digest = [u8; 32];
 
 /// The digest of everything that an entry's content depends on; also the name of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheKey(Digest);
 
-/// Collects what a content depends on. Each part is counted, so that no two lists of parts are one.
+/// Collects everything that a content depends on. Each part is hashed with its length, so that no two lists of parts have
+/// the same digest.
 pub struct CacheKeyBuilder(Sha256);
 
 pub fn digest(bytes: &[u8]) -> Digest {
@@ -19,7 +20,7 @@ pub fn digest(bytes: &[u8]) -> Digest {
 }
 
 impl CacheKeyBuilder {
-    /// `what` tells kinds of entries apart; the program's version is always a part.
+    /// A builder for a kind of entries, which `what` names. The program's version is always a part.
     pub fn of(what: &str) -> CacheKeyBuilder {
         CacheKeyBuilder(Sha256::new()).part(env!("CARGO_PKG_VERSION")).part(what)
     }

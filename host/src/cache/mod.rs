@@ -1,6 +1,6 @@
-//! What took long to make and can be made again, kept for the next start: one file per entry, each authenticated with a
-//! key of this host. Nothing of an entry is looked at before its tag was verified; a wrong or torn entry is deleted. That
-//! the cache cannot be written, or is gone, costs time and nothing else.
+//! A cache on disk of results that take long to make and can be made again: one file per entry, each authenticated with a
+//! key of this host. The content of an entry is not used before its tag was verified, and a wrong or truncated entry is
+//! deleted. A cache that is missing or cannot be written costs time and nothing else.
 
 mod folder;
 mod key;
@@ -15,21 +15,22 @@ use sha2::Sha256;
 
 pub use key::{CacheKey, CacheKeyBuilder, Digest, digest};
 
-/// Entries of a host, in a folder of their own.
+/// The entries of a host, in a folder of their own.
 pub struct Cache {
     folder: PathBuf,
     key: [u8; 32],
     most_bytes: u64,
 }
 
-/// Length of the tag that stands before an entry's content.
+/// Length in bytes of the tag that stands before an entry's content.
 const TAG: usize = 32;
 
-/// What the tags of this cache are for, so that a tag of anything else under the same key is none of it.
+/// Domain separation of the tags: a tag that was made for another purpose with the same key does not verify here.
 const PURPOSE: &[u8] = b"bulkhead cache entry 1\0";
 
 impl Cache {
-    /// Makes the folder where it is missing, and room where there is too much in it. `key` must be known to nobody else.
+    /// Creates the folder if it is missing, and removes the least recently used entries beyond `most_bytes`. `key` must be
+    /// secret. A folder that cannot be used is logged.
     pub fn open(folder: PathBuf, key: [u8; 32], most_bytes: u64) -> Cache {
         let cache = Cache { folder, key, most_bytes };
         if let Err(error) = folder::prepare(&cache.folder).and_then(|()| folder::trim(&cache.folder, most_bytes)) {
@@ -38,7 +39,7 @@ impl Cache {
         cache
     }
 
-    /// The content as it was put, or nothing.
+    /// The content that was put; `None` if there is no entry, or if it does not verify.
     pub fn get(&self, name: &CacheKey) -> Option<Bytes> {
         match self.read(name) {
             Ok(Some(entry)) => match self.verify(name, entry) {
@@ -47,7 +48,7 @@ impl Cache {
                     Some(content)
                 }
                 None => {
-                    tracing::error!(entry = %name, "an entry of the cache is torn or was changed; it is deleted and made again");
+                    tracing::error!(entry = %name, "an entry of the cache is truncated or was changed; it is deleted and made again");
                     self.remove(name);
                     None
                 }
@@ -60,7 +61,7 @@ impl Cache {
         }
     }
 
-    /// Keeps the parts, one after the other, as one content.
+    /// Stores the parts, one after the other, as one content. A content that is larger than the whole cache is not stored.
     pub fn put(&self, name: &CacheKey, parts: &[&[u8]]) {
         let bytes = (TAG + parts.iter().map(|part| part.len()).sum::<usize>()) as u64;
         if bytes > self.most_bytes {
@@ -72,9 +73,10 @@ impl Cache {
         }
     }
 
-    /// For an entry that cannot be used any more.
+    /// Deletes an entry that cannot be used any more.
     pub fn remove(&self, name: &CacheKey) {
-        // It may be gone already; what cannot be removed cannot be written either, and that is told.
+        // The entry may be gone already. If it cannot be removed, it cannot be written again either, and that failure is
+        // logged.
         let _ = fs::remove_file(self.path(name));
     }
 
@@ -112,7 +114,7 @@ impl Cache {
         Some(mac)
     }
 
-    /// Whoever reads meanwhile sees the old file or the whole new one.
+    /// Writes an entry so that a concurrent reader sees the old file or the whole new one.
     fn write(&self, name: &CacheKey, parts: &[&[u8]]) -> io::Result<()> {
         let Some(mac) = self.mac(name, parts) else { return Ok(()) };
         let mut file = folder::new_file(&self.folder)?;

@@ -13,13 +13,13 @@ fn cache(folder: &tempfile::TempDir, most_bytes: u64) -> Cache {
     Cache::open(folder.path().join("cache"), KEY, most_bytes)
 }
 
-/// Files in the cache's folder.
+/// The number of files in the cache's folder.
 fn files(cache: &Cache) -> usize {
     fs::read_dir(&cache.folder).unwrap().count()
 }
 
 #[test]
-fn what_was_put_is_there_after_a_restart() {
+fn entries_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     cache(&folder, 1000).put(&name("a"), &[b"head", b"body"]);
     let cache = cache(&folder, 1000);
@@ -83,7 +83,7 @@ fn the_least_recently_used_goes_first() {
     assert!(cache.get(&name("b")).is_none());
     assert!(["a", "c", "d"].iter().all(|entry| cache.get(&name(entry)).is_some()));
     cache.put(&name("huge"), &[&[0; 1000]]);
-    assert_eq!(files(&cache), 3, "what does not fit at all displaces nothing");
+    assert_eq!(files(&cache), 3, "an entry larger than the cache displaces nothing");
     let smaller = Cache::open(cache.folder.clone(), KEY, TAG as u64 + 100);
     assert_eq!(files(&smaller), 1);
 }

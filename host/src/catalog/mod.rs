@@ -1,5 +1,5 @@
-//! What is live: from a tenant's model and its version or label to a pipeline. Readers take no lock; a change swaps the
-//! whole table, and requests in flight finish on the pipeline that they began with.
+//! Catalog of what is served: maps a tenant's model, and its version or label, to a pipeline. Readers take no lock: a
+//! change swaps the whole table, and requests in progress finish on the pipeline that they began with.
 
 mod routing;
 
@@ -20,11 +20,11 @@ pub use routing::{Routing, STABLE, Shadow, Split, Sticky, Traits};
 #[derive(Default)]
 pub struct Catalog {
     models: ArcSwap<Models>,
-    /// Something should be served whose name nobody could read.
+    /// True if there was a bundle without a readable manifest, which has no name to be listed under.
     unreadable: AtomicBool,
 }
 
-/// By name, then by the tenant that owns it: two tenants may call different models the same.
+/// Models by name, then by the tenant that owns them: two tenants may give different models the same name.
 type Models = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Model>>;
 
 /// All versions of a tenant's model.
@@ -37,7 +37,7 @@ struct Model {
 
 type Versions = BTreeMap<Version, Entry>;
 
-/// Who may call a model beside its owner.
+/// Tenants that may call a model besides its owner.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sharing {
@@ -48,24 +48,24 @@ pub enum Sharing {
     Everybody,
 }
 
-/// A version of a model, as far as it came.
+/// State of a version of a model.
 #[derive(Clone)]
 pub enum Entry {
     Ready(Arc<Pipeline>),
-    /// It was served before the host started, and will be again in a moment.
+    /// Being activated, at a start of the host or after an operator's act.
     Loading,
-    /// Why it could not be activated. Clients get to read it.
+    /// The reason why it could not be activated. Clients can read it.
     Failed(Arc<str>),
 }
 
-/// What answers a request.
+/// The pipeline for a request, and its shadow.
 pub struct Found {
     pub pipeline: Arc<Pipeline>,
-    /// Gets a copy of the request, if this one is to be copied.
+    /// Pipeline that gets a copy of the request; `None` if this request is not copied.
     pub shadow: Option<Arc<Pipeline>>,
 }
 
-/// There is nothing that could answer.
+/// No pipeline can answer the request.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum LookupError {
     #[error("there is no model \"{model}\"")]
@@ -78,15 +78,15 @@ pub enum LookupError {
     NotActive { model: Arc<str>, version: String, reason: Arc<str> },
 }
 
-/// The same version of a model cannot be there twice.
+/// The version of the model is in the catalog already.
 #[derive(Debug, thiserror::Error)]
-#[error("model \"{model}\" version {version} is there already; give one of the two another name or version")]
+#[error("model \"{model}\" version {version} already exists; give one of the two another name or version")]
 pub struct DuplicateVersion {
     pub model: Arc<str>,
     pub version: Version,
 }
 
-/// A version of a model, for lists.
+/// A version of a model, as an entry of a list.
 pub struct Listed {
     pub model: Arc<str>,
     pub version: Version,
@@ -94,14 +94,14 @@ pub struct Listed {
 }
 
 impl Catalog {
-    /// Puts a version in its place, or in that of an earlier try at it.
+    /// Adds a version, or replaces its earlier entry.
     pub fn set(&self, owner: &str, model: &str, version: &Version, entry: Entry) {
         self.change(owner, model, |model| {
             model.versions.insert(version.clone(), entry.clone());
         });
     }
 
-    /// As [`Catalog::set`], for a version that must not be there yet.
+    /// Adds a version like [`Catalog::set`], and fails if the catalog has it already.
     pub fn add(&self, owner: &str, model: &str, version: &Version, entry: Entry) -> Result<(), DuplicateVersion> {
         let models = self.models.load();
         if models.get(model).and_then(|owners| owners.get(owner)).is_some_and(|m| m.versions.contains_key(version)) {
@@ -111,7 +111,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// From now on no request begins on it; those that have begun finish.
+    /// Removes a version. No further request begins on it; requests in progress finish.
     pub fn remove(&self, owner: &str, model: &str, version: &Version) {
         self.change(owner, model, |model| {
             model.versions.remove(version);
@@ -146,7 +146,8 @@ impl Catalog {
         });
     }
 
-    /// What answers a request of a tenant for a model, and for a version or a label of it where it names one.
+    /// Finds the pipeline for a tenant's request to a model. The request may name a version or a label; the routing decides
+    /// if it names neither.
     pub fn find(&self, model: &str, version: Option<&str>, traits: &Traits) -> Result<Found, LookupError> {
         let models = self.models.load();
         let (name, model) = visible(&models, model, traits.tenant)?;
@@ -159,7 +160,7 @@ impl Catalog {
         Ok(Found { pipeline: entry.to_ready(name, version)?, shadow: shadow.cloned() })
     }
 
-    /// The versions of a model that are ready, oldest first, as a tenant sees them.
+    /// Versions of a model that are ready, oldest first; empty if the tenant may not call the model.
     pub fn ready_versions(&self, model: &str, tenant: &str) -> Vec<String> {
         let models = self.models.load();
         let Ok((_, model)) = visible(&models, model, tenant) else { return Vec::new() };
@@ -182,23 +183,23 @@ impl Catalog {
         visible.flat_map(list).collect()
     }
 
-    /// A version as its owner's, whatever its state.
+    /// The entry of an owner's version, in any state.
     pub fn entry(&self, owner: &str, model: &str, version: &Version) -> Option<Entry> {
         self.models.load().get(model)?.get(owner)?.versions.get(version).cloned()
     }
 
-    /// The version that a request of the owner without one goes to, splits aside.
+    /// The version for an owner's requests that name none, if no split decides.
     pub fn served(&self, owner: &str, model: &str) -> Option<Version> {
         self.models.load().get(model)?.get(owner)?.unsplit().map(|(version, _)| version.clone())
     }
 
-    /// There was a bundle without a readable manifest.
+    /// Records that there was a bundle without a readable manifest.
     pub fn note_unreadable(&self) {
         self.unreadable.store(true, Ordering::Relaxed);
     }
 
-    /// Whether everything that should be served is. What another tenant brought and could not be activated is that
-    /// tenant's trouble: it must not take the host out of service for all.
+    /// True if everything that should be served is ready. A failed version counts only if it belongs to the default tenant:
+    /// another tenant's bundle must not take the host out of service for all.
     pub fn all_ready(&self) -> bool {
         let models = self.models.load();
         let mut entries = models
@@ -239,7 +240,8 @@ impl Sharing {
     }
 }
 
-/// A tenant's own model, or else one that another shares with it. Of what it may not see, it hears as of what is not there.
+/// A tenant's own model, or else one that another tenant shares with it. A model that the tenant may not call is reported
+/// as unknown, like one that does not exist.
 fn visible<'a>(models: &'a Models, model: &str, tenant: &str) -> Result<(&'a Arc<str>, &'a Model), LookupError> {
     let found = models.get_key_value(model).and_then(|(name, owners)| {
         let shared = || owners.values().find(|model| model.sharing.includes(tenant));
@@ -249,7 +251,8 @@ fn visible<'a>(models: &'a Models, model: &str, tenant: &str) -> Result<(&'a Arc
 }
 
 impl Model {
-    /// An exact version; a label; or the first numbers of a version, which mean the newest with them that is ready.
+    /// Finds a version by its full number, by a label, or by its first numbers, which mean the newest ready version that
+    /// begins with them.
     fn named(&self, name: &Arc<str>, version: &str) -> Result<(&Version, &Entry), LookupError> {
         let exact = Version::parse(version).ok();
         let wanted = exact.as_ref().or_else(|| self.routing.labels.get(version));
@@ -277,14 +280,15 @@ impl Model {
         stable.and_then(|version| self.versions.get_key_value(version)).or_else(|| self.newest(|_| true))
     }
 
-    /// The newest of some versions that is ready, or else the newest of them.
+    /// The newest ready version of those that match, or the newest of them if none is ready.
     fn newest(&self, among: impl Fn(&Version) -> bool) -> Option<(&Version, &Entry)> {
         let mut some = self.versions.iter().rev().filter(|(version, _)| among(version));
         some.clone().find(|(_, entry)| entry.ready().is_some()).or_else(|| some.next())
     }
 }
 
-/// Whether `text` is the major number of a version, or major and minor: clients of other servers know only numbers.
+/// True if `text` is the major number of a version, or its major and minor number: clients of other servers know versions
+/// only as numbers. Pre-releases never match.
 fn begins_with(version: &Version, text: &str) -> bool {
     let (major, minor) = text.split_once('.').map_or((text, None), |(major, minor)| (major, Some(minor)));
     let same = |text: &str, number: u64| text.parse() == Ok(number);

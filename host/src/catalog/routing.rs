@@ -1,4 +1,4 @@
-//! Which version answers a request that names none, or a label.
+//! Routing: the choice of a version for a request that names a label or no version.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,10 +8,10 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The label that a request without a version goes to, where there is one.
+/// Label of the version that answers requests without a version, if a model has the label and no split.
 pub const STABLE: &str = "stable";
 
-/// How requests find their version. An operator changes it as a whole, so that no request sees half of a change.
+/// Rules that choose a version for a request. An operator replaces them as a whole, so no request sees half of a change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Routing {
     #[serde(default)]
@@ -24,14 +24,14 @@ pub struct Routing {
 }
 
 impl Routing {
-    /// The versions that some request is sent to by name.
+    /// Versions that a label, the split or the shadow names.
     pub fn named(&self) -> impl Iterator<Item = &Version> {
         let split = self.split.iter().flat_map(|split| split.weights.keys());
         self.labels.values().chain(split).chain(self.shadow.iter().map(|shadow| &shadow.version))
     }
 }
 
-/// Requests without a version are dealt out by weight.
+/// Distribution of requests without a version over versions, by weight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Split {
     #[schema(value_type = BTreeMap<String, u32>)]
@@ -39,26 +39,26 @@ pub struct Split {
     pub sticky: Sticky,
 }
 
-/// What decides where a request of a split goes, so that the same caller stays with the same version.
+/// Property of a request that decides its version in a split, so that the same caller stays with the same version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sticky {
     Tenant,
-    /// The value of this request header; requests without it are dealt out one by one.
+    /// The value of this request header; requests without it are distributed one by one.
     Header(String),
     Nothing,
 }
 
-/// A version that gets a copy of requests, and whose answers are compared and never returned.
+/// A version that gets copies of requests; its responses are compared and never returned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Shadow {
     #[schema(value_type = String)]
     pub version: Version,
-    /// Of a hundred requests, how many are copied.
+    /// Percentage of requests that are copied.
     pub percent: u8,
 }
 
-/// What a split may be decided by.
+/// Properties of a request that can decide its version in a split.
 pub struct Traits<'a> {
     pub tenant: &'a str,
     pub header: &'a dyn Fn(&str) -> Option<String>,
@@ -94,14 +94,14 @@ impl Split {
 }
 
 impl Shadow {
-    /// Whether this request is copied.
+    /// True if this request is to be copied; each call decides for one request.
     pub fn wants(&self) -> bool {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         hash(&NEXT.fetch_add(1, Ordering::Relaxed)) % 100 < u64::from(self.percent)
     }
 }
 
-/// The same in every process of one build, so that who was sticky stays so over a restart.
+/// A hash that is the same in every process of one build, so that sticky callers keep their version over a restart.
 fn hash(what: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_kept_and_callers_stay() {
+    fn weights_are_kept_and_callers_keep_their_version() {
         let split_by_header = split(Sticky::Header("x-user".into()));
         let second = |split: &Split, header: &dyn Fn(&str) -> Option<String>| {
             split.choose(&Traits { tenant: "a", header }).unwrap().major == 2

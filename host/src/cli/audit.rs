@@ -1,4 +1,4 @@
-//! `bulkhead audit`: who did what, and whether the log of it is whole.
+//! `bulkhead audit`: lists the log of administrative acts, and verifies that it is whole.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -24,7 +24,7 @@ enum Command {
     Verify(Verify),
 }
 
-/// Show who did what, oldest first; --json shows what was there before and after
+/// Show the administrative acts, oldest first; --json adds the state before and after each
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead audit list | tail
@@ -34,15 +34,15 @@ struct List {
     /// Only entries with a higher number
     #[arg(long, value_name = "ID", default_value_t = 0)]
     after: u64,
-    /// So many at most
+    /// At most this many entries
     #[arg(long, value_name = "COUNT", default_value_t = u64::MAX, hide_default_value = true)]
     limit: u64,
 }
 
 /// Check that no entry was changed, removed or added, and print the head of the log
 ///
-/// Note the head elsewhere from time to time: who can write to the data folder can rewrite the whole log, and only a head
-/// that was noted before shows it.
+/// Note the head elsewhere from time to time: anyone who can write to the data folder can rewrite the whole log, and only a
+/// head that was noted before shows it.
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead audit verify
@@ -87,7 +87,7 @@ impl List {
     }
 }
 
-/// Entries of one request.
+/// Number of entries that one request asks for.
 const PAGE: u64 = 1000;
 
 fn table(entries: &Value) -> String {
@@ -104,5 +104,5 @@ fn table(entries: &Value) -> String {
             damaged.into(),
         ]);
     }
-    table.or("no entry")
+    table.or("no entries")
 }

@@ -1,5 +1,5 @@
-//! How a command reaches a running host: the one place that knows its address, its token and its refusals. Commands ask
-//! and print; what may be done is decided by the host.
+//! The HTTP client with which commands reach a running host: the only place that knows the host's address, the token and
+//! the form of errors. Commands send requests and print replies; the host decides what is allowed.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use super::output::{plain, plain_lines};
 
 #[derive(Args)]
 pub struct Admin {
-    /// The operator's port
+    /// Address of the operator's port
     #[arg(
         long = "to",
         value_name = "URL",
@@ -29,7 +29,7 @@ pub struct Admin {
         global = true
     )]
     url: String,
-    /// The admin token, or a key with the role deploy or admin [default: what is in admin.token of --data]
+    /// The admin token, or a key with the role deploy or admin [default: the token in admin.token of --data]
     #[arg(
         long,
         value_name = "TOKEN",
@@ -45,17 +45,17 @@ pub struct Admin {
     /// For a port with TLS: certificates (PEM) to trust instead of the public ones
     #[arg(long, value_name = "FILE", help_heading = HEADING, global = true)]
     ca: Option<PathBuf>,
-    /// For a port that wants to know its clients: a file with a certificate and its private key (PEM)
+    /// For a port that requires client certificates: a file with a certificate and its private key (PEM)
     #[arg(long, value_name = "FILE", help_heading = HEADING, global = true)]
     client_cert: Option<PathBuf>,
-    /// Print what the host says as JSON
+    /// Print the host's reply as JSON
     #[arg(long, help_heading = HEADING, global = true)]
     json: bool,
 }
 
 const HEADING: &str = "The host";
 
-/// A host that can be asked.
+/// A client of one host's operator port.
 pub struct Client {
     agent: ureq::Agent,
     url: String,
@@ -63,10 +63,10 @@ pub struct Client {
     json: bool,
 }
 
-/// Longer than any act takes; without it a host that hangs would hang its operator, too.
+/// Time limit for the reply. It is longer than any act takes, and ends a command whose host hangs.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The largest reply that is read.
+/// Upper bound on the size of a reply.
 const MAX_REPLY: u64 = 256 << 20;
 
 impl Admin {
@@ -78,7 +78,7 @@ impl Admin {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
-            // The token goes to the host and nobody else.
+            // No proxy, because it would receive the token.
             .proxy(None)
             .timeout_connect(Some(Duration::from_secs(10)))
             .timeout_recv_response(Some(PATIENCE))
@@ -113,7 +113,8 @@ impl Admin {
 }
 
 impl Client {
-    /// Asks for something to be told or done. A body of `null` is none.
+    /// Sends a request and returns the JSON of the reply. With `null` as body, the request has none. A reply with an error
+    /// status is an error.
     pub fn ask(&self, method: Method, address: &str, body: &Value) -> Result<Value> {
         let mut response = match body {
             Value::Null => self.send(self.request(method, address), ())?,
@@ -123,7 +124,7 @@ impl Client {
         };
         let text = response.body_mut().with_config().limit(MAX_REPLY).read_to_string()?;
         match response.status().is_success() {
-            true => serde_json::from_str(&text).with_context(|| format!("{} answered with no JSON", self.url)),
+            true => serde_json::from_str(&text).with_context(|| format!("the reply of {} is not JSON", self.url)),
             false => Err(self.refused(response.status().as_u16(), &text)),
         }
     }
@@ -132,7 +133,7 @@ impl Client {
         self.ask(Method::GET, address, &Value::Null)
     }
 
-    /// Sends an archive, and hands on each line of the reply as it comes.
+    /// Uploads an archive of `bytes` bytes, and calls `line` with each line of the reply as it arrives.
     pub fn upload(
         &self,
         address: &str,
@@ -142,7 +143,7 @@ impl Client {
     ) -> Result<()> {
         let request = self.request(Method::POST, address).header("content-type", "application/x-tar");
         let request = request.header("accept", "application/x-ndjson").header("content-length", bytes);
-        // Whoever is not let in learns it before anything is sent.
+        // The host can refuse the request before the archive is sent.
         let request = request.header("expect", "100-continue");
         let mut response = self.send(request, SendBody::from_owned_reader(archive))?;
         if !response.status().is_success() {
@@ -151,12 +152,12 @@ impl Client {
         }
         let lines = BufReader::new(response.body_mut().as_reader().take(MAX_REPLY)).lines();
         for text in lines {
-            line(&text.context("the connection broke before the upload was decided; push again")?)?;
+            line(&text.context("the connection closed before the host reported the outcome; push again")?)?;
         }
         Ok(())
     }
 
-    /// Prints a reply: as it is for machines, as the given text for people.
+    /// Prints a reply: as JSON with `--json`, otherwise the text that `for_people` makes of it.
     pub fn tell(&self, reply: &Value, for_people: impl FnOnce(&Value) -> String) -> Result<()> {
         match self.json {
             true => super::print(&serde_json::to_string_pretty(reply)?),
@@ -186,40 +187,44 @@ impl Client {
                 "nothing listens at {url}: start a host with `bulkhead serve`, or name its operator's port with --to URL"
             ),
             error if url.starts_with("https:") => {
-                anyhow!("{url}: {error}. Whom to trust is said with --ca FILE, and who you are with --client-cert FILE")
+                anyhow!(
+                    "{url}: {error}. Name the certificates to trust with --ca FILE, and your own with --client-cert FILE"
+                )
             }
             error => anyhow!("{url}: {error}"),
         }
     }
 
-    /// What the host said when it did not do it.
+    /// The error for a reply with an error status.
     fn refused(&self, status: u16, text: &str) -> anyhow::Error {
-        let Some(refusal) = serde_json::from_str::<Value>(text).ok().filter(|refusal| refusal["error"].is_string())
-        else {
-            return anyhow!("{} answered {status}, and not as a host does; is it the operator's port?", self.url);
+        let Some(reply) = serde_json::from_str::<Value>(text).ok().filter(|reply| reply["error"].is_string()) else {
+            return anyhow!(
+                "{} replied with status {status}, but not as a host does; is it the operator's port?",
+                self.url
+            );
         };
-        let hint = match refusal["code"].as_str() {
+        let hint = match reply["code"].as_str() {
             Some("unknown_endpoint") => format!(": is {} the operator's port?", self.url),
             _ => String::new(),
         };
-        self.fail(&refusal, &hint)
+        self.fail(&reply, &hint)
     }
 
-    /// A refusal as the end of a command.
-    pub fn fail(&self, refusal: &Value, hint: &str) -> anyhow::Error {
+    /// The error that ends a command whose request was refused. With `--json`, it also prints the error reply.
+    pub fn fail(&self, reply: &Value, hint: &str) -> anyhow::Error {
         if self.json {
-            // The exit code says it as well, when nobody reads this.
-            let _ = super::print(&refusal.to_string());
+            // A failure to print is ignored: the exit code reports the error, too.
+            let _ = super::print(&reply.to_string());
         }
-        let why = plain_lines(refusal["error"].as_str().unwrap_or("the host refused it"));
-        match refusal["request_id"].as_str() {
+        let why = plain_lines(reply["error"].as_str().unwrap_or("the host refused it"));
+        match reply["request_id"].as_str() {
             Some(id) => anyhow!("{why}{hint} (request {} in the host's log)", plain(id)),
             None => anyhow!("{why}{hint}"),
         }
     }
 }
 
-/// An address of the host's: what names something may hold any character.
+/// The path and query of a request. Segments and values are percent-encoded, because names may contain any character.
 pub fn address(segments: &[&str], query: &[(&str, Option<&str>)]) -> String {
     const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     let mut address = String::from("/v1");
@@ -236,7 +241,7 @@ pub fn address(segments: &[&str], query: &[(&str, Option<&str>)]) -> String {
 }
 
 fn warn_in_clear(url: &str) -> Result<()> {
-    let uri: Uri = url.parse().with_context(|| format!("\"{url}\" is no address such as http://127.0.0.1:8002"))?;
+    let uri: Uri = url.parse().with_context(|| format!("\"{url}\" is not an address such as http://127.0.0.1:8002"))?;
     ensure!(uri.path().trim_end_matches('/').is_empty(), "\"{url}\": name the operator's port alone, without a path");
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let local = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
@@ -244,7 +249,7 @@ fn warn_in_clear(url: &str) -> Result<()> {
         Some("https") => Ok(()),
         Some("http") if local => Ok(()),
         Some("http") => {
-            eprintln!("bulkhead: warning: the token goes to {host} in the clear; use https, or a tunnel");
+            eprintln!("bulkhead: warning: the token is sent to {host} unencrypted; use https or a tunnel");
             Ok(())
         }
         _ => bail!("\"{url}\" must begin with http:// or https://"),
@@ -270,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_names_something_stays_one_segment() {
+    fn a_name_stays_one_segment_of_the_path() {
         assert_eq!(address(&["models", "a/b?c"], &[]), "/v1/models/a%2Fb%3Fc");
         assert_eq!(address(&["usage"], &[("tenant", Some("a&b")), ("x", None)]), "/v1/usage?tenant=a%26b");
     }

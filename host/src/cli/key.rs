@@ -1,4 +1,4 @@
-//! `bulkhead key`: the keys that publishers sign with.
+//! `bulkhead key`: creates the keys with which publishers sign bundles.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -12,7 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 const MAX_KEY_BYTES: u64 = 16 << 10;
 
-/// Make keys that sign bundles
+/// Create keys to sign bundles with
 #[derive(Args)]
 pub struct Key {
     #[command(subcommand)]
@@ -24,13 +24,13 @@ enum Command {
     New(New),
 }
 
-/// Make a new key: NAME.pem, which signs and stays with you, and NAME.pub, which you give to operators
+/// Create a key: NAME.pem, the private key, to keep secret, and NAME.pub, the public key, to give to operators
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead key new acme
   bulkhead key new ~/keys/acme-2027 --curve p384")]
 struct New {
-    /// Of the two files, without their endings; files that are there are not overwritten
+    /// Path of the two files, without their extensions; existing files are not overwritten
     name: PathBuf,
     /// ECDSA over P-256 with SHA-256, or over P-384 with SHA-384
     #[arg(long, value_enum, default_value_t = CurveName::P256)]
@@ -55,7 +55,7 @@ impl New {
     fn run(self) -> Result<()> {
         let (private, public) = (with_ending(&self.name, ".pem"), with_ending(&self.name, ".pub"));
         if let Some(taken) = [&private, &public].into_iter().find(|path| path.symlink_metadata().is_ok()) {
-            bail!("{} is there already, and a lost key cannot be made again: choose another name", taken.display());
+            bail!("{} already exists, and a lost key cannot be recovered: choose another name", taken.display());
         }
         let key = SigningKey::generate(match self.curve {
             CurveName::P256 => Curve::P256,
@@ -63,7 +63,7 @@ impl New {
         })?;
         create(&private, 0o600, &key.to_pem()?)?;
         if let Err(error) = create(&public, 0o644, key.public_key().to_pem()) {
-            // Half a pair is of no use to anyone.
+            // A private key without its public key is of no use.
             let _ = fs::remove_file(&private);
             return Err(error);
         }
@@ -82,7 +82,8 @@ pub(super) fn read_public(path: &Path) -> Result<PublicKey> {
     PublicKey::from_pem(&read(path)?).with_context(|| path.display().to_string())
 }
 
-/// Wiped when dropped; nothing longer than a key is read.
+/// Reads a key file. The text is wiped from memory when it is dropped; at most one byte more than `MAX_KEY_BYTES` is read,
+/// whatever the size of the file.
 fn read(path: &Path) -> Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_BYTES as usize + 1));
     let read = File::open(path).and_then(|file| file.take(MAX_KEY_BYTES + 1).read_to_string(&mut text));
@@ -96,12 +97,12 @@ fn create(path: &Path, mode: u32, content: &str) -> Result<()> {
         .create_new(true)
         .mode(mode)
         .open(path)
-        .with_context(|| format!("{} cannot be made", path.display()))?;
+        .with_context(|| format!("{} cannot be created", path.display()))?;
     let written = file.write_all(content.as_bytes()).and_then(|()| file.sync_all());
     written.with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// The name may have dots of its own.
+/// Appends the extension instead of replacing one, because the name may contain dots.
 fn with_ending(name: &Path, ending: &str) -> PathBuf {
     let mut path = OsString::from(name);
     path.push(ending);

@@ -1,5 +1,5 @@
-//! The command line. Commands that change a host, or ask it, are clients of the operator's API, as any other program can
-//! be; nothing is decided here.
+//! The command line. Commands that change or query a host are clients of the operator's API, as any other program can be,
+//! and leave every decision to the host.
 
 mod audit;
 mod bundle;
@@ -62,7 +62,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The end of a command that either did its work or says why not.
+/// The exit code of a command; prints the error of one that failed.
 fn finish(done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -73,7 +73,7 @@ fn finish(done: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// A command's outcome, for people and pipes. Who closed the pipe has read enough, and what was done stays done.
+/// Prints a command's outcome to standard output. A closed pipe is not an error, because the command has done its work.
 fn print(text: &str) -> anyhow::Result<()> {
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -1,4 +1,5 @@
-//! `bulkhead model`: which versions of a model are served, and to whom.
+//! `bulkhead model`: sets which versions of a model are served, how requests are divided between them, and which tenants
+//! may call it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +20,7 @@ use crate::control::Policy;
 pub struct Model {
     #[command(flatten)]
     admin: Admin,
-    /// Whose model it is [default: the token's own tenant; `default` for the operator]
+    /// The tenant that owns the model [default: the token's own tenant; `default` for the operator]
     #[arg(long, global = true)]
     tenant: Option<String>,
     #[command(subcommand)]
@@ -28,7 +29,7 @@ pub struct Model {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show all models, and what of them is served
+    /// Show all models and the versions that they serve
     #[command(after_help = "Examples:\n  bulkhead model list\n  bulkhead model list --tenant shop")]
     List,
     /// Show a model with its versions
@@ -41,22 +42,24 @@ enum Command {
     Shadow(ShadowBy),
     Policy(PolicyBy),
     Share(Share),
-    /// Go back to the version that was served before, in one swap; requests under way are not touched
+    /// Go back to the version that was served before, in one step; running requests are not affected
     ///
-    /// It gets the label `stable`, so that versions pushed later are not served by themselves until the label moves or goes.
+    /// That version gets the label `stable`, so that versions pushed later are not served by default until the label is
+    /// moved or removed.
     #[command(after_help = "Example:\n  bulkhead model rollback digits")]
     Rollback {
         model: String,
     },
     /// Take a version out of service; its files stay, and `activate` brings it back
     ///
-    /// It leaves its labels, a split and a shadow. Where it was `stable`, the highest version that is left is served.
+    /// Its labels are removed, and a split or shadow with it ends. If it was `stable`, the highest version that is left is
+    /// served.
     #[command(after_help = "Example:\n  bulkhead model retire digits 1.0.0")]
     Retire {
         model: String,
         version: Version,
     },
-    /// Serve a version again that was retired, or try one again that failed
+    /// Serve a retired version again, or retry one that failed
     #[command(after_help = "Example:\n  bulkhead model activate digits 1.0.0")]
     Activate {
         model: String,
@@ -64,7 +67,7 @@ enum Command {
     },
 }
 
-/// Let a label name a version; requests without a version go to the one called stable
+/// Set a label on a version; requests without a version go to the one labelled stable
 ///
 /// Clients use a label in the place of a version: /v2/models/digits/versions/canary/infer.
 #[derive(Args)]
@@ -81,7 +84,7 @@ struct Label {
     remove: bool,
 }
 
-/// Deal out requests without a version to several, by weight
+/// Divide requests without a version between several versions, by weight
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead model split digits 1.0.0=90 1.1.0=10
@@ -91,14 +94,14 @@ struct SplitBy {
     model: String,
     #[arg(value_name = "VERSION=WEIGHT", value_parser = weight, required_unless_present = "remove")]
     weights: Vec<(Version, u32)>,
-    /// Keeps a caller with its version: by tenant, or by a header of its requests
+    /// Keep each caller on one version: by its tenant, or by a header of its requests
     #[arg(long, value_name = "tenant|header:NAME", value_parser = sticky, conflicts_with = "remove")]
     sticky: Option<Sticky>,
     #[arg(long, conflicts_with = "weights")]
     remove: bool,
 }
 
-/// Send a version a copy of the requests; its answers are compared and counted, and never returned
+/// Send a version copies of requests; its responses are compared and counted, and never returned
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead model shadow digits 1.1.0 --percent 10
@@ -107,14 +110,14 @@ struct ShadowBy {
     model: String,
     #[arg(required_unless_present = "remove")]
     version: Option<Version>,
-    /// Of a hundred requests, how many are copied
+    /// Percentage of the requests that are copied
     #[arg(long, default_value_t = 100, conflicts_with = "remove")]
     percent: u8,
     #[arg(long, conflicts_with = "version")]
     remove: bool,
 }
 
-/// Say which of a model's versions are active
+/// Set which of a model's versions are active
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead model policy digits all
@@ -123,7 +126,7 @@ struct ShadowBy {
 struct PolicyBy {
     model: String,
     rule: Rule,
-    /// How many, or which
+    /// The number of versions for latest, the versions for specific
     what: Vec<String>,
 }
 
@@ -146,7 +149,7 @@ struct Share {
     with: String,
 }
 
-/// A model of a host.
+/// The model at a host that a command is about.
 struct ModelTarget<'a> {
     client: &'a Client,
     tenant: Option<&'a str>,
@@ -211,7 +214,7 @@ impl SplitBy {
         }
         let weights: BTreeMap<Version, u32> = self.weights.iter().cloned().collect();
         if weights.len() < self.weights.len() {
-            bail!("a version stands twice in the split");
+            bail!("the split names a version twice");
         }
         let sticky = self.sticky.clone().unwrap_or(Sticky::Nothing);
         target.put(&["split"], &Split { weights, sticky })
@@ -232,10 +235,10 @@ impl PolicyBy {
         Ok(match (self.rule, &self.what[..]) {
             (Rule::All, []) => Policy::All,
             (Rule::Latest, [number]) => {
-                Policy::Latest(number.parse().with_context(|| format!("\"{number}\" is no number of versions"))?)
+                Policy::Latest(number.parse().with_context(|| format!("\"{number}\" is not a number of versions"))?)
             }
             (Rule::Specific, [_, ..]) => {
-                let version = |text: &String| text.parse().with_context(|| format!("\"{text}\" is no version"));
+                let version = |text: &String| text.parse().with_context(|| format!("\"{text}\" is not a version"));
                 Policy::Specific(self.what.iter().map(version).collect::<Result<_>>()?)
             }
             _ => bail!("write one of: all; latest NUMBER; specific VERSION…"),
@@ -255,8 +258,8 @@ impl Share {
 
 fn weight(text: &str) -> Result<(Version, u32), String> {
     let (version, weight) = text.split_once('=').ok_or("write VERSION=WEIGHT, such as 1.0.0=90")?;
-    let version = version.parse().map_err(|error| format!("\"{version}\" is no version: {error}"))?;
-    Ok((version, weight.parse().map_err(|_| format!("\"{weight}\" is no weight such as 90"))?))
+    let version = version.parse().map_err(|error| format!("\"{version}\" is not a version: {error}"))?;
+    Ok((version, weight.parse().map_err(|_| format!("\"{weight}\" is not a weight such as 90"))?))
 }
 
 fn sticky(text: &str) -> Result<Sticky, String> {
@@ -282,7 +285,7 @@ fn table(models: &Value) -> String {
             cell(&model["sharing"]),
         ]);
     }
-    table.or("no model; bulkhead bundle push FILE changes that")
+    table.or("no models; upload one with bulkhead bundle push FILE")
 }
 
 fn describe(model: &Value) -> String {
@@ -301,7 +304,7 @@ fn describe(model: &Value) -> String {
     }
     let (policy, shared) = (cell(&model["policy"]), cell(&model["sharing"]));
     let routes = format!("split {}; shadow {}; policy {policy}; shared with {shared}", split(model), shadow(model));
-    format!("model {name} of tenant {tenant} serves {serves}\n{routes}\n{}{reasons}", table.or("no version"))
+    format!("model {name} of tenant {tenant} serves {serves}\n{routes}\n{}{reasons}", table.or("no versions"))
 }
 
 fn split(model: &Value) -> String {

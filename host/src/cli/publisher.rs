@@ -1,4 +1,5 @@
-//! `bulkhead publisher`: whose signatures the host accepts, for which names, with which imports.
+//! `bulkhead publisher`: manages the publishers whose signatures the host accepts, with the names that each may use and the
+//! imports that its plugins may be granted.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use super::client::{Admin, Client, address};
 use super::key;
 use super::output::{Table, cell, fields, rows};
 
-/// Trust publishers, list them, take it back
+/// Trust and list publishers, revoke their keys, remove them
 #[derive(Args)]
 pub struct Publisher {
     #[command(flatten)]
@@ -24,7 +25,7 @@ pub struct Publisher {
 #[derive(Subcommand)]
 enum Command {
     Trust(Trust),
-    /// Show whom the host trusts
+    /// Show the publishers that the host trusts
     #[command(after_help = "Examples:
   bulkhead publisher list
   bulkhead publisher list --json | jq '.acme.keys[].hint'")]
@@ -35,8 +36,8 @@ enum Command {
 
 /// Trust a publisher's key, or change what it may do
 ///
-/// A new publisher may use the names under its own (acme/*) and no import, unless told otherwise. A known one keeps what
-/// is not named here; its keys add up.
+/// By default, a new publisher may use the names under its own (acme/*) and no import. A known publisher keeps the settings
+/// that are not given here, and its earlier keys.
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead publisher trust acme --key acme.pub --imports logging,assets
@@ -47,21 +48,21 @@ struct Trust {
     /// A public key, as `bulkhead key new` makes it
     #[arg(long, value_name = "FILE.pub")]
     key: Option<PathBuf>,
-    /// What its plugins may be granted, instead of what it was: assets, logging, graphs, clocks, random
+    /// The imports that its plugins may be granted, replacing the earlier ones: assets, logging, graphs, clocks, random
     #[arg(long, value_name = "IMPORTS", value_delimiter = ',')]
     imports: Option<Vec<String>>,
-    /// Names of bundles that it may use, instead of those that it had
+    /// The names of bundles that it may use, replacing the earlier ones
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     names: Option<Vec<String>>,
     /// Uploads before this are refused, such as 2027-01-31 or 2027-01-31T12:00:00Z
     #[arg(long, value_name = "DATE", requires = "key")]
     not_before: Option<String>,
-    /// Uploads after this are refused; what is there stays good
+    /// Uploads after this are refused; bundles that were uploaded before stay valid
     #[arg(long, value_name = "DATE", requires = "key")]
     not_after: Option<String>,
 }
 
-/// Take a key back: what it signed stops serving at once, and cannot return
+/// Revoke a key: bundles that it signed stop serving at once, for good
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead publisher revoke acme --key acme.pub
@@ -73,7 +74,7 @@ struct Revoke {
     key: String,
 }
 
-/// Forget a publisher: what it published stops serving at once
+/// Remove a publisher: its bundles stop serving at once
 #[derive(Args)]
 #[command(after_help = "Example:\n  bulkhead publisher remove acme")]
 struct Remove {
@@ -89,7 +90,9 @@ impl Publisher {
             Command::Revoke(revoke) => revoke.run(&client),
             Command::Remove(Remove { name }) => {
                 let reply = client.ask(Method::DELETE, &address(&["publishers", &name], &[]), &Value::Null)?;
-                client.tell(&reply, |_| format!("publisher {name} is no longer trusted; nothing of it is served"))
+                client.tell(&reply, |_| {
+                    format!("publisher {name} is no longer trusted; its bundles are not served any more")
+                })
             }
         }
     }
@@ -142,5 +145,5 @@ fn table(publishers: &Value) -> String {
             ]);
         }
     }
-    table.or("nobody is trusted; bulkhead publisher trust NAME --key FILE.pub changes that")
+    table.or("no publishers are trusted; add one with bulkhead publisher trust NAME --key FILE.pub")
 }

@@ -1,4 +1,4 @@
-//! `bulkhead serve`: configuration, logging, the host's life from start to shutdown.
+//! `bulkhead serve`: reads the configuration, starts the log, and runs the host until it is shut down.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -12,25 +12,25 @@ use crate::host::{Addresses, Host, StartError};
 use crate::http::listener::Shutdown;
 use crate::telemetry::log;
 
-/// The configuration cannot be used.
+/// Exit code if the configuration cannot be used.
 const BAD_CONFIGURATION: u8 = 2;
 
-/// Serve models until told to stop
+/// Serve models until stopped
 ///
-/// Works without any argument, on loopback: HTTP on port 8000, gRPC on 8001, the operator's port on 8002, and everything
-/// that is kept in the folder bulkhead-data, where the operator's token is, too. The addresses are printed to standard
-/// output as one line of JSON once requests can come. SIGTERM or Ctrl-C shuts down: running requests finish, new ones are
-/// not accepted.
+/// Works without any argument, on loopback: HTTP on port 8000, gRPC on 8001, the operator's port on 8002. All state is in
+/// the folder bulkhead-data, with the operator's token in its file admin.token. Once the host accepts requests, it prints
+/// its addresses to standard output as one line of JSON. SIGTERM or Ctrl-C shuts it down: running requests finish, new ones
+/// are not accepted.
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead serve
   bulkhead serve --config /etc/bulkhead.toml --log-format json
   bulkhead serve --dev --models ./models --http 127.0.0.1:0     (unsigned bundles, any free port)")]
 pub struct Serve {
-    /// Where everything is kept that an operator does: bundles, publishers, tenants, the audit log [default: bulkhead-data]
+    /// The data folder: bundles, publishers, tenants, the audit log [default: bulkhead-data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Serve what nobody signed, to try things out: on loopback only, and every line of the log says so
+    /// Serve unsigned bundles, to try things out: on loopback only, and every line of the log says so
     #[arg(long)]
     dev: bool,
     /// A folder of bundle folders to serve, signed or not; only with --dev
@@ -39,19 +39,19 @@ pub struct Serve {
     /// A TOML file; flags override it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where clients connect [default: 127.0.0.1:8000]
+    /// Address for HTTP clients [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS")]
     http: Option<SocketAddr>,
-    /// Where gRPC clients connect [default: 127.0.0.1:8001]
+    /// Address for gRPC clients [default: 127.0.0.1:8001]
     #[arg(long, value_name = "ADDRESS")]
     grpc: Option<SocketAddr>,
-    /// Where the operator connects [default: 127.0.0.1:8002]
+    /// Address of the operator's port [default: 127.0.0.1:8002]
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
-    /// A level, or directives such as warn,bulkhead=debug [default: info]
+    /// A log level, or directives such as warn,bulkhead=debug [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// [default: text]
+    /// The form of the log's lines [default: text]
     #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
     log_format: Option<String>,
 }
@@ -117,18 +117,19 @@ async fn serve(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// For whoever started us, perhaps with port 0.
+/// Prints the addresses for the program that started the host, which cannot know them if a port is 0, and logs them.
 fn announce(host: &Host) {
     if let Ok(Addresses { http, grpc, admin }) = host.addresses() {
         let line =
             serde_json::json!({ "http": http.to_string(), "grpc": grpc.to_string(), "admin": admin.to_string() });
-        // Nobody may be listening to standard output, and that is fine.
+        // Standard output may be closed, which is not an error.
         let _ = writeln!(std::io::stdout(), "{line}");
         tracing::info!(%http, %grpc, %admin, "serving");
     }
 }
 
-/// Signals are ours when this returns: whoever is told an address may send one at once.
+/// Installs the handlers of signals before it returns: a program that reads the announced addresses may send a signal at
+/// once.
 fn shut_down_on_signal(shutdown: Shutdown) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))

@@ -1,4 +1,5 @@
-//! `bulkhead worker`: the child process that the host starts for itself.
+//! `bulkhead worker`: the child process in which the host compiles a component or tries a graph. Only the host starts it,
+//! so the command is hidden.
 
 use std::process::ExitCode;
 
@@ -12,7 +13,7 @@ use crate::worker::{self, OwnLimits};
 #[derive(Args)]
 pub struct Worker {
     job: Job,
-    /// Bytes
+    /// Limit on memory, in bytes
     memory: u64,
     cpu_seconds: u64,
 }

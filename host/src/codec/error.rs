@@ -1,4 +1,5 @@
-//! What is wrong with bytes that are no request, and with tensors that cannot be sent.
+//! The errors of the codecs: bytes that are not a valid request, and tensors that cannot be sent. A client reads their
+//! texts.
 
 use crate::codec::protobuf::fields::Malformed;
 use crate::tensor::TensorError;
@@ -9,7 +10,7 @@ impl From<Malformed> for DecodeError {
     }
 }
 
-/// The result cannot be sent as JSON.
+/// Outputs that cannot be sent in the reply.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     #[error("the reply has more than {bound} (reply-bytes of the tenant); ask for fewer outputs, or send less at once", bound = crate::config::format_bytes(*.bound))]
@@ -24,17 +25,17 @@ pub enum EncodeError {
     Json(serde_json::Error),
 }
 
-/// The body is not a request. The texts tell a client where and how.
+/// A body that is not a valid request. Each text says where in the body the mistake is.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     #[error("the body is not JSON of an inference request: {problem}, at byte {byte}")]
     Json { problem: String, byte: usize },
     #[error("the message is not an inference request: {0}")]
     Message(String),
-    /// In the words of TensorFlow Serving, to whose clients they are known.
+    /// A text in the words of TensorFlow Serving, which its clients know.
     #[error("{0}")]
     Tensorflow(String),
-    #[error("unknown datatype \"{datatype}\" for input \"{input}\"; there are: {known}")]
+    #[error("unknown datatype \"{datatype}\" for input \"{input}\"; the datatypes are: {known}")]
     Datatype { input: String, datatype: String, known: String },
     #[error("input \"{input}\" has a dimension of {dimension}; sizes are 0 or more")]
     Dimension { input: String, dimension: i64 },
@@ -45,7 +46,7 @@ pub enum DecodeError {
     #[error("input \"{input}\" {error}")]
     Tensor { input: String, error: TensorError },
     #[error(
-        "the body is given as the model's only BYTES input, and this model's inputs are: {inputs}. Send JSON with content-type application/json, or the bytes of an only tensor with Inference-Header-Content-Length: 0"
+        "the body is given as the model's only BYTES input, and this model's inputs are: {inputs}. Send JSON with content-type application/json, or the bytes of a single tensor with Inference-Header-Content-Length: 0"
     )]
     NotBytes { inputs: String },
     #[error(
@@ -53,20 +54,20 @@ pub enum DecodeError {
     )]
     NotRaw { inputs: String },
     #[error(
-        "the body has {bytes} bytes, which is no whole number of rows of the model's only input: {input} ({row} bytes each)"
+        "the body has {bytes} bytes, which is not a whole number of rows of the model's only input: {input} ({row} bytes each)"
     )]
     RawRows { bytes: usize, input: String, row: u64 },
     #[error(
-        "Inference-Header-Content-Length is \"{value}\", and must be, once, the length of the body's JSON in bytes"
+        "Inference-Header-Content-Length is \"{value}\"; send it once, with the length of the body's JSON in bytes"
     )]
     Header { value: String },
     #[error("Inference-Header-Content-Length is {length}, and the body has {body} bytes")]
     HeaderTooLong { length: usize, body: usize },
     #[error(
-        "input \"{input}\" has a binary_data_size of {size}, and {left} bytes of the body are left for it after the JSON (whose length Inference-Header-Content-Length tells) and the tensors before it"
+        "input \"{input}\" has a binary_data_size of {size}, and {left} bytes of the body are left for it after the JSON (whose length is in Inference-Header-Content-Length) and the tensors before it"
     )]
     BinaryShort { input: String, size: u64, left: usize },
-    #[error("the body has {left} bytes after its JSON and the binary tensors that this announces")]
+    #[error("the body has {left} bytes after its JSON and the binary tensors that the JSON announces")]
     BinaryLeft { left: usize },
     #[error("input \"{input}\" has both \"data\" and a binary_data_size")]
     TwiceData { input: String },
@@ -74,7 +75,7 @@ pub enum DecodeError {
     SharedMemory { tensor: String },
     #[error("field \"{field}\": {error}")]
     Field { field: String, error: serde_json::Error },
-    #[error("{count} elements cannot be the input {input}")]
+    #[error("{count} elements do not fit the shape of the input {input}")]
     NoShape { input: String, count: u64 },
     #[error("parameter \"binary_data_output\" must be true or false")]
     BinaryOutput,

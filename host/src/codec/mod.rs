@@ -1,4 +1,4 @@
-//! Bytes to tensors and back: JSON and protobuf. Nothing here knows of HTTP or of a model.
+//! The codecs of the wire: JSON and protobuf to tensors and back. They depend on neither HTTP nor models.
 pub mod error;
 pub mod json;
 pub mod protobuf;

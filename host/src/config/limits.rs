@@ -1,5 +1,5 @@
-//! What one call and one tenant may use. A tenant has the host's figures unless an operator set its own, which are read
-//! from the same words and units as the configuration file.
+//! Limits of one call and of one tenant. A tenant has the host's limits unless an operator set its own, which are written
+//! in the same units as the configuration file.
 
 use std::time::Duration;
 
@@ -8,40 +8,40 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::reader::{ConfigErrors, Section};
 use super::{GIB, KIB, MIB};
 
-/// What a call may use. Reaching a bound ends the call with an error that names it.
+/// Limits of one call. A call that reaches one ends with an error that names it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallLimits {
     /// One unit is about one instruction of a plugin, or one multiply-add of a graph.
     pub fuel: u64,
-    /// Bytes in all linear memories and tables of the call's instances, its tensors, and what its graphs plan to use.
+    /// Bytes of all linear memories and tables of the call's instances, of its tensors, and of what its graphs plan to use.
     pub memory: u64,
-    /// From the start of the first stage.
+    /// Time from the start of the first stage.
     pub time: Duration,
     /// Bytes that a plugin may log in one call, standard output and error included.
     pub log: u64,
 }
 
-/// What a tenant may use, in one call and in all of them together.
+/// Limits of a tenant, for each of its calls and for all of them together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TenantLimits {
     pub call: CallLimits,
-    /// Fuel of all calls together, on average; `None` is as much as there is.
+    /// Average fuel of all calls together; `None` is no limit.
     pub fuel_per_second: Option<u64>,
-    /// How much of it can be saved up and burnt at once.
+    /// Most fuel that can be saved up and used at once.
     pub fuel_burst: u64,
-    /// Bytes that all calls under way may hold together.
+    /// Bytes that all calls in progress may hold together.
     pub memory: u64,
-    /// Calls under way at once.
+    /// Calls in progress at once.
     pub concurrency: usize,
-    /// Calls that may wait for that.
+    /// Calls that may wait for a slot.
     pub queue: usize,
     pub request_bytes: u64,
     pub reply_bytes: u64,
-    /// Versions of models that may be active.
+    /// Most versions of models that may be active.
     pub models: usize,
-    /// Bytes of all bundles that it stores.
+    /// Bytes of all bundles that the tenant stores.
     pub stored_bytes: u64,
-    /// Memory that all of its loaded versions hold: graphs, compiled code, files that plugins read, labels.
+    /// Bytes of memory that all of its loaded versions hold: graphs, compiled code, files that plugins read, labels.
     pub resident_bytes: u64,
 }
 
@@ -56,11 +56,11 @@ impl CallLimits {
 
 const MOST_FUEL: u64 = u64::MAX >> 1;
 
-/// Seconds of fuel that can be saved up where nobody said how much.
+/// Default burst, in seconds of the tenant's fuel per second.
 const BURST_SECONDS: u64 = 10;
 
 impl TenantLimits {
-    /// The keys of the `[tenant]` section, and of a tenant's own limits.
+    /// Reads the keys of the `[tenant]` section, which a tenant's own limits have too.
     pub(super) fn read(&mut self, section: &mut Section) {
         let mut fuel_per_second = 0;
         section.count("fuel-per-second", 1..=MOST_FUEL, &mut fuel_per_second);
@@ -77,7 +77,8 @@ impl TenantLimits {
         section.bytes("resident-bytes", 0..=1 << 50, &mut self.resident_bytes);
     }
 
-    /// These limits with a tenant's own in place of some. A call may never have more than the host gives to any.
+    /// These limits, with a tenant's own in place of some. Fails if the own limits of a call, a request or a reply exceed
+    /// the host's; only a longer `call-time` is shortened to the host's.
     pub fn with(&self, own: &serde_json::Map<String, serde_json::Value>) -> Result<TenantLimits, ConfigErrors> {
         let mut limits = self.clone();
         let mut section = Section::from_json(own)?;
@@ -95,7 +96,7 @@ impl TenantLimits {
     }
 }
 
-/// Under the keys that an operator sets them by.
+/// Serializes the limits under the keys that an operator sets them by.
 impl Serialize for TenantLimits {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut limits = serializer.serialize_map(None)?;

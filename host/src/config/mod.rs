@@ -1,5 +1,5 @@
-//! The configuration: one struct with a default for every key. A file and then flags override it; unknown keys and every
-//! mistake are reported together.
+//! The configuration: one struct with a default for every key. A file overrides the defaults, and flags override the file.
+//! Unknown keys and all other mistakes are reported together.
 
 mod limits;
 mod machine;
@@ -20,32 +20,32 @@ pub use units::{clip, format_bytes, format_count, parse_bytes, parse_count, pars
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the state is kept: bundles, publishers, tenants, the audit log. `bulkhead-data` where nothing is said, and
-    /// with `dev` a folder that goes when the host does.
+    /// Folder of the state: bundles, publishers, tenants, the audit log. The default is `bulkhead-data`, or with `dev` a
+    /// folder that is removed when the host ends.
     pub data: Option<PathBuf>,
-    /// A folder of bundle folders to serve, signed or not, when `dev` allows it.
+    /// A folder of bundle folders to serve, signed or not. It requires `dev`.
     pub models: Option<PathBuf>,
-    /// Serves what nobody signed, on loopback only. A flag, and no key: it should not be left on by a file.
+    /// Serves unsigned bundles, on loopback only. It is a flag and not a key, so that no file leaves it on.
     pub dev: bool,
     pub listen: Listen,
     pub tls: Tls,
     pub http: Http,
-    /// What one call may use, from its first stage to its last.
+    /// Limits of one call, from its first stage to its last.
     pub call: CallLimits,
-    /// What activating one plugin may use: its `init`, and each trial of it.
+    /// Limits of the activation of one plugin: of its `init`, and of each of its trials.
     pub init: CallLimits,
     pub compute: Compute,
     pub compile: Compile,
-    /// What a tenant may use, unless the operator gave it limits of its own.
+    /// Limits of a tenant, unless the operator gave it limits of its own.
     pub tenant: TenantLimits,
     pub anonymous: Anonymous,
     pub bundles: Bundles,
-    /// How long calls that run may go on after a shutdown was asked for.
+    /// Time that running calls have to finish after a shutdown was requested.
     pub grace: Duration,
     pub log: Log,
 }
 
-/// Addresses to listen on; port 0 takes a free one.
+/// Addresses to listen on; port 0 stands for a free one.
 #[derive(Clone, Debug)]
 pub struct Listen {
     pub http: SocketAddr,
@@ -54,54 +54,54 @@ pub struct Listen {
 }
 
 impl Listen {
-    /// Every address, and the key that sets it.
+    /// Every address, with the key that sets it.
     pub fn all(&self) -> [(&'static str, SocketAddr); 3] {
         [("listen.http", self.http), ("listen.grpc", self.grpc), ("listen.admin", self.admin)]
     }
 }
 
-/// What a client's connection may cost.
+/// Limits of clients' connections, requests and replies.
 #[derive(Clone, Debug)]
 pub struct Http {
     pub request_bytes: u64,
     pub reply_bytes: u64,
-    /// From a connection's first byte to the end of a request's header.
+    /// Time from a connection's first byte to the end of a request's header.
     pub header_time: Duration,
-    /// From the header to the last byte of the body.
+    /// Time from the header to the last byte of the body.
     pub body_time: Duration,
-    /// How long a client may take over a piece of a reply.
+    /// Time that a client may take to accept a piece of a reply.
     pub reply_time: Duration,
-    /// Of clients, over HTTP and gRPC together.
+    /// Connections of clients, over HTTP and gRPC together.
     pub connections: usize,
-    /// Bodies that have arrived and replies that have not gone yet, of all connections together.
+    /// Bytes of bodies that have arrived and of replies that were not sent yet, of all connections together.
     pub buffered_bytes: u64,
 }
 
 #[derive(Clone, Debug)]
 pub struct Compute {
     pub threads: usize,
-    /// Calls that may be under way at once; each may hold `call.memory`.
+    /// Calls in progress at once; each may hold `call.memory`.
     pub concurrency: usize,
-    /// Calls that may wait for that; more are refused with 503.
+    /// Calls that may wait for a slot; further ones are refused with 503.
     pub queue: usize,
-    /// How long a call may wait; longer and it is refused with 503.
+    /// Time that a call may wait for a slot; one that waits longer is refused with 503.
     pub queue_time: Duration,
-    /// Bytes of stack that a plugin's calls may nest into.
+    /// Bytes of stack that a call of a plugin may use.
     pub stack: u64,
-    /// The largest component that is compiled.
+    /// Bytes of the largest component that is compiled.
     pub component_bytes: u64,
 }
 
-/// What the child process may use in which a component is compiled, or a graph tried, before the host touches it.
+/// Limits of the child process in which a component is compiled, or a graph loaded, before the host touches it.
 #[derive(Clone, Debug)]
 pub struct Compile {
     pub time: Duration,
     pub memory: u64,
-    /// All compiled code that is kept for the next start.
+    /// Bytes of all compiled code that is kept for the next start.
     pub cache_bytes: u64,
 }
 
-/// Who may call without a key, as the tenant `default`.
+/// Clients that may call without a key, as the tenant `default`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anonymous {
     Nobody,
@@ -110,20 +110,20 @@ pub enum Anonymous {
     Everybody,
 }
 
-/// What uploads may cost, and what is loaded of them.
+/// Limits of uploads, and of the memory that loaded versions hold.
 #[derive(Clone, Debug)]
 pub struct Bundles {
-    /// The largest archive.
+    /// Bytes of the largest archive.
     pub upload_bytes: u64,
-    /// The most that it may unpack to.
+    /// Most bytes that an archive may unpack to.
     pub unpacked_bytes: u64,
-    /// The most files in it.
+    /// Most files in an archive.
     pub files: usize,
     /// Uploads that are unpacked and activated at once; each may hold `unpacked-bytes` of memory. Others wait.
     pub uploads: usize,
-    /// From the request's header to the last byte of the archive.
+    /// Time from the request's header to the last byte of the archive.
     pub upload_time: Duration,
-    /// Memory that the loaded versions of all tenants may hold together.
+    /// Bytes of memory that the loaded versions of all tenants may hold together.
     pub resident_bytes: u64,
 }
 
@@ -204,7 +204,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The defaults, overridden by a TOML file. A relative path in it starts at the file's folder.
+    /// The defaults, overridden by a TOML file. A relative path in the file starts at the file's folder.
     pub fn from_file(path: &Path) -> Result<Config, ConfigErrors> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigErrors::one(format!("cannot be read: {error}")).named(path))?;
@@ -217,20 +217,21 @@ impl Config {
         Ok(config)
     }
 
-    /// Serving what nobody signed is for whoever sits at this machine.
+    /// Checks that a folder of models is served with `dev` only, and that `dev` listens on loopback only, because unsigned
+    /// bundles are for the user of this machine.
     pub fn check_dev(&self) -> Result<(), ConfigErrors> {
         if !self.dev {
             return match &self.models {
                 None => Ok(()),
                 Some(_) => Err(ConfigErrors::one(
-                    "models: a folder may hold bundles that nobody signed, and is served with --dev only; without it, upload bundles with bulkhead bundle push".into(),
+                    "models: a folder can hold unsigned bundles, and is served with --dev only; without --dev, upload bundles with bulkhead bundle push".into(),
                 )),
             };
         }
         match self.listen.all().into_iter().find(|(_, address)| !address.ip().is_loopback()) {
             None => Ok(()),
             Some((key, address)) => Err(ConfigErrors::one(format!(
-                "{key}: with --dev, which serves what nobody signed, the host listens on loopback only, and not on {address}"
+                "{key}: with --dev, which serves unsigned bundles, the host listens on loopback only, and {address} is not a loopback address"
             ))),
         }
     }
@@ -290,7 +291,7 @@ impl Config {
             s.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)], &mut config.log.format);
         });
         file.finish()?;
-        // What holds for every call of the host is what a tenant's calls begin from.
+        // The host's limits of calls, requests and replies are the defaults of each tenant.
         config.tenant.call = config.call.clone();
         config.tenant.request_bytes = config.http.request_bytes;
         config.tenant.reply_bytes = config.http.reply_bytes;

@@ -1,4 +1,4 @@
-//! Reads a TOML table key by key into typed places, and remembers every mistake, unknown keys among them.
+//! A reader of TOML tables. It reads key by key into typed fields, and collects every mistake, unknown keys included.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::units;
 
-/// Everything that is wrong with a configuration, a line each.
+/// All mistakes in a configuration, one per line.
 #[derive(Debug, PartialEq)]
 pub struct ConfigErrors(Vec<String>);
 
@@ -32,7 +32,7 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// A table that is being read: each key is taken out once, and what is left at the end is unknown.
+/// A table that is being read. Each key is taken out once, and keys that are left at the end are unknown.
 pub struct Section {
     name: String,
     table: Table,
@@ -46,7 +46,7 @@ impl Section {
         Ok(Section::new(String::new(), table))
     }
 
-    /// An object of JSON, in which the same words and units stand as in a file.
+    /// Reads a JSON object with the same keys and units as a file.
     pub fn from_json(object: &serde_json::Map<String, serde_json::Value>) -> Result<Section, ConfigErrors> {
         let mut table = Table::new();
         for (key, value) in object {
@@ -72,7 +72,7 @@ impl Section {
         self.mistakes.append(&mut section.mistakes);
     }
 
-    /// A key that must be there beside others that are.
+    /// Reports that a key is missing which other keys of the section require.
     pub fn missing(&mut self, key: &str, why: &str) {
         self.mistakes.push(format!("{}{key} is missing: {why}", self.name));
     }
@@ -83,7 +83,7 @@ impl Section {
     }
 
     pub fn text(&mut self, key: &'static str, place: &mut String) {
-        self.read(key, place, |value| value.as_str().map(str::to_owned).ok_or_else(|| "a text".into()));
+        self.read(key, place, |value| value.as_str().map(str::to_owned).ok_or_else(|| "a string".into()));
     }
 
     pub fn path(&mut self, key: &'static str, place: &mut Option<PathBuf>) {
@@ -164,7 +164,7 @@ impl Section {
             let nearest = self.known.iter().find(|known| known.starts_with(key.as_str()) || key.starts_with(*known));
             let hint = match nearest {
                 Some(nearest) => format!("did you mean \"{nearest}\"?"),
-                None => format!("known are {}", self.known.join(", ")),
+                None => format!("the known keys are {}", self.known.join(", ")),
             };
             let place = if self.name.is_empty() { "top level" } else { self.name.trim_end_matches('.') };
             self.mistakes.push(format!("{place}: \"{key}\" is not a key here; {hint}"));
@@ -172,7 +172,7 @@ impl Section {
     }
 }
 
-/// A number as it is, or a text with a unit.
+/// Reads a number, or a string with a unit.
 fn whole(value: &Value, parse: impl FnOnce(&str) -> Result<u64, String>) -> Result<u64, String> {
     match value {
         Value::Integer(number) => parse(&number.to_string()),

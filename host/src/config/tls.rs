@@ -1,10 +1,10 @@
-//! Which listeners speak TLS, and with what.
+//! TLS of the listeners: certificates, keys, and the authorities of clients' certificates.
 
 use std::path::{Path, PathBuf};
 
 use super::reader::Section;
 
-/// `None` is a listener without TLS.
+/// TLS files of each listener; `None` is a listener without TLS.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
     pub http: Option<TlsFiles>,
@@ -12,13 +12,13 @@ pub struct Tls {
     pub admin: Option<TlsFiles>,
 }
 
-/// Files in PEM.
+/// Paths of files in PEM.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TlsFiles {
-    /// The host's own certificate first, then those that lead to its authority.
+    /// The host's own certificate first, then the chain to its authority.
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// Authorities. With them, only clients that one of these has certified are heard.
+    /// Authorities of clients' certificates. If set, only clients with a certificate of one of them are accepted.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -29,7 +29,7 @@ impl Tls {
         section.section("admin", |s| read_files(s, &mut self.admin));
     }
 
-    /// Relative paths start at `folder`.
+    /// Makes relative paths start at `folder`.
     pub(super) fn in_folder(&mut self, folder: &Path) {
         for files in [&mut self.http, &mut self.grpc, &mut self.admin].into_iter().flatten() {
             files.certificate = folder.join(&files.certificate);
@@ -48,8 +48,8 @@ fn read_files(section: &mut Section, place: &mut Option<TlsFiles>) {
         (Some(certificate), Some(key)) => *place = Some(TlsFiles { certificate, key, client_ca }),
         (Some(_), None) => section.missing("key", "a certificate is of no use without it"),
         (None, Some(_)) => section.missing("certificate", "a key is of no use without it"),
-        // Silence would be a listener without TLS, where somebody wanted it to be strict.
-        (None, None) if client_ca.is_some() => section.missing("certificate", "clients are asked for theirs over TLS"),
+        // Ignoring `client-ca` would leave a listener without TLS that the operator wanted to restrict.
+        (None, None) if client_ca.is_some() => section.missing("certificate", "client-ca needs a listener with TLS"),
         (None, None) => {}
     }
 }
@@ -60,7 +60,7 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    fn a_listener_has_tls_with_both_files_and_never_with_half_of_them() {
+    fn tls_needs_both_certificate_and_key() {
         let text = "[tls.http]\ncertificate = 'c.pem'\nkey = 'k.pem'\n";
         let tls = Config::from_toml(text).unwrap().tls;
         assert_eq!(tls.http.unwrap().certificate, Path::new("c.pem"));

@@ -1,14 +1,14 @@
-//! Human units: sizes, times and counts as people write them.
+//! Parsing and formatting of sizes, times and counts in the units that people write.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-/// `64 MiB`, `10MB`, `4096`.
+/// A size in bytes, such as `64 MiB`, `10MB` or `4096`.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
     bytesize::ByteSize::from_str(text).map(|size| size.as_u64()).map_err(|_| "a size such as \"64 MiB\"".into())
 }
 
-/// `250ms`, `10s`, `1m 30s`; never zero, never over a day.
+/// A time such as `250ms`, `10s` or `1m 30s`, from one millisecond to one day.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wanted = || "a time such as \"250ms\" or \"1m 30s\", of one day at most".to_string();
     let duration = humantime::parse_duration(text).map_err(|_| wanted())?;
@@ -16,7 +16,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if allowed.contains(&duration) { Ok(duration) } else { Err(wanted()) }
 }
 
-/// `10 G`, `2.5M`, `1000`: powers of a thousand.
+/// A count such as `10 G`, `2.5M` or `1000`; the suffixes are powers of a thousand.
 pub fn parse_count(text: &str) -> Result<u64, String> {
     let wanted = || "a count such as \"10 G\", \"500 M\" or 1000".to_string();
     let text = text.trim();
@@ -32,7 +32,7 @@ pub fn parse_count(text: &str) -> Result<u64, String> {
     if count.is_finite() && (0.0..9e18).contains(&count) { Ok(count as u64) } else { Err(wanted()) }
 }
 
-/// The beginning of a text that somebody else wrote, short enough to repeat in a message.
+/// Shortens a text from outside the host to 2 KiB, and appends its full length, so that a message can repeat it.
 pub fn clip(mut text: String) -> String {
     const MOST: usize = 2048;
     if text.len() > MOST {

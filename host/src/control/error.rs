@@ -1,4 +1,4 @@
-//! Why an administrative act was not done. Nothing of it stays.
+//! Errors of administrative acts. An act that fails leaves no change behind.
 
 use bulkhead_bundle::{Digest, FilesError, KeyError, KeyHint, Refused};
 use bulkhead_store::{AuditBroken, StoreError};
@@ -41,11 +41,11 @@ pub enum ControlError {
     #[error("verify: {digest} was revoked ({reason}) and cannot return; publish a new version with other contents")]
     Revoked { digest: Digest, reason: String },
     #[error(
-        "verify: what {name} {version} rests on was revoked meanwhile: its key, or a bundle that it takes stages from; publish a new version"
+        "verify: the key of {name} {version}, or a bundle that it takes stages from, was revoked or removed during the upload; publish a new version"
     )]
     Withdrawn { name: String, version: Version },
     #[error(
-        "store: {name} {version} is there already with other contents ({present}); what a version is never changes: give it a new number"
+        "store: {name} {version} is there already with other contents ({present}); the contents of a version never change: give the bundle a new version number"
     )]
     VersionTaken { name: String, version: Version, present: Digest },
     #[error(
@@ -73,7 +73,7 @@ pub enum ControlError {
     NoSuchStage { stage: String, bundle: String, versions: String },
     #[error("version {version} of model \"{model}\" is not active; active are: {active}")]
     NotActive { model: String, version: Version, active: String },
-    #[error("model \"{model}\" has served no other active version than {present} that it could go back to")]
+    #[error("model \"{model}\" cannot be rolled back: it has served no other active version than {present}")]
     NothingToReturnTo { model: String, present: String },
     #[error("bundle {name} {version} is used by {by}; delete that first")]
     InUse { name: String, version: Version, by: String },
@@ -82,11 +82,11 @@ pub enum ControlError {
     Store(#[from] StoreError),
     #[error("{0}")]
     Audit(#[from] AuditBroken),
-    #[error("the host failed at this; its log has the cause")]
+    #[error("the host failed during this act; its log has the cause")]
     Panicked,
 }
 
-/// What is wrong with a signature, and what whoever reads it can do.
+/// The reason why a signature is refused, and what the operator can do about it.
 fn untrusted(refused: &Refused) -> String {
     match refused {
         Refused::UnknownKey(hint) => format!(

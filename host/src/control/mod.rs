@@ -1,6 +1,7 @@
-//! What an operator decides: whom to trust, who may call, what is served. Each act is one change, checked against the
-//! state, written with its line of the audit log, and only then seen; after it, what is live is brought in line with
-//! what is written. Acts are short and block: they run on threads that may wait, one at a time.
+//! Administrative acts: the operator decides whom to trust, who may call, and what is served. Each act is one change. It is
+//! checked against the state, written together with its line of the audit log, and visible only afterwards; then what is
+//! live is reconciled with the stored state. Acts are short and block, so they run one at a time, on threads that may wait
+//! for the disk.
 
 mod error;
 mod models;
@@ -38,7 +39,7 @@ pub use records::{
 pub use tenants::{NewKey, TenantView};
 pub use upload::{Progress, Uploaded};
 
-/// Everything that an operator can change, and what follows from it.
+/// The state that an operator can change, and the live parts of the host that follow from it.
 pub struct Control {
     folder: DataFolder,
     metadata: Arc<dyn Metadata>,
@@ -48,32 +49,32 @@ pub struct Control {
     catalog: Arc<Catalog>,
     compute: Arc<Compute>,
     activator: Activator,
-    /// The memory of what is loaded.
+    /// Memory of all loaded versions.
     resident: Resident,
-    /// What a tenant has unless it was given limits of its own.
+    /// The limits of a tenant, where it was not given limits of its own.
     defaults: TenantLimits,
     uploads: Bundles,
     bounds: Bounds,
-    /// Serves what nobody signed.
+    /// True if unsigned bundles may be served (`serve --dev`).
     dev: bool,
-    /// Uploads that may be unpacked and activated at once.
+    /// Slots for uploads that are unpacked and activated at once.
     upload_places: Semaphore,
-    /// Bundles that are activated at once.
+    /// Slots for bundles that are activated at once.
     activations: Semaphore,
 }
 
 struct LockedState {
     state: ControlState,
-    /// Files that uploads under way have stored, and no document names yet.
+    /// Files that uploads under way have stored and that no document names yet, each with the number of these uploads.
     claimed: BTreeMap<Digest, usize>,
-    /// Some document could not be read, and what files it names nobody knows.
+    /// True if a document could not be read, so that the files that it names are unknown.
     damaged: bool,
 }
 
-/// Who does an act, for the audit log.
+/// The name of the caller that performs an act, for the audit log.
 pub type Actor = Arc<str>;
 
-/// What a control is made of.
+/// The parts that a [`Control`] is made of.
 pub struct Parts {
     pub folder: DataFolder,
     pub directory: Arc<Directory>,
@@ -83,7 +84,7 @@ pub struct Parts {
 }
 
 impl Control {
-    /// Reads the state. What is damaged is named, and everything else is there.
+    /// Reads the state. Documents that are damaged are returned by name, and all others are loaded.
     pub fn open(config: &Config, parts: Parts) -> Result<(Arc<Control>, Vec<Corrupt>), ControlError> {
         let Parts { folder, directory, catalog, compute, activator } = parts;
         let (metadata, blobs) = (folder.metadata(), folder.blobs());
@@ -111,7 +112,7 @@ impl Control {
         Ok((control, damaged))
     }
 
-    /// Does an act. `decide` looks at the state and drafts what to write; nothing is done where it refuses.
+    /// Performs an act. `decide` checks the state and drafts the writes; if it refuses, nothing is written.
     fn commit<T>(
         self: &Arc<Self>,
         who: &str,
@@ -137,12 +138,12 @@ impl Control {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at the state as it is between two acts.
+    /// Reads the state as it is between two acts.
     fn read<T>(&self, look: impl FnOnce(&ControlState) -> T) -> T {
         look(&self.lock().state)
     }
 
-    /// Runs an act where waiting for the disk holds up nobody. It is finished even when who asked for it goes away.
+    /// Runs an act on a thread that may wait for the disk. The act is finished even if its caller is dropped.
     pub async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         act: impl FnOnce(&Arc<Control>) -> Result<T, ControlError> + Send + 'static,
@@ -160,7 +161,7 @@ impl Control {
         Ok(self.folder.staging_file()?)
     }
 
-    /// What one upload may cost.
+    /// The limits of an upload.
     pub fn upload_limits(&self) -> &Bundles {
         &self.uploads
     }

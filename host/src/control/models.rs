@@ -1,4 +1,4 @@
-//! What of a tenant's models is served, and to whom: labels, splits, shadows, policies, rollback.
+//! The versions of a tenant's models that are served, and to whom: labels, splits, shadows, policies, sharing, rollback.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::catalog::{Entry, Routing, STABLE, Shadow, Sharing, Split};
 pub struct ModelView {
     pub tenant: String,
     pub model: String,
-    /// Where requests without a version go, splits aside.
+    /// The version that requests without a version go to, apart from splits.
     #[schema(value_type = Option<String>)]
     pub serves: Option<Version>,
     pub versions: Vec<VersionView>,
@@ -38,7 +38,7 @@ pub struct VersionView {
     pub reason: Option<String>,
 }
 
-/// The most versions that are remembered for rollback.
+/// Bound on the versions that are remembered for rollback.
 const REMEMBERED: usize = 20;
 
 impl ModelSettings {
@@ -137,7 +137,7 @@ impl Control {
         })
     }
 
-    /// Goes back to the version that served before, with one swap. Nothing in flight is taken down.
+    /// Returns to the version that served before, with one swap. Requests in flight are not interrupted.
     pub fn rollback(self: &Arc<Self>, who: &Actor, tenant: &str, model: &str) -> Result<ModelView, ControlError> {
         self.change_model(who, "model rollback", tenant, model, |settings, served, active| {
             let nothing = || ControlError::NothingToReturnTo {
@@ -154,7 +154,7 @@ impl Control {
         })
     }
 
-    /// Takes a version out of service, or back into it. Its files stay.
+    /// Takes a version out of service, or puts it back into service. Its files stay.
     pub fn retire(
         self: &Arc<Self>,
         who: &Actor,
@@ -178,7 +178,7 @@ impl Control {
             if retired {
                 forget_routes(state, change, tenant, model, version);
             }
-            // What failed once is tried again.
+            // Without its failed entry, the version is loaded again.
             let (catalog, tenant, model, version) =
                 (self.catalog.clone(), tenant.to_owned(), model.to_owned(), version.clone());
             change.then(move |_| {
@@ -191,7 +191,7 @@ impl Control {
         self.model(tenant, model)
     }
 
-    /// Takes all of a model's versions out of service, or back into it.
+    /// Takes all of a model's versions out of service, or puts them back into service.
     pub fn set_loaded(
         self: &Arc<Self>,
         who: &Actor,
@@ -299,8 +299,8 @@ impl Control {
 }
 
 impl ModelSettings {
-    /// Requests are only sent where something answers. What went before to a version that was revoked since is no
-    /// reason to refuse a change that has nothing to do with it.
+    /// Checks that requests are sent only to versions that are ready. A version that the settings named before is accepted
+    /// even if it was revoked since then, because that is no reason to refuse an unrelated change.
     fn check(&self, model: &str, before: &ModelSettings, active: &BTreeSet<Version>) -> Result<(), ControlError> {
         let known: BTreeSet<&Version> = before.routing.named().collect();
         match self.routing.named().find(|version| !active.contains(version) && !known.contains(version)) {
@@ -314,7 +314,7 @@ impl ModelSettings {
     }
 }
 
-/// Labels and splits do not go to a version that is gone.
+/// Removes the labels, the split and the shadow that send requests to a version that is gone.
 pub(super) fn forget_routes(state: &ControlState, change: &mut Change, tenant: &str, model: &str, version: &Version) {
     let key = model_key(tenant, model);
     let Some(mut settings) = state.models.get(&key).cloned() else { return };
@@ -333,7 +333,7 @@ fn versions<'a>(state: &'a ControlState, tenant: &str, model: &str) -> impl Iter
     let of_model = move |bundle: &&StoredBundle| bundle.tenant == tenant && bundle.model.as_deref() == Some(model);
     let mut found: BTreeMap<&Version, &StoredBundle> = BTreeMap::new();
     for bundle in state.bundles.values().filter(of_model) {
-        // One that was deleted does not hide its successor under another bundle's name.
+        // A deleted bundle must not hide its successor, which may have another bundle's name.
         let place = found.entry(&bundle.version).or_insert(bundle);
         if place.state == BundleState::Deleted {
             *place = bundle;
@@ -349,11 +349,11 @@ fn find_model(state: &ControlState, tenant: &str, model: &str) -> Result<(), Con
     }
 }
 
-/// A label never looks like a version, and stands in addresses.
+/// Checks a label, which appears in URLs and must not look like a version.
 fn check_label(label: &str) -> Result<(), ControlError> {
     super::publishers::check_name("label", label)?;
     if label.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(ControlError::Invalid(format!("the label \"{label}\" begins with a digit, as only versions do")));
+        return Err(ControlError::Invalid(format!("the label \"{label}\" begins with a digit; only versions may")));
     }
     Ok(())
 }
@@ -361,7 +361,7 @@ fn check_label(label: &str) -> Result<(), ControlError> {
 fn check_split(split: &Split) -> Result<(), ControlError> {
     let total: u64 = split.weights.values().map(|weight| u64::from(*weight)).sum();
     if split.weights.len() < 2 || total == 0 || total > 1_000_000 {
-        let text = "a split needs two versions or more, with weights that sum up to something from 1 to 1,000,000";
+        let text = "a split needs two versions or more, and the sum of their weights must be from 1 to 1,000,000";
         return Err(ControlError::Invalid(text.into()));
     }
     Ok(())

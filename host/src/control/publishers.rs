@@ -1,4 +1,5 @@
-//! Whose signatures count, for which names, with which imports; and taking it back.
+//! Publishers: the keys whose signatures are accepted, the bundle names and imports that each publisher may use, and the
+//! revocation of keys and bundles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,20 +14,21 @@ use super::state::{ControlState, bundle_key};
 use super::{Actor, Control, ControlError};
 use crate::tenant::Capability;
 
-/// Makes a publisher, or changes what is given.
+/// Creates a publisher, or changes the given fields of an existing one.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrustRequest {
-    /// A public key as PEM text, added to those that are there.
+    /// A public key as PEM text, in addition to the present keys.
     pub key: Option<String>,
     #[schema(value_type = Option<String>)]
     pub not_before: Option<Timestamp>,
     #[schema(value_type = Option<String>)]
     pub not_after: Option<Timestamp>,
-    /// Names of bundles instead of those that are there: `acme/*`, or one in full. At first, all under its own name.
+    /// Names of bundles, in place of the present ones: `acme/*`, or one name in full. A new publisher has all names under
+    /// its own.
     #[schema(value_type = Option<Vec<String>>)]
     pub names: Option<BTreeSet<String>>,
-    /// What its plugins may be granted, instead of what is there. At first, nothing.
+    /// Capabilities that its plugins may be granted, in place of the present ones. A new publisher has none.
     #[schema(value_type = Option<Vec<String>>)]
     pub imports: Option<BTreeSet<Capability>>,
 }
@@ -51,7 +53,7 @@ impl Control {
                 publisher.add_key(&key, request.not_before, request.not_after);
             }
             if request.key.is_none() && (request.not_before.is_some() || request.not_after.is_some()) {
-                return Err(ControlError::Invalid("a window of validity is a key's: give the key with it".into()));
+                return Err(ControlError::Invalid("a validity window belongs to a key: give the key with it".into()));
             }
             if !publisher.keys.iter().any(|key| key.revoked.is_none()) {
                 return Err(ControlError::Invalid(format!("publisher \"{name}\" is new and needs a key")));
@@ -62,7 +64,8 @@ impl Control {
         })
     }
 
-    /// What the key signed stops serving at once, and nothing that it signs is taken again, under whatever publisher.
+    /// Revokes a key. Bundles that it signed stop serving at once, and its signatures are not accepted again, under any
+    /// publisher.
     pub fn revoke_key(self: &Arc<Self>, who: &Actor, name: &str, hint: &KeyHint) -> Result<Publisher, ControlError> {
         self.commit(who, "publisher revoke", name, |state, change| {
             let before = find_publisher(state, name)?;
@@ -80,7 +83,7 @@ impl Control {
         })
     }
 
-    /// Forgets a publisher, but for the keys that were revoked: they do not return. What it published stops serving at
+    /// Removes a publisher, except for its revoked keys, which cannot return. The bundles that it published stop serving at
     /// once.
     pub fn distrust(self: &Arc<Self>, who: &Actor, name: &str) -> Result<(), ControlError> {
         self.commit(who, "publisher remove", name, |state, change| {
@@ -99,7 +102,7 @@ impl Control {
         self.read(|state| state.publishers.clone())
     }
 
-    /// Contents with this digest stop serving at once, in every tenant, and cannot return.
+    /// Revokes contents by their digest. They stop serving at once, in every tenant, and cannot return.
     pub fn revoke_bundle(self: &Arc<Self>, who: &Actor, digest: &Digest, reason: &str) -> Result<(), ControlError> {
         let key = digest.to_string();
         self.commit(who, "bundle revoke", &key, |state, change| {
@@ -114,7 +117,7 @@ impl Control {
         })
     }
 
-    /// Removes a bundle's files. What its version was is remembered.
+    /// Removes a bundle's files. The record of its version stays.
     pub fn delete_bundle(self: &Arc<Self>, who: &Actor, tenant: &str, digest: &Digest) -> Result<(), ControlError> {
         let mut files = Vec::new();
         self.commit(who, "bundle delete", &format!("{digest} of tenant {tenant}"), |state, change| {
@@ -134,7 +137,7 @@ impl Control {
         Ok(())
     }
 
-    /// The bundles of a tenant, or of all, with why they may not be served where that is so.
+    /// The bundles of one tenant or of all tenants, each with the reason why it may not be served, if there is one.
     pub fn bundles(&self, tenant: Option<&str>) -> Vec<(StoredBundle, Option<String>)> {
         self.read(|state| {
             let some = state.bundles.values().filter(|bundle| tenant.is_none_or(|tenant| bundle.tenant == tenant));
@@ -155,7 +158,7 @@ impl Control {
 }
 
 impl Publisher {
-    /// As it is once a key is revoked that it has, and that was not.
+    /// The publisher after a key is revoked; `None` if it does not have the key, or if the key was revoked before.
     fn without_key(&self, hint: &KeyHint) -> Option<Publisher> {
         let mut publisher = self.clone();
         let key = publisher.keys.iter_mut().find(|key| key.hint == *hint && key.revoked.is_none())?;
@@ -213,7 +216,7 @@ fn refuse_if_used(state: &ControlState, bundle: &StoredBundle) -> Result<(), Con
     }
 }
 
-/// Names stand in addresses, log lines and metrics: short, and of few characters.
+/// Checks that a name has 1 to 64 lowercase letters, digits and dashes: names appear in URLs, log lines and metrics.
 pub(super) fn check_name(what: &'static str, name: &str) -> Result<(), ControlError> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if (1..=64).contains(&name.len()) && name.chars().all(fits) {
@@ -221,7 +224,7 @@ pub(super) fn check_name(what: &'static str, name: &str) -> Result<(), ControlEr
     }
     let name = crate::config::clip(name.to_owned());
     Err(ControlError::Invalid(format!(
-        "the {what}'s name \"{name}\" must be of small letters, digits and dashes, 64 at most"
+        "the {what}'s name \"{name}\" must have 1 to 64 lowercase letters, digits or dashes"
     )))
 }
 

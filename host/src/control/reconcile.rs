@@ -1,5 +1,6 @@
-//! Brings what is live in line with what is written: callers, limits, routes at once; versions that may no longer be
-//! served at once; versions that should be and are not yet, one after the other on threads of their own.
+//! Reconciles what is live with the stored state. Callers, limits and routes follow at once. Versions that may no longer be
+//! served are removed at once. Versions that should be served and are not yet are loaded in tasks of their own, a bounded
+//! number at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,10 +20,10 @@ use crate::sandbox::ACTIVATION_SLOTS;
 use crate::scheduler::{Permit, Placement, Work};
 use crate::tenant::{Grants, KnownKey, Member, Members, Reservation, Tenant};
 
-/// Files that are removed while others wait.
+/// Files that are removed under one lock of the state, while other acts wait for it.
 const FILES_AT_ONCE: usize = 32;
 
-/// More than there are uploads and loads at once.
+/// Bound on the queue of trials, which is more than there are uploads and loads at once.
 const TRIALS_WAITING: usize = 1024;
 
 impl Control {
@@ -32,7 +33,8 @@ impl Control {
         let (wanted, others): (Vec<_>, Vec<_>) = state.bundles.iter().partition(|(key, _)| wanted.contains(*key));
         let place =
             |bundle: &StoredBundle| Some((bundle.tenant.clone(), bundle.model.clone()?, bundle.version.clone()));
-        // Of two bundles that made the same version of a model, one after the other, the deleted one takes nothing away.
+        // If two bundles made the same version of a model, one after the other, the deleted one must not remove the other's
+        // entry.
         let taken: BTreeSet<_> = wanted.iter().filter_map(|(_, bundle)| place(bundle)).collect();
         let gone = others.into_iter().filter_map(|(_, bundle)| place(bundle)).filter(|place| !taken.contains(place));
         gone.for_each(|(tenant, model, version)| self.catalog.remove(&tenant, &model, &version));
@@ -45,13 +47,13 @@ impl Control {
         self.route(state);
     }
 
-    /// At the start: what was served before is served again.
+    /// Serves again what was served before the host was started.
     pub fn restore(self: &Arc<Self>) {
         let locked = self.lock();
         self.reconcile(&locked.state);
     }
 
-    /// Tenants keep what is counted of them; their limits hold from the next request on.
+    /// The tenants and keys of the state. A known tenant keeps its counters; its limits hold from the next request on.
     fn members(&self, state: &ControlState) -> Members {
         let present = self.directory.members();
         let mut tenants = BTreeMap::new();
@@ -83,7 +85,7 @@ impl Control {
         }
     }
 
-    /// Makes a stored version live, or tells why it cannot be.
+    /// Makes a stored version live in a task of its own, or puts the reason why it cannot be live into the catalog.
     fn spawn_load(self: &Arc<Self>, bundle: &StoredBundle, model: &str) {
         self.catalog.set(&bundle.tenant, model, &bundle.version, Entry::Loading);
         let (control, bundle, model) = (self.clone(), bundle.clone(), model.to_owned());
@@ -102,7 +104,7 @@ impl Control {
         });
     }
 
-    /// Unless it was taken back in the meantime.
+    /// Puts the result of a load into the catalog, unless the version was taken out of service in the meantime.
     fn finish_loading(&self, bundle: &StoredBundle, model: &str, entry: Entry) {
         let locked = self.lock();
         let key = bundle_key(&bundle.tenant, &bundle.name, &bundle.version);
@@ -111,7 +113,7 @@ impl Control {
         }
     }
 
-    /// A host that is busy at the moment is no reason to give up what it served before.
+    /// Loads a version, and tries again every second while the host is too busy to admit its trials.
     async fn load_in_turn(self: &Arc<Self>, stored: &StoredBundle) -> Result<Arc<Pipeline>, ControlError> {
         loop {
             match self.load(stored).await {
@@ -134,7 +136,7 @@ impl Control {
         self.activate(&stored.tenant, Arc::new(bundle), grants, Arc::new(others), Arc::new(|_: &str| ())).await
     }
 
-    /// The files as they were stored, verified again: what is served is what was signed.
+    /// Reads the stored files and verifies them again, so that exactly the signed contents are served.
     pub(super) fn open_stored(&self, stored: &StoredBundle) -> Result<(Bundle, Grants), ControlError> {
         let mut parts = BTreeMap::new();
         for (path, file) in &stored.files {
@@ -158,9 +160,9 @@ impl Control {
         }
     }
 
-    /// The bundles that stages were taken from, as they were chosen.
+    /// The bundles that stages were taken from, in the versions that were chosen at the upload.
     pub(super) fn open_used(&self, stored: &StoredBundle) -> Result<Dependencies, ControlError> {
-        // Stages of one bundle share it.
+        // Stages of the same bundle share one value.
         let (mut others, mut opened) = (Dependencies::new(), BTreeMap::new());
         for (stage, used) in &stored.uses {
             let key = bundle_key(&stored.tenant, &used.name, &used.version);
@@ -175,15 +177,15 @@ impl Control {
         Ok(others)
     }
 
-    /// Room for a version that is about to be loaded, of which nothing is counted yet.
+    /// A memory reservation for a version that is about to be loaded; nothing is counted in it yet.
     fn reserve(&self, tenant: &str) -> Result<Reservation, ControlError> {
         let members = self.directory.members();
         let member = members.tenants.get(tenant).ok_or_else(|| ControlError::no_such("tenant", tenant))?;
         Ok(self.resident.reserve(&member.tenant))
     }
 
-    /// Compiles, initialises, loads and tries a bundle in its tenant's turns, within its tenant's limits. Whoever calls
-    /// holds one of `activations`.
+    /// Compiles, initialises, loads and tries a bundle in the turns of its tenant, within the tenant's limits. The caller
+    /// holds a permit of `activations`.
     pub async fn activate(
         self: &Arc<Self>,
         tenant: &str,
@@ -216,8 +218,8 @@ impl Control {
         Ok(pipeline)
     }
 
-    /// Trials have the limits of a call of their tenant, and queue and fuel of their own: a tenant whose calls use up
-    /// what it has can still be served again after a restart.
+    /// The tenant that trials run as. It has the call limits of the bundle's tenant, but a queue and fuel of its own, so
+    /// that a tenant whose calls use up its fuel and queue can still be served again after a restart.
     fn trial_tenant(&self, state: &ControlState, tenant: &str) -> Result<Arc<Tenant>, ControlError> {
         let record = state.tenants.get(tenant).ok_or_else(|| ControlError::no_such("tenant", tenant))?;
         let limits = TenantLimits {
@@ -226,11 +228,12 @@ impl Control {
             queue: TRIALS_WAITING,
             ..self.limits_of(record)
         };
-        // No tenant's name has parentheses.
+        // This name is free, because no tenant's name has parentheses.
         Ok(Arc::new(Tenant::new("(trial)", limits)))
     }
 
-    /// At the start: removes files that no bundle names. A damaged document may have named some of them.
+    /// Removes the files that no bundle names; called once, at the start. Does nothing if a document is damaged, because it
+    /// may name some of them.
     pub(super) fn remove_strays(&self) -> Result<(), ControlError> {
         let locked = self.lock();
         if locked.damaged {
@@ -242,8 +245,8 @@ impl Control {
         strays.try_for_each(|(digest, _)| Ok(self.blobs.remove(&digest)?))
     }
 
-    /// Removes those of some files that neither a bundle nor an upload under way needs; a few at a time, because others
-    /// wait for the state meanwhile. What cannot be removed stays until the next start.
+    /// Removes the given files that neither a bundle nor an upload under way needs, a few at a time, because other acts
+    /// wait for the state meanwhile. A file that cannot be removed stays until the next start.
     pub(super) fn remove_unneeded(&self, files: &[Digest]) {
         for some in files.chunks(FILES_AT_ONCE) {
             let locked = self.lock();

@@ -1,4 +1,4 @@
-//! What the host keeps, as it is written down. Field names are a format: they change only with a migration.
+//! The documents that the host stores. Their field names are a format, which changes only with a migration.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -37,7 +37,7 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Timestamp, String> {
         let whole_day = format!("{text}T00:00:00Z");
         let parsed = humantime::parse_rfc3339_weak(text).or_else(|_| humantime::parse_rfc3339_weak(&whole_day));
-        parsed.map(Timestamp).map_err(|_| format!("\"{text}\" is no time such as 2027-01-31 or 2027-01-31T12:00:00Z"))
+        parsed.map(Timestamp).map_err(|_| format!("\"{text}\" is not a time; write 2027-01-31 or 2027-01-31T12:00:00Z"))
     }
 }
 
@@ -53,11 +53,11 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// Who may sign, under which names, and what their plugins may be granted.
+/// A trusted publisher: its keys, the names of its bundles, and the capabilities that its plugins may be granted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Publisher {
     pub keys: Vec<TrustedKey>,
-    /// Names of bundles: `acme/*`, or one in full.
+    /// Names of bundles that it may publish: `acme/*`, or one name in full.
     #[schema(value_type = Vec<String>)]
     pub names: BTreeSet<String>,
     #[schema(value_type = Vec<String>)]
@@ -71,7 +71,8 @@ pub struct TrustedKey {
     pub pem: String,
     #[schema(value_type = String)]
     pub added: Timestamp,
-    /// Bundles that are uploaded outside of the window are refused; what was uploaded inside it stays good.
+    /// Bundles that are uploaded outside of the window from `not_before` to `not_after` are refused. Bundles that were
+    /// uploaded inside it stay valid.
     #[schema(value_type = Option<String>)]
     pub not_before: Option<Timestamp>,
     #[schema(value_type = Option<String>)]
@@ -80,7 +81,7 @@ pub struct TrustedKey {
     pub revoked: Option<Timestamp>,
 }
 
-/// A version of a bundle in a tenant's namespace. Its digest never changes, not even when it was deleted.
+/// A version of a bundle in a tenant's namespace. Its digest never changes, even after the bundle was deleted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StoredBundle {
     pub tenant: String,
@@ -89,9 +90,9 @@ pub struct StoredBundle {
     pub version: Version,
     #[schema(value_type = String)]
     pub digest: Digest,
-    /// What clients call it; a bundle without a pipeline is no model, and lends its plugins to others.
+    /// The name that clients use. A bundle without a pipeline has none, and only lends its plugins to others.
     pub model: Option<String>,
-    /// `None` was accepted unsigned, under `serve --dev`.
+    /// The key that signed it; none if it was accepted unsigned, under `serve --dev`.
     #[schema(value_type = Option<String>)]
     pub key: Option<KeyHint>,
     pub files: BTreeMap<String, StoredFile>,
@@ -100,7 +101,8 @@ pub struct StoredBundle {
     pub uploaded: Timestamp,
     pub by: String,
     pub state: BundleState,
-    /// Plugins of other bundles that its pipeline has, as they were chosen when it was uploaded.
+    /// The bundles from which its stages take plugins, by the stage's text in the manifest, in the versions that were
+    /// chosen when it was uploaded.
     #[serde(default)]
     pub uses: BTreeMap<String, Used>,
 }
@@ -116,9 +118,9 @@ pub struct StoredFile {
 #[serde(rename_all = "lowercase")]
 pub enum BundleState {
     Active,
-    /// Kept, and not served.
+    /// Its files are kept, but it is not served.
     Retired,
-    /// Its files are gone; what its version was is remembered.
+    /// Its files are removed, but the record of its version stays.
     Deleted,
 }
 
@@ -138,7 +140,7 @@ pub struct Revocation {
     pub reason: String,
 }
 
-/// How a tenant's model is served.
+/// The settings by which a tenant's model is served.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ModelSettings {
     #[serde(default)]
@@ -147,19 +149,19 @@ pub struct ModelSettings {
     pub sharing: Sharing,
     #[serde(default)]
     pub policy: Policy,
-    /// The versions that requests without one went to, the latest last. For rollback.
+    /// The versions that served requests without a version, the latest last; rollback returns to them.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub served: Vec<Version>,
 }
 
-/// Which of a model's versions are active.
+/// The policy that selects the active versions of a model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
     #[default]
     All,
-    /// The newest so many.
+    /// This many of the newest versions.
     Latest(usize),
     #[schema(value_type = Vec<String>)]
     Specific(BTreeSet<Version>),
@@ -170,7 +172,7 @@ pub struct TenantRecord {
     pub created: Timestamp,
     #[serde(default)]
     pub disabled: bool,
-    /// What is its own of the limits, in the words and units of the configuration.
+    /// The limits that this tenant was given of its own, with the keys and units of the configuration.
     #[serde(default)]
     pub limits: serde_json::Map<String, Value>,
 }
@@ -188,7 +190,7 @@ pub struct KeyRecord {
 }
 
 impl Publisher {
-    /// Whether it may publish under a name.
+    /// True if the publisher may publish under a name.
     pub fn owns(&self, name: &str) -> bool {
         self.names.iter().any(|pattern| match pattern.strip_suffix("/*") {
             Some(publisher) => name.split_once('/').is_some_and(|(of, _)| of == publisher),
@@ -204,7 +206,7 @@ impl TrustedKey {
 }
 
 impl Policy {
-    /// Which of these versions are active.
+    /// The versions among these that are active.
     pub fn choose<'a>(&self, versions: impl Iterator<Item = &'a Version>) -> BTreeSet<&'a Version> {
         let all: BTreeSet<&Version> = versions.collect();
         match self {
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn policies_choose() {
+    fn policies_choose_the_active_versions() {
         let versions = [Version::new(1, 0, 0), Version::new(2, 0, 0), Version::new(10, 0, 0)];
         let chosen = |policy: Policy| policy.choose(versions.iter()).len();
         assert_eq!(chosen(Policy::All), 3);

@@ -1,4 +1,4 @@
-//! All documents, in memory. A change is first written to the store, and only then seen here.
+//! All documents, in memory. A change is written to the store first, and visible here only afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use super::records::{
     BundleState, KeyRecord, ModelSettings, Publisher, Revocation, StoredBundle, TenantRecord, TrustedKey,
 };
 
-/// A kind of documents.
+/// A kind of document.
 pub trait Record: Serialize + DeserializeOwned + Clone {
     const KIND: &'static str;
     fn table(state: &mut ControlState) -> &mut BTreeMap<String, Self>;
@@ -51,7 +51,7 @@ records! {
 
 type Step = Box<dyn FnOnce(&mut ControlState) + Send>;
 
-/// Changes of one act: what is written, and how the state looks after it.
+/// The changes of one act: the writes to the store, and the steps that bring the state in memory up to date.
 #[derive(Default)]
 pub struct Change {
     writes: Vec<Write>,
@@ -74,12 +74,12 @@ impl Change {
         self.steps.push(Box::new(move |state| drop(T::table(state).remove(&key))));
     }
 
-    /// Done once the change is durable.
+    /// Adds a step that runs once the change is durable.
     pub fn then(&mut self, step: impl FnOnce(&mut ControlState) + Send + 'static) {
         self.steps.push(Box::new(step));
     }
 
-    /// What the audit log says was changed.
+    /// Sets the values that the audit log records as before and after the change.
     pub fn audit(&mut self, before: &impl Serialize, after: &impl Serialize) {
         (self.before, self.after) = (to_value(before), to_value(after));
     }
@@ -97,7 +97,7 @@ impl Change {
     }
 }
 
-/// Documents are plain data, which always has a form in JSON.
+/// Documents are plain data, so they can always be written as JSON.
 fn to_value(document: &impl Serialize) -> Value {
     serde_json::to_value(document).unwrap_or_default()
 }
@@ -113,7 +113,7 @@ pub fn model_key(tenant: &str, model: &str) -> String {
 }
 
 impl ControlState {
-    /// Reads what was stored. What cannot be read is named, and the rest is there.
+    /// Reads the stored documents. Documents that cannot be read are returned by name, and all others are loaded.
     pub fn load(loaded: Loaded) -> (ControlState, Vec<Corrupt>) {
         let (mut state, mut damaged) = (ControlState::default(), loaded.damaged);
         for document in loaded.documents {
@@ -125,7 +125,7 @@ impl ControlState {
                 ModelSettings::KIND => read::<ModelSettings>(&mut state, &key, document.value),
                 TenantRecord::KIND => read::<TenantRecord>(&mut state, &key, document.value),
                 KeyRecord::KIND => read::<KeyRecord>(&mut state, &key, document.value),
-                _ => Err("this host knows no such kind".into()),
+                _ => Err("this host does not know this kind of document".into()),
             };
             if let Err(why) = read {
                 damaged.push(Corrupt { kind, key, why });
@@ -143,7 +143,8 @@ impl ControlState {
         })
     }
 
-    /// Whether a bundle may be served: nothing that it rests on was taken back. Unsigned ones only where that is allowed.
+    /// True if a bundle may be served: it is trusted itself, and every bundle that it takes stages from is trusted and not
+    /// deleted. Unsigned bundles are trusted only if `unsigned` is set.
     pub fn trusted(&self, bundle: &StoredBundle, unsigned: bool) -> bool {
         let uses = bundle.uses.values().all(|used| {
             let used = self.bundles.get(&bundle_key(&bundle.tenant, &used.name, &used.version));
@@ -152,7 +153,8 @@ impl ControlState {
         uses && self.trusted_itself(bundle, unsigned)
     }
 
-    /// Whether its plugins may run. What it lends is its own files alone, so bundles that use each other end nowhere.
+    /// True if the bundle's own plugins may run. Bundles that it takes stages from are not followed: it lends only its own
+    /// files, and bundles that use each other would be followed without end.
     fn trusted_itself(&self, bundle: &StoredBundle, unsigned: bool) -> bool {
         let signed = if bundle.key.is_none() { unsigned } else { self.signer(bundle).is_some() };
         signed && !self.revoked.contains_key(&bundle.digest.to_string())
@@ -172,7 +174,8 @@ impl ControlState {
             let settings = self.models.get(&model_key(tenant, model)).cloned().unwrap_or_default();
             let versions = bundles.iter().map(|bundle| &bundle.version);
             let mut chosen = settings.policy.choose(versions);
-            // An upload that a policy makes room for takes nothing from under a label.
+            // A version that a label, a split or a shadow names stays active, even if the policy leaves it out after an
+            // upload.
             chosen.extend(settings.routing.named());
             let chosen = bundles.iter().filter(|bundle| chosen.contains(&bundle.version));
             wanted.extend(chosen.map(|bundle| bundle_key(tenant, &bundle.name, &bundle.version)));
@@ -180,7 +183,7 @@ impl ControlState {
         wanted
     }
 
-    /// The digests of all files that some bundle still needs.
+    /// The digests of all files that a bundle still needs.
     pub fn needed_files(&self) -> BTreeSet<Digest> {
         let kept = self.bundles.values().filter(|bundle| bundle.state != BundleState::Deleted);
         kept.flat_map(|bundle| bundle.files.values().map(|file| file.digest)).collect()

@@ -14,14 +14,14 @@ use super::{Actor, Control, ControlError};
 use crate::config::TenantLimits;
 use crate::tenant::{ApiKey, DEFAULT_TENANT, Role};
 
-/// A tenant with what it may use.
+/// A tenant with its limits, and the storage and memory that it uses.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TenantView {
     pub name: String,
     #[schema(value_type = String)]
     pub created: Timestamp,
     pub disabled: bool,
-    /// What it was given of its own; the rest is as the host's configuration says.
+    /// Limits that it was given of its own; the others are those of the host's configuration.
     #[schema(value_type = Object)]
     pub own_limits: Map<String, Value>,
     #[schema(value_type = Object)]
@@ -31,13 +31,13 @@ pub struct TenantView {
     pub resident_bytes: u64,
 }
 
-/// What a new key is for.
+/// A request for a new key.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
     #[schema(value_type = String)]
     pub role: Role,
-    /// For people to tell keys apart.
+    /// A note by which people tell keys apart.
     #[serde(default)]
     pub note: String,
     #[schema(value_type = Option<String>)]
@@ -45,7 +45,7 @@ pub struct NewKey {
 }
 
 impl Control {
-    /// Callers without a key, and models of the operator's own, are this tenant's.
+    /// Creates the default tenant if it does not exist. Callers without a key, and the operator's own models, belong to it.
     pub(super) fn ensure_default_tenant(self: &Arc<Self>) -> Result<(), ControlError> {
         if self.read(|state| state.tenants.contains_key(DEFAULT_TENANT)) {
             return Ok(());
@@ -72,7 +72,7 @@ impl Control {
         })
     }
 
-    /// Sets some limits; `null` takes one back to what the host's configuration says.
+    /// Sets some limits; `null` resets a limit to that of the host's configuration.
     pub fn set_limits(
         self: &Arc<Self>,
         who: &Actor,
@@ -112,11 +112,11 @@ impl Control {
         })
     }
 
-    /// Removes a tenant with its keys, models and bundles. Its usage stays, to be billed.
+    /// Removes a tenant with its keys, models and bundles. Its usage stays, so that it can be billed.
     pub fn delete_tenant(self: &Arc<Self>, who: &Actor, name: &str) -> Result<(), ControlError> {
         if name == DEFAULT_TENANT {
             return Err(ControlError::Invalid(
-                "the tenant \"default\" is who calls without a key; disable it instead".into(),
+                "the tenant \"default\" cannot be deleted: callers without a key use it; disable it instead".into(),
             ));
         }
         self.store_usage()?;
@@ -154,14 +154,14 @@ impl Control {
         self.read(|state| self.view(state, name, find_tenant(state, name)?))
     }
 
-    /// The key itself is here, and nowhere else, ever again.
+    /// Creates a key. The key itself is returned here and never again; the state keeps only its hash.
     pub fn create_key(
         self: &Arc<Self>,
         who: &Actor,
         tenant: &str,
         new: NewKey,
     ) -> Result<(ApiKey, KeyRecord), ControlError> {
-        let key = ApiKey::new().map_err(|error| ControlError::Invalid(format!("no randomness: {error}")))?;
+        let key = ApiKey::new().map_err(|error| ControlError::Invalid(format!("no random numbers: {error}")))?;
         self.commit(who, "tenant key create", &format!("{} of tenant {tenant}", key.id), |state, change| {
             find_tenant(state, tenant)?;
             let (created, note) = (Timestamp::now(), crate::config::clip(new.note));
@@ -177,7 +177,7 @@ impl Control {
         .map(|record| (key, record))
     }
 
-    /// The next request with it is refused.
+    /// Revokes a key. The next request with it is refused.
     pub fn revoke_api_key(self: &Arc<Self>, who: &Actor, tenant: &str, id: &str) -> Result<KeyRecord, ControlError> {
         self.commit(who, "tenant key revoke", &format!("{id} of tenant {tenant}"), |state, change| {
             let before = state.keys.get(id).filter(|key| key.tenant == tenant);
@@ -200,7 +200,8 @@ impl Control {
         })
     }
 
-    /// What a tenant may use. Limits that no longer fit the host's are as if they had not been given.
+    /// The limits of a tenant. If its own limits no longer fit the host's configuration, all of them are left out, with a
+    /// warning.
     pub(super) fn limits_of(&self, record: &TenantRecord) -> TenantLimits {
         self.defaults.with(&record.limits).unwrap_or_else(|mistakes| {
             tracing::warn!(%mistakes, "a tenant's own limits do not fit this host's configuration, and are left out");
@@ -225,7 +226,7 @@ impl Control {
         })
     }
 
-    /// Whether so many more versions of models may be active.
+    /// Checks that the tenant's limit allows `more` further active versions of models.
     pub(super) fn check_models(&self, state: &ControlState, tenant: &str, more: usize) -> Result<(), ControlError> {
         let bound = self.limits_of(find_tenant(state, tenant)?).models;
         let active = |bundle: &&StoredBundle| bundle.state == BundleState::Active && bundle.model.is_some();

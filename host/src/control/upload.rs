@@ -1,5 +1,5 @@
-//! An upload, from a stranger's bytes to a live version. Each state is its own type, so that no step can be skipped, and
-//! a failure at any of them leaves what served before as it was.
+//! Uploads of bundles, from untrusted bytes to a live version. Each state is a type of its own, so that no step can be
+//! skipped, and a failure at any step leaves what served before unchanged.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -19,14 +19,14 @@ use crate::catalog::Entry;
 use crate::pipeline::Pipeline;
 use crate::tenant::Grants;
 
-/// A step that is done, for whoever uploads to see.
+/// A completed step, reported to the client that uploads.
 #[derive(Clone, Debug, Serialize)]
 pub struct Progress {
     pub step: &'static str,
     pub detail: String,
 }
 
-/// What became of an upload.
+/// The result of an upload.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Uploaded {
     pub name: String,
@@ -34,14 +34,14 @@ pub struct Uploaded {
     pub version: Version,
     #[schema(value_type = String)]
     pub digest: Digest,
-    /// What clients call it; none where the bundle only lends plugins to others.
+    /// The name that clients use; none if the bundle only lends plugins to others.
     pub model: Option<String>,
     pub tenant: String,
-    /// It was there already, with the same contents.
+    /// True if the bundle was there already, with the same contents.
     pub already: bool,
 }
 
-/// Files whose signature holds, or that may be unsigned.
+/// Files with a valid signature, or unsigned files that are accepted.
 struct Trusted {
     bundle: Bundle,
     digest: Digest,
@@ -49,7 +49,7 @@ struct Trusted {
     grants: Grants,
 }
 
-/// An upload whose files are on the disk, and stay until it is decided.
+/// An upload whose files are on the disk, where its claim keeps them until the upload has ended.
 struct Staged {
     stored: StoredBundle,
     others: Dependencies,
@@ -57,7 +57,8 @@ struct Staged {
     claim: Claim,
 }
 
-/// Keeps files from being removed as nobody's; lets go of them when the upload has ended.
+/// Protects files from removal while no document names them. Dropping it ends the protection, and removes the files that
+/// are not needed.
 struct Claim {
     control: Arc<Control>,
     digests: Vec<Digest>,
@@ -66,7 +67,8 @@ struct Claim {
 type Report = Arc<dyn Fn(Progress) + Send + Sync>;
 
 impl Control {
-    /// The archive is dropped when it was unpacked. The upload goes on when who sent it goes away.
+    /// Uploads a bundle. The archive is dropped once it was unpacked. The upload continues even if the client that sent it
+    /// disconnects.
     pub async fn upload(
         self: &Arc<Self>,
         who: Actor,
@@ -95,7 +97,7 @@ impl Control {
                 let trusted = control.examine(Files::unpack(archive, &control.bounds)?)?;
                 told(Progress { step: "verified", detail: trusted.describe() });
                 let staged = control.stage(trusted, &owner, &by)?;
-                // Only now: what is damaged on the disk is whole again.
+                // This is checked only after the files were staged, which repairs files that are damaged on the disk.
                 if control.read(|state| control.is_served(state, &staged.stored)) {
                     return Ok(Err(Uploaded::of(&staged.stored, true)));
                 }
@@ -116,11 +118,11 @@ impl Control {
             }
             None => Ok(None),
         };
-        // The claim ends where waiting for the disk holds up nobody, whatever became of the upload.
+        // The claim is dropped on a thread that may wait for the disk, whether the upload succeeded or not.
         self.blocking(move |control| {
             let published = activated.and_then(|pipeline| control.publish(&who, stored, pipeline));
             match &published {
-                // Whether the host that starts next finds the bundle nobody knows, so its files stay.
+                // It is not known whether the next start finds the bundle, so its files stay.
                 Err(ControlError::Store(StoreError::Unconfirmed { .. })) => std::mem::forget(claim),
                 _ => drop(claim),
             }
@@ -129,7 +131,7 @@ impl Control {
         .await
     }
 
-    /// Verifies; reads nothing of the contents before that.
+    /// Verifies the files; nothing of their contents is read before that.
     fn examine(&self, files: Files) -> Result<Trusted, ControlError> {
         if self.dev && files.get(SIGNATURE).is_none() {
             let digest = files.digest();
@@ -144,7 +146,7 @@ impl Control {
         Ok(Trusted { bundle, digest, key: Some(hint), grants })
     }
 
-    /// Checks what only the state can tell, and puts the files on the disk.
+    /// Makes the checks that need the state, and writes the files to the disk.
     fn stage(self: &Arc<Self>, trusted: Trusted, tenant: &str, by: &str) -> Result<Staged, ControlError> {
         let mut stored = trusted.describe_stored(tenant, by);
         let (uses, replaced) = self.read(|state| {
@@ -166,7 +168,7 @@ impl Control {
         Ok(Staged { stored, others, trusted, claim })
     }
 
-    /// Whether the same contents, signed by the same key, are served already.
+    /// True if the same contents, signed by the same key, are served already.
     fn is_served(&self, state: &ControlState, stored: &StoredBundle) -> bool {
         let known = state.bundles.get(&bundle_key(&stored.tenant, &stored.name, &stored.version));
         let same = known.is_some_and(|known| {
@@ -180,7 +182,7 @@ impl Control {
         same && live
     }
 
-    /// The last look at the state, the commit, and the swap, as one act.
+    /// Checks the state once more, commits the bundle, and puts it into the catalog, as one act.
     fn publish(
         self: &Arc<Self>,
         who: &str,
@@ -208,7 +210,7 @@ impl Control {
                 let (catalog, entry) = (self.catalog.clone(), Entry::Ready(pipeline));
                 let (tenant, model, version) = (stored.tenant.clone(), model.clone(), stored.version.clone());
                 let (key, dev) = (key.clone(), self.dev);
-                // Its policy may not want it.
+                // The model's policy may leave this version out.
                 change.then(move |state| {
                     if state.wanted(dev).contains(&key) {
                         catalog.set(&tenant, &model, &version, entry);
@@ -219,7 +221,7 @@ impl Control {
         })
     }
 
-    /// Remembers which version served before a newer one takes over.
+    /// Remembers the version that served until now, if a newer one takes over.
     fn note_served(&self, state: &ControlState, change: &mut Change, stored: &StoredBundle, model: &str) {
         let key = model_key(&stored.tenant, model);
         let mut settings = state.models.get(&key).cloned().unwrap_or_default();

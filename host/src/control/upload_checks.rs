@@ -1,5 +1,5 @@
-//! What only the state can tell of an upload: whose key it is, what its publisher may, whether there is room for it, and
-//! what its version means already.
+//! Checks of an upload that need the state: its key, the rights of its publisher, the limits of its tenant, and the
+//! contents that its version already has.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,8 @@ impl ControlState {
         PublicKey::from_pem(&key.pem).ok()
     }
 
-    /// Whether the key's publisher may use this name now, and these imports; what its plugins may be granted.
+    /// The capabilities that the bundle's plugins may be granted. Fails if the key's publisher may not use the bundle's
+    /// name now, or the bundle's imports.
     pub(super) fn may_publish(&self, bundle: &Bundle, hint: &KeyHint) -> Result<Grants, ControlError> {
         let name = &bundle.manifest.bundle.name;
         let with_key = self.publishers.iter().filter_map(|(publisher, record)| {
@@ -72,7 +73,8 @@ impl ControlState {
         (present.state != BundleState::Deleted).then_some(present)
     }
 
-    /// A version means one thing for ever, a model is one bundle's, and what was revoked does not return.
+    /// Checks that a version keeps its contents for ever, that a model belongs to one bundle, and that revoked contents do
+    /// not return.
     pub(super) fn check_identity(&self, stored: &StoredBundle) -> Result<(), ControlError> {
         let (name, version) = (&stored.name, &stored.version);
         if let Some(revocation) = self.revoked.get(&stored.digest.to_string()) {
@@ -95,7 +97,8 @@ impl ControlState {
         }
     }
 
-    /// For each stage of another bundle, the newest version that fits. It stays chosen for as long as this version lives.
+    /// Chooses the newest version that fits, for each stage of another bundle. The choice holds for as long as this version
+    /// exists.
     pub(super) fn choose_stages(
         &self,
         bundle: &Bundle,

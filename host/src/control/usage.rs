@@ -1,5 +1,5 @@
-//! Carries what tenants used from the counters of requests into the store, so that it can be billed after a restart. A
-//! host that is killed loses what was counted since the last step.
+//! Storage of usage: what tenants used is moved from the counters of requests into the store, so that it can be billed
+//! after a restart. A host that is killed loses the usage since the last step.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::tenant::Tenant;
 const STEP: Duration = Duration::from_secs(1);
 
 impl Control {
-    /// Stores usage again and again, for as long as the host runs.
+    /// Stores usage once a second, for as long as the host runs.
     pub async fn keep_usage(self: Arc<Self>) {
         let mut steps = tokio::time::interval(STEP);
         steps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -25,7 +25,7 @@ impl Control {
         }
     }
 
-    /// Stores what was counted until now. What cannot be stored is counted on.
+    /// Stores the usage counted until now. If that fails, the counts return to the counters.
     pub fn store_usage(&self) -> Result<(), ControlError> {
         let members = self.directory.members();
         let tenants: Vec<&Arc<Tenant>> = members.tenants.values().map(|member| &member.tenant).collect();
@@ -52,7 +52,7 @@ impl Control {
         })
     }
 
-    /// What was used until now, of one tenant or of all.
+    /// The usage until now, of one tenant or of all tenants.
     pub fn usage(&self, tenant: Option<&str>) -> Result<StoredUsage, ControlError> {
         self.store_usage()?;
         Ok(self.metadata.usage(tenant)?)

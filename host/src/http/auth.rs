@@ -1,4 +1,4 @@
-//! Who is calling: a key in the `authorization` header, or nobody in particular where that is allowed.
+//! Authentication of callers: by a key in the `authorization` header, or as the anonymous caller where that is allowed.
 
 use std::net::SocketAddr;
 
@@ -12,18 +12,18 @@ use crate::inference::App;
 use crate::inference::call::Client;
 use crate::tenant::{AuthError, Caller, Role, Tenant};
 
-/// The other end of a connection.
+/// The address of the other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub SocketAddr);
 
 impl Peer {
-    /// Whether it is on this machine.
+    /// True if the peer is on this machine.
     pub fn is_local(self) -> bool {
         self.0.ip().to_canonical().is_loopback()
     }
 }
 
-/// What stands after `Bearer` in the header. `None` where there is no such header.
+/// The token after `Bearer` in the `authorization` header: `None` without the header, empty for any other scheme.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().unwrap_or_default();
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
@@ -31,12 +31,12 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl Client {
-    /// Its name, as the catalog knows it.
+    /// The name of the client's tenant, as the catalog uses it.
     pub fn tenant(&self) -> &str {
         &self.caller.tenant.name
     }
 
-    /// Roles contain each other.
+    /// Checks that the client's key has the role. Each role includes the lower ones.
     pub fn must_be(&self, needed: Role) -> Result<(), ApiError> {
         let has = self.caller.role;
         if has >= needed { Ok(()) } else { Err(ApiError::Role { needed: needed.name(), has: has.name() }) }
@@ -44,14 +44,15 @@ impl Client {
 }
 
 impl App {
-    /// Who sent a request.
+    /// Authenticates the sender of a request.
     pub(crate) fn client(&self, request: &Request<Body>) -> Result<Client, ApiError> {
         let peer = request.extensions().get::<Peer>().copied();
         let caller = self.caller(request.headers(), peer)?;
         Ok(Client { request_id: RequestId::of(request.extensions()).0, caller })
     }
 
-    /// A key that was sent must be good; only who sent none can be anonymous.
+    /// Authenticates a caller by its headers and address. A key that was sent must be valid: only a request without a key
+    /// can be anonymous.
     pub(crate) fn caller(&self, headers: &HeaderMap, peer: Option<Peer>) -> Result<Caller, AuthError> {
         if let Some(key) = bearer(headers) {
             return self.directory.caller(key);
@@ -64,7 +65,7 @@ impl App {
     }
 }
 
-/// What is left of the tenant's fuel, where it has a rate: the fields of the IETF's draft on rate limits.
+/// Adds the rest of the tenant's fuel to the headers, if it has a rate, in the fields of the IETF draft on rate limits.
 pub(crate) fn add_rate_limit(tenant: &Tenant, headers: &mut HeaderMap) {
     let limits = tenant.limits();
     let Some(per_second) = limits.fuel_per_second else { return };

@@ -1,5 +1,6 @@
-//! Room for the bodies of requests and for replies, bounded over all connections (`http.buffered-bytes`): a body counts from
-//! a byte's arrival until nobody needs it, a reply until it was sent. No tenant takes the room of all others.
+//! The buffer budget for request bodies and replies, bounded over all connections (`http.buffered-bytes`). The bytes of a
+//! body are charged from their arrival until their last slice is dropped, and a reply until it was sent. Each tenant has a
+//! fair share, so that no tenant takes the whole budget.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,16 +13,17 @@ use crate::config::Http;
 use crate::error::ApiError;
 use crate::tensor::Guarded;
 
+/// Handle to the buffer budget for one holder, usually a tenant.
 #[derive(Clone)]
 pub struct BufferBudget {
     units: Arc<Semaphore>,
     all: usize,
     bound: u64,
-    /// Units that whoever asks has taken already.
+    /// Units that the holder has taken already.
     held: Arc<AtomicUsize>,
 }
 
-/// Bodies are counted in units of this many bytes.
+/// Bytes in one unit of the budget. A body is charged in whole units.
 const UNIT: usize = 1024;
 
 impl BufferBudget {
@@ -30,33 +32,34 @@ impl BufferBudget {
         BufferBudget { units: Arc::new(Semaphore::new(all)), all, bound: http.buffered_bytes, held: Arc::default() }
     }
 
-    /// The same room, for somebody who has taken so many units of it.
+    /// The same budget for another holder, which has taken `held` units so far.
     pub fn of(&self, held: &Arc<AtomicUsize>) -> BufferBudget {
         BufferBudget { held: held.clone(), ..self.clone() }
     }
 
-    /// What is taken now by everybody, in bytes.
+    /// Bytes that all holders have taken together.
     pub fn taken(&self) -> usize {
         (self.all - self.units.available_permits()) * UNIT
     }
 
-    pub fn take(&self, taken: &mut BufferPermit, bytes: usize) -> Result<(), ApiError> {
-        self.take_units(taken, bytes.div_ceil(UNIT))
+    /// Charges `bytes` more to the permit. Fails with `TooMuchBuffered` if the budget or the holder's share is used up.
+    pub fn take(&self, permit: &mut BufferPermit, bytes: usize) -> Result<(), ApiError> {
+        self.take_units(permit, bytes.div_ceil(UNIT))
     }
 
-    /// Takes what is missing, so that it is enough for so many bytes.
-    pub fn grow(&self, taken: &mut BufferPermit, bytes: usize) -> Result<(), ApiError> {
-        self.take_units(taken, bytes.div_ceil(UNIT).saturating_sub(taken.units()))
+    /// Charges as much as is missing for the permit to cover `bytes`.
+    pub fn grow(&self, permit: &mut BufferPermit, bytes: usize) -> Result<(), ApiError> {
+        self.take_units(permit, bytes.div_ceil(UNIT).saturating_sub(permit.units()))
     }
 
-    /// Counts bytes for as long as anyone holds them.
+    /// Charges the bytes until the last slice of them is dropped.
     pub fn hold(&self, bytes: impl AsRef<[u8]> + Send + 'static) -> Result<Bytes, ApiError> {
-        let mut taken = BufferPermit::default();
-        self.take(&mut taken, bytes.as_ref().len())?;
-        Ok(taken.hold(bytes))
+        let mut permit = BufferPermit::default();
+        self.take(&mut permit, bytes.as_ref().len())?;
+        Ok(permit.hold(bytes))
     }
 
-    fn take_units(&self, taken: &mut BufferPermit, units: usize) -> Result<(), ApiError> {
+    fn take_units(&self, permit: &mut BufferPermit, units: usize) -> Result<(), ApiError> {
         if units == 0 {
             return Ok(());
         }
@@ -64,19 +67,19 @@ impl BufferBudget {
         let free = self.units.available_permits().saturating_sub(units);
         let more = (held + units <= fair_share::of_free(free))
             .then(|| self.units.clone().try_acquire_many_owned(units as u32));
-        let Some(Ok(permit)) = more else {
+        let Some(Ok(acquired)) = more else {
             return Err(ApiError::TooMuchBuffered { held: (held * UNIT) as u64, bound: self.bound });
         };
         self.held.fetch_add(units, Ordering::Relaxed);
-        match &mut taken.0 {
-            Some(taken) => taken.permit.merge(permit),
-            none => *none = Some(Units { permit, held: self.held.clone() }),
+        match &mut permit.0 {
+            Some(units) => units.permit.merge(acquired),
+            none => *none = Some(Units { permit: acquired, held: self.held.clone() }),
         }
         Ok(())
     }
 }
 
-/// What a body takes of the room.
+/// The charge for a body or a reply, returned when it is dropped.
 #[derive(Default)]
 pub struct BufferPermit(Option<Units>);
 
@@ -96,7 +99,7 @@ impl BufferPermit {
         self.0.as_ref().map_or(0, |units| units.permit.num_permits())
     }
 
-    /// What is not needed for so many bytes.
+    /// Splits off the part of the charge that is not needed to cover `bytes`.
     pub fn split_beyond(&mut self, bytes: usize) -> BufferPermit {
         let beyond = self.units().saturating_sub(bytes.div_ceil(UNIT));
         BufferPermit(self.0.as_mut().and_then(|units| {
@@ -105,7 +108,7 @@ impl BufferPermit {
         }))
     }
 
-    /// Counts for as long as anyone holds any of the bytes.
+    /// Keeps the charge until the last slice of the bytes is dropped.
     pub fn hold(self, bytes: impl AsRef<[u8]> + Send + 'static) -> Bytes {
         Bytes::from_owner(Guarded { bytes, _guard: self })
     }
@@ -119,37 +122,37 @@ mod tests {
         BufferBudget::new(&Http { buffered_bytes: mebibytes << 20, ..crate::config::Config::default().http })
     }
 
-    /// As many KiB as the party gets.
-    fn all(room: &BufferBudget) -> Vec<Bytes> {
-        std::iter::from_fn(|| room.hold(vec![0; UNIT]).ok()).collect()
+    /// Takes buffers of 1 KiB until the holder gets no more.
+    fn all(budget: &BufferBudget) -> Vec<Bytes> {
+        std::iter::from_fn(|| budget.hold(vec![0; UNIT]).ok()).collect()
     }
 
     #[test]
-    fn nobody_takes_the_room_of_all_others() {
-        let room = of_mebibytes(1);
-        let (first, second) = (room.of(&Arc::default()), room.of(&Arc::default()));
+    fn no_tenant_takes_the_whole_budget() {
+        let budget = of_mebibytes(1);
+        let (first, second) = (budget.of(&Arc::default()), budget.of(&Arc::default()));
         let greedy = all(&first);
         assert_eq!(greedy.len(), 768);
         assert!(matches!(first.hold(vec![0]), Err(ApiError::TooMuchBuffered { held: 786_432, bound: 1_048_576 })));
         assert_eq!(all(&second).len(), 192);
-        assert_eq!(room.taken(), 786_432);
+        assert_eq!(budget.taken(), 786_432);
         drop(greedy);
-        assert_eq!(room.taken(), 0);
+        assert_eq!(budget.taken(), 0);
         assert_eq!(all(&second).len(), 768);
     }
 
     #[test]
-    fn what_is_given_back_in_parts_is_counted_in_parts() {
-        let room = of_mebibytes(1);
-        let mut taken = BufferPermit::default();
-        room.grow(&mut taken, 1500).unwrap();
-        room.grow(&mut taken, 5000).unwrap();
-        assert_eq!((room.taken(), room.held.load(Ordering::Relaxed)), (5 * UNIT, 5));
-        let beyond = taken.split_beyond(2000);
-        assert_eq!(room.taken(), 5 * UNIT);
+    fn a_charge_can_be_returned_in_parts() {
+        let budget = of_mebibytes(1);
+        let mut permit = BufferPermit::default();
+        budget.grow(&mut permit, 1500).unwrap();
+        budget.grow(&mut permit, 5000).unwrap();
+        assert_eq!((budget.taken(), budget.held.load(Ordering::Relaxed)), (5 * UNIT, 5));
+        let beyond = permit.split_beyond(2000);
+        assert_eq!(budget.taken(), 5 * UNIT);
         drop(beyond);
-        assert_eq!((room.taken(), room.held.load(Ordering::Relaxed)), (2 * UNIT, 2));
-        drop(taken.hold(vec![0; 2000]));
-        assert_eq!((room.taken(), room.held.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!((budget.taken(), budget.held.load(Ordering::Relaxed)), (2 * UNIT, 2));
+        drop(permit.hold(vec![0; 2000]));
+        assert_eq!((budget.taken(), budget.held.load(Ordering::Relaxed)), (0, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! Compressed bodies, both ways. As the clients of the protocol have it, `deflate` is what zlib writes.
+//! Compression of HTTP bodies, in both directions. `deflate` means zlib's format, as the clients of the protocol use it.
 
 use std::io::{self, Read, Write};
 
@@ -17,10 +17,10 @@ pub(crate) enum Coding {
     Deflate,
 }
 
-/// Unpacked bytes are looked at against their bounds after so many.
+/// Decompressed bytes between two checks of the bounds.
 const STEP: u64 = 256 * 1024;
 
-/// Less is not worth the time of either side.
+/// Size of the smallest body that is compressed, in bytes. For less, compression is not worth the time of either side.
 const WORTH_PACKING: usize = 1024;
 
 impl Coding {
@@ -41,7 +41,8 @@ impl Coding {
         }
     }
 
-    /// How a request's body is packed. More than one coding over another is none that we know.
+    /// The coding of a request's body, `Identity` without a header. Unknown codings are errors, and so are several codings
+    /// applied one over the other.
     pub fn of_request(headers: &HeaderMap) -> Result<Coding, ApiError> {
         let mut codings = headers.get_all(header::CONTENT_ENCODING).iter().map(|value| value.as_bytes());
         let Some(coding) = codings.next() else { return Ok(Coding::Identity) };
@@ -49,7 +50,7 @@ impl Coding {
         known.ok_or_else(|| ApiError::Encoding { encoding: String::from_utf8_lossy(coding).into_owned() })
     }
 
-    /// What the client would like best of what we have; the earlier of two that it likes equally.
+    /// The supported coding with the highest weight in `accept-encoding`; the earlier one of equal weights.
     pub fn accepted(headers: &HeaderMap) -> Coding {
         let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
         let mut best = (Coding::Identity, 0.0);
@@ -66,7 +67,8 @@ impl Coding {
         best.0
     }
 
-    /// What is in `packed`, `bound` bytes at the most. `count` is told of each piece before the next is unpacked.
+    /// The decompressed bytes, at most `bound` of them. `count` is called with the size of each piece before the next one
+    /// is decompressed, and may end the work with an error. `Identity` copies the bytes, without a check of the bound.
     pub fn unpack(
         self,
         packed: &[u8],
@@ -107,7 +109,7 @@ impl Coding {
         ApiError::Packed { encoding: self.name(), why: why.to_owned() }
     }
 
-    /// The chunks as one, packed; `None` where that would not make them smaller.
+    /// The chunks as one compressed body; `None` if that would not make them smaller.
     pub fn pack(self, chunks: &[Bytes]) -> Option<Vec<u8>> {
         let size = chunks.iter().map(Bytes::len).sum();
         if self == Coding::Identity || size < WORTH_PACKING {
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_heaviest_of_the_known_is_taken() {
+    fn the_supported_coding_with_the_highest_weight_is_taken() {
         assert_eq!(accepted("gzip, deflate"), Coding::Gzip);
         assert_eq!(accepted("br, deflate;q=0.5, gzip;q=0.4"), Coding::Deflate);
         assert_eq!(accepted("gzip;q=0"), Coding::Identity);
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_packed_is_unpacked_within_its_bound() {
+    fn compressed_bodies_are_decompressed_within_the_bound() {
         let chunks = [Bytes::from(vec![7; 3000]), Bytes::from_static(b"end")];
         for coding in [Coding::Gzip, Coding::Deflate] {
             let packed = coding.pack(&chunks).unwrap();
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn little_and_noise_stay_as_they_are() {
+    fn small_bodies_and_identity_are_not_compressed() {
         assert_eq!(Coding::Gzip.pack(&[Bytes::from(vec![0; 1000])]), None);
         assert_eq!(Coding::Identity.pack(&[Bytes::from(vec![0; 4000])]), None);
     }

@@ -1,4 +1,5 @@
-//! HTTP on a connection: which version of it the client speaks, and what either may cost. The only place that tells hyper.
+//! HTTP on one connection: detects the version that the client speaks, and bounds what the connection may cost. hyper is
+//! configured only here.
 
 use std::io::{self, Cursor};
 use std::time::Duration;
@@ -19,32 +20,35 @@ use super::reply_timeout::{ReplyWatch, WatchedBody};
 use super::tls::Tls;
 use crate::config::Http;
 
-/// All of a request's header fields. Real ones have some kilobytes.
+/// Bound on all header fields of a request, in bytes. Real requests have a few kilobytes.
 const HEADER_BYTES: u32 = 32 << 10;
 
-/// What is read from a connection at once over HTTP/1.1, and what it may hold of that when it is idle.
+/// Bound on the read buffer of an HTTP/1.1 connection, in bytes. An idle connection may keep it.
 const BUFFER: usize = 128 << 10;
 
-/// Requests of one HTTP/2 connection at once.
+/// Bound on the requests in progress on one HTTP/2 connection.
 const STREAMS: u32 = 128;
 
-/// Streams that their client reset before anybody had looked at them. More are no change of mind.
+/// Bound on streams that the client reset before the host accepted them. A client that changes its mind does not reach it;
+/// beyond it the connection ends.
 const RESETS: usize = 64;
 
-/// Streams that the host had to reset because of what their client sent, or because there were too many.
+/// Bound on streams that the host reset because of what the client sent, or because there were too many. Beyond it the
+/// connection ends.
 const ERRORS: usize = 1024;
 
-/// What one request over HTTP/2 may send before anybody reads it.
+/// Window of a request over HTTP/2: bytes that it may send before they are read.
 const WINDOW: u32 = 256 << 10;
 
-/// What all requests of a connection may so send. h2 ends connections on which many small frames wait: half of this, at 256
-/// bytes less its length for each. So the requests of a stream must not fill it, however small they are.
+/// Window of an HTTP/2 connection: bytes that all its requests may send before they are read. h2 also ends a connection on
+/// which too many small frames wait: each costs 256 bytes less its length, and half of this window is the bound. The window
+/// must be so large that the requests of one stream stay below that, however small they are.
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
-/// HTTP/2 without TLS begins with words that no HTTP/1 request begins with.
+/// Preface of an HTTP/2 connection; no HTTP/1 request begins with it.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a connection's requests are answered by.
+/// The service that answers the requests of one connection.
 pub struct ConnectionService {
     pub router: Router,
     pub peer: Peer,
@@ -58,14 +62,14 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
-        // A router is always ready.
+        // A router is always ready, so `poll_ready` is not called.
         let answer = self.router.clone().call(request.map(Body::new));
         let reply_watch = self.reply_watch.clone();
         Box::pin(async move { Ok(reply_watch.watch(answer.await?)) })
     }
 }
 
-/// Serves a connection until either side ends it, or has had its time.
+/// Serves a connection until either side ends it, or a timeout (`http.header-time`, `http.reply-time`) passes.
 pub async fn serve_connection(
     stream: TcpStream,
     tls: Option<&Tls>,
@@ -87,7 +91,7 @@ pub async fn serve_connection(
         biased;
         () = served => {}
         () = reply_watch.overdue(http.reply_time) => {
-            tracing::debug!("a client took nothing of its reply for http.reply-time, and was left");
+            tracing::debug!("a client took nothing of a reply for http.reply-time; its connection is closed");
         }
     }
 }
@@ -102,11 +106,11 @@ async fn serve_stream<R, W>(
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
 {
-    // Until the protocol is known nobody else looks at the clock.
+    // hyper's timeouts begin when the protocol is known, so this one covers the time before.
     let Ok(Ok(begin)) = tokio::time::timeout(header_time, read_begin(&mut reader)).await else { return };
     let http2 = begin == PREFACE;
     let stream = TokioIo::new(tokio::io::join(Cursor::new(begin).chain(reader), writer));
-    // That a client breaks off is its own business.
+    // An error means that the client broke the connection or the protocol, which needs no report.
     let _ = match http2 {
         true => watcher.watch(http2_settings(header_time).serve_connection(stream, service)).await,
         false => watcher.watch(http1_settings(header_time).serve_connection(stream, service)).await,
@@ -129,7 +133,7 @@ fn http2_settings(header_time: Duration) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// As much as is needed to see which protocol it is.
+/// Reads as many bytes as are needed to detect the protocol.
 async fn read_begin(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let mut begin = Vec::with_capacity(PREFACE.len());
     while begin.len() < PREFACE.len() && PREFACE.starts_with(&begin) {

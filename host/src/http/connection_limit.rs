@@ -1,5 +1,5 @@
-//! How many connections there may be at once: a bound for all of them, which the process's open files must allow, and a
-//! share of it for each address, so that no address alone takes the places of everybody else.
+//! Limits on concurrent connections: a bound for all of them, which the process's limit on open files must allow, and a
+//! fair share for each address, so that no address takes the connections of all others.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,9 +13,9 @@ use super::fair_share;
 use crate::config::Http;
 use crate::telemetry::{Counter, Gauge};
 
-/// Places for connections, of one listener or of several together.
+/// Permits for connections, of one listener or of several together.
 pub struct Connections {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     addresses: Mutex<Addresses>,
     open: Gauge,
     refused: Counter,
@@ -24,35 +24,35 @@ pub struct Connections {
 #[derive(Default)]
 struct Addresses {
     held: HashMap<IpAddr, usize>,
-    /// Not told yet.
+    /// Refused connections that the log does not have yet.
     refused: u64,
     told: Option<Instant>,
 }
 
-/// A connection's place, given back when it is dropped.
+/// The permit of one connection, returned when it is dropped.
 pub struct ConnectionPermit {
     connections: Arc<Connections>,
     address: IpAddr,
     _free: OwnedSemaphorePermit,
 }
 
-/// How often refused connections are told in the log.
+/// Interval between two log lines about refused connections.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 impl Connections {
     pub fn new(most: usize, open: Gauge, refused: Counter) -> Arc<Connections> {
-        let places = Arc::new(Semaphore::new(most));
-        Arc::new(Connections { places, addresses: Mutex::default(), open, refused })
+        let permits = Arc::new(Semaphore::new(most));
+        Arc::new(Connections { permits, addresses: Mutex::default(), open, refused })
     }
 
-    /// Waits for a free place, and gives it to the address, unless that one has its share.
+    /// Waits for a free permit and gives it to the address; `None` if the address has its share already.
     pub async fn take(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionPermit> {
-        // An error would mean that the semaphore is closed, and nobody closes it.
-        let free = self.places.clone().acquire_owned().await.ok()?;
+        // An error would mean that the semaphore was closed, which never happens.
+        let free = self.permits.clone().acquire_owned().await.ok()?;
         let address = network(address);
         let mut addresses = self.addresses();
         let held = addresses.held.get(&address).copied().unwrap_or_default();
-        if held >= fair_share::of_free(self.places.available_permits() + 1) {
+        if held >= fair_share::of_free(self.permits.available_permits() + 1) {
             self.refused.inc();
             addresses.tell(address, held);
             return None;
@@ -86,11 +86,12 @@ impl Addresses {
         }
         let refused = std::mem::take(&mut self.refused);
         self.told = Some(Instant::now());
-        tracing::warn!(%address, held, refused, "an address has its share of http.connections; more of it are closed");
+        tracing::warn!(%address, held, refused, "an address has its share of http.connections; new ones are closed");
     }
 }
 
-/// What one party is given: a whole address of IPv4, and of IPv6 the network, within which it may choose.
+/// The holder of a share: an IPv4 address, or the /64 network of an IPv6 address, within which one client may choose
+/// addresses.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() & (u128::MAX << 64)).into()),
@@ -98,33 +99,34 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// How many connections the process can have.
+/// Bounds on connections, within the process's limit on open files.
 pub struct ConnectionLimits {
     pub clients: usize,
     pub operator: usize,
 }
 
-/// The operator's own, so that clients never take them.
+/// Connections of the operator's port, which clients never take.
 const OPERATOR: u64 = 256;
 
-/// The operator's connections, the database, uploads, pipes to children.
+/// Open files that are kept free for the operator's connections, the database, uploads, and pipes to child processes.
 const RESERVED: u64 = 2 * OPERATOR;
 
 impl ConnectionLimits {
-    /// Raises the bound on open files as far as this process may, and says what fits.
+    /// Raises the limit on open files as far as the process may, and derives the bounds from it. Logs a warning if
+    /// `http.connections` is more than that allows.
     pub fn make(http: &Http) -> ConnectionLimits {
         let files = raise_open_files();
-        let room = ConnectionLimits::within(files, http.connections);
-        if room.clients < http.connections {
-            let (wanted, possible) = (http.connections, room.clients);
+        let limits = ConnectionLimits::within(files, http.connections);
+        if limits.clients < http.connections {
+            let (wanted, possible) = (http.connections, limits.clients);
             tracing::warn!(
                 wanted,
                 possible,
                 files,
-                "the process may not open files for http.connections; raise its hard limit (LimitNOFILE, ulimit -Hn)"
+                "the open-file limit is too low for http.connections; raise the hard limit (LimitNOFILE, ulimit -Hn)"
             );
         }
-        room
+        limits
     }
 
     fn within(files: u64, wanted: usize) -> ConnectionLimits {
@@ -137,7 +139,7 @@ fn raise_open_files() -> u64 {
     let given = getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: given.maximum, maximum: given.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, wanted) {
-        tracing::warn!(%error, "the number of open files cannot be raised");
+        tracing::warn!(%error, "the open-file limit cannot be raised");
     }
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
@@ -152,14 +154,14 @@ mod tests {
         Connections::new(most, Gauge::new("open", "open").unwrap(), Counter::new("refused", "refused").unwrap())
     }
 
-    /// As many as the address gets.
+    /// Takes connections until the address gets no more.
     fn all(connections: &Arc<Connections>, address: &str) -> Vec<ConnectionPermit> {
         let next = || connections.take(address.parse().unwrap()).now_or_never().flatten();
         std::iter::from_fn(next).collect()
     }
 
     #[test]
-    fn no_address_takes_all_places() {
+    fn no_address_takes_all_connections() {
         let connections = of(1000);
         let greedy = all(&connections, "192.0.2.1");
         assert_eq!(greedy.len(), 750);
@@ -183,9 +185,9 @@ mod tests {
         for (files, wanted, clients) in
             [(20_000, 16_384, 16_384), (4096, 16_384, 3584), (256, 16_384, 128), (4096, 3, 3)]
         {
-            let room = ConnectionLimits::within(files, wanted);
-            assert_eq!(room.clients, clients, "{files}");
-            assert!((room.clients + room.operator) as u64 <= files);
+            let limits = ConnectionLimits::within(files, wanted);
+            assert_eq!(limits.clients, clients, "{files}");
+            assert!((limits.clients + limits.operator) as u64 <= files);
         }
     }
 }

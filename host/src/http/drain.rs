@@ -1,5 +1,5 @@
-//! What a client still sends when it has been refused is read all the same: a connection that closes under it looks to the
-//! client as if there had been no answer.
+//! Middleware that reads the rest of a request's body after the request was refused. If the connection closed while the
+//! client was still sending, the client would see a broken connection instead of the reply.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use hyper::body::Frame;
 use crate::error::HandlerError;
 use crate::inference::App;
 
-/// A body that is still there when the handler has dropped it.
+/// A body that stays readable after the handler has dropped it.
 #[derive(Clone)]
 struct SharedBody(Arc<Mutex<Body>>);
 
@@ -28,7 +28,8 @@ impl HttpBody for SharedBody {
     }
 }
 
-/// For handlers that refuse before they have read the body.
+/// Drains the body if the handler returned an error or the method is not allowed: such a handler may not have read the
+/// body.
 pub(crate) async fn read_unread(State(app): State<Arc<App>>, request: Request, next: Next) -> Response<Body> {
     let (head, body) = request.into_parts();
     let shared = SharedBody(Arc::new(Mutex::new(body)));

@@ -1,7 +1,8 @@
-//! What one party may hold of something that there is a bounded number of, and that everybody needs.
+//! Fair share of a bounded resource: a holder may have three times what is free (the dynamic-threshold rule of switch
+//! buffers). No share has to be configured, and something is always left for the next holder.
 
-/// Three times what is free then: a party alone has three quarters of all, and the more hold as much, the less each of them
-/// may. So there is always something left for whoever comes next.
+/// Most that one holder may have while `free` units are free. A holder that is alone gets three quarters of the resource;
+/// the more holders have as much, the less each of them may have.
 pub fn of_free(free: usize) -> usize {
     free.saturating_mul(3)
 }

@@ -1,4 +1,4 @@
-//! Listens, accepts, and serves each connection until it ends or the host shuts down.
+//! Listeners: each accepts connections within the connection limit, and serves them until they end or the host shuts down.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use super::repoll::repoll_on_self_wake;
 use super::tls::Tls;
 use crate::config::Http;
 
-/// Tells every listener to stop accepting.
+/// Signal that the host is shutting down, on which every listener stops accepting.
 #[derive(Clone)]
 pub struct Shutdown(watch::Sender<bool>);
 
@@ -39,12 +39,12 @@ impl Shutdown {
     }
 
     pub async fn begun(&self) {
-        // An error means that the sender is gone, and we hold one.
+        // An error would mean that the sender was dropped, and `self` holds one.
         let _ = self.0.subscribe().wait_for(|begun| *begun).await;
     }
 }
 
-/// A bound address that is not served yet.
+/// A listener that is bound to its address and does not accept yet.
 pub struct Server {
     listener: TcpListener,
     connections: Arc<Connections>,
@@ -58,7 +58,7 @@ impl Server {
         Ok(Server { listener, connections, http: Arc::new(http.clone()), tls: None })
     }
 
-    /// Speaks only TLS, if there is one.
+    /// Makes the listener accept only TLS; with `None` it accepts only plain connections.
     pub fn with_tls(self, tls: Option<Tls>) -> Server {
         Server { tls: tls.map(Arc::new), ..self }
     }
@@ -67,10 +67,10 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until shutdown begins; then waits for the connections that run a request, at most for `grace`.
+    /// Serves until shutdown begins, then waits at most `grace` for connections with a request in progress.
     pub async fn serve(self, router: Router, shutdown: Shutdown, grace: Duration) {
         let graceful = GracefulShutdown::new();
-        // Ends with this set, when the last connection is accepted.
+        // Tasks that are aborted when the set is dropped, at the end of this function.
         let mut background = JoinSet::new();
         if let Some(tls) = &self.tls {
             background.spawn(tls.clone().stay_fresh());
@@ -80,29 +80,30 @@ impl Server {
                 stream = self.accept() => stream,
                 () = shutdown.begun() => break,
             };
-            let Some((stream, peer, place)) = stream else { continue };
+            let Some((stream, peer, permit)) = stream else { continue };
             let service = ConnectionService { router: router.clone(), peer, reply_watch: ReplyWatch::default() };
             let (tls, http, watcher) = (self.tls.clone(), self.http.clone(), graceful.watcher());
             tokio::spawn(repoll_on_self_wake(async move {
                 serve_connection(stream, tls.as_deref(), &http, service, watcher).await;
-                drop(place);
+                drop(permit);
             }));
         }
         drop(self.listener);
         let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
     }
 
-    /// Waits for a place before it accepts the next, so that clients beyond the bound wait in the kernel's queue. Those of
-    /// an address that has its share are closed, because waiting would not help them.
+    /// Accepts a connection and waits for its permit before the next one is accepted, so that clients beyond the bound wait
+    /// in the kernel's queue. A connection is closed (`None`) if its address has its share already, because waiting would
+    /// not help it.
     async fn accept(&self) -> Option<(TcpStream, Peer, ConnectionPermit)> {
         match self.listener.accept().await {
             Ok((stream, peer)) => {
-                let place = self.connections.take(peer.ip()).await?;
+                let permit = self.connections.take(peer.ip()).await?;
                 let _ = stream.set_nodelay(true);
-                Some((stream, Peer(peer), place))
+                Some((stream, Peer(peer), permit))
             }
             Err(error) => {
-                // Out of file descriptors, or a client that was gone before it was accepted.
+                // The process is out of file descriptors, or the client left before it was accepted.
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 None

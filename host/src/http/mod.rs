@@ -1,4 +1,4 @@
-//! Transport: listeners, connections and their limits, TLS, bodies, and who is calling.
+//! Transport: listeners, connections and their limits, TLS, bodies, and authentication.
 pub mod auth;
 pub mod buffer_budget;
 pub mod compression;

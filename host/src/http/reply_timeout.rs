@@ -1,6 +1,6 @@
-//! What of a connection's replies its client has not taken yet, and since when. A client that takes nothing holds the bytes
-//! of its replies, which somebody else may need: the connection ends. Over HTTP/2 a client need not take what one stream
-//! has while it goes on with others, so that it is the pieces that are watched and not the connection.
+//! The timeout for replies that a client does not take: tracks the unsent pieces of a connection's replies, and since when
+//! they wait. Such a client holds memory that others may need, so its connection ends. Over HTTP/2 a client can leave one
+//! stream unread while it takes others, so the pieces of each reply are watched and not the connection.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// The replies of one connection that are under way.
+/// The replies of one connection that are in progress.
 #[derive(Clone, Default)]
 pub(crate) struct ReplyWatch(Arc<Shared>);
 
@@ -29,23 +29,23 @@ struct Shared {
 struct WatchState {
     replies: HashMap<u64, Reply>,
     next: u64,
-    /// Somebody looks again when the oldest is due.
+    /// True if `overdue` waits for the oldest reply to be due, and so need not be notified.
     watched: bool,
 }
 
-/// A reply of which something may wait for the client.
+/// State of a reply that the client may not have taken in full.
 struct Reply {
-    /// Since when; `None` where the client has all that there is.
+    /// Start of the wait; `None` if the client has taken everything so far.
     since: Option<Instant>,
-    /// Pieces that were given out and not sent.
+    /// Pieces that were handed to hyper and are not sent yet.
     pieces: usize,
-    /// There is nothing to give out now, or never again.
+    /// True if the body has no piece to hand out at the moment, or has ended.
     resting: bool,
     ended: bool,
 }
 
 impl ReplyWatch {
-    /// The response, of which each piece is watched until it was sent.
+    /// Wraps a response's body, so that each piece is watched until it was sent.
     pub fn watch(&self, response: Response<Body>) -> Response<WatchedBody> {
         response.map(|body| {
             let reply = (!body.is_end_stream()).then(|| self.begin());
@@ -53,7 +53,7 @@ impl ReplyWatch {
         })
     }
 
-    /// Returns when something has waited for so long.
+    /// Waits until some reply has been waiting for the client for `bound`.
     pub async fn overdue(&self, bound: Duration) {
         loop {
             match self.oldest() {
@@ -133,10 +133,10 @@ impl ReplyHandle {
     }
 }
 
-/// A reply's body, and what it gave out.
+/// A reply's body whose pieces are watched.
 pub struct WatchedBody {
     body: Body,
-    /// `None` where there is nothing to give out.
+    /// `None` if the body is empty.
     reply: Option<ReplyHandle>,
 }
 
@@ -206,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether something waits: with no time to wait for, it is overdue at once.
+    /// True if some reply waits: with a bound of zero it is overdue at once.
     fn is_overdue(reply_watch: &ReplyWatch) -> bool {
         reply_watch.overdue(Duration::ZERO).now_or_never().is_some()
     }
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_takes_is_overdue() {
+    fn a_reply_that_is_not_taken_is_overdue() {
         let reply_watch = ReplyWatch::default();
         assert!(!is_overdue(&reply_watch));
         let never_asked_for = reply_watch.watch(Response::new(Body::from("reply")));
@@ -225,14 +225,14 @@ mod tests {
         let mut body = never_asked_for.into_body();
         let Poll::Ready(Some(piece)) = next(&mut body) else { panic!("no piece") };
         drop(body);
-        assert!(is_overdue(&reply_watch), "it was given out, and is not sent");
+        assert!(is_overdue(&reply_watch), "the piece was handed out and is not sent");
         drop(piece);
         assert!(!is_overdue(&reply_watch));
         assert!(reply_watch.state().replies.is_empty());
     }
 
     #[test]
-    fn a_stream_may_pause_and_its_client_may_not() {
+    fn a_stream_may_pause_but_its_client_may_not() {
         let reply_watch = ReplyWatch::default();
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel::<Result<Bytes, std::io::Error>>();
         let stream =

@@ -1,5 +1,6 @@
-//! A connection that wakes itself goes on at once. It does so for every piece of a body that it hands to whoever reads it, and
-//! to the runtime that would be one more task that is ready, for which it wakes another thread.
+//! A wrapper that polls a future again if it was woken during its own poll, instead of going through the runtime's queue. A
+//! connection wakes itself for every piece of a body that it hands to the body's reader. To the runtime each such wake is
+//! one more ready task, for which it wakes another thread.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,17 +9,17 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 
-/// So often at most, that others have their turns.
+/// Bound on polls in a row, so that other tasks get their turns.
 const ROUNDS: usize = 8;
 
-/// Nobody polls it: who wakes it wakes its task.
+/// Not being polled: a wake is passed on to the task.
 const IDLE: u8 = 0;
-/// It is polled, and has not been woken since that began.
+/// Being polled, and not woken since the poll began.
 const POLLED: u8 = 1;
-/// It is polled, and will be again.
+/// Being polled, and to be polled again.
 const WOKEN: u8 = 2;
 
-/// The same future, as a task that is seldom woken.
+/// Wraps a future so that a wake during its own poll leads to another poll at once, and rarely to a wake of its task.
 pub fn repoll_on_self_wake<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let self_wake = Arc::new(SelfWake::default());
     let waker = Waker::from(self_wake.clone());
@@ -26,7 +27,7 @@ pub fn repoll_on_self_wake<F: Future>(future: F) -> impl Future<Output = F::Outp
     std::future::poll_fn(move |context| self_wake.poll(future.as_mut(), &waker, context))
 }
 
-/// What the future is woken by.
+/// The waker that the wrapped future gets.
 #[derive(Default)]
 struct SelfWake {
     state: AtomicU8,
@@ -69,7 +70,7 @@ mod tests {
 
     use super::*;
 
-    /// How often its task was woken.
+    /// Counts the wakes of a task.
     #[derive(Default)]
     struct Count(AtomicUsize);
 
@@ -79,7 +80,7 @@ mod tests {
         }
     }
 
-    /// Wakes itself so often before it is ready.
+    /// A future that wakes itself `times` times before it is ready.
     fn restless(mut times: usize) -> impl Future<Output = ()> {
         std::future::poll_fn(move |context| {
             if times == 0 {
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_wakes_itself_goes_on_and_lets_others_have_their_turns() {
+    fn a_future_that_wakes_itself_is_polled_again_within_the_bound() {
         for (times, woken) in [(0, 0), (ROUNDS - 1, 0), (ROUNDS, 1), (3 * ROUNDS, 3)] {
             let count = Arc::new(Count::default());
             let waker = Waker::from(count.clone());
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn what_others_wake_is_polled() {
+    async fn wakes_by_others_are_passed_on() {
         let (questions, mut asked) = tokio::sync::mpsc::channel::<tokio::sync::oneshot::Sender<()>>(1);
         let task = tokio::spawn(repoll_on_self_wake(async move {
             while let Some(answer) = asked.recv().await {

@@ -1,4 +1,5 @@
-//! Bodies of requests: read whole, within their bounds of size and time, and within what all bodies together may take.
+//! Reading of request bodies. A body is read whole, within its bounds of size and time, and within the buffer budget that
+//! all bodies share.
 
 use std::time::Duration;
 
@@ -13,59 +14,63 @@ use super::compression::Coding;
 use crate::error::ApiError;
 use crate::inference::App;
 
-/// A body as it arrived. It is counted for as long as anyone holds any of its bytes.
+/// A request body as it arrived. It is charged to the buffer budget until the last slice of its bytes is dropped.
 pub(crate) struct Received {
     bytes: Bytes,
     coding: Coding,
     bound: u64,
-    room: BufferBudget,
-    taken: BufferPermit,
+    budget: BufferBudget,
+    permit: BufferPermit,
 }
 
 impl Received {
-    /// Bytes as they came.
+    /// Size of the body as it arrived, before decompression, in bytes.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether it is read in no time. `text` is what stands before tensors as bytes, which are not read.
+    /// True if the body is decoded so quickly that inline execution is possible. `text` is the length of the JSON in front
+    /// of binary tensors, which are not parsed; `None` means that the whole body is text.
     pub fn is_small(&self, text: Option<usize>) -> bool {
         let (text, whole) = (text.unwrap_or(self.len()), self.len());
         self.coding == Coding::Identity && text <= SMALL_TEXT && whole <= SMALL_BODY
     }
 
-    /// The body as its sender meant it. Unpacking takes its time: this is work for a compute thread.
+    /// The body after decompression, which is limited by the same bound and charged to the buffer budget. Decompression of
+    /// a large body takes CPU time: call this on a compute thread.
     pub fn unpack(mut self) -> Result<Bytes, ApiError> {
         if self.coding == Coding::Identity {
-            return Ok(self.taken.hold(self.bytes));
+            return Ok(self.permit.hold(self.bytes));
         }
         let mut unpacked = BufferPermit::default();
-        let whole = self.coding.unpack(&self.bytes, self.bound, |more| self.room.take(&mut unpacked, more))?;
-        self.taken = unpacked;
-        Ok(self.taken.hold(whole))
+        let whole = self.coding.unpack(&self.bytes, self.bound, |more| self.budget.take(&mut unpacked, more))?;
+        self.permit = unpacked;
+        Ok(self.permit.hold(whole))
     }
 }
 
-/// What is read in a fraction of a millisecond, element by element.
+/// Bound on text that is parsed, element by element, in a fraction of a millisecond; in bytes.
 pub(crate) const SMALL_TEXT: usize = 32 << 10;
 
-/// The same for texts of a `BYTES` tensor, each of which is only found.
+/// Bound on a whole body for the same time, in bytes. It is larger because binary tensors are not parsed: the strings of a
+/// `BYTES` tensor are only located.
 const SMALL_BODY: usize = 1 << 20;
 
 impl App {
-    /// A whole body of at most `bound` bytes, for which there is room.
+    /// Reads a whole body of at most `bound` bytes within `http.body-time`, and charges it to the budget. A body that is
+    /// refused for its coding, its size or a full budget is drained first.
     pub(crate) async fn read_body(
         &self,
         headers: &HeaderMap,
         mut body: Body,
         bound: u64,
-        room: &BufferBudget,
+        budget: &BufferBudget,
     ) -> Result<Received, ApiError> {
         let coding = match Coding::of_request(headers) {
             Ok(coding) => coding,
-            Err(problem) => {
+            Err(error) => {
                 self.drain(body).await;
-                return Err(problem);
+                return Err(error);
             }
         };
         let announced =
@@ -75,32 +80,33 @@ impl App {
             return Err(ApiError::BodyTooLarge { bound });
         }
         let waited = self.http.body_time;
-        let collected = tokio::time::timeout(waited, collect(&mut body, announced, bound, room)).await;
+        let collected = tokio::time::timeout(waited, collect(&mut body, announced, bound, budget)).await;
         let collected = collected.unwrap_or(Err(ApiError::BodyTooSlow { waited }));
         if matches!(collected, Err(ApiError::BodyTooLarge { .. } | ApiError::TooMuchBuffered { .. })) {
             self.drain(body).await;
         }
-        let (bytes, taken) = collected?;
-        Ok(Received { bytes, coding, bound, room: room.clone(), taken })
+        let (bytes, permit) = collected?;
+        Ok(Received { bytes, coding, bound, budget: budget.clone(), permit })
     }
 
-    /// A small body of JSON; none is an empty object.
+    /// Reads a JSON object from a small body (`SMALL`); an empty body means an empty object.
     pub(crate) async fn read_json<T: DeserializeOwned>(&self, headers: &HeaderMap, body: Body) -> Result<T, ApiError> {
         let json = self.read_body(headers, body, SMALL, &self.room).await.and_then(Received::unpack);
-        let json = json.map_err(|problem| match problem {
+        let json = json.map_err(|error| match error {
             ApiError::BodyTooLarge { bound } => ApiError::BodyNotSmall { bound },
             other => other,
         })?;
         let json = if json.trim_ascii().is_empty() { b"{}" } else { &json[..] };
-        // A list would be taken for an object's values in their order.
+        // serde would also read a list, as the object's values in their order.
         if json.trim_ascii_start().starts_with(b"[") {
-            return Err(ApiError::NotJson(serde::de::Error::custom("an object is wanted, and this is a list")));
+            return Err(ApiError::NotJson(serde::de::Error::custom("expected an object, found a list")));
         }
         serde_json::from_slice(json).map_err(ApiError::NotJson)
     }
 
-    /// Reads a body that nobody wants, for as long as it comes without a pause: a client that still sends when the
-    /// connection closes never sees the answer, and one that waits for the answer should not have to.
+    /// Reads and drops an unwanted body until the client pauses, has sent more than `http.request-bytes`, or has taken
+    /// `http.body-time`. A client that still sends when the connection closes never sees the reply, and a client that waits
+    /// for the reply should not have to wait for a timeout.
     pub(crate) async fn drain(&self, mut body: Body) {
         let reading = async {
             let mut read = 0;
@@ -111,27 +117,28 @@ impl App {
                 }
             }
         };
-        // Who sends a byte now and then never pauses.
+        // A client that sends a byte now and then never pauses for long enough.
         let _ = tokio::time::timeout(self.http.body_time, reading).await;
     }
 }
 
-/// Bytes are counted as they arrive, not as they are announced: who announces much and sends nothing takes nothing.
+/// Collects a body. Its bytes are charged as they arrive and not by the announced length: a client that announces much and
+/// sends nothing takes nothing of the budget.
 async fn collect(
     body: &mut Body,
     announced: Option<u64>,
     bound: u64,
-    room: &BufferBudget,
+    budget: &BufferBudget,
 ) -> Result<(Bytes, BufferPermit), ApiError> {
     let mut whole = Bytes::new();
     let mut parts = BytesMut::new();
-    let mut taken = BufferPermit::default();
+    let mut permit = BufferPermit::default();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| ApiError::BodyTorn)?.into_data() else { continue };
         if (whole.len() + parts.len() + data.len()) as u64 > bound {
             return Err(ApiError::BodyTooLarge { bound });
         }
-        room.take(&mut taken, data.len())?;
+        budget.take(&mut permit, data.len())?;
         // Most bodies come in one piece, and need no copy.
         if whole.is_empty() && parts.is_empty() {
             whole = data;
@@ -142,24 +149,26 @@ async fn collect(
         parts.extend_from_slice(&first);
         parts.extend_from_slice(&data);
     }
-    Ok((if parts.is_empty() { whole } else { parts.freeze() }, taken))
+    Ok((if parts.is_empty() { whole } else { parts.freeze() }, permit))
 }
 
-/// Makes room for so many bytes more: as for all that is announced, but at most for many times of what has arrived.
+/// Reserves space for `more` bytes: enough for the announced length, but at most `GROWTH` times the bytes that have
+/// arrived.
 fn grow(parts: &mut BytesMut, more: usize, announced: Option<u64>, bound: u64) {
     let arrived = parts.len() + more;
     if parts.capacity() < arrived {
         let whole = announced.unwrap_or_default().min(bound) as usize;
-        let room = whole.min(arrived.saturating_mul(GROWTH)).max(arrived);
-        parts.reserve(room - parts.len());
+        let capacity = whole.min(arrived.saturating_mul(GROWTH)).max(arrived);
+        parts.reserve(capacity - parts.len());
     }
 }
 
-/// Moving a large body as it grows costs as much as receiving it.
+/// Bound on reserved space, relative to the bytes that have arrived. It is generous because moving a large body as it grows
+/// costs as much as receiving it.
 const GROWTH: usize = 16;
 
-/// More than any request has that is no inference.
+/// Bound on a body that carries no tensors, in bytes; more than any such request needs.
 const SMALL: u64 = 256 * 1024;
 
-/// A sender that says nothing for so long waits for an answer.
+/// Pause after which a client is taken to be waiting for the reply.
 const DRAIN_PAUSE: Duration = Duration::from_millis(100);

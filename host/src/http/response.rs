@@ -1,4 +1,4 @@
-//! Replies to inference requests over HTTP: JSON, and after it the bytes of tensors where they lie.
+//! Replies to inference requests over HTTP: JSON, followed by binary tensors, which are sent without a copy.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -16,12 +16,12 @@ use super::compression::Coding;
 use crate::codec::json::writer::Encoded;
 use crate::error::ApiError;
 
-/// The length of the JSON that stands before the binary tensors of a body; 0 where there is none.
+/// Name of the header with the length of the JSON in front of a body's binary tensors; 0 if there is no JSON.
 pub(crate) const BINARY_HEADER: &str = "inference-header-content-length";
 
-/// A small object, as it is.
+/// A reply with a small JSON object, not compressed.
 pub(crate) fn json(object: &impl Serialize) -> Response<Body> {
-    // What is not written here are maps whose keys are no text, and there are none.
+    // serde_json fails only for maps whose keys are not text, and there are none here.
     let mut response = Response::new(Body::from(serde_json::to_vec(object).unwrap_or_default()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
     response
@@ -29,15 +29,16 @@ pub(crate) fn json(object: &impl Serialize) -> Response<Body> {
 
 const JSON: &str = "application/json";
 
-/// How a client gets the answer of a model.
+/// The form in which a client gets the response of a model.
 pub(crate) struct Replying {
     pub coding: Coding,
-    /// In which a reply counts until it was sent.
+    /// Budget that the reply is charged to until it was sent.
     pub room: BufferBudget,
 }
 
 impl Replying {
-    /// The reply in the coding that the client likes best. What is packed was packed on this thread.
+    /// The HTTP reply with a model's response, compressed as the client prefers if that makes it smaller. Compression runs
+    /// on the calling thread. Fails if the buffer budget has no room for the reply.
     pub fn inference(&self, encoded: Encoded) -> Result<Response<Body>, ApiError> {
         let json_length = encoded.binary.then(|| encoded.json.iter().map(Bytes::len).sum::<usize>());
         let mut chunks = encoded.json;
@@ -63,7 +64,7 @@ impl Replying {
     }
 }
 
-/// A body of pieces that are sent one after the other, and never copied into one.
+/// A body of chunks that are sent one after the other and never copied into one buffer.
 struct Chunks(VecDeque<Bytes>);
 
 impl hyper::body::Body for Chunks {

@@ -1,5 +1,5 @@
-//! TLS for a listener, and with authorities for clients mutual TLS. The files are looked at every few seconds, so that a
-//! renewed certificate is used without a restart; as long as new files cannot be used, the old ones are.
+//! TLS for a listener, and mutual TLS if authorities for clients are configured. The files are checked every two seconds,
+//! so that a renewed certificate is used without a restart. If new files cannot be used, the old ones stay in use.
 
 use std::fs;
 use std::io::{self, Read};
@@ -20,25 +20,25 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::TlsFiles;
 
-/// How late a renewed certificate is noticed.
+/// Interval between two checks of the files.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Chains and authorities have some kilobytes.
+/// Bound on the size of a file, in bytes. Chains and authorities have a few kilobytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// What connections are accepted with.
+/// TLS settings of a listener, replaced when its files change.
 pub struct Tls {
     files: TlsFiles,
     current: ArcSwap<ServerConfig>,
     loaded: Vec<Stamp>,
 }
 
-/// The files of a listener cannot be used. The texts are for the operator.
+/// A TLS file of a listener cannot be used. The texts are for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("{} cannot be read: {error}", file.display())]
     Unreadable { file: PathBuf, error: io::Error },
-    #[error("{} has more than {MAX_FILE} bytes, and is no certificate or key", file.display())]
+    #[error("{} has more than {MAX_FILE} bytes, which is too large for a certificate or key", file.display())]
     TooLarge { file: PathBuf },
     #[error("{} holds no {wanted} in PEM", file.display())]
     Empty { file: PathBuf, wanted: &'static str },
@@ -52,26 +52,27 @@ pub enum TlsError {
 
 impl Tls {
     pub fn load(files: &TlsFiles) -> Result<Tls, TlsError> {
-        // Before they are read: what changes meanwhile is seen as a change.
+        // The stamps are taken first, so that a change during the reading is noticed later.
         let loaded = stamps(files);
         let current = ArcSwap::from_pointee(server_config(files)?);
         Ok(Tls { files: files.clone(), current, loaded })
     }
 
-    /// `None` where no connection came about; the reason is the client's business, and is in the log for who looks for it.
+    /// Performs the handshake. `None` if it failed; the log has the reason at level debug, because it concerns only the
+    /// client.
     pub(crate) async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         let client = stream.peer_addr().ok();
         let accepted = TlsAcceptor::from(self.current.load_full()).accept(stream).await;
         accepted.inspect_err(|error| tracing::debug!(?client, %error, "a TLS handshake failed")).ok()
     }
 
-    /// Looks at the files for as long as it is let.
+    /// Reloads the files whenever they change, until the task is aborted.
     pub(crate) async fn stay_fresh(self: Arc<Self>) {
         let mut seen = self.loaded.clone();
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let now = stamps(&self.files);
-            // Files that could not be used are tried again when they change again.
+            // Files that cannot be used are tried again when they change again.
             if now != seen {
                 self.reload();
                 seen = now;
@@ -146,7 +147,7 @@ fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
     Ok(content)
 }
 
-/// Read and write for anybody on the machine.
+/// Permission bits for users who are neither the owner nor in the group.
 const EVERYBODY: u32 = 0o007;
 
 fn warn_of_open_key(key: &Path) {
@@ -155,7 +156,8 @@ fn warn_of_open_key(key: &Path) {
     }
 }
 
-/// Tells one content of a file from the next without reading it: time of change, length, number.
+/// Modification time, length and inode of a file, by which a change is noticed without reading it; `None` if there is no
+/// file.
 type Stamp = Option<(i64, i64, u64, u64)>;
 
 fn stamps(files: &TlsFiles) -> Vec<Stamp> {

@@ -1,4 +1,4 @@
-//! What requests are answered from.
+//! The application state, created once by the host.
 
 use std::sync::Arc;
 
@@ -14,10 +14,11 @@ use crate::scheduler::Compute;
 use crate::telemetry::Metrics;
 use crate::tenant::Directory;
 
-/// For each upload that is activated, so many may be received to the disk: a slow sender holds up few others.
+/// Uploads that may be received to the disk at once, for each one that may be activated at once: a slow sender holds up few
+/// others.
 const RECEIVED_AHEAD: usize = 8;
 
-/// What requests are answered from.
+/// State that all request handlers share.
 pub struct App {
     pub catalog: Arc<Catalog>,
     pub compute: Arc<Compute>,
@@ -25,9 +26,9 @@ pub struct App {
     pub directory: Arc<Directory>,
     pub control: Arc<Control>,
     pub http: Http,
-    /// The operator's.
+    /// The operator's token.
     pub(crate) admin_token: Zeroizing<String>,
-    /// Archives that may be on their way to the disk at once.
+    /// Permits for archives that are being received to the disk.
     pub(crate) receiving: Arc<Semaphore>,
     pub(crate) anonymous: Anonymous,
     pub(crate) shadow: Arc<ShadowRunner>,

@@ -1,5 +1,5 @@
-//! The `classification` of an output: instead of its tensor, the best of its elements as texts `value:index`, as the
-//! protocol's extension has them, or `value:index:label` where the bundle names its classes.
+//! The `classification` of an output: instead of its tensor, its highest elements as texts `value:index`, in the form of
+//! the protocol's extension, or `value:index:label` if the bundle names the classes.
 
 use std::cmp::Ordering;
 
@@ -10,10 +10,10 @@ use crate::error::ApiError;
 use crate::pipeline::Labels;
 use crate::tensor::{Datatype, Tensor, TensorSpec, push_byte_string};
 
-/// More elements are no classes.
+/// Upper bound on the elements to rank.
 const MAX_ELEMENTS: usize = 1_000_000;
 
-/// Whether elements of an output can be ranked, which is known before it is computed.
+/// Checks that the elements of an output can be ranked, which is known before it is computed.
 pub(crate) fn check(output: &TensorSpec) -> Result<(), ApiError> {
     match output.datatype {
         Datatype::Bool | Datatype::Bytes => Err(refuse(output, format!("its datatype {}", output.datatype))),
@@ -21,17 +21,17 @@ pub(crate) fn check(output: &TensorSpec) -> Result<(), ApiError> {
     }
 }
 
-/// In a reply at least two quotes and a comma stand around a text of JSON, and a length before one of bytes.
+/// Lower bound on the bytes that a reply adds to each text: two quotes and a comma in JSON, a length in binary.
 const AROUND_TEXT: usize = 3;
 
-/// What the texts of one reply may still take.
+/// Bytes that the texts of one reply may still take.
 pub(crate) struct TextRoom {
     bound: u64,
     left: usize,
 }
 
 impl TextRoom {
-    /// Within a reply's bound.
+    /// Begins with the bound on the reply.
     pub fn new(bound: u64) -> TextRoom {
         TextRoom { bound, left: usize::try_from(bound).unwrap_or(usize::MAX) }
     }
@@ -42,8 +42,8 @@ impl TextRoom {
     }
 }
 
-/// The `count` highest elements of each row of a batch, where the output's first dimension varies and others follow; else
-/// of the whole tensor. It ends where the reply would be too large.
+/// Ranks an output: the `count` highest elements of each row if it has rows (its first dimension varies and others follow),
+/// else of the whole tensor. Fails as soon as the texts exceed the bound on the reply.
 pub(crate) fn classify(
     output: &TensorSpec,
     labels: Option<&Labels>,
@@ -55,7 +55,7 @@ pub(crate) fn classify(
     let batch = tensor.shape().first().copied().filter(|_| output.is_batched());
     let values = values(tensor);
     if values.len() > MAX_ELEMENTS {
-        return Err(refuse(output, format!("its {} elements ({MAX_ELEMENTS} are the most)", values.len())));
+        return Err(refuse(output, format!("its {} elements (at most {MAX_ELEMENTS} can be ranked)", values.len())));
     }
     let row = values.len() / batch.map_or(1, |batch| batch.max(1) as usize);
     let count = count.min(row);
@@ -81,7 +81,7 @@ fn refuse(output: &TensorSpec, why: String) -> ApiError {
     ApiError::Classification { output: output.name.to_string(), why }
 }
 
-/// The positions of the highest values, highest first; of equal ones the earlier first.
+/// The positions of the highest values, highest first; of equal values the earlier first.
 fn best(row: &[Value], count: usize) -> impl Iterator<Item = usize> {
     let order = |a: &usize, b: &usize| row[*b].compare(&row[*a]).then(a.cmp(b));
     let mut positions: Vec<usize> = (0..row.len()).collect();
@@ -101,12 +101,12 @@ enum Value {
 }
 
 impl Value {
-    /// What is no number is below every number.
+    /// Orders NaN below every number.
     fn compare(&self, other: &Value) -> Ordering {
         match (self, other) {
             (Value::Integer(a), Value::Integer(b)) => a.cmp(b),
             (Value::Number(a), Value::Number(b)) => a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan())),
-            // A tensor has one datatype.
+            // Never reached, because a tensor has one datatype.
             _ => Ordering::Equal,
         }
     }
@@ -116,7 +116,7 @@ impl std::fmt::Display for Value {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Value::Integer(value) => write!(f, "{value}"),
-            // Six digits, as C++ writes a float, and so what clients' parsers have always seen.
+            // Six digits, as C++ writes a float: the form that clients' parsers have always read.
             Value::Number(value) if value.is_nan() => f.write_str("nan"),
             Value::Number(value) => write!(f, "{value:.6}"),
         }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_come_first_with_value_and_index() {
+    fn the_highest_come_first_with_value_and_index() {
         let scores = fp32(&[1.1, 3.3, 0.5, 2.4]);
         let (shape, texts) = classes(Datatype::Fp32, &[4], &[4], scores.clone(), 2);
         assert_eq!((shape, texts.as_str()), (vec![2], "3.300000:1 2.400000:3"));
@@ -196,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn equal_values_no_numbers_and_no_elements_have_their_order() {
+    fn equal_values_nan_and_no_elements_are_ordered() {
         let odd = fp32(&[f32::NAN, 1.0, 1.0, f32::NEG_INFINITY]);
         assert_eq!(classes(Datatype::Fp32, &[4], &[4], odd, 4).1, "1.000000:1 1.000000:2 -inf:3 nan:0");
         assert_eq!(classes(Datatype::Fp32, &[-1, 2], &[0, 2], vec![], 3), (vec![0, 0], String::new()));
     }
 
     #[test]
-    fn texts_end_where_the_reply_would_be_too_large() {
+    fn texts_beyond_the_bound_on_the_reply_are_refused() {
         let output = TensorSpec { name: "y".into(), datatype: Datatype::Fp32, shape: vec![-1, 1] };
         let labels = Labels { file: "labels.txt".into(), classes: vec!["x".repeat(1024)] };
         let classify = |rows: usize, room: &mut TextRoom| {

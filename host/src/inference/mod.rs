@@ -1,4 +1,4 @@
-//! The data plane: a request of any protocol, from its model to its response.
+//! The data plane: the path of a request of any protocol, from its model to its response.
 
 mod app;
 pub mod call;

@@ -1,17 +1,17 @@
-//! An inference request, of any protocol.
+//! Inference requests, independent of the protocol.
 
 use crate::sandbox::Parameters;
 use crate::tensor::NamedTensors;
 
-/// An inference request, whatever it came as.
+/// An inference request, as any protocol decodes it.
 #[derive(Debug, Default)]
 pub struct InferRequest {
     pub id: Option<String>,
     pub parameters: Parameters,
     pub inputs: NamedTensors,
-    /// The outputs that the client wants, in its order; all of them where it named none.
+    /// The outputs that the client wants, in its order; all of them if it names none.
     pub outputs: Option<Vec<WantedOutput>>,
-    /// Whether an output that says nothing itself is wanted as bytes. Only some protocols have the choice.
+    /// True if outputs without a choice of their own are wanted as binary tensors. Only some protocols have the choice.
     pub binary_output: bool,
 }
 
@@ -19,8 +19,8 @@ pub struct InferRequest {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WantedOutput {
     pub name: String,
-    /// As bytes or as text; what the request says for all of them where this says nothing.
+    /// True for a binary tensor, false for text; `None` leaves the choice to the request's `binary_output`.
     pub binary: Option<bool>,
-    /// So many of the best classes, as text, instead of the tensor.
+    /// Number of the highest classes that are wanted as text, instead of the tensor.
     pub classification: Option<usize>,
 }

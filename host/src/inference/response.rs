@@ -1,13 +1,13 @@
-//! What a model answered, for any protocol to encode.
+//! Responses of models, for any protocol to encode.
 
 use crate::tensor::NamedTensors;
 
-/// What a pipeline gave, for a protocol to encode.
+/// The response of a pipeline, for a protocol to encode.
 pub struct InferResponse {
-    /// As the client called its request.
+    /// Identifier that the client gave to its request.
     pub id: Option<String>,
     /// The outputs that the client wants, in its order.
     pub outputs: NamedTensors,
-    /// For each of them, whether it is wanted as bytes.
+    /// True for each output that is wanted as a binary tensor.
     pub binary: Vec<bool>,
 }

@@ -1,5 +1,5 @@
-//! Shadow traffic: a version gets copies of requests that another one has answered. Its answers are compared and counted,
-//! and never returned; what it costs is on nobody's bill.
+//! Shadow traffic: a version gets copies of requests that another version has answered. Its responses are compared and
+//! counted, and never returned; its cost is not charged to any tenant.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::telemetry::{Metrics, ShadowOutcome};
 use crate::tenant::Tenant;
 use crate::tensor::{self, NamedTensors, Tolerance};
 
-/// A request as its shadow will see it.
+/// A copied request, and the response that its client got.
 pub(crate) struct Copied {
     pipeline: Arc<Pipeline>,
     inputs: NamedTensors,
@@ -19,37 +19,37 @@ pub(crate) struct Copied {
     answer: NamedTensors,
 }
 
-/// Two versions that agree to this differ by how they round.
+/// Differences that may come from rounding: responses within this tolerance count as the same.
 const SAME: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-4 };
 
 impl Copied {
-    /// Shares the bytes of the tensors.
+    /// Copies a request; the copy shares the bytes of the tensors.
     pub fn new(pipeline: Arc<Pipeline>, inputs: &NamedTensors, parameters: &Parameters) -> Copied {
         Copied { pipeline, inputs: inputs.clone(), parameters: parameters.clone(), answer: NamedTensors::new() }
     }
 
-    /// What the client was told.
+    /// Adds the response that the client got.
     pub fn answered(self, answer: &NamedTensors) -> Copied {
         Copied { answer: answer.clone(), ..self }
     }
 }
 
-/// Runs what was copied.
+/// Runs copied requests, and counts the outcomes.
 pub(crate) struct ShadowRunner {
     compute: Arc<Compute>,
     metrics: Arc<Metrics>,
-    /// Shadows run within these bounds, in turns of their own.
+    /// The host's own tenant for shadows, which run within its limits and in its turns.
     tenant: Arc<Tenant>,
 }
 
 impl ShadowRunner {
     pub fn new(compute: Arc<Compute>, metrics: Arc<Metrics>, host: &TenantLimits) -> Arc<ShadowRunner> {
         let limits = TenantLimits { concurrency: 2, queue: 64, fuel_per_second: None, ..host.clone() };
-        // No tenant's name has parentheses.
+        // The name of a real tenant never has parentheses.
         Arc::new(ShadowRunner { compute, metrics, tenant: Arc::new(Tenant::new("(shadow)", limits)) })
     }
 
-    /// Runs a copied request aside. Where too many wait already it is skipped, and counted as that.
+    /// Runs a copied request in the background. If it is not admitted, it is skipped, and counted as skipped.
     pub fn start(self: &Arc<Self>, copied: Copied, request_id: &Arc<str>) {
         let (runner, id) = (self.clone(), request_id.clone());
         tokio::spawn(async move {
@@ -78,7 +78,7 @@ impl ShadowRunner {
     }
 }
 
-/// Whether the shadow gives what the client was told, and perhaps more.
+/// True if the shadow gave every output that the client got, within the tolerance; it may have given more.
 fn same(answer: &NamedTensors, shadow: &NamedTensors) -> bool {
     answer.iter().all(|(name, tensor)| {
         let other = shadow.iter().find(|(other, _)| other == name);

@@ -1,5 +1,6 @@
-//! Any number of answers to one request, each encoded on a compute thread as soon as it is there. What computes them stands
-//! still while their reader has not taken the one before: a slow reader slows a plugin down, and costs no memory.
+//! Streams of responses: any number of responses to one request, each encoded on a compute thread as soon as it is there.
+//! The pipeline waits while the client has not taken the response before: a slow client slows a plugin down, and costs no
+//! memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,17 +22,17 @@ use crate::telemetry::Timings;
 use crate::tenant::Budget;
 use crate::tensor::{self, NamedTensors};
 
-/// Answers on their way. Dropping it ends the work at its next yield.
+/// Responses of a call in progress. Dropping it ends the work at its next yield.
 pub(crate) struct ResponseStream<T> {
     app: Arc<App>,
-    /// Taken when it has ended.
+    /// `None` after the stream has ended.
     call: Option<Call>,
     receiver: mpsc::Receiver<T>,
     task: Task<Result<(), ApiError>>,
 }
 
 impl<T: Send + 'static> ResponseStream<T> {
-    /// `None` after the last; a refusal is the last.
+    /// The next response. An error is the last item; `None` follows the last.
     pub async fn next(&mut self) -> Option<Result<T, ErrorResponse>> {
         if let Some(answer) = self.receiver.recv().await {
             return Some(Ok(answer));
@@ -41,10 +42,10 @@ impl<T: Send + 'static> ResponseStream<T> {
         self.app.end(call, ended).err().map(Err)
     }
 
-    /// Ends it from outside.
-    pub fn end(&mut self, problem: ApiError) -> Option<ErrorResponse> {
+    /// Ends the stream with an error from outside; `None` if it had ended already.
+    pub fn end(&mut self, error: ApiError) -> Option<ErrorResponse> {
         self.receiver.close();
-        self.app.end(self.call.take()?, Err::<(), _>(problem)).err()
+        self.app.end(self.call.take()?, Err::<(), _>(error)).err()
     }
 
     pub fn into_stream(self) -> impl Stream<Item = Result<T, ErrorResponse>> + Send + 'static {
@@ -52,11 +53,11 @@ impl<T: Send + 'static> ResponseStream<T> {
     }
 }
 
-/// An encoded answer, and its size in bytes.
+/// An encoded response, and its size in bytes.
 pub(crate) type Encoded<T> = (T, u64);
 
 impl App {
-    /// Waits for a place, and starts. `encode` gets the bytes that the call may still send.
+    /// Waits for a slot, and starts the work. `encode` also gets the bytes that the call may still send.
     pub(crate) async fn stream<T: Send + 'static>(
         self: &Arc<Self>,
         call: Call,
@@ -67,7 +68,7 @@ impl App {
         let admitted = self.compute.admit(&call.client.caller.tenant, call.usage.clone()).await;
         let permit = match admitted {
             Ok(permit) => permit,
-            Err(no_place) => return self.end(call, Err(no_place.into())),
+            Err(error) => return self.end(call, Err(error.into())),
         };
         let (pipeline, id) = (call.pipeline.clone(), call.client.request_id.clone());
         let (sender, receiver) = mpsc::channel(1);
@@ -96,31 +97,32 @@ impl App {
     }
 }
 
-/// What the sink below found is a problem of its own, whatever it went through since.
+/// The error of a stream. An `ApiError` of the sink below comes back inside a stage's error, and is taken out of it.
 fn problem(error: RunError) -> ApiError {
     match error {
         RunError { stage, error: StageError::Plugin(CallError::Sink(error)) } => match error.downcast::<ApiError>() {
-            Ok(problem) => *problem,
+            Ok(error) => *error,
             Err(error) => RunError { stage, error: StageError::Plugin(CallError::Sink(error)) }.into(),
         },
         error => error.into(),
     }
 }
 
-/// Encodes answers, and waits until each is taken.
+/// The sink of a call's responses: encodes each, and waits while the connection has not taken the one before.
 struct Encoding<T, E> {
     pipeline: Arc<Pipeline>,
     wanted: Option<Vec<WantedOutput>>,
     binary: bool,
     request_id: Option<String>,
     encode: E,
-    /// Bytes that may be sent, and what is left of them.
+    /// Bytes that the call may send in all; `left` is the rest of them.
     whole: u64,
     left: u64,
     sender: mpsc::Sender<T>,
 }
 
-/// A connection whose client takes nothing is closed long before (`http.reply-time`), and the wait with it.
+/// Bound on the wait for the client. A connection whose client takes nothing is closed long before (`http.reply-time`),
+/// which ends the wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 #[async_trait]
@@ -131,8 +133,8 @@ where
 {
     async fn take(&mut self, outputs: NamedTensors, budget: &mut Budget) -> Result<bool, SinkError> {
         let bound = self.whole;
-        // What is left is less than the client knows of.
-        let of_whole = |problem| match problem {
+        // The error names the whole bound, because the client does not know what is left of it.
+        let of_whole = |error| match error {
             ApiError::Encode(EncodeError::TooLarge { .. }) => EncodeError::TooLarge { bound }.into(),
             other => other,
         };

@@ -1,4 +1,4 @@
-//! The tables of operations as an OpenAPI document.
+//! The OpenAPI document of a port, made from its tables of operations.
 
 use std::collections::BTreeSet;
 
@@ -21,11 +21,11 @@ use super::table::{Operation, Payload, PayloadForm, Query, QueryKind, Section};
 use crate::http::request_id::REQUEST_ID;
 use crate::http::response::BINARY_HEADER;
 
-/// What a port is, beside its operations.
+/// The title and description of a port's document.
 pub struct About {
     pub title: &'static str,
     pub text: &'static str,
-    /// Whether some callers need no key.
+    /// True if callers without a key can be allowed.
     pub anonymous: bool,
 }
 
@@ -55,7 +55,7 @@ fn paths(about: &About, sections: &[Section]) -> Paths {
     paths.build()
 }
 
-/// What operations refer to by name.
+/// The schemas, headers and error replies that operations refer to by name.
 fn components(schemas: Vec<NamedSchema>, sections: &[Section]) -> Components {
     let key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let mut components = ComponentsBuilder::new().schemas_from_iter(schemas);
@@ -72,14 +72,10 @@ fn components(schemas: Vec<NamedSchema>, sections: &[Section]) -> Components {
 
 const KEY: &str = "key";
 
-/// Headers of answers.
+/// Headers of replies, each with its type and description.
 const HEADERS: [(&str, Type, &str); 4] = [
-    (
-        REQUEST_ID,
-        Type::String,
-        "What the request is called in the host's log; the client's own, where it sent a plain one",
-    ),
-    (BINARY_HEADER, Type::Integer, "Where tensors follow the JSON as bytes: the length of the JSON"),
+    (REQUEST_ID, Type::String, "The id of the request in the host's log: the client's own, if it sent a valid one"),
+    (BINARY_HEADER, Type::Integer, "Length in bytes of the JSON, where binary tensors follow it"),
     ("retry-after", Type::Integer, "Seconds after which another try makes sense"),
     ("www-authenticate", Type::String, "Bearer"),
 ];
@@ -122,7 +118,7 @@ impl Operation {
     }
 
     fn answer(&self) -> Response {
-        let mut answer = ResponseBuilder::new().description("The answer").header_ref(REQUEST_ID, header(REQUEST_ID));
+        let mut answer = ResponseBuilder::new().description("The reply").header_ref(REQUEST_ID, header(REQUEST_ID));
         if self.gives.iter().any(Payload::is_binary) {
             answer = answer.header_ref(BINARY_HEADER, header(BINARY_HEADER));
         }
@@ -130,7 +126,7 @@ impl Operation {
     }
 }
 
-/// The parameters of a path.
+/// The names of the parameters in a path.
 fn in_braces(path: &str) -> Vec<&str> {
     path.split('{').skip(1).filter_map(|rest| rest.split('}').next()).collect()
 }
@@ -160,7 +156,8 @@ impl Query {
 }
 
 fn binary_header() -> Parameter {
-    let about = "The length of the JSON that stands before the tensors; 0 where the body is the only tensor alone";
+    let about =
+        "Length in bytes of the JSON before the binary tensors; 0 if the body is only the bytes of a single tensor";
     let header = ParameterBuilder::new().name(BINARY_HEADER).parameter_in(ParameterIn::Header);
     header.required(Required::False).description(Some(about)).schema(Some(whole_number())).build()
 }
@@ -178,7 +175,7 @@ fn refusal_name(status: u16) -> String {
     reason.unwrap_or("Refused").replace(' ', "")
 }
 
-/// The reasons are in the table of `docs/status-codes.md`; the body has the code.
+/// The error reply of a status. Its body has the code; `docs/status-codes.md` lists the codes of each status.
 fn refusal(status: u16) -> Response {
     let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     let mut response = ResponseBuilder::new().description(reason.unwrap_or("Refused"));
@@ -192,7 +189,7 @@ fn refusal(status: u16) -> Response {
 }
 
 fn unready(schema: &'static str) -> Response {
-    let response = ResponseBuilder::new().description("Not yet").header_ref(REQUEST_ID, header(REQUEST_ID));
+    let response = ResponseBuilder::new().description("Not ready").header_ref(REQUEST_ID, header(REQUEST_ID));
     response.content("application/json", Content::new(PayloadForm::Of(schema).schema())).build()
 }
 

@@ -1,5 +1,5 @@
-//! The public REST surface as OpenAPI documents, one for each port: tables of operations here, schemas from the wire
-//! types. A test compares them with golden files, so that a change of the surface is seen.
+//! OpenAPI documents of the REST API, one for each port, made from tables of operations and the schemas of the wire types.
+//! A test compares them with golden files, so that no change of the API goes unnoticed.
 
 pub mod document;
 pub mod page;
@@ -15,7 +15,7 @@ use table::Section;
 
 pub(crate) fn html(page: &'static str) -> Response<Body> {
     let mut response = static_text(page, "text/html; charset=utf-8");
-    // The page has no script, and fetches nothing.
+    // The page needs neither scripts nor anything from elsewhere.
     let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     response
@@ -27,10 +27,10 @@ pub(crate) fn static_text(text: &'static str, content_type: &'static str) -> Res
     response
 }
 
-/// A name and what it stands for.
+/// A schema and its name.
 pub(crate) type NamedSchema = (String, RefOr<Schema>);
 
-/// A type, and those that it is made of.
+/// Adds the schema of a type, and those of the types that it refers to.
 pub(crate) fn collect<T: ToSchema>(schemas: &mut Vec<NamedSchema>) {
     T::schemas(schemas);
     schemas.push((T::name().into_owned(), T::schema()));

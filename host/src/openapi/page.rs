@@ -1,4 +1,5 @@
-//! The document as a page to read: no script, nothing fetched from elsewhere.
+//! The OpenAPI document as an HTML page for people. It has no script and fetches nothing, so that it works offline and
+//! within a strict content security policy.
 
 use std::fmt::Write;
 
@@ -6,7 +7,7 @@ use serde_json::{Map, Value};
 
 const HEAD: &str = include_str!("page.html");
 
-/// From the document as JSON, so that the page can show nothing else.
+/// Renders the page from the document's JSON, so that the two cannot differ.
 pub fn render(document: &str) -> String {
     let document: Value = serde_json::from_str(document).unwrap_or_default();
     let mut page = HEAD.to_owned();
@@ -14,7 +15,7 @@ pub fn render(document: &str) -> String {
     let (about, version) = (text(&document["info"]["description"]), text(&document["info"]["version"]));
     let _ = write!(page, "<title>{title}</title><h1>{title} <small>{version}</small></h1><p>{about}</p>");
     page.push_str(
-        "<p>For programs: <a href=\"/openapi.json\">openapi.json</a>. Every refusal is an \
+        "<p>For programs: <a href=\"/openapi.json\">openapi.json</a>. Every error reply is an \
          <a href=\"#Error\">Error</a> with a code that does not change. A key is sent as <code>authorization: Bearer \
          KEY</code>.</p>",
     );
@@ -60,9 +61,9 @@ fn render_operation(page: &mut String, path: &str, method: &str, operation: &Val
         let _ = write!(page, "<dt>refused</dt><dd>{}</dd>", refused.join(", "));
     }
     let key = match list(&operation["security"]).collect::<Vec<_>>()[..] {
-        [] => "not asked for",
+        [] => "not needed",
         [_] => "needed",
-        _ => "needed, unless the host lets strangers in",
+        _ => "needed, unless the host allows anonymous callers",
     };
     let _ = write!(page, "<dt>key</dt><dd>{key}</dd></dl></details>");
 }
@@ -96,7 +97,7 @@ fn render_schema(page: &mut String, name: &str, schema: &Value) {
     page.push_str("</section>");
 }
 
-/// In words, with a link to what has a name.
+/// A schema in words, with a link to each named schema.
 fn type_of(schema: &Value) -> String {
     if let Some(name) = schema["$ref"].as_str().and_then(|place| place.rsplit('/').next()) {
         return format!("<a href=\"#{name}\">{name}</a>");
@@ -140,7 +141,7 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> + Clone {
 fn text(value: &Value) -> String {
     let escaped = escape(value.as_str().unwrap_or_default());
     let parts = escaped.split('`').enumerate();
-    // What stands between two of them is code.
+    // Text between two backticks is code.
     parts.map(|(number, part)| if number % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() }).collect()
 }
 

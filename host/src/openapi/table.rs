@@ -1,45 +1,45 @@
-//! What a row of the tables of operations can say.
+//! The tables of operations: the types and constructors of their rows.
 
 use utoipa::openapi::path::HttpMethod;
 
-/// Operations that belong together.
+/// A group of operations, which becomes a tag of the document.
 pub struct Section {
     pub name: &'static str,
     pub about: &'static str,
     pub operations: &'static [Operation],
 }
 
-/// A row of the table.
+/// An operation, a row of the table.
 pub struct Operation {
     pub id: &'static str,
     pub method: HttpMethod,
     pub scope: Scope,
-    /// What follows the scope's path.
+    /// The part of the path after the scope's address.
     pub path: &'static str,
     pub summary: &'static str,
     pub takes: &'static [Payload],
-    /// What stands after the question mark, all of it optional.
+    /// Parameters of the query, all of them optional.
     pub query: &'static [Query],
     pub gives: &'static [Payload],
-    /// With 401 among them it is an operation that wants to know who calls.
+    /// Statuses of its error replies. An operation with 401 among them authenticates the caller.
     pub refuses: &'static [u16],
-    /// What 503 says where it is an answer and no refusal.
+    /// The schema of the reply with 503, where that status is a regular reply and not an error.
     pub unready: Option<&'static str>,
 }
 
-/// What an operation is about.
+/// The object that an operation belongs to, which determines how its address begins.
 pub enum Scope {
     Server,
     Repository,
     Model,
     /// A model, or one version of it.
     Version,
-    /// The same at TensorFlow Serving's addresses, where a label has an address of its own.
+    /// A model or one version of it at TensorFlow Serving's addresses, where a label has an address of its own.
     Tensorflow,
 }
 
 impl Scope {
-    /// How its addresses begin.
+    /// The beginnings of its addresses.
     pub fn addresses(&self) -> &'static [&'static str] {
         match self {
             Scope::Server => &[""],
@@ -53,7 +53,7 @@ impl Scope {
     }
 }
 
-/// A body: its content type, and what it is.
+/// A body: its content type and its form.
 pub struct Payload {
     pub kind: &'static str,
     pub form: PayloadForm,
@@ -61,9 +61,9 @@ pub struct Payload {
 
 #[derive(Clone, Copy)]
 pub enum PayloadForm {
-    /// Bytes of which the content type says all.
+    /// Bytes, described only by their content type.
     Bytes,
-    /// JSON of one of the schemas.
+    /// JSON of the schema with this name.
     Of(&'static str),
     List(&'static str),
     Map(&'static str),
@@ -87,10 +87,10 @@ pub const fn map(schema: &'static str) -> Payload {
     in_json(PayloadForm::Map(schema))
 }
 
-/// Any object.
+/// Any JSON object.
 pub const OBJECT: Payload = in_json(PayloadForm::Object);
 
-/// What an act gives that has nothing to tell.
+/// `null`, the reply of an operation without a result.
 pub const NULL: Payload = in_json(PayloadForm::Null);
 
 pub const fn bytes(kind: &'static str) -> Payload {
@@ -107,7 +107,7 @@ pub struct Query {
 pub enum QueryKind {
     Text,
     Number,
-    /// Any names, and what is said for them.
+    /// Any names with any values.
     Any,
 }
 

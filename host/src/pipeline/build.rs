@@ -1,5 +1,5 @@
-//! Fits stages together: every tensor that a stage wants must come from an earlier stage or from the client, with the
-//! right datatype and shape.
+//! Construction of pipelines: connects the stages, and finds mismatches before any request. Every tensor that a stage wants
+//! must come from an earlier stage or from the client, with the right datatype and shape.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use crate::scheduler::Placement;
 use crate::telemetry::Metrics;
 use crate::tensor::{Signature, SpecMismatch, TensorSpec};
 
-/// A stage and how its tensors are called in the pipeline.
+/// A stage of a pipeline to be built, and the pipeline's names for its tensors.
 pub struct StageSource {
     pub name: Arc<str>,
     pub runner: Runner,
-    /// From the name of an input in the stage's signature to the tensor of the pipeline that it takes.
+    /// Map from an input's name in the stage's signature to the tensor of the pipeline that it takes.
     pub inputs: BTreeMap<String, String>,
-    /// From the name of an output in the stage's signature to its name in the pipeline.
+    /// Map from an output's name in the stage's signature to its name in the pipeline.
     pub outputs: BTreeMap<String, String>,
 }
 
@@ -30,14 +30,14 @@ pub enum BuildError {
     )]
     Missing { stage: Arc<str>, wanted: String, input: Arc<str>, tensor: Arc<str>, available: String },
     #[error(
-        "stages \"{first}\" and \"{second}\" are both generators, and a pipeline has room for one: each would have to answer every answer of the other"
+        "stages \"{first}\" and \"{second}\" are both generators, and a pipeline may have only one: the second would have to run for every answer of the first"
     )]
     TwoGenerators { first: Arc<str>, second: Arc<str> },
     #[error("stage \"{stage}\" does not fit what stage \"{giver}\" gives: {misfit}")]
     SpecMismatch { stage: Arc<str>, giver: Arc<str>, misfit: SpecMismatch },
 }
 
-/// A tensor of the pipeline while it is being built.
+/// A tensor that the next stage can take, while the pipeline is being built.
 struct Available {
     spec: TensorSpec,
     giver: Arc<str>,
@@ -101,7 +101,7 @@ impl Builder {
         Ok(Stage { name: source.name, runner: source.runner, inputs, outputs })
     }
 
-    /// What the first stage wants is what the client sends.
+    /// Makes the inputs of the first stage the model's inputs, which come from the client.
     fn take_model_inputs(&mut self, wanted: &[TensorSpec]) {
         for spec in wanted {
             self.provide(spec.clone(), "the request".into());
@@ -109,7 +109,7 @@ impl Builder {
         self.model_inputs = wanted.to_vec();
     }
 
-    /// A tensor under a name that was there before takes its place.
+    /// Adds a tensor in a slot of its own. It replaces an earlier tensor of the same name for the stages that follow.
     fn provide(&mut self, spec: TensorSpec, giver: Arc<str>) -> usize {
         let slot = self.slots;
         self.slots += 1;
@@ -150,7 +150,8 @@ fn check_names(stage: &Arc<str>, names: &BTreeMap<String, String>, specs: &[Tens
     }
 }
 
-/// One at the most: a call has room for two instances at once, a generator's and that of a stage behind it.
+/// The index of the generator, of which a pipeline has one at most: a call has room for two instances at once, the
+/// generator's and that of a later stage.
 fn find_generator(stages: &[Stage]) -> Result<Option<usize>, BuildError> {
     let mut generators = stages.iter().enumerate().filter(|(_, stage)| stage.runner.streams());
     let first = generators.next();
@@ -160,7 +161,8 @@ fn find_generator(stages: &[Stage]) -> Result<Option<usize>, BuildError> {
     Ok(first.map(|(at, _)| at))
 }
 
-/// Walks backwards: the first reader seen of a slot is its last in a run. One stage may read a slot twice.
+/// Marks the last use of each slot. Walking backwards, the first use that is seen is the last one of a run, even if one
+/// stage reads a slot twice. The outputs of the last stage are kept for the response.
 fn mark_last_uses(stages: &mut [Stage]) {
     let mut seen = std::collections::HashSet::new();
     if let Some(last) = stages.last() {

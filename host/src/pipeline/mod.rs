@@ -1,6 +1,6 @@
-//! A pipeline is an ordered list of stages, and what clients call a model. Whether the stages fit together is found when
-//! it is built; a run only moves tensors between numbered slots. One of the stages may be a generator: then the pipeline
-//! streams, and what stands behind it runs once for each of its answers.
+//! Pipelines: ordered lists of stages, which clients call models. Mismatches between stages are found when a pipeline is
+//! built, so that a run only moves tensors between numbered slots. One stage may be a generator: the pipeline then streams,
+//! and the stages after the generator run once for each of its responses.
 
 mod build;
 mod run;
@@ -23,31 +23,32 @@ pub struct Pipeline {
     pub model: Arc<str>,
     pub version: Arc<str>,
     pub signature: Signature,
-    /// Of outputs whose bundle names them.
+    /// Class labels by the output's name, for outputs whose bundle names the classes.
     pub labels: BTreeMap<String, Labels>,
     pub metrics: ModelMetrics,
-    /// Whether a call may begin on the thread of its connection, when those before it were light.
+    /// The threads on which a call may begin. `Inline` permits inline execution if recent calls were cheap.
     pub placement: Placement,
     stages: Vec<Stage>,
-    /// Which of the stages is a generator.
+    /// Index of the stage that is a generator.
     generator: Option<usize>,
-    /// Tensors that are alive at some time in a run.
+    /// Number of slots for the tensors of a run.
     slots: usize,
-    /// The memory that all of this holds, counted until it is dropped: the last field, because it is given back last.
+    /// Reservation of the memory that the pipeline keeps. It is the last field because fields are dropped in order, and the
+    /// memory must be free before the reservation is returned.
     pub resident: Option<Reservation>,
 }
 
-/// What the classes of an output are called, whose elements are their scores.
+/// Names of the classes of an output whose elements are their scores.
 pub struct Labels {
-    /// As the bundle calls it.
+    /// Name of the file in the bundle.
     pub file: String,
-    /// In the order of the scores.
+    /// One name for each score, in their order.
     pub classes: Vec<String>,
 }
 
-/// What does the work of a stage.
+/// The implementation of a stage.
 pub enum Runner {
-    /// Shared with other stages of the same plugin.
+    /// Shared by all stages that use the same plugin.
     Plugin(Arc<Plugin>),
     Graph(Arc<Graph>),
 }
@@ -55,15 +56,15 @@ pub enum Runner {
 struct Stage {
     name: Arc<str>,
     runner: Runner,
-    /// Where each input of the stage's signature comes from.
+    /// Slot of each input, in the order of the stage's signature.
     inputs: Vec<Source>,
-    /// Where each output of the stage's signature goes.
+    /// Slot of each output, in the order of the stage's signature.
     outputs: Vec<usize>,
 }
 
 struct Source {
     slot: usize,
-    /// No later stage reads it: it is moved out, and its memory goes when this stage drops it.
+    /// True if no later stage reads the slot: the tensor is moved out, and its memory is freed when this stage drops it.
     last_use: bool,
 }
 
@@ -75,17 +76,18 @@ impl Runner {
         }
     }
 
-    /// Whether it may have any number of answers.
+    /// True if the stage may give any number of responses to one request.
     pub fn streams(&self) -> bool {
         matches!(self, Runner::Plugin(plugin) if plugin.streams())
     }
 
-    /// Whether it can be stopped at the end of a time slice. A graph cannot be stopped inside of an operator.
+    /// True if the stage can be stopped at the end of a time slice. A graph cannot be stopped inside an operator, even if a
+    /// plugin runs it.
     fn gives_way(&self) -> bool {
         matches!(self, Runner::Plugin(plugin) if !plugin.runs_graphs())
     }
 
-    /// In metadata: what the stage is.
+    /// The kind of the stage, as metadata names it.
     pub fn kind(&self) -> &'static str {
         match self {
             Runner::Plugin(plugin) if plugin.streams() => "generator",
@@ -96,7 +98,7 @@ impl Runner {
 }
 
 impl Pipeline {
-    /// Whether one request may have any number of answers.
+    /// True if one request may have any number of responses.
     pub fn streams(&self) -> bool {
         self.generator.is_some()
     }

@@ -1,4 +1,4 @@
-//! Runs a pipeline: stages in order, one budget for all of them.
+//! Execution of a pipeline: runs the stages in order, within one budget for all of them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::telemetry::ModelMetrics;
 use crate::tenant::{Budget, Exceeded};
 use crate::tensor::{self, NamedTensors, SpecMismatch, Tensor};
 
-/// Where the tensors of a run are, by number.
+/// The tensors of a run, by slot number.
 pub(super) type Slots = Vec<Option<Tensor>>;
 
-/// A stage gave no result, and the call is over.
+/// A stage failed, which ended the call.
 #[derive(Debug, thiserror::Error)]
 #[error("stage \"{stage}\" {error}")]
 pub struct RunError {
@@ -32,17 +32,17 @@ pub enum StageError {
     Graph(GraphError),
     #[error(transparent)]
     Exceeded(Exceeded),
-    #[error("cannot take what came before it: {0}")]
+    #[error("cannot take its inputs: {0}")]
     Input(SpecMismatch),
-    /// A generator, where one answer was wanted.
+    /// A generator gave no response or several to a request that has exactly one.
     #[error(
-        "gave {given}, and this kind of request has exactly one; ask for the answers as they come, by generate_stream or ModelStreamInfer"
+        "gave {given}, and this kind of request has exactly one; use generate_stream or ModelStreamInfer, which take any number of answers"
     )]
     NotOne { given: &'static str },
 }
 
 impl StageError {
-    /// The limit that was reached, wherever in the stage it was.
+    /// The limit that the call reached in this stage; `None` for any other error.
     pub fn exceeded(&self) -> Option<&Exceeded> {
         match self {
             StageError::Plugin(CallError::Exceeded(exceeded))
@@ -53,7 +53,8 @@ impl StageError {
     }
 }
 
-/// A call's budget. What was used of it is charged to the tenant however the call ends, also when its client went away.
+/// The budget of a call. When it is dropped, its used part is charged to the tenant, however the call ended and even if its
+/// client left.
 pub(super) struct Spending<'a> {
     pub budget: Budget,
     permit: &'a Permit,
@@ -77,8 +78,8 @@ impl Drop for Spending<'_> {
 }
 
 impl Pipeline {
-    /// `inputs` are in the order of the signature, and so are the outputs. Holding a permit is the permission to compute,
-    /// within the limits of its tenant. A pipeline that streams must have exactly one answer.
+    /// Runs the pipeline for one response. Inputs and outputs are in the order of the signature. The permit is the
+    /// permission to compute, within the limits of its tenant. A pipeline that streams must give exactly one response.
     pub async fn run(
         self: &Arc<Self>,
         permit: &Permit,
@@ -95,7 +96,7 @@ impl Pipeline {
         Ok(self.collect(slots))
     }
 
-    /// The tensors of a request, in the slots where the stages find them, and counted against the budget.
+    /// Puts the tensors of a request into the slots that the stages read, and charges them to the budget.
     pub(super) fn place(&self, inputs: NamedTensors, budget: &Budget) -> Result<Slots, RunError> {
         let mut slots = Vec::with_capacity(self.slots);
         for (_, tensor) in inputs {
@@ -106,7 +107,7 @@ impl Pipeline {
         Ok(slots)
     }
 
-    /// Some of the stages, one after the other; none of them a generator.
+    /// Runs some of the stages in order; none of them is a generator.
     pub(super) async fn run_stages(
         &self,
         stages: Range<usize>,
@@ -122,13 +123,13 @@ impl Pipeline {
             let outputs = stage.run(request, inputs, parameters, budget).await;
             self.metrics.stage_took(at, started.elapsed());
             stage.put(outputs.map_err(|error| stage.failed(error))?, slots);
-            // What was computed past the deadline is no answer, also where nothing could stop it.
+            // A result that came after the deadline is not used, even if nothing could stop its computation.
             budget.check_time().map_err(|exceeded| stage.failed(StageError::Exceeded(exceeded)))?;
         }
         Ok(())
     }
 
-    /// The last stage's outputs, under their names in the pipeline.
+    /// The outputs of the last stage, under their names in the pipeline.
     pub(super) fn collect(&self, mut slots: Slots) -> NamedTensors {
         let last = self.stages.last().map_or(&[][..], |stage| &stage.outputs);
         let named = |(spec, slot): (&tensor::TensorSpec, &usize)| Some((spec.name.clone(), slots[*slot].take()?));
@@ -141,17 +142,17 @@ impl Stage {
         RunError { stage: self.name.clone(), error }
     }
 
-    /// The stage's inputs in the order of its signature: moved at their last use, shared before. Dimensions that vary
-    /// could not be compared when the pipeline was built.
+    /// The inputs in the order of the stage's signature: moved out of their slots at the last use, shared before. Their
+    /// shapes are checked here, because variable dimensions could not be compared when the pipeline was built.
     pub(super) fn gather(&self, slots: &mut [Option<Tensor>]) -> Result<NamedTensors, RunError> {
-        self.find_inputs(slots).map_err(|misfit| self.failed(StageError::Input(misfit)))
+        self.find_inputs(slots).map_err(|mismatch| self.failed(StageError::Input(mismatch)))
     }
 
     fn find_inputs(&self, slots: &mut [Option<Tensor>]) -> Result<NamedTensors, SpecMismatch> {
         let mut inputs = Vec::with_capacity(self.inputs.len());
         for (spec, source) in self.runner.signature().inputs.iter().zip(&self.inputs) {
-            let place = &mut slots[source.slot];
-            let tensor = if source.last_use { place.take() } else { place.clone() };
+            let slot = &mut slots[source.slot];
+            let tensor = if source.last_use { slot.take() } else { slot.clone() };
             let missing = || SpecMismatch::Missing { name: spec.name.clone(), wanted: spec.describe() };
             let tensor = tensor.ok_or_else(missing)?;
             spec.check(&tensor)?;
@@ -160,7 +161,7 @@ impl Stage {
         Ok(inputs)
     }
 
-    /// The outputs are in the order of the signature.
+    /// Stores the outputs, which are in the order of the stage's signature.
     pub(super) fn put(&self, outputs: NamedTensors, slots: &mut [Option<Tensor>]) {
         for (slot, (_, tensor)) in self.outputs.iter().zip(outputs) {
             slots[*slot] = Some(tensor);
@@ -176,12 +177,12 @@ impl Stage {
     ) -> Result<NamedTensors, StageError> {
         match &self.runner {
             Runner::Plugin(plugin) => {
-                let (outputs, remains) = plugin.call(request, inputs, parameters, budget).await;
-                scheduler::defer_drop(remains);
+                let (outputs, teardown) = plugin.call(request, inputs, parameters, budget).await;
+                scheduler::defer_drop(teardown);
                 outputs.map_err(StageError::Plugin)
             }
             Runner::Graph(graph) => {
-                // A graph cannot be stopped inside of an operator, so it never holds a thread that serves connections.
+                // A graph cannot be stopped inside an operator, so it never runs on an I/O thread.
                 scheduler::move_to_compute_thread().await;
                 graph.run(inputs, budget).map_err(StageError::Graph)
             }

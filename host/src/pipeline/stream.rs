@@ -1,5 +1,5 @@
-//! Runs a pipeline that streams: the stages before its generator once, and those behind it once for each answer, while the
-//! generator stands still. One budget for all of it.
+//! Execution of a pipeline that streams: the stages before its generator run once, and the stages after it run once for
+//! each of its responses, while the generator waits. One budget covers all of it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -14,8 +14,8 @@ use crate::tenant::Budget;
 use crate::tensor::{self, NamedTensors};
 
 impl Pipeline {
-    /// Gives each answer to the sink, whose tensors are in the order of the signature. A pipeline that does not stream has
-    /// one. Holding a permit is the permission to compute.
+    /// Passes each response to the sink, its tensors in the order of the signature. A pipeline that does not stream gives
+    /// one response. The permit is the permission to compute.
     pub async fn stream(
         self: &Arc<Self>,
         permit: &Permit,
@@ -69,7 +69,7 @@ impl Pipeline {
         })
     }
 
-    /// What ended a stream from behind may be another stage's failure.
+    /// The error of a sink, which may be the failure of a later stage; that one is returned unchanged.
     fn refused(&self, at: usize, error: SinkError) -> RunError {
         match error.downcast::<RunError>() {
             Ok(error) => *error,
@@ -93,12 +93,12 @@ impl Pipeline {
     }
 }
 
-/// What stands behind a generator: the other stages, and whoever takes their answers.
+/// The sink of a generator: runs the later stages for each response, and passes the result to the next sink.
 struct Behind {
     pipeline: Arc<Pipeline>,
-    /// The generator's place.
+    /// Index of the generator.
     at: usize,
-    /// What the stages before it gave.
+    /// Tensors of the stages before the generator.
     slots: Slots,
     request: Arc<str>,
     parameters: Arc<Parameters>,
@@ -111,7 +111,7 @@ impl ResponseSink for Behind {
         let Behind { pipeline, at, slots, request, parameters, answers } = self;
         let generator = &pipeline.stages[*at];
         let outputs = tensor::bind_tensors(&generator.runner.signature().outputs, outputs)
-            .map_err(|misfit| generator.failed(StageError::Plugin(CallError::Output(misfit))))?;
+            .map_err(|mismatch| generator.failed(StageError::Plugin(CallError::Output(mismatch))))?;
         let mut slots = slots.clone();
         generator.put(outputs, &mut slots);
         let stages = *at + 1..pipeline.stages.len();
@@ -120,7 +120,7 @@ impl ResponseSink for Behind {
     }
 }
 
-/// For requests that have one answer: a second ends the call.
+/// The sink for requests that have one response: a second one ends the call.
 struct OnlyOne {
     generator: Arc<str>,
     answer: Arc<Mutex<Option<NamedTensors>>>,

@@ -1,4 +1,4 @@
-//! The protocols that clients speak. Wire types stay here; what goes further in is named tensors.
+//! The protocols of the clients' ports. Their wire types stay in this module; the rest of the host gets named tensors.
 
 mod grpc;
 pub mod oip;

@@ -1,4 +1,4 @@
-//! What there is at the clients' port, one row each.
+//! The table of operations of the clients' port, and the document and page made from it.
 
 use std::sync::LazyLock;
 
@@ -30,17 +30,17 @@ static CLIENTS: LazyLock<String> = LazyLock::new(|| {
 
 static CLIENTS_PAGE: LazyLock<String> = LazyLock::new(|| page::render(&CLIENTS));
 
-/// `/openapi.json` at the clients' port.
+/// Serves `/openapi.json` at the clients' port.
 pub(crate) async fn for_clients() -> Response<Body> {
     static_text(&CLIENTS, "application/json")
 }
 
-/// `/docs` at the clients' port, for people.
+/// Serves `/docs` at the clients' port, the page for people.
 pub(crate) async fn page_for_clients() -> Response<Body> {
     html(&CLIENTS_PAGE)
 }
 
-/// The types whose schemas operations name.
+/// The types whose schemas the operations refer to.
 pub const SCHEMAS: [fn(&mut Vec<NamedSchema>); 23] = [
     collect::<ErrorReply>,
     collect::<ServerMetadata>,
@@ -67,49 +67,46 @@ pub const SCHEMAS: [fn(&mut Vec<NamedSchema>); 23] = [
     collect::<MetadataReply>,
 ];
 
-/// JSON and binary tensors, or one tensor alone.
+/// JSON followed by binary tensors, or the bytes of a single tensor.
 const BINARY: Payload = bytes("application/octet-stream");
 
-/// The bytes of a model's only input, under whatever name they have.
+/// The bytes of a model's only input, with any content type.
 const ANYTHING: Payload = bytes("*/*");
 
 const EVENTS: Payload = bytes("text/event-stream");
 
-/// What can happen to a request that runs a model.
+/// Error statuses of requests that run a model.
 const RUN: &[u16] = &[400, 401, 403, 404, 406, 408, 413, 415, 429, 500, 503, 504];
 
-/// What can happen to a question about a model.
+/// Error statuses of requests about a model.
 const ASK: &[u16] = &[401, 403, 404, 503];
 
-/// What can happen to a short body.
+/// Error statuses of requests with a short body.
 const SHORT: &[u16] = &[400, 401, 403, 408, 413, 415, 503];
 
-/// What can happen to an act on a model.
+/// Error statuses of requests that load or unload a model.
 const ACT: &[u16] = &[400, 401, 403, 404, 408, 409, 413, 415, 500, 503, 507];
 
 pub const SECTIONS: &[Section] = &[
-    Section { name: "Server", about: "What is here, and whether it is ready", operations: SERVER },
-    Section { name: "Models", about: "What a model is, and what it did", operations: MODELS },
+    Section { name: "Server", about: "The server and its health", operations: SERVER },
+    Section { name: "Models", about: "Metadata, configuration and statistics of models", operations: MODELS },
     Section { name: "Inference", about: "Running models", operations: INFERENCE },
     Section {
         name: "TensorFlow Serving",
         about: "The same models at the addresses that TensorFlow Serving's clients know; version N is the newest N.x.y",
         operations: TENSORFLOW,
     },
-    Section { name: "Repository", about: "Which models are served", operations: REPOSITORY },
-    Section { name: "Settings", about: "For keys with the role admin", operations: SETTINGS },
+    Section {
+        name: "Repository",
+        about: "The models of the server, and loading and unloading them",
+        operations: REPOSITORY,
+    },
+    Section { name: "Settings", about: "Log and trace settings, for keys with the role admin", operations: SETTINGS },
 ];
 
 const SERVER: &[Operation] = &[
-    get(
-        "server",
-        Scope::Server,
-        "/v2",
-        &[json("ServerMetadata")],
-        &[],
-        "What the server is, and which extensions it has",
-    ),
-    get("live", Scope::Server, "/v2/health/live", &[json("ServerLive")], &[], "Whether the server runs"),
+    get("server", Scope::Server, "/v2", &[json("ServerMetadata")], &[], "Name, version and extensions of the server"),
+    get("live", Scope::Server, "/v2/health/live", &[json("ServerLive")], &[], "Liveness of the server"),
     Operation {
         unready: Some("ServerReady"),
         ..get(
@@ -118,7 +115,7 @@ const SERVER: &[Operation] = &[
             "/v2/health/ready",
             &[json("ServerReady")],
             &[503],
-            "Whether all that should be served is: nothing is loading, and nothing of the operator's own has failed",
+            "Readiness of the server: nothing is loading, and nothing of the operator's own has failed",
         )
     },
     get("document", Scope::Server, "/openapi.json", &[OBJECT], &[], "This document"),
@@ -127,14 +124,14 @@ const SERVER: &[Operation] = &[
 
 const MODELS: &[Operation] = &[
     get("model", Scope::Version, "", &[json("ModelMetadata")], ASK, "A model's inputs and outputs"),
-    get("model_ready", Scope::Version, "/ready", &[json("ModelReady")], ASK, "Whether a model is ready"),
+    get("model_ready", Scope::Version, "/ready", &[json("ModelReady")], ASK, "Readiness of a model"),
     get(
         "model_config",
         Scope::Version,
         "/config",
         &[json("ModelConfig")],
         ASK,
-        "A model's configuration, as Triton has it",
+        "A model's configuration, in Triton's form",
     ),
     get(
         "model_statistics",
@@ -142,7 +139,7 @@ const MODELS: &[Operation] = &[
         "/stats",
         &[json("StatisticsReply")],
         ASK,
-        "What a model did, and how long it took",
+        "Statistics of a model: its requests, and how long they took",
     ),
     get(
         "statistics",
@@ -150,7 +147,7 @@ const MODELS: &[Operation] = &[
         "/v2/models/stats",
         &[json("StatisticsReply")],
         &[401, 403],
-        "What all models did, and how long it took",
+        "Statistics of all models: their requests, and how long they took",
     ),
 ];
 
@@ -174,7 +171,7 @@ const INFERENCE: &[Operation] = &[
         &[OBJECT],
         &[OBJECT],
         RUN,
-        "Run a model: fields are its inputs, fields of the answer its outputs",
+        "Run a model: the fields of the request are its inputs, those of the reply its outputs",
     ),
     post(
         "generate_stream",
@@ -183,7 +180,7 @@ const INFERENCE: &[Operation] = &[
         &[OBJECT],
         &[EVENTS],
         RUN,
-        "The same, with each answer as an event when it comes: any number where the model streams, and a refusal as the last",
+        "Run a model, with each response as an event as soon as it is there: several if the model streams, and an error as the last",
     ),
 ];
 
@@ -204,7 +201,7 @@ const TENSORFLOW: &[Operation] = &[
         &[json("PredictRequest")],
         &[json("PredictReply")],
         RUN,
-        "Run a model on rows or on columns; the answer has the form of the request",
+        "Run a model on rows or on columns; the reply has the layout of the request",
     ),
     post(
         "tf_classify",
@@ -213,7 +210,7 @@ const TENSORFLOW: &[Operation] = &[
         &[json("Examples")],
         &[json("Classified")],
         RUN,
-        "Scores of examples, for models whose floating output has a row for each",
+        "Scores of the classes for each example, from a model with one floating-point output, which has a row for each example",
     ),
     post(
         "tf_regress",
@@ -222,7 +219,7 @@ const TENSORFLOW: &[Operation] = &[
         &[json("Examples")],
         &[json("Regressed")],
         RUN,
-        "Values of examples, for models whose floating output has one for each",
+        "A value for each example, from a model with one floating-point output, which has a value for each example",
     ),
 ];
 
@@ -243,7 +240,7 @@ const REPOSITORY: &[Operation] = &[
         &[json("LoadRequest")],
         &[OBJECT],
         ACT,
-        "See to it that a model is served; for keys with the role deploy",
+        "Put a model into service; for keys with the role deploy",
     ),
     post(
         "unload",
@@ -257,7 +254,7 @@ const REPOSITORY: &[Operation] = &[
 ];
 
 const SETTINGS: &[Operation] = &[
-    get("log_settings", Scope::Server, "/v2/logging", &[json("LogSettings")], &[401, 403], "What is logged"),
+    get("log_settings", Scope::Server, "/v2/logging", &[json("LogSettings")], &[401, 403], "Log settings"),
     post(
         "change_log",
         Scope::Server,
@@ -265,7 +262,7 @@ const SETTINGS: &[Operation] = &[
         &[json("LogChanges")],
         &[json("LogSettings")],
         SHORT,
-        "Change what is logged",
+        "Change log settings",
     ),
     get(
         "trace_settings",
@@ -273,7 +270,7 @@ const SETTINGS: &[Operation] = &[
         "/v2/trace/setting",
         &[json("TraceSettings")],
         &[401, 403],
-        "Whether requests are traced",
+        "Trace settings; tracing is always off",
     ),
     post(
         "change_trace",
@@ -282,7 +279,7 @@ const SETTINGS: &[Operation] = &[
         &[OBJECT],
         &[json("TraceSettings")],
         SHORT,
-        "Traces are off: accepts what says so, and refuses the rest",
+        "Accepts settings that leave tracing off, and refuses all others",
     ),
     get(
         "model_trace_settings",
@@ -290,7 +287,7 @@ const SETTINGS: &[Operation] = &[
         "/trace/setting",
         &[json("TraceSettings")],
         ASK,
-        "Whether a model's requests are traced",
+        "Trace settings of a model; tracing is always off",
     ),
     post(
         "change_model_trace",
@@ -299,6 +296,6 @@ const SETTINGS: &[Operation] = &[
         &[OBJECT],
         &[json("TraceSettings")],
         &[400, 401, 403, 404, 408, 413, 415, 503],
-        "Traces are off: accepts what says so, and refuses the rest",
+        "Accepts settings that leave tracing off, and refuses all others",
     ),
 ];

@@ -1,4 +1,4 @@
-//! Wire types, generated from `host/proto`.
+//! The gRPC wire types, generated from `host/proto` by `build.rs`.
 
 #![allow(clippy::all, clippy::pedantic, reason = "generated")]
 
@@ -14,5 +14,5 @@ pub mod tensorflow {
         tonic::include_proto!("tensorflow.serving");
     }
 }
-/// For reflection.
+/// The descriptors of all messages and services, for the reflection service.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,6 +1,6 @@
-//! Loading a file that nobody vouched for: a child process tries it first (`bulkhead worker graph`) and tells how much the
-//! graph keeps in memory. When there is room for that, what the child survived is loaded here. What a child told is
-//! remembered with the host's compiled code.
+//! Loading of an untrusted file. A child process loads it first (`bulkhead worker graph`), and reports how much memory the
+//! graph keeps. If that much memory is left, the file is then loaded in this process. The child's report is stored with the
+//! host's compiled code.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -13,26 +13,26 @@ use crate::config::clip;
 use crate::tenant::Reservation;
 use crate::worker::{Job, Workers};
 
-/// To be done with the bytes of an ONNX file.
+/// The job of loading a graph from the bytes of an ONNX file.
 #[derive(Serialize, Deserialize)]
 pub struct TryGraph {
     shapes: InputShapes,
 }
 
-/// The part of what the child has grown by that the graph is taken to keep at the least. The rest is what loading needs
-/// for a while, and what an allocator does not give back.
+/// Divisor of the growth of the child's memory: the graph is assumed to keep at least this part of it. The rest is what
+/// loading needs for a while, and what an allocator does not give back.
 const KEPT_SHARE: u64 = 4;
 
 impl Job for TryGraph {
     const NAME: &'static str = "graph";
-    /// The bytes that the graph keeps in memory.
+    /// The bytes that the graph keeps in memory, or the reason why it cannot be loaded.
     type Answer = Result<u64, String>;
 
     fn work(self, bytes: &[u8]) -> (Self::Answer, Vec<u8>) {
         let before = own_memory();
         let loaded = Graph::load_onnx(bytes, &self.shapes);
         let answer = match &loaded {
-            // Some operators keep tables where nobody else can count them.
+            // Some operators keep tables that cannot be counted from outside.
             Ok(graph) => Ok(graph.resident_bytes().max(own_memory().saturating_sub(before) / KEPT_SHARE)),
             Err(error) => Err(clip(error.to_string())),
         };
@@ -40,7 +40,7 @@ impl Job for TryGraph {
     }
 }
 
-/// Bytes of this process that are in memory and in no file; none where the system does not tell.
+/// Bytes of this process that are in memory and in no file; 0 if the system does not report them.
 fn own_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
@@ -49,36 +49,38 @@ fn own_memory() -> u64 {
 }
 
 impl Graph {
-    /// Counts what the graph keeps in memory before it is loaded in this process.
+    /// Loads a graph in this process after a child has loaded it, and first counts in `reservation` the memory that it will
+    /// keep. Without child processes, the memory is counted after loading.
     pub async fn load_untrusted(
         bytes: &Bytes,
         shapes: &InputShapes,
         workers: &Workers,
         reservation: &mut Reservation,
     ) -> Result<Graph, LoadError> {
-        let told = if workers.are_in_process() { 0 } else { try_out(bytes, shapes, workers).await? };
-        reservation.add(told)?;
+        let reported = if workers.are_in_process() { 0 } else { try_out(bytes, shapes, workers).await? };
+        reservation.add(reported)?;
         let graph = Graph::load_onnx(bytes, shapes)?;
-        reservation.add(graph.resident_bytes().saturating_sub(told))?;
+        reservation.add(graph.resident_bytes().saturating_sub(reported))?;
         Ok(graph)
     }
 }
 
 async fn try_out(bytes: &Bytes, shapes: &InputShapes, workers: &Workers) -> Result<u64, LoadError> {
     let cached = workers.cache().map(|cache| (cache, tried(bytes, shapes)));
-    let known = cached.as_ref().and_then(|(cache, name)| cache.get(name)?.as_ref().try_into().ok());
+    let known = cached.as_ref().and_then(|(cache, key)| cache.get(key)?.as_ref().try_into().ok());
     if let Some(known) = known {
         return Ok(u64::from_le_bytes(known));
     }
     let (answer, _) = workers.run(TryGraph { shapes: shapes.clone() }, bytes).await?;
     let resident = answer.map_err(LoadError::Refused)?;
-    if let Some((cache, name)) = cached {
-        cache.put(&name, &[&resident.to_le_bytes()]);
+    if let Some((cache, key)) = cached {
+        cache.put(&key, &[&resident.to_le_bytes()]);
     }
     Ok(resident)
 }
 
-/// The entry that is there when a child has loaded exactly this: the bytes that it keeps in memory, as eight bytes.
+/// The key of an entry that exists if a child has loaded exactly this file with these shapes. Its content is the number of
+/// bytes that the graph keeps in memory, in eight bytes.
 fn tried(bytes: &[u8], shapes: &InputShapes) -> CacheKey {
     CacheKeyBuilder::of("graph that loaded 2").part(digest_of(bytes, shapes)).finish()
 }

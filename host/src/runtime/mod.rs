@@ -1,4 +1,4 @@
-//! Native graphs: files of models that run without a sandbox. A strange one is loaded in a child process first.
+//! Native graphs: model files that run without a sandbox. An untrusted file is loaded in a child process first.
 
 mod digest;
 mod isolated_load;
@@ -14,10 +14,10 @@ pub use isolated_load::TryGraph;
 pub use tract::Graph;
 pub use tract::run::Charged;
 
-/// Shapes that the manifest gives to inputs whose own are not enough; -1 varies.
+/// Shapes that the manifest gives to inputs whose shapes in the file are not sufficient; -1 is a dimension that varies.
 pub type InputShapes = BTreeMap<String, Vec<i64>>;
 
-/// A model file cannot be used. The texts are for whoever made or uploaded the bundle.
+/// A model file that cannot be used. The texts are for the publisher that made the bundle, and the client that uploaded it.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("it is not a readable ONNX file: {0}")]
@@ -27,7 +27,7 @@ pub enum LoadError {
     #[error("the manifest gives a shape to input \"{name}\", and the graph has: {known}")]
     UnknownInput { name: String, known: String },
     #[error(
-        "input \"{name}\" has a rank that the file does not tell: give it one in the manifest, inputs = {{ {name} = [-1, …] }}"
+        "the file does not give the rank of input \"{name}\": give its shape in the manifest, inputs = {{ {name} = [-1, …] }}"
     )]
     UnknownRank { name: String },
     #[error("{what} \"{name}\" has element type {element}, which clients cannot exchange")]
@@ -37,14 +37,14 @@ pub enum LoadError {
     )]
     DataDependent { operator: String },
     #[error(
-        "operator {operator} (node \"{node}\") has no known cost, and so no limit could hold it; the host does not run it"
+        "operator {operator} (node \"{node}\") has no known cost, so no limit could bound it, and the host does not run it"
     )]
     NoCost { operator: String, node: String },
     #[error("it cannot be planned: {0}")]
     Plan(String),
-    #[error("its loader failed on it, which a good file never makes it do")]
+    #[error("its loader panicked, which a valid file never causes")]
     Panicked,
-    /// What a child that tried it said: one of the texts above.
+    /// The error that a child reported: one of the texts above.
     #[error("{0}")]
     Refused(String),
     #[error("loading it {0}")]
@@ -53,7 +53,7 @@ pub enum LoadError {
     NotResident(#[from] NotResident),
 }
 
-/// A run gave no result. The texts complete "the graph …".
+/// A run that gave no result. The texts complete "the graph …".
 #[derive(Debug, thiserror::Error)]
 pub enum GraphError {
     #[error("cannot take its inputs: {0}")]

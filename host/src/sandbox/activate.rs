@@ -1,5 +1,6 @@
-//! From the bytes of a component to a plugin that can be called: check what it imports, compile, run `init` under limits,
-//! and make a snapshot that every call starts from.
+//! Activation of a plugin: from the bytes of a component to a [`Plugin`] that can be called. It compiles the component,
+//! checks its imports, runs `init` under limits, and makes a snapshot that every call starts from, if the component allows
+//! one.
 
 use std::sync::Arc;
 
@@ -20,19 +21,19 @@ use crate::sandbox::imports::wasi;
 use crate::tenant::{Budget, Grants, Limit};
 use crate::tensor::Signature;
 
-/// How a fresh instance gets to the state that `init` leaves.
+/// The way in which a fresh instance gets to the state that `init` leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initialisation {
-    /// It is part of the compiled component.
+    /// The state is part of the compiled component.
     Snapshot,
-    /// `init` runs again in every instance: slow, and what a plugin wants that draws random numbers in it. Some toolchains
-    /// make components that cannot be snapshotted, and get this, too.
+    /// `init` runs again in every instance, which is slow. It serves plugins that draw random numbers in `init`, components
+    /// of toolchains that Wizer cannot snapshot, and plugins whose `init` holds a stream because it printed something.
     EveryCall,
 }
 
 impl Sandbox {
-    /// Compiles and initialises a plugin, or finds that this host did it before. Takes seconds for a large component: not
-    /// for the request path.
+    /// Compiles and initialises a plugin, or loads it from the cache if this host has activated it before. Takes seconds
+    /// for a large component, so it must not run on the request path.
     pub async fn activate(&self, source: PluginSource) -> Result<Plugin, ActivationError> {
         self.look_at(&source.component)?;
         let config = source.config.to_string();
@@ -55,26 +56,27 @@ impl Sandbox {
         Ok(Plugin { engine, remains, linked, shared, config, signature, initialisation, stack, code })
     }
 
-    /// What can be said without taking it apart.
+    /// Checks that need no parsing: the size, and the preamble of a component.
     fn look_at(&self, component: &Bytes) -> Result<(), ActivationError> {
         let (bytes, bound) = (component.len() as u64, self.limits.component_bytes);
         if bytes > bound {
             return Err(ActivationError::TooLarge { bytes, bound });
         }
         if !is_component(component) {
-            return Err(ActivationError::NotAComponent("it does not begin as one".into()));
+            return Err(ActivationError::NotAComponent("it does not begin with the preamble of a component".into()));
         }
         Ok(())
     }
 
-    /// An entry that does not load any more, as after a change of limits, is made again.
+    /// Looks for the plugin in the cache. An entry that no longer loads, for example after a change of limits, is deleted
+    /// and made again.
     fn find(&self, name: Option<&CacheKey>, grants: &Grants) -> Result<Option<(Artifact, Linked)>, ActivationError> {
         let (Some(cache), Some(name)) = (self.workers.cache(), name) else { return Ok(None) };
         let Some(saved) = Artifact::find(cache, name) else { return Ok(None) };
         match self.link(&saved.code, grants) {
             Ok(linked) => Ok(Some((saved, linked))),
             Err(ActivationError::Compile(reason)) => {
-                tracing::warn!(entry = %name, reason, "an entry of the cache does not load; it is deleted and made again");
+                tracing::warn!(entry = %name, reason, "a cache entry cannot be loaded; it is deleted and made again");
                 cache.remove(name);
                 Ok(None)
             }
@@ -113,7 +115,7 @@ impl Sandbox {
         Ok((Artifact { signature, initialisation, code }, linked))
     }
 
-    /// Loads compiled code, and links what was granted. Nothing of the component runs here.
+    /// Loads compiled code and links the granted imports. No code of the component runs here.
     fn link(&self, code: &[u8], grants: &Grants) -> Result<Linked, ActivationError> {
         let unloadable = |error: wasmtime::Error| ActivationError::Compile(format!("{error:#}"));
         let component = load_code::load(&self.engine, code).map_err(unloadable)?;
@@ -126,8 +128,8 @@ impl Sandbox {
         linker.instantiate_pre(&component).and_then(Linked::new).map_err(stage)
     }
 
-    /// Runs `init` in an instance of its own, and takes a snapshot of it where it was instrumented and nothing stands
-    /// in the way.
+    /// Runs `init` in an instance of its own. Takes a snapshot of that instance if the component was instrumented and
+    /// `init` left no stream open.
     async fn initialise(
         &self,
         linked: &Linked,
@@ -150,7 +152,8 @@ impl Sandbox {
         if !store.data().handles.is_empty() {
             return Err(ActivationError::KeptHandles);
         }
-        // A plugin that printed in init holds its standard output: a stream of this instance, which no snapshot can carry.
+        // A plugin that printed in `init` holds its standard output, a stream of this instance that a snapshot cannot
+        // carry.
         let holds_stream = !store.data().wasi_handles.is_empty();
         let Some(context) = instrumented.filter(|_| !holds_stream) else { return Ok((signature, None)) };
         host_state::lift_limits(store);
@@ -165,7 +168,7 @@ impl Sandbox {
     }
 }
 
-/// Guests are stopped at epochs; this stops what waits in the host.
+/// The time limit of `init`. Epochs stop guest code; this timeout stops a call that waits in the host.
 async fn within_time<T>(
     limits: &CallLimits,
     work: impl Future<Output = Result<T, ActivationError>>,
@@ -179,7 +182,8 @@ async fn within_time<T>(
     }
 }
 
-/// The preamble of the binary format, version 13, layer 1: a component. (A core module has layer 0.)
+/// True if the bytes start with the preamble of a component: version 13 of the binary format, layer 1. (A core module has
+/// layer 0.)
 fn is_component(wasm: &[u8]) -> bool {
     wasm.starts_with(b"\0asm\x0d\x00\x01\x00")
 }

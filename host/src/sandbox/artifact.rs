@@ -1,6 +1,6 @@
-//! What activating a plugin made, as it is kept in the cache: code, signature, and how instances begin. The name of an
-//! entry is made of everything that had a part in it, and of nothing else: two bundles with the same component and
-//! configuration share one.
+//! The cached result of activating a plugin: its code, its signature, and how its instances begin. The key of an entry
+//! covers every input that affects the result and nothing else, so two bundles with the same component and configuration
+//! share one entry.
 
 use std::hash::{Hash, Hasher};
 
@@ -15,17 +15,17 @@ use crate::tenant::Capability;
 use crate::tensor::{Datatype, Signature, TensorSpec};
 use crate::worker::frame;
 
-/// Of what an entry holds; another number makes all older entries unknown.
+/// The format of an entry; a different number makes all older entries unknown.
 const FORMAT: &str = "plugin 1";
 
-/// An activated plugin without what is the same for all: links, and the bundle's files.
+/// An activated plugin without the parts that are not cached: its links, and the bundle's files.
 pub(crate) struct Artifact {
     pub signature: Signature,
     pub initialisation: Initialisation,
     pub code: Bytes,
 }
 
-/// What stands before the code.
+/// The header of an entry; the code follows it.
 #[derive(Serialize, Deserialize)]
 struct Head {
     snapshot: bool,
@@ -56,13 +56,13 @@ impl Artifact {
         };
         match frame::head(&head, &self.code) {
             Ok(head) => cache.put(name, &[&head, &self.code]),
-            Err(error) => tracing::warn!(%error, "an activated plugin cannot be written down for the next start"),
+            Err(error) => tracing::warn!(%error, "a plugin could not be cached; the next start makes it again"),
         }
     }
 }
 
-/// `None` where the next start may not begin from what this one found: a snapshot that has seen the time of day, or random
-/// numbers, is made anew by every host.
+/// The cache key of a plugin, or `None` if the next start must not reuse its result: a snapshot that has seen the time of
+/// day or random numbers is made anew at every start.
 pub(crate) fn name(engine: &Engine, limits: &Limits, source: &PluginSource, config: &str) -> Option<CacheKey> {
     let snapshot = source.initialisation == Initialisation::Snapshot;
     let fleeting = source.grants.has(Capability::Clocks) || source.grants.has(Capability::Random);
@@ -88,14 +88,15 @@ pub(crate) fn name(engine: &Engine, limits: &Limits, source: &PluginSource, conf
     Some(name.finish())
 }
 
-/// wasmtime's version, the processor's features, and every setting that decides how code looks.
+/// wasmtime's version, the processor's features, and every setting that affects the generated code.
 pub(crate) fn compatibility(engine: &Engine) -> Vec<u8> {
     let mut collected = Collected(Vec::new());
     engine.precompile_compatibility_hash().hash(&mut collected);
     collected.0
 }
 
-/// Keeps what is hashed: std's own hashes are too short to be a name, and promise nothing from one build to the next.
+/// A hasher that keeps its input: the standard library's hashes are too short for a cache key, and may differ from one
+/// build to the next.
 struct Collected(Vec<u8>);
 
 impl Hasher for Collected {
@@ -150,7 +151,7 @@ mod tests {
         Limits::of(&crate::config::Config::default())
     }
 
-    /// A child's engine has no pool, and its code must be loaded by one that has.
+    /// A child's engine has no instance pool, but an engine with a pool must be able to load its code.
     #[test]
     fn the_engine_of_a_child_makes_code_for_that_of_the_host() {
         let host = Engine::new(&engine::settings(&crate::config::Config::default())).unwrap();
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_has_a_part_in_the_result_is_part_of_the_name() {
+    fn every_input_of_the_result_changes_the_key() {
         let engine = Engine::new(&code_settings()).unwrap();
         let name = |source: &PluginSource, config: &str, limits: &Limits| name(&engine, limits, source, config);
         let first = name(&source(), "{}", &limits());

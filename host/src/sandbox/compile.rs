@@ -1,5 +1,5 @@
-//! Compiling: the first that is ever done with the bytes of a component. A [`Compile`] is the job of a child process
-//! (`bulkhead worker compile`); it instruments for the snapshot there, too, so that this process repeats on a stranger's
+//! Compilation of components, the first step that reads their bytes. A [`Compile`] is the job of a child process (`bulkhead
+//! worker compile`). The child also instruments the component for the snapshot, so that this process repeats on untrusted
 //! bytes only what a child survived.
 
 use bytes::Bytes;
@@ -12,18 +12,18 @@ use crate::cache::{Digest, digest};
 use crate::config::clip;
 use crate::worker::{Job, Workers};
 
-/// To be done with the bytes of a component.
+/// The job of compiling the bytes of a component.
 #[derive(Serialize, Deserialize)]
 pub struct Compile {
-    /// Build in what a snapshot is read through, if the component is of a kind that can be snapshotted.
+    /// True if the accessors that a snapshot is read through are added, provided that the component can be snapshotted.
     instrument: bool,
 }
 
 #[derive(Serialize, Deserialize)]
 pub enum Compiled {
-    /// The code beside this is the component's as it is.
+    /// The code is that of the component itself.
     Plain,
-    /// It is that of the instrumented component, whose bytes have this digest.
+    /// The code is that of the instrumented component, whose bytes have this digest.
     Instrumented(Digest),
     Failed(String),
 }
@@ -46,17 +46,17 @@ impl Job for Compile {
     }
 }
 
-/// `None` for components that cannot be snapshotted.
+/// Instruments a component; `None` if it cannot be snapshotted.
 fn instrument(wasm: &[u8]) -> Option<(ComponentContext<'_>, Vec<u8>)> {
     Wizer::new().instrument_component(wasm).ok()
 }
 
-/// Nothing runs in this engine, and so it reserves no memory for instances.
+/// Compiles in an engine without an instance pool: nothing runs in it, so it reserves no memory for instances.
 fn precompile(wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
     Engine::new(&code_settings())?.precompile_component(wasm)
 }
 
-/// What decides how code looks. Engines that agree in it can load each other's code.
+/// The settings that affect the generated code. Engines that agree on them can load each other's code.
 pub(crate) fn code_settings() -> Config {
     let mut settings = Config::new();
     settings
@@ -71,13 +71,13 @@ pub(crate) fn code_settings() -> Config {
     settings
 }
 
-/// What a child made of a component, and what it takes to read a snapshot out of an instance of it.
+/// The code that a child compiled, and the context that is needed to read a snapshot out of an instance of it.
 pub(crate) struct Code<'a> {
     pub bytes: Bytes,
     pub context: Option<ComponentContext<'a>>,
 }
 
-/// `step` says in an error what was being done.
+/// `step` names the current step in errors.
 pub(crate) async fn plain(
     workers: &Workers,
     wasm: &Bytes,
@@ -90,7 +90,7 @@ pub(crate) async fn plain(
 pub(crate) async fn instrumented<'a>(workers: &Workers, wasm: &'a Bytes) -> Result<Code<'a>, ActivationError> {
     let (compiled, bytes) = run(workers, wasm, Compile { instrument: true }, COMPILING).await?;
     let Compiled::Instrumented(expected) = compiled else { return Ok(Code { bytes, context: None }) };
-    // The child survived this, and it goes the same way every time.
+    // A child survived this on the same bytes, and the instrumentation is deterministic.
     match instrument(wasm) {
         Some((context, wasm)) if digest(&wasm) == expected => Ok(Code { bytes, context: Some(context) }),
         _ => Err(ActivationError::Snapshot("instrumenting it twice gave two different components".into())),

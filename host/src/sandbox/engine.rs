@@ -1,4 +1,4 @@
-//! The engine: where the instances of components live, and the clock that slices their time.
+//! The wasmtime engine, which holds the instances of components, and the clock that divides their time into slices.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,31 +12,32 @@ use super::{EngineError, compile};
 use crate::config::{CallLimits, Config};
 use crate::worker::Workers;
 
-/// How long a guest may hold a thread before others get a turn; also how late a deadline is noticed.
+/// Time that a guest may hold a thread before others get a turn. A deadline is noticed at most this much too late.
 const TIME_SLICE: Duration = Duration::from_millis(5);
 
-/// What the host's calls of one instance may consist of. Real components stay far below: a Rust guest has three core
-/// instances, one memory and two tables.
+/// Bounds on the parts of one component. Real components stay far below them: a Rust guest has three core instances, one
+/// memory and two tables.
 const CORE_INSTANCES: u32 = 16;
 const MEMORIES: u32 = 2;
 const TABLES: u32 = 8;
 const TABLE_ELEMENTS: usize = 100_000;
 
-/// Memory that stays mapped between two calls in one slot: a fresh instance then costs a memset, not page faults.
+/// Bytes of memory that stay mapped in a slot between two calls: a fresh instance then costs a memset instead of page
+/// faults.
 const MEMORY_KEEP_RESIDENT: usize = 4 << 20;
 const TABLE_KEEP_RESIDENT: usize = 1 << 20;
 const STACK_KEEP_RESIDENT: usize = 64 << 10;
 
-/// The host's part of the stack under a guest: what an import may need while it runs.
+/// Bytes that the stack of each guest has for host code: an import runs on the stack of its guest.
 const HOST_STACK: u64 = 512 << 10;
 
-/// What a call may have at once: a generator, and a stage behind it.
+/// Instances that one call may have at once: a generator, and a stage behind it.
 const INSTANCES_OF_A_CALL: u32 = 2;
 
-/// Slots beside those of calls, for plugins that are being activated.
+/// Slots for plugins that are being activated, in addition to those for calls.
 pub const ACTIVATION_SLOTS: u32 = 4;
 
-/// Compiles plugins and runs them. One for the whole host.
+/// Compiles plugins and runs them. There is one for the whole host.
 pub struct Sandbox {
     pub(crate) engine: Engine,
     pub(crate) limits: Limits,
@@ -46,7 +47,7 @@ pub struct Sandbox {
     stop: Arc<AtomicBool>,
 }
 
-/// What the sandbox must know of the configuration.
+/// The part of the configuration that the sandbox needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     pub init: CallLimits,
@@ -55,7 +56,7 @@ pub(crate) struct Limits {
 }
 
 impl Sandbox {
-    /// Components are compiled by `workers`, and found again in their cache.
+    /// `workers` compile the components, and their cache keeps the results.
     pub fn new(config: &Config, workers: Workers) -> Result<Sandbox, EngineError> {
         let engine = Engine::new(&settings(config)).map_err(EngineError::new)?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -101,7 +102,8 @@ pub(crate) fn settings(config: &Config) -> EngineConfig {
     engine
 }
 
-/// Slots for as many calls as may be under way, so that an instance is always to be had by who holds a permit.
+/// An instance pool with slots for as many calls as may be under way, so that a call with a permit always finds a free
+/// slot.
 fn pool(config: &Config) -> PoolingAllocationConfig {
     let calls = config.compute.concurrency as u32 * INSTANCES_OF_A_CALL + ACTIVATION_SLOTS + teardown::SLOTS;
     let memory = config.call.memory.max(config.init.memory) as usize;
@@ -122,7 +124,7 @@ fn pool(config: &Config) -> PoolingAllocationConfig {
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         .async_stack_keep_resident(STACK_KEEP_RESIDENT)
-        // Without it, keeping more than 256 KiB resident makes dropping an instance dearer instead of cheaper.
+        // Without this, keeping more than 256 KiB resident makes dropping an instance slower instead of faster.
         .pagemap_scan(Enabled::Auto);
     pool
 }

@@ -1,4 +1,4 @@
-//! Why a plugin does not start, or a call of it gave no result.
+//! Errors of the sandbox: the reasons why a plugin cannot be activated, or why a call of it has no result.
 
 use wasmtime::Trap;
 
@@ -18,7 +18,7 @@ impl EngineError {
     }
 }
 
-/// A plugin cannot be activated. The texts are for whoever made or uploaded the bundle.
+/// A plugin cannot be activated. The texts are for the plugin's author and the publisher of the bundle.
 #[derive(Debug, thiserror::Error)]
 pub enum ActivationError {
     #[error("the component has {bytes} bytes, and {bound} are allowed (compute.component-bytes)")]
@@ -29,7 +29,7 @@ pub enum ActivationError {
     NotGranted { import: String, capability: Capability },
     #[error("it imports {import}, which no plugin can have: {reason}")]
     Forbidden { import: String, reason: &'static str },
-    #[error("it does not export what a stage or a generator must: {0}")]
+    #[error("it does not export the functions of a stage or a generator: {0}")]
     NotAStage(String),
     #[error("its init refused to start: {0}")]
     InitRefused(String),
@@ -51,7 +51,7 @@ pub enum ActivationError {
     Worker { step: &'static str, error: WorkerError },
 }
 
-/// A call of a plugin gave no result. The texts complete "the stage …".
+/// A call of a plugin has no result. The texts complete "the stage …".
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     #[error("refused the input: {0}")]
@@ -68,7 +68,7 @@ pub enum CallError {
     Exited(i32),
     #[error("gave a wrong result: {0}")]
     Output(#[from] SpecMismatch),
-    /// Whoever takes a generator's answers ended the call.
+    /// The sink that takes a generator's responses ended the call.
     #[error("gave an answer that could not be taken: {0}")]
     Sink(SinkError),
 }
@@ -81,7 +81,7 @@ impl From<CallError> for ActivationError {
 }
 
 impl CallError {
-    /// Sorts what wasmtime reports into what happened. `bounds` tells the call's limits.
+    /// Translates an error of wasmtime into an error of the call. `bounds` has the call's limits.
     pub(crate) fn from_wasmtime(error: wasmtime::Error, bounds: &Bounds) -> CallError {
         if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
             return CallError::Exceeded(*exceeded);
@@ -97,13 +97,13 @@ impl CallError {
             Some(Trap::OutOfFuel) => CallError::Exceeded(Exceeded::whole(Limit::Fuel, bounds.fuel)),
             Some(Trap::StackOverflow) => CallError::Exceeded(Exceeded::whole(Limit::Stack, bounds.stack)),
             Some(trap) => CallError::Trap { reason: format!("{trap}{}", where_in_wasm(&error)) },
-            // What an import refused; the chain around it only repeats where the guest was.
+            // The import's own error; the context around it only repeats the guest's position.
             None => CallError::Trap { reason: format!("{}{}", error.root_cause(), where_in_wasm(&error)) },
         }
     }
 }
 
-/// The limits that wasmtime enforces without telling their values.
+/// The limits that wasmtime enforces without reporting their values.
 pub(crate) struct Bounds {
     pub fuel: u64,
     pub stack: u64,

@@ -1,4 +1,4 @@
-//! What an instance holds on the host's side while it lives: the call's budget, its handles, its log.
+//! The host's side of an instance while it lives: the call's budget, its handles and its log.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,13 +13,14 @@ use super::plugin_log::PluginLog;
 use crate::runtime::Graph;
 use crate::tenant::{Budget, Charge, Limit};
 
-/// Handles that one call may hold at once. A request has a handful of tensors; a million would cost the host memory.
+/// Bound on the handles that one call holds at once. A request has a handful of tensors; a million handles would cost the
+/// host memory.
 const MAX_HANDLES: usize = 10_000;
 
-/// A reference in a table of functions, as wasmtime stores it.
+/// Bytes of a function reference in a table, as wasmtime stores it.
 const TABLE_ELEMENT_BYTES: u64 = 8;
 
-/// What all instances of a plugin share, and none can change.
+/// Immutable data that all instances of a plugin share.
 pub(crate) struct Shared {
     pub model: Arc<str>,
     pub stage: Arc<str>,
@@ -35,12 +36,12 @@ pub(crate) struct HostState {
     pub handles: ResourceTable,
     /// Streams of the closed WASI.
     pub wasi_handles: ResourceTable,
-    /// Takes what a generator emits; `None` where nothing may be.
+    /// Takes the responses that a generator emits; `None` if the call may not emit any.
     pub sink: Option<Box<dyn ResponseSink>>,
     request: Arc<str>,
-    /// For memories and tables; given back with the instance.
+    /// The charge for memories and tables; it is released with the instance.
     growth: Option<Charge>,
-    // Most calls neither log nor ask for anything of WASI, and then these are never made.
+    // Made on first use, because most calls neither log nor use WASI.
     log: Option<PluginLog>,
     wasi: Option<WasiCtx>,
 }
@@ -54,14 +55,15 @@ impl HostState {
     }
 }
 
-/// A store for one instance. It has the budget of its call while this lives, and then gives it back, less what was used,
-/// however it ends: a client that goes away pays for what was done until then.
+/// A store for one instance, which holds the budget of its call. Dropping the guard returns the budget to the caller, less
+/// what was used. This also holds for a call that is dropped, so a client that disconnects pays for the work done until
+/// then.
 pub(crate) struct StoreGuard<'a> {
     pub store: &'a mut Store<HostState>,
     caller_budget: &'a mut Budget,
 }
 
-/// The store is put where it stays when its call is over, for whoever clears it away.
+/// The store is built in `home`, which outlives the guard, so that the caller can drop the store after the reply was sent.
 pub(crate) fn enter<'a>(
     home: &'a mut Option<Store<HostState>>,
     engine: &Engine,
@@ -81,7 +83,8 @@ pub(crate) fn enter<'a>(
     store.limiter(|state| state);
     store.set_hostcall_fuel(usize::try_from(memory).unwrap_or(usize::MAX));
     refuel(&mut store, fuel);
-    // Code that runs keeps its count to itself, also when it yields for the clock: what ends there would be free.
+    // Compiled code keeps its fuel in a register and writes it back only at fuel yields; without this interval, a call that
+    // is dropped at an epoch yield would be charged nothing.
     let _ = store.fuel_async_yield_interval(Some(FUEL_STEP));
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|context| {
@@ -91,16 +94,17 @@ pub(crate) fn enter<'a>(
     StoreGuard { store: home.insert(store), caller_budget }
 }
 
-/// What a call may burn at the most before it is counted: a few milliseconds' worth.
+/// The most fuel that a call burns between two fuel yields: a few milliseconds' worth.
 const FUEL_STEP: u64 = 5_000_000;
 
-/// Sets what the instance may burn.
+/// Sets the fuel that the instance has left.
 fn refuel(store: &mut Store<HostState>, fuel: u64) {
-    // An error means that the engine does not count fuel, and ours does.
+    // This fails only if the engine does not count fuel, and this engine does.
     let _ = store.set_fuel(fuel);
 }
 
-/// For the accessors through which a snapshot reads the state: they are the host's code, and must not stop half-way.
+/// Lifts the limits for the accessors through which a snapshot reads the state: they are the host's code, and must not stop
+/// half-way.
 pub(crate) fn lift_limits(store: &mut Store<HostState>) {
     refuel(store, u64::MAX >> 1);
     store.set_hostcall_fuel(usize::MAX);
@@ -121,7 +125,7 @@ impl Drop for StoreGuard<'_> {
 
 impl HostState {
     fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>, unit: u64) -> wasmtime::Result<bool> {
-        // It will fail, and what fails is not charged.
+        // This growth will fail, and failed growth is not charged.
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
@@ -135,7 +139,8 @@ impl HostState {
     }
 }
 
-/// Sums over all memories and tables of the call: wasmtime's own limits count each by itself.
+/// Charges the growth of all memories and tables of a call to one budget; wasmtime's own limits count each of them
+/// separately.
 impl ResourceLimiter for HostState {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         self.grow(current, desired, maximum, 1)

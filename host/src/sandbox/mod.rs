@@ -1,5 +1,5 @@
-//! The sandbox: the only user of wasmtime. A [`Plugin`] is a compiled, initialised component; every call of it runs in an
-//! instance that no other call has touched, within the call's budget.
+//! The sandbox, the only module that uses wasmtime. A [`Plugin`] is a compiled, initialised component. Every call of it
+//! runs in an instance that no other call has touched, within the call's budget.
 
 mod activate;
 mod artifact;
@@ -31,21 +31,21 @@ pub use imports::emitter::{ResponseSink, SinkError};
 pub use plugin::Plugin;
 pub use teardown::Remains;
 
-/// A plugin as a bundle describes it, before anything of it has run.
+/// A plugin as a bundle describes it, before any of its code has run.
 pub struct PluginSource {
-    /// How log lines name it.
+    /// The model and the stage identify the plugin in log lines.
     pub model: Arc<str>,
     pub stage: Arc<str>,
     /// A portable WebAssembly component.
     pub component: Bytes,
-    /// Given to `init`.
+    /// The configuration, passed to `init` as JSON.
     pub config: serde_json::Value,
-    /// How each instance gets to the state that `init` leaves.
+    /// The way in which an instance gets to the state that `init` leaves.
     pub initialisation: Initialisation,
     pub grants: Grants,
-    /// Files that it may read, by path, if it was granted assets.
+    /// Files that the plugin may read if it was granted assets, by path.
     pub assets: BTreeMap<String, Bytes>,
-    /// Graphs that it may run, by name, if it was granted graphs.
+    /// Graphs that the plugin may run if it was granted graphs, by name.
     pub graphs: BTreeMap<String, Arc<Graph>>,
 }
 

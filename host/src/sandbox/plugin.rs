@@ -1,4 +1,4 @@
-//! A plugin that can be called: every call in an instance that no other has touched.
+//! A plugin that can be called. Every call runs in an instance that no other call has touched.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::sandbox::bindings::v0_1::{Failure, Linked};
 use crate::tenant::{Budget, Clock, Exceeded, Limit};
 use crate::tensor::{self, NamedTensors, Signature};
 
-/// An activated plugin: a stage, or a generator. Calls share it without a lock.
+/// An activated plugin, which is a stage or a generator. Calls share it without a lock.
 pub struct Plugin {
     pub(crate) engine: Engine,
     pub(crate) remains: TeardownSlots,
@@ -24,7 +24,7 @@ pub struct Plugin {
     pub(crate) signature: Signature,
     pub(crate) initialisation: Initialisation,
     pub(crate) stack: u64,
-    /// Bytes of the compiled code, with the memory that a snapshot begins from.
+    /// Bytes of the compiled code, including the memory that instances of a snapshot begin with.
     pub(crate) code: u64,
 }
 
@@ -37,25 +37,26 @@ impl Plugin {
         self.initialisation
     }
 
-    /// Whether it has any number of answers to one request, and is to be called by `generate`.
+    /// True if the plugin is a generator, which gives any number of responses to one request and is called with `generate`.
     pub fn streams(&self) -> bool {
         matches!(self.linked, Linked::Generator(_))
     }
 
-    /// Bytes that it keeps in memory, without the bundle's files and graphs. Of the memory that instances begin from there
-    /// is a second copy, which is mapped into them; it is no larger than the code, which it is a part of.
+    /// Bytes that the plugin keeps in memory, without the bundle's files and graphs. The initial memory counts twice,
+    /// because a second copy of it is mapped into instances. That copy is no larger than the code, which contains the first
+    /// one.
     pub fn resident_bytes(&self) -> u64 {
         let image = self.linked.initial_memory().map_or(self.code, |memory| memory.min(self.code));
         self.code + image + self.config.len() as u64
     }
 
-    /// Whether graphs may run inside of its calls.
+    /// True if graphs may run inside the plugin's calls.
     pub fn runs_graphs(&self) -> bool {
         !self.shared.graphs.is_empty()
     }
 
-    /// Runs a stage in a fresh instance. `inputs` are in the order of the signature, and so are the outputs. To clear away
-    /// what is left of the instance is the caller's.
+    /// Runs a stage in a fresh instance. Inputs and outputs are in the order of the signature. The caller must drop the
+    /// returned [`Remains`], which tears the instance down.
     pub async fn call(
         &self,
         request: &Arc<str>,
@@ -67,8 +68,8 @@ impl Plugin {
         (outputs.and_then(|outputs| Ok(tensor::bind_tensors(&self.signature.outputs, outputs)?)), remains)
     }
 
-    /// Runs a generator in a fresh instance. The sink gets its answers as they were emitted, before they were compared with
-    /// the signature.
+    /// Runs a generator in a fresh instance. The sink gets the responses as they are emitted, before they are checked
+    /// against the signature.
     pub async fn generate(
         &self,
         request: &Arc<str>,
@@ -123,7 +124,8 @@ impl Plugin {
     }
 }
 
-/// Guests are stopped at epochs; this stops what waits in the host. The deadline may move while it is waited for.
+/// The time limit of a call. Epochs stop guest code; this timeout stops a call that waits in the host. The deadline may
+/// move during the wait.
 async fn in_time<T>(
     clock: &Clock,
     timeout: Exceeded,

@@ -1,4 +1,4 @@
-//! The bounded log of a call: what the plugin logs, and what it prints to standard output and error, line by line.
+//! The bounded log of a call: the lines that the plugin logs, and the lines that it prints to standard output and error.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,13 +9,13 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use super::host_state::Shared;
 use crate::tenant::{Exceeded, Limit};
 
-/// How much of what a plugin prints is taken in one write.
+/// Bytes of printed output that are accepted in one write.
 const WRITE_BYTES: usize = 64 << 10;
 
-/// What the host adds to each line: time, model, stage, request.
+/// Bytes that are charged for the host's part of a line: time, model, stage, request.
 const LINE_OVERHEAD: usize = 128;
 
-/// A printed line longer than this is split.
+/// A longer printed line is split into parts of this many bytes.
 const LINE_BYTES: usize = 4096;
 
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ pub(crate) enum Level {
     Error,
 }
 
-/// Where the lines of one call go. Clones write to the same place.
+/// The log of one call. Clones write to the same log, within the same bound.
 #[derive(Clone)]
 pub(crate) struct PluginLog(Arc<Inner>);
 
@@ -40,7 +40,7 @@ struct Inner {
 
 struct Lines {
     left: u64,
-    /// Printed, and not yet ended by a newline.
+    /// Printed bytes that no newline has ended yet.
     unfinished: Vec<u8>,
 }
 
@@ -50,14 +50,14 @@ impl PluginLog {
         PluginLog(Arc::new(Inner { shared, request, bound, lines }))
     }
 
-    /// One line; an error when the call has logged too much.
+    /// Logs one line. Fails if the call then exceeds its log limit.
     pub fn line(&self, level: Level, text: &str) -> Result<(), Exceeded> {
         self.charge(&mut self.lines(), text.len() + LINE_OVERHEAD)?;
         self.emit(level, text);
         Ok(())
     }
 
-    /// What the plugin printed so far without ending the line comes out, too.
+    /// Logs a printed line that no newline has ended, and returns the bytes that are left of the log limit.
     pub fn finish(&self) -> u64 {
         let mut lines = self.lines();
         if !lines.unfinished.is_empty() {
@@ -91,7 +91,7 @@ impl PluginLog {
     }
 
     fn emit(&self, level: Level, text: &str) {
-        // A plugin must not be able to forge lines of its own in the host's log.
+        // Escaped, so that a plugin cannot forge lines in the host's log.
         let text = text.escape_debug();
         let (model, stage, request) = (&*self.0.shared.model, &*self.0.shared.stage, &*self.0.request);
         macro_rules! emit {

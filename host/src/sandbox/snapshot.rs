@@ -1,4 +1,4 @@
-//! Reads the state that `init` left in an instance, so that a component can be made of it that starts there.
+//! Access to the state that `init` left in an instance. Wizer reads it to make a component that starts in this state.
 
 use wasmtime::Store;
 use wasmtime::component::{Instance, Lift, TypedFunc, WasmList};
@@ -6,7 +6,7 @@ use wasmtime_wizer::ComponentInstanceState;
 
 use super::host_state::HostState;
 
-/// Gives wizer the memories and globals of an instance, through the accessors that it built into the component.
+/// Gives Wizer the memories and globals of an instance, through the accessors that Wizer built into the component.
 pub(crate) struct Accessors<'a> {
     pub store: &'a mut Store<HostState>,
     pub instance: Instance,
@@ -19,9 +19,9 @@ impl Accessors<'_> {
         function: &str,
         then: impl FnOnce(&mut Store<HostState>, R) -> T,
     ) -> T {
-        // Whoever calls `snapshot_component` has instrumented this very component, and its accessors are there and do not
-        // trap; wizer's trait has no way to say otherwise. Activation runs in a task of its own, where even a panic would
-        // end only this activation.
+        // The caller of `snapshot_component` has instrumented this very component, so its accessors exist and do not trap.
+        // Wizer's trait has no way to report an error. Activation runs in a task of its own, so even a panic would end only
+        // this activation.
         const PROOF: &str = "wizer calls only accessors that it built in";
         let (_, interface) = self.instance.get_export(&mut *self.store, None, instance).expect(PROOF);
         let (_, function) = self.instance.get_export(&mut *self.store, Some(&interface), function).expect(PROOF);

@@ -1,5 +1,5 @@
-//! What is left of an instance when its call is over. Clearing it away takes about as long as making it, and nobody who
-//! waits for the answer needs that: whoever called may put it off, for as many instances as there are slots for.
+//! Deferred teardown of instances. Tearing an instance down takes about as long as making it, and the client need not wait
+//! for it, so a caller may defer it, for as many instances as there are slots.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use wasmtime::Store;
 
 use super::host_state::HostState;
 
-/// Slots beside those of calls.
+/// Slots for instances that await teardown, in addition to those for calls.
 pub(crate) const SLOTS: u32 = 8;
 
-/// For what is left and was not cleared away yet, of all plugins together.
+/// Limits how many instances may await teardown, over all plugins.
 #[derive(Clone)]
 pub(crate) struct TeardownSlots(Arc<Semaphore>);
 
-/// Dropping it clears the instance away: its memory is wiped, and its slot is free.
+/// An instance that awaits teardown. Dropping it wipes the instance's memory and frees its slot.
 pub struct Remains {
     _left: Option<(Store<HostState>, OwnedSemaphorePermit)>,
 }
@@ -25,7 +25,7 @@ impl TeardownSlots {
         TeardownSlots(Arc::new(Semaphore::new(SLOTS as usize)))
     }
 
-    /// Where there is no room, nothing is left: it is cleared away at once.
+    /// Defers the teardown of a store. If no slot is free, the store is dropped at once and nothing is left to tear down.
     pub fn of(&self, store: Option<Store<HostState>>) -> Remains {
         Remains { _left: store.zip(self.0.clone().try_acquire_owned().ok()) }
     }

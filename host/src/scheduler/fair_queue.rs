@@ -1,13 +1,13 @@
-//! Gives out a bounded number of places, fairly between tenants: a free place goes to the tenant that holds the fewest,
-//! and among those to the one that has used the least. Within a tenant, first come, first served. The lock is held for
-//! a few instructions, and never across an await.
+//! A bounded number of slots that are shared fairly between tenants: a free slot goes to the tenant that holds the fewest,
+//! and among those to the one that has used the least. Within a tenant, first come, first served. The lock is held for a
+//! few instructions, and never across an await.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Places, and who waits for one.
+/// The slots, and the calls that wait for one.
 pub struct FairQueue(Mutex<QueueState>);
 
 #[derive(Default)]
@@ -15,20 +15,20 @@ struct QueueState {
     free: usize,
     waiting: usize,
     tenant_queues: HashMap<Arc<str>, TenantQueue>,
-    /// What the tenant served last had used: one that comes anew begins here, not at zero.
+    /// Usage of the tenant that was served last. A new tenant begins with this usage, not with zero.
     clock: u64,
 }
 
-/// A tenant that holds a place or waits for one.
+/// A tenant that holds a slot or waits for one.
 struct TenantQueue {
     waiters: VecDeque<oneshot::Sender<Slot>>,
     holds: usize,
-    /// The most that it may hold.
+    /// Bound on the slots that it may hold.
     slots: usize,
     used: u64,
 }
 
-/// How many places a tenant may hold, and how many of its calls may wait.
+/// Bounds on the slots that a tenant may hold, and on its calls that may wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Share {
     pub slots: usize,
@@ -39,25 +39,25 @@ impl Share {
     pub const WITHOUT_BOUND: Share = Share { slots: usize::MAX, queue: usize::MAX };
 }
 
-/// A place now, a place later, or none.
+/// A slot, a position in the queue, or neither.
 pub enum Acquire {
     Granted(Slot),
     Queued(Waiter),
-    /// As many of the tenant's calls wait as may.
+    /// The tenant's queue is full.
     TenantQueueFull,
-    /// As many calls wait as may, of all tenants together.
+    /// The queue of all tenants together is full.
     QueueFull,
 }
 
-/// The right to go on, given back when it is dropped.
+/// The right to proceed, returned when it is dropped.
 pub struct Slot {
-    /// `None` once it was given back.
+    /// `None` after it was returned.
     queue: Option<Arc<FairQueue>>,
     tenant: Arc<str>,
     used: u64,
 }
 
-/// A place in the queue, given up when it is dropped.
+/// A position in the queue, given up when it is dropped.
 pub struct Waiter {
     queue: Arc<FairQueue>,
     tenant: Arc<str>,
@@ -69,7 +69,7 @@ impl FairQueue {
         Arc::new(FairQueue(Mutex::new(QueueState { free: slots, ..QueueState::default() })))
     }
 
-    /// `queue` bounds how many may wait, of all tenants together.
+    /// Takes a slot or a position in the queue. `queue` bounds the calls that wait, of all tenants together.
     pub fn acquire(self: &Arc<Self>, tenant: &Arc<str>, share: Share, queue: usize) -> Acquire {
         let mut state = self.state();
         let QueueState { free, waiting, tenant_queues, clock } = &mut *state;
@@ -95,7 +95,7 @@ impl FairQueue {
         Acquire::Queued(Waiter { queue: self.clone(), tenant: tenant.clone(), slot })
     }
 
-    /// Places that nobody holds.
+    /// Number of slots that are free.
     pub fn free(&self) -> usize {
         self.state().free
     }
@@ -104,7 +104,8 @@ impl FairQueue {
         let mut returned = Some((tenant, used));
         while let Some((tenant, used)) = returned.take() {
             let next = self.state().pass_on(self, &tenant, used);
-            // Outside the lock, for what a waiter does when it wakes; one that is gone leaves the place to the next.
+            // The slot is sent outside the lock, because that wakes the waiter. A waiter that is gone leaves it to the next
+            // one.
             if let Some((waiter, slot)) = next
                 && let Err(mut slot) = waiter.send(slot)
             {
@@ -156,7 +157,7 @@ impl QueueState {
 }
 
 impl Slot {
-    /// Counts what was used against the tenant's next turn, in whatever unit all holders of this queue use.
+    /// Counts usage against the tenant's next turns, in the unit that all holders of this queue use.
     pub fn use_up(&mut self, amount: u64) {
         self.used = self.used.saturating_add(amount);
     }
@@ -174,7 +175,8 @@ impl Future for Waiter {
     type Output = Slot;
 
     fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Slot> {
-        // A waiter stands in its lane until it was given a place or its `Waiter` is gone: the sender is never dropped before.
+        // The sender stays in the tenant's queue until it sends a slot or this `Waiter` is dropped, so it is never dropped
+        // before.
         match std::pin::Pin::new(&mut self.slot).poll(context) {
             std::task::Poll::Ready(Ok(slot)) => std::task::Poll::Ready(slot),
             _ => std::task::Poll::Pending,
@@ -204,7 +206,7 @@ mod tests {
     fn now(queue: &Arc<FairQueue>, tenant: &str) -> Slot {
         match queue.acquire(&tenant.into(), SHARE, 100) {
             Acquire::Granted(slot) => slot,
-            _ => panic!("no place for {tenant}"),
+            _ => panic!("no slot for {tenant}"),
         }
     }
 
@@ -235,11 +237,11 @@ mod tests {
         assert!(crowd.iter_mut().all(|wait| got(wait).is_none()));
         drop(second);
         let next = crowd.iter_mut().filter_map(got).collect::<Vec<_>>();
-        assert_eq!(next.len(), 1, "the newcomer still has its place");
+        assert_eq!(next.len(), 1, "the newcomer still has its slot");
     }
 
     #[test]
-    fn who_used_least_is_next() {
+    fn the_tenant_that_used_least_is_next() {
         let queue = FairQueue::new(1);
         let mut hog = now(&queue, "hog");
         hog.use_up(1000);
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_hold_and_who_gave_up_takes_no_place() {
+    fn bounds_hold_and_a_dropped_waiter_takes_no_slot() {
         let queue = FairQueue::new(1);
         let share = Share { slots: 1, queue: 1 };
         let tenant: Arc<str> = "a".into();
@@ -266,7 +268,7 @@ mod tests {
         drop(slot);
         drop(got(&mut wait).unwrap());
         let state = queue.state();
-        assert!(state.tenant_queues.is_empty(), "who neither holds nor waits is forgotten");
+        assert!(state.tenant_queues.is_empty(), "a tenant that neither holds nor waits is forgotten");
         assert_eq!((state.free, state.waiting), (1, 0));
     }
 }

@@ -1,5 +1,5 @@
-//! The first turn of a light call, on the thread of its connection: waking another thread, and this one again, takes
-//! longer than the call.
+//! Inline execution: a cheap call is polled once on the I/O thread, because waking another thread, and then this one again,
+//! takes longer than the call.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -10,17 +10,17 @@ use std::task::{Context, Poll, Waker};
 use super::Panicked;
 
 thread_local! {
-    /// Whether this thread computes for a connection that it holds.
+    /// True while this I/O thread executes a call inline.
     static INLINE: Cell<bool> = const { Cell::new(false) };
-    /// What can wait until the answer is on its way.
+    /// Values that are dropped after the reply is on its way.
     static DEFERRED_DROPS: RefCell<Vec<Box<dyn Any + Send>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// One turn. Work that is not ready after it has to be polled again: nobody will be told when it could go on.
+/// Polls the work once. Work that is not ready after it must be polled again elsewhere, because its waker does nothing.
 pub(super) fn poll<F: Future + Unpin>(work: &mut F) -> Result<Poll<F::Output>, Panicked> {
-    let _here = InlineGuard::begin();
+    let _guard = InlineGuard::begin();
     let mut context = Context::from_waker(Waker::noop());
-    // As a task of its own would have it: what panicked is dropped, and the connection knows nothing of it.
+    // A panic ends the work alone and does not reach the connection, as if the work were a task of its own.
     catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(&mut context))).map_err(|_| Panicked)
 }
 
@@ -39,26 +39,26 @@ impl Drop for InlineGuard {
     }
 }
 
-/// Goes on on a compute thread. To be said before whatever takes long and does not yield.
+/// Continues on a compute thread. Call this before CPU-bound work that does not yield.
 pub async fn move_to_compute_thread() {
-    // Polled again, it is on one.
+    // The inline poll ends here; the next poll is on a compute thread.
     std::future::poll_fn(|_| if is_inline() { Poll::Pending } else { Poll::Ready(()) }).await;
 }
 
-/// Whether this thread is a connection's.
+/// True if the current code is executed inline, on an I/O thread.
 pub(super) fn is_inline() -> bool {
     INLINE.get()
 }
 
-/// Drops what is left of work, which takes a while: now, or behind the answer where one waits for this thread.
-pub fn defer_drop(remains: impl Send + 'static) {
+/// Drops a value that takes a while to drop: after the reply if a connection waits for this thread, else at once.
+pub fn defer_drop(value: impl Send + 'static) {
     if is_inline() {
-        DEFERRED_DROPS.with_borrow_mut(|deferred| deferred.push(Box::new(remains)));
+        DEFERRED_DROPS.with_borrow_mut(|deferred| deferred.push(Box::new(value)));
     }
 }
 
-/// To be said after each turn. What was put off is dropped when the connection's task has nothing else to do: it comes next
-/// on this thread.
+/// Drops the deferred values in a task of their own, which is the next one on this thread when the connection's task has
+/// nothing else to do. Call this after each inline poll.
 pub(super) fn run_deferred_drops() {
     let deferred = DEFERRED_DROPS.take();
     if !deferred.is_empty() {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_takes_long_goes_aside() {
+    fn long_work_leaves_the_io_thread() {
         let mut short = Box::pin(async { 1 });
         assert!(matches!(poll(&mut short), Ok(Poll::Ready(1))));
         let mut long = Box::pin(async {
@@ -83,11 +83,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_left_goes_behind_the_answer() {
+    async fn deferred_drops_run_after_the_reply() {
         let left = std::sync::Arc::new(());
         let (here, elsewhere) = (left.clone(), left.clone());
         defer_drop(elsewhere);
-        assert_eq!(std::sync::Arc::strong_count(&left), 2, "where nobody waits for the thread it is dropped at once");
+        assert_eq!(std::sync::Arc::strong_count(&left), 2, "not inline, so it is dropped at once");
         assert!(poll(&mut Box::pin(async move { defer_drop(here) })).unwrap().is_ready());
         run_deferred_drops();
         assert_eq!(std::sync::Arc::strong_count(&left), 2);

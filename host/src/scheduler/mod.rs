@@ -1,7 +1,7 @@
-//! Who computes when: a bounded number of calls at once, a bounded queue before them that is fair between tenants, and
-//! threads that do nothing else, so that a long computation never holds up a connection. What is over before another
-//! thread has woken up stays on the thread of its connection (`inline`). The cores are shared fairly, too: a guest that
-//! yields at the end of its time slice lets the tenant go on that has used the least.
+//! Admission control and the compute threads. A bounded number of calls runs at once, behind a bounded queue that is fair
+//! between tenants, on threads that do nothing else, so that a long computation never holds up a connection. A call that is
+//! over before another thread would have woken up stays on the I/O thread (`inline`). The cores are shared fairly, too:
+//! when a guest yields at the end of its time slice, the tenant that has used the least goes on.
 
 mod fair_queue;
 mod inline;
@@ -27,7 +27,7 @@ use crate::tenant::{ModelUsage, OutOfFuel, Tenant};
 pub use inline::{defer_drop, move_to_compute_thread};
 pub use parallel::parallel_map;
 
-/// The compute threads and the queue before them.
+/// The compute threads, and the queues of calls that wait for them.
 pub struct Compute {
     runtime: Option<Runtime>,
     slots: Arc<FairQueue>,
@@ -36,20 +36,20 @@ pub struct Compute {
     queue: usize,
     queue_time: Duration,
     metrics: Arc<Metrics>,
-    /// Calls in a row that met no other.
+    /// Number of consecutive calls that found no other call running.
     lonely: AtomicU64,
 }
 
-/// So many calls in a row were alone that the next one will be.
+/// Number of consecutive calls without another one after which the next is expected to be alone, too.
 const LONELY: u64 = 16;
 
-/// A tenant's place among the calls that run. Whoever holds one may compute; dropping it lets the next one in, and counts
-/// what was used.
+/// A slot among the calls that run, which is the permission to compute. Dropping it lets the next call in, and counts the
+/// time that it was held against the tenant's next turns.
 pub struct Permit {
     pub tenant: Arc<Tenant>,
-    /// What the call uses is counted here.
+    /// Counters of what the call uses.
     pub usage: Arc<ModelUsage>,
-    /// How long it waited for its place.
+    /// Time that the call waited for its slot.
     pub waited: Duration,
     slot: Slot,
     admitted: Instant,
@@ -63,38 +63,38 @@ impl Drop for Permit {
     }
 }
 
-/// There was no place for a call.
+/// The call was not admitted.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum AdmissionError {
-    #[error("{concurrency} calls are running and {queue} are waiting, which is as many as may (compute.queue)")]
+    #[error("the queue is full: {concurrency} calls are running and {queue} are waiting (compute.queue)")]
     QueueFull { concurrency: usize, queue: usize },
-    #[error("no place among {concurrency} running calls came free within {} (compute.queue-time)", humantime::format_duration(*.waited))]
+    #[error("none of the {concurrency} slots for calls (compute.concurrency) became free within {} (compute.queue-time)", humantime::format_duration(*.waited))]
     TooLong { concurrency: usize, waited: Duration },
     #[error(
         "{queue} calls of the tenant are waiting (queue), and {concurrency} may run at once (concurrency); send fewer at once"
     )]
     TenantQueueFull { concurrency: usize, queue: usize },
-    #[error("no place among the tenant's {concurrency} running calls (concurrency) came free within {} (compute.queue-time)", humantime::format_duration(*.waited))]
+    #[error("none of the tenant's {concurrency} slots for calls (concurrency) became free within {} (compute.queue-time)", humantime::format_duration(*.waited))]
     TenantTooLong { concurrency: usize, waited: Duration },
     #[error(transparent)]
     OutOfFuel(#[from] OutOfFuel),
 }
 
-/// What a call does. It is large, so it is made where it stays: each move would be a copy of it.
+/// The work of a call. It is large, so it is boxed where it is made: each move would be a copy of it.
 pub type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Where the work of a call begins.
+/// The thread on which the work of a call begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
     /// On a compute thread.
     ComputeThread,
-    /// On the thread that asks, where the model's calls are light and come one at a time: what is fair between calls is
-    /// decided in the queues. It goes on on a compute thread after its first time slice, and before whatever
-    /// says [`move_to_compute_thread`].
+    /// On the caller's thread, if the model's recent calls were cheap and calls come one at a time: fairness between calls
+    /// is decided in the queues. The work goes to a compute thread after its first time slice, and at a call of
+    /// [`move_to_compute_thread`].
     Inline,
 }
 
-/// Work on the compute threads panicked. It is logged where it happened; nothing else was touched.
+/// The work of a call panicked. The log has the panic, and no other work was affected.
 #[derive(Debug, thiserror::Error)]
 #[error("the computation ended unexpectedly")]
 pub struct Panicked;
@@ -118,7 +118,8 @@ impl Compute {
         })
     }
 
-    /// Waits for a place; refuses where the tenant has burnt its fuel, the queue is full or the wait too long.
+    /// Waits for a slot. Fails if the tenant has burnt its fuel, if a queue is full, or if the wait takes longer than
+    /// `compute.queue-time`.
     pub async fn admit(&self, tenant: &Arc<Tenant>, usage: Arc<ModelUsage>) -> Result<Permit, AdmissionError> {
         let began = Instant::now();
         tenant.check_fuel()?;
@@ -128,7 +129,7 @@ impl Compute {
             Acquire::Granted(slot) => slot,
             Acquire::Queued(wait) => {
                 let slot = self.wait(wait, share).await?;
-                // Those before it may have burnt all that there was.
+                // The calls before it may have burnt the rest of the tenant's fuel.
                 tenant.check_fuel()?;
                 slot
             }
@@ -153,8 +154,8 @@ impl Compute {
         })
     }
 
-    /// Runs the work of a call. When the caller goes away, the work is dropped at its next yield. The permit ends with the
-    /// work, and not when its caller hears of it: a caller that waits for a slow client would hold it.
+    /// Runs the work of a call. If the caller drops this future, the work is dropped at its next yield. The permit ends
+    /// with the work and not with this future: a caller that waits for a slow client would keep the slot.
     pub async fn run<T: Send + 'static>(
         &self,
         permit: Permit,
@@ -162,10 +163,10 @@ impl Compute {
         work: impl FnOnce(Permit) -> Work<T>,
     ) -> Result<T, Panicked> {
         let quiet = self.meets_nobody();
-        let here = placement == Placement::Inline && quiet && permit.usage.recent_cost.is_cheap();
+        let is_inline = placement == Placement::Inline && quiet && permit.usage.recent_cost.is_cheap();
         let (tenant, usage) = (permit.tenant.name.clone(), permit.usage.clone());
         let mut work = self.slice(&tenant, usage, work(permit));
-        if here {
+        if is_inline {
             let polled = inline::poll(&mut work);
             inline::run_deferred_drops();
             if let Poll::Ready(output) = polled? {
@@ -175,18 +176,19 @@ impl Compute {
         self.spawn(work).await
     }
 
-    /// Runs work that is no call, such as an activation, in a tenant's turns.
+    /// Runs work other than a call, such as an activation, in the tenant's turns.
     pub async fn run_background<T: Send + 'static>(&self, tenant: &Arc<str>, work: Work<T>) -> Result<T, Panicked> {
         self.start(tenant, Arc::default(), work).await
     }
 
-    /// Starts work that holds its own permit, for who has something else to wait for meanwhile.
+    /// Starts work that holds its own permit, for a caller that waits for something else in the meantime.
     pub fn start<T: Send + 'static>(&self, tenant: &Arc<str>, usage: Arc<ModelUsage>, work: Work<T>) -> Task<T> {
         self.spawn(self.slice(tenant, usage, work))
     }
 
-    /// Whether calls come one at a time: neither the one that asks met another, nor did many before it. Where they meet,
-    /// handing over costs less than it gains: each thread stays with the same code, and seldom sleeps.
+    /// True if calls come one at a time: this call found no other one running, and neither did many before it. If calls
+    /// meet, handing them to compute threads gains more than it costs, because each thread stays with the same code and
+    /// seldom sleeps.
     fn meets_nobody(&self) -> bool {
         if self.slots.free() + 1 < self.concurrency {
             self.lonely.store(0, Ordering::Relaxed);
@@ -205,14 +207,14 @@ impl Compute {
     }
 }
 
-/// Waits on the thread of whoever asks, but goes on whether or not they look at it, until they are gone.
+/// Runs a future on the caller's runtime, whether or not the caller polls the task; dropping the task ends it.
 pub fn unattended<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Task<T> {
     Task(Some(tokio::spawn(work)))
 }
 
 impl Drop for Compute {
     fn drop(&mut self) {
-        // A runtime may not be dropped where one runs; this one ends by itself.
+        // A runtime must not be dropped within another runtime; this one shuts down in the background.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -223,7 +225,7 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Work on its way; dropping it ends the work.
+/// Handle to work in progress; dropping it ends the work.
 pub struct Task<T>(Option<JoinHandle<T>>);
 
 impl<T> Future for Task<T> {
@@ -245,7 +247,7 @@ impl<T> Drop for Task<T> {
     }
 }
 
-/// Counts a call that waits, however the wait ends.
+/// Counts a waiting call until it is dropped, however the wait ends.
 struct Waiting<'a>(&'a Metrics);
 
 impl<'a> Waiting<'a> {

@@ -1,5 +1,5 @@
-//! Large work of one call in parts: whoever has it does them one after the other, and cores that are idle help. A helper
-//! takes a core for each part, in the tenant's lane, and goes when another call wants it.
+//! Parallel execution of one call's large work: the calling thread does the parts one after the other, and idle cores help.
+//! A helper takes a core for each part, in the tenant's queue, and stops when another call wants the core.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,20 +10,20 @@ use super::fair_queue::{Acquire, FairQueue, Share};
 use super::{inline, nanoseconds};
 use crate::tenant::ModelUsage;
 
-/// What the work of a call runs on.
+/// Context of a call's work on the compute threads.
 pub(super) struct CallContext {
     pub cores: Arc<FairQueue>,
     pub tenant: Arc<str>,
-    /// Where time on a core is counted.
+    /// Counter of the time on cores.
     pub usage: Arc<ModelUsage>,
 }
 
 thread_local! {
-    /// Of the work that this compute thread has in hand.
+    /// Context of the work that this compute thread is executing.
     static CALL_CONTEXT: RefCell<Option<Arc<CallContext>>> = const { RefCell::new(None) };
 }
 
-/// While it lives, this thread has the work of a call in hand.
+/// Guard that sets the thread's context while the work of a call is executed.
 pub(super) struct CallContextGuard(());
 
 impl CallContextGuard {
@@ -39,15 +39,15 @@ impl Drop for CallContextGuard {
     }
 }
 
-/// The results of all parts, in their order. Each part should take a fraction of a millisecond. To be said on a compute
-/// thread; elsewhere nobody helps.
+/// The results of all parts, in their order. Each part should take a fraction of a millisecond. Call this on a compute
+/// thread: idle cores do not help elsewhere.
 pub fn parallel_map<T: Send + 'static>(parts: usize, part: impl Fn(usize) -> T + Send + Sync + 'static) -> Vec<T> {
     let job = Arc::new(Job::new(parts, part));
     if let Some(call_context) = CALL_CONTEXT.with_borrow(Clone::clone).filter(|_| !inline::is_inline()) {
         for _ in 0..call_context.cores.free().min(parts.saturating_sub(1)) {
             let (job, call_context) = (job.clone(), call_context.clone());
-            // Nobody waits for it: parts that it does not begin are done here. A task that is spawned would wait for this
-            // thread.
+            // This thread does not wait for the helper to begin: it does the parts that no helper has begun. A task of
+            // `tokio::spawn` would wait for this thread.
             tokio::task::spawn_blocking(move || help(&job, &call_context));
         }
     }
@@ -56,7 +56,7 @@ pub fn parallel_map<T: Send + 'static>(parts: usize, part: impl Fn(usize) -> T +
 }
 
 fn help<T, F: Fn(usize) -> T>(job: &Job<T, F>, call_context: &CallContext) {
-    // It does not stand in the queue.
+    // With a bound of 0 on the queue, a helper never waits for a core.
     while let Acquire::Granted(mut core) = call_context.cores.acquire(&call_context.tenant, Share::WITHOUT_BOUND, 0) {
         let began = Instant::now();
         let more = job.do_next();
@@ -79,7 +79,7 @@ struct Job<T, F> {
 
 struct Done<T> {
     results: Vec<Option<T>>,
-    /// Parts that are not over.
+    /// Number of parts that are not finished.
     left: usize,
 }
 
@@ -90,7 +90,7 @@ impl<T, F: Fn(usize) -> T> Job<T, F> {
         Job { part, parts, next: AtomicUsize::new(0), done, all_done: Condvar::new() }
     }
 
-    /// Whether there was one left.
+    /// Executes the next part; false if none was left.
     fn do_next(&self) -> bool {
         let at = self.next.fetch_add(1, Ordering::Relaxed);
         if at >= self.parts {
@@ -107,7 +107,8 @@ impl<T, F: Fn(usize) -> T> Job<T, F> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All parts have begun, and those of others are over in a moment: they hold a core, and do not wait for anything.
+    /// Waits for the parts of helpers. All parts have begun, and the helpers finish soon: they hold a core and wait for
+    /// nothing.
     fn wait(&self) -> Vec<T> {
         let mut done = self.done();
         while done.left > 0 {
@@ -115,12 +116,12 @@ impl<T, F: Fn(usize) -> T> Job<T, F> {
         }
         let results = std::mem::take(&mut done.results);
         drop(done);
-        // A part at which a helper panicked panics here, too, where it ends the call.
+        // A part whose helper panicked is executed here, too, so that its panic ends the call.
         results.into_iter().enumerate().map(|(at, result)| result.unwrap_or_else(|| (self.part)(at))).collect()
     }
 }
 
-/// A part is over when this is dropped, also by a panic.
+/// Marks a part as finished when it is dropped, also during a panic.
 struct Over<'a, T, F: Fn(usize) -> T>(&'a Job<T, F>);
 
 impl<T, F: Fn(usize) -> T> Drop for Over<'_, T, F> {
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn alone_it_does_everything_in_order() {
+    fn the_calling_thread_does_all_parts_in_order() {
         assert_eq!(parallel_map(5, |at| at * at), [0, 1, 4, 9, 16]);
         assert!(parallel_map(0, |at| at).is_empty());
     }

@@ -1,5 +1,6 @@
-//! Fair cores: work runs only while it holds one, and gives it up whenever it yields. Guests yield at the end of each time
-//! slice, so a tenant with many long calls holds up another one's short call by one slice at most.
+//! Time slices, which share the cores fairly: work runs only while it holds a core, and gives it up whenever it yields.
+//! Guests yield at the end of each time slice, so a tenant with many long calls delays another tenant's short call by one
+//! slice at most.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ impl<T> Sliced<T> {
                 match self.call_context.cores.acquire(&self.call_context.tenant, Share::WITHOUT_BOUND, usize::MAX) {
                     Acquire::Granted(core) => return Poll::Ready(core),
                     Acquire::Queued(wait) => wait,
-                    // The share has no bound that could be reached.
+                    // Never reached, because the share and the queue have no bounds.
                     Acquire::TenantQueueFull | Acquire::QueueFull => return Poll::Pending,
                 }
             }

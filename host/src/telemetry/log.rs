@@ -1,4 +1,4 @@
-//! The log, whose level can be changed while the host runs. There is one log in a process, and so one place that knows it.
+//! The log, whose level can be changed while the host runs. A process has one log, so its control is a static.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -10,7 +10,7 @@ use tracing_subscriber::{EnvFilter, Layer, fmt, reload};
 
 use crate::config::{Log, LogFormat};
 
-/// The level, or the directives, cannot be used.
+/// Directives that cannot be used, or a log that the host did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     #[error("must be a level or directives, not \"{directives}\": {error}")]
@@ -26,16 +26,16 @@ struct Control {
     level: Mutex<Level>,
 }
 
-/// What is logged.
+/// The level that is in effect.
 #[derive(Clone, Debug)]
 pub struct Level {
-    /// As in the configuration.
+    /// Directives in the syntax of the configuration's `log.level`.
     pub directives: String,
-    /// The most that any of them lets through.
+    /// The most verbose level that any of the directives lets through.
     pub most: LevelFilter,
 }
 
-/// Lines go to standard error from now on.
+/// Starts the log, which writes lines to standard error. Fails if the process has a log already.
 pub fn start(log: &Log, dev: bool) -> Result<(), LogError> {
     let (filter, level) = parse(&log.level)?;
     let (filter, handle) = reload::Layer::new(filter);
@@ -50,7 +50,7 @@ pub fn start(log: &Log, dev: bool) -> Result<(), LogError> {
     CONTROL.set(Control { replace, level: Mutex::new(level) }).map_err(|_| LogError::NotOurs)
 }
 
-/// Standard error; under `--dev` each line says so. The subscriber writes a line at a time.
+/// A writer to standard error that marks each line under `--dev`. The subscriber writes one line at a time.
 struct Lines {
     dev: bool,
     format: LogFormat,
@@ -77,7 +77,7 @@ pub fn level() -> Result<Level, LogError> {
     Ok(control.level.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
-/// From the next line on.
+/// Changes the level from the next line on.
 pub fn set_level(directives: &str) -> Result<(), LogError> {
     let control = CONTROL.get().ok_or(LogError::NotOurs)?;
     let (filter, level) = parse(directives)?;

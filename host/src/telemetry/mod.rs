@@ -1,5 +1,5 @@
-//! What the host counts, in Prometheus' format: the only user of the metrics library. Handles for a model are made when
-//! it is activated, so that a request only adds to counters.
+//! Metrics of the host in Prometheus' format; the only user of the metrics library. The handles of a model are made when it
+//! is activated, so that a request only adds to counters.
 
 pub mod log;
 mod statistics;
@@ -16,7 +16,7 @@ use crate::tenant::CallUsage;
 pub use prometheus::{Error as MetricsError, IntCounter as Counter, IntGauge as Gauge};
 pub use statistics::{BatchSnapshot, DurationStats, Snapshot, Statistics, Timings};
 
-/// The outcome of a request that was answered; refusals are counted under their error code.
+/// The outcome label of a request that was answered; refusals are counted under their error code.
 pub const OK: &str = "ok";
 
 pub struct Metrics {
@@ -43,13 +43,13 @@ pub struct ModelMetrics {
     peak_memory: Histogram,
 }
 
-/// How a shadow's answer compared with what the client was told.
+/// The result of comparing a shadow's response with the one that the client received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShadowOutcome {
     Same,
     Different,
     Failed,
-    /// Too many waited already.
+    /// The request did not run in the shadow, because too many waited already.
     Skipped,
 }
 
@@ -69,7 +69,7 @@ impl Metrics {
             )?,
             fuel: histogram(
                 "bulkhead_call_fuel",
-                "Fuel that a call burnt in all of its stages",
+                "Fuel that a call used in all of its stages",
                 &["model", "version"],
                 exponential_buckets(1e4, 4.0, 12)?,
             )?,
@@ -82,21 +82,21 @@ impl Metrics {
             shadows: IntCounterVec::new(
                 Opts::new(
                     "bulkhead_shadow_requests_total",
-                    "Copied requests by the version that got them and how its answer compared: same, different, failed, or skipped because too many waited",
+                    "Requests copied to a shadow, by its version and by how its response compared with the client's: same, different, failed, or skipped because too many waited",
                 ),
                 &["model", "version", "outcome"],
             )?,
-            in_flight: Gauge::new("bulkhead_calls_in_flight", "Calls that run now")?,
-            waiting: Gauge::new("bulkhead_calls_waiting", "Calls that wait for a place")?,
+            in_flight: Gauge::new("bulkhead_calls_in_flight", "Calls in progress")?,
+            waiting: Gauge::new("bulkhead_calls_waiting", "Calls that wait for a slot")?,
             connections: Gauge::new("bulkhead_connections", "Open client connections")?,
             buffered_bytes: Gauge::new(
                 "bulkhead_buffered_bytes",
-                "Bodies that arrived and replies that were not sent yet, in KiB steps",
+                "Bytes of bodies that arrived and of replies that were not sent yet, in steps of 1 KiB",
             )?,
             admin_connections: Gauge::new("bulkhead_admin_connections", "Open connections of the operator")?,
             refused_connections: Counter::new(
                 "bulkhead_connections_refused_total",
-                "Connections that were closed because their address had its share",
+                "Connections that were closed because their address held its fair share",
             )?,
             registry,
         };
@@ -135,8 +135,8 @@ impl Metrics {
         }
     }
 
-    /// Counts a request that was refused. `model` is empty where the client named none that exists: a stranger must not
-    /// be able to make label values.
+    /// Counts a request that was refused. `model` is empty if the request named no existing model, because a client must
+    /// not be able to create label values.
     pub fn refused(&self, model: &str, code: &str) {
         self.requests.with_label_values(&[model, code]).inc();
     }
@@ -151,7 +151,7 @@ impl Metrics {
         self.shadows.with_label_values(&[model, version, outcome]).inc();
     }
 
-    /// Everything, as Prometheus reads it.
+    /// All metrics in Prometheus' text format.
     pub fn render(&self) -> Result<Vec<u8>, MetricsError> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;

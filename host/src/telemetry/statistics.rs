@@ -1,5 +1,5 @@
-//! What clients may ask of a version of a model: how often it was called, and where the time went. Counters that are only
-//! added to, without a lock.
+//! Statistics of a version of a model, which clients can query: the number of calls, and the time of each step. The
+//! counters are only added to, without a lock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
-/// The counters. Those of the steps count answered calls only.
+/// The counters of one version. Those of the steps count answered calls only.
 #[derive(Default)]
 pub struct Statistics {
     success: Durations,
@@ -18,15 +18,16 @@ pub struct Statistics {
     infer: Durations,
     output: Durations,
     rows: AtomicU64,
-    /// By how many rows a call had. A size that is new swaps the map.
+    /// Counters by the number of rows in a call. A new number replaces the map.
     batches: ArcSwap<BTreeMap<u64, Arc<Batch>>>,
     last_inference: AtomicU64,
 }
 
-/// Sizes are the clients' choice: calls of sizes beyond so many are in the sums alone.
+/// Most batch sizes that have counters of their own. Clients choose the sizes, so calls of further sizes are counted in the
+/// sums only.
 const MAX_SIZES: usize = 64;
 
-/// Calls of one size.
+/// The counters of calls of one batch size.
 #[derive(Default)]
 struct Batch {
     input: Durations,
@@ -34,22 +35,22 @@ struct Batch {
     output: Durations,
 }
 
-/// How long the steps of one answered call took.
+/// Durations of the steps of one answered call.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timings {
-    /// In the call's batch; 1 where the model knows no batch.
+    /// Rows in the call's batch; 1 if the model has no batch.
     pub rows: u64,
-    /// From its arrival to its first moment on a compute thread.
+    /// Time in the queue: from the request for a slot until the call's work begins.
     pub queue: Duration,
-    /// Reading the inputs.
+    /// Time to decode and check the inputs.
     pub input: Duration,
-    /// All stages.
+    /// Time in all stages.
     pub infer: Duration,
-    /// Writing the outputs.
+    /// Time to encode the outputs.
     pub output: Duration,
 }
 
-/// What the counters said at one moment.
+/// Values of the counters at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     pub success: DurationStats,
@@ -58,14 +59,14 @@ pub struct Snapshot {
     pub input: DurationStats,
     pub infer: DurationStats,
     pub output: DurationStats,
-    /// Of all answered calls together.
+    /// Rows of all answered calls together.
     pub rows: u64,
     pub batches: Vec<BatchSnapshot>,
-    /// Milliseconds since 1970; 0 before the first.
+    /// Time of the last answered call in milliseconds since 1970; 0 before the first.
     pub last_inference: u64,
 }
 
-/// The counters of answered calls of one size.
+/// Values of the counters of answered calls of one batch size.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BatchSnapshot {
     pub rows: u64,
@@ -74,7 +75,7 @@ pub struct BatchSnapshot {
     pub output: DurationStats,
 }
 
-/// So many times, and so long in all.
+/// A number of durations, and their sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DurationStats {
     pub count: u64,

@@ -1,5 +1,5 @@
-//! What is left of a call's limits. One budget goes through all stages of a call, sandboxed and native, so that a call
-//! costs the same wherever its work is done.
+//! The budget of a call: what is left of its limits. One budget passes through all stages of the call, sandboxed and
+//! native, so that work costs the same wherever it is done.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use super::Tenant;
 use super::meter::{Charge, Full, Meter};
 use crate::config::{CallLimits, TenantLimits, format_bytes, format_count};
 
-/// What a call can run out of.
+/// A resource of which a call can run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     Fuel,
@@ -19,7 +19,7 @@ pub enum Limit {
     Time,
     Stack,
     Log,
-    /// The memory of all calls of the tenant together.
+    /// The memory that all calls of the tenant hold together.
     TenantMemory,
 }
 
@@ -35,7 +35,7 @@ impl Limit {
         }
     }
 
-    /// Where an operator sets it.
+    /// The configuration key that sets this limit for calls.
     pub fn key(self) -> &'static str {
         match self {
             Limit::Fuel => "call.fuel",
@@ -47,7 +47,7 @@ impl Limit {
         }
     }
 
-    /// Where an operator sets it for the activation of a plugin.
+    /// The configuration key that sets this limit for the activation of a plugin.
     pub fn init_key(self) -> &'static str {
         match self {
             Limit::Fuel => "init.fuel",
@@ -60,23 +60,24 @@ impl Limit {
     }
 }
 
-/// A limit was reached, and the call is over. In units of fuel, bytes, or milliseconds.
+/// A limit that a call has reached, which ends the call. `bound` and `used` are in units of fuel, bytes, or milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("reached its {} limit of {} ({} used{})", limit.name(), self.text(*bound), self.text(*used), self.before())]
 pub struct Exceeded {
     pub limit: Limit,
     pub bound: u64,
-    /// Before what did not fit any more.
+    /// The amount used, without the charge that did not fit.
     pub used: u64,
 }
 
 impl Exceeded {
-    /// Where all that there was is used up.
+    /// An error for a limit that is used up completely: `used` is equal to `bound`.
     pub fn whole(limit: Limit, bound: u64) -> Exceeded {
         Exceeded { limit, bound, used: bound }
     }
 
-    /// What did not fit would have come on top.
+    /// The word "before" in the text of a limit that is not used up, because `used` does not include the charge that did
+    /// not fit.
     fn before(&self) -> &'static str {
         if self.used < self.bound { " before" } else { "" }
     }
@@ -90,13 +91,14 @@ impl Exceeded {
     }
 }
 
-/// What a call has used so far.
+/// Fuel that a call has used so far, and the most bytes of memory that it has held at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CallUsage {
     pub fuel: u64,
     pub peak_memory: u64,
 }
 
+/// The rest of a call's limits, and the deadline of the call.
 #[derive(Debug)]
 pub struct Budget {
     limits: CallLimits,
@@ -107,11 +109,12 @@ pub struct Budget {
     clock: Arc<Clock>,
 }
 
-/// When a call has to be done. Shared with whoever ends what waits in the host.
+/// The deadline of a call, which a pause can move. It is shared with the sandbox, which ends a plugin's call that still
+/// waits inside the host at the deadline.
 #[derive(Debug)]
 pub struct Clock {
     deadline: Instant,
-    /// Nanoseconds by which it was moved since.
+    /// Nanoseconds by which `deadline` was moved since the call began.
     moved: AtomicU64,
 }
 
@@ -125,7 +128,7 @@ impl Clock {
     }
 }
 
-/// While it lives the call's time stands still: it waits for somebody else, for so long at the most.
+/// A guard that stops the time of a call while the call waits for its client, up to `at_most` nanoseconds.
 pub struct Pause {
     clock: Arc<Clock>,
     began: Instant,
@@ -140,7 +143,7 @@ impl Drop for Pause {
 }
 
 impl Budget {
-    /// Of nobody in particular, as for activation. Time starts now.
+    /// A budget without a tenant, as for the activation of a plugin. Its time starts now.
     pub fn new(limits: &CallLimits) -> Budget {
         Budget {
             fuel: limits.fuel,
@@ -152,13 +155,13 @@ impl Budget {
         }
     }
 
-    /// For a call of a tenant, whose calls share a bound on their memory. Time starts now.
+    /// A budget for a call of a tenant, whose calls share a bound on their memory. Its time starts now.
     pub fn of(tenant: &Tenant, limits: &TenantLimits) -> Budget {
         let memory = Meter::part_of(&tenant.memory);
         Budget { memory: Arc::new(memory), tenant_memory: limits.memory, ..Budget::new(&limits.call) }
     }
 
-    /// A budget with nothing left, to stand in while the real one is lent to an instance.
+    /// A budget with nothing left, which stands in while the real one is lent to an instance.
     pub fn empty() -> Budget {
         Budget::new(&CallLimits { fuel: 0, memory: 0, time: Duration::ZERO, log: 0 })
     }
@@ -167,7 +170,7 @@ impl Budget {
         self.fuel
     }
 
-    /// What a sandboxed instance, which counts by itself, has left over.
+    /// Sets the fuel that is left after a sandboxed instance, which counts by itself, has run. It never raises the fuel.
     pub fn set_fuel_left(&mut self, fuel: u64) {
         self.fuel = fuel.min(self.fuel);
     }
@@ -180,7 +183,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Counts bytes for as long as the charge lives.
+    /// Counts bytes for as long as the charge lives. Fails if they exceed the limit of the call or that of its tenant.
     pub fn charge_memory(&self, bytes: u64) -> Result<Charge, Exceeded> {
         self.memory.charge(bytes, self.limits.memory, self.tenant_memory).map_err(|full| match full {
             Full::Part => self.exceeded(Limit::Memory),
@@ -188,7 +191,7 @@ impl Budget {
         })
     }
 
-    /// Counts bytes for as long as anyone holds them.
+    /// Counts bytes until the last clone or slice of them is dropped. Fails as [`Self::charge_memory`] does.
     pub fn hold(&self, bytes: impl AsRef<[u8]> + Send + 'static) -> Result<Bytes, Exceeded> {
         let charge = self.charge_memory(bytes.as_ref().len() as u64)?;
         Ok(charge.hold(bytes))
@@ -210,7 +213,7 @@ impl Budget {
         &self.clock
     }
 
-    /// Stops the call's time until the pause is dropped.
+    /// Stops the call's time until the pause is dropped, or until `at_most` has passed.
     pub fn pause(&self, at_most: Duration) -> Pause {
         let at_most = u64::try_from(at_most.as_nanos()).unwrap_or(u64::MAX >> 1);
         self.clock.moved.fetch_add(at_most, Ordering::Relaxed);
@@ -271,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn time_stands_still_while_a_call_waits_for_others() {
+    fn a_pause_stops_the_time_of_a_call() {
         let budget = Budget::new(&CallLimits { fuel: 0, memory: 0, time: Duration::ZERO, log: 0 });
         assert_eq!(budget.check_time().unwrap_err().limit, Limit::Time);
         let before = budget.clock().deadline();
@@ -279,7 +282,7 @@ mod tests {
         budget.check_time().unwrap();
         drop(pause);
         let moved = budget.clock().deadline() - before;
-        assert!(moved < Duration::from_secs(60), "{moved:?} and not the hour that it might have been");
+        assert!(moved < Duration::from_secs(60), "{moved:?} instead of the hour that was allowed");
         assert!(budget.check_time().is_err());
     }
 

@@ -1,4 +1,5 @@
-//! Tenants as they are while the host runs: limits that may change between two requests, and what is used of them now.
+//! Tenants and keys of the running host: limits that may change between two requests, and the resources that each tenant
+//! uses now.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicUsize;
@@ -17,17 +18,17 @@ use crate::config::TenantLimits;
 /// The tenant of callers without a key.
 pub const DEFAULT_TENANT: &str = "default";
 
-/// Who calls: keys, limits and a namespace of models.
+/// A tenant: a party whose callers share limits, counters of usage and a namespace of models.
 #[derive(Debug)]
 pub struct Tenant {
     pub name: Arc<str>,
     pub usage: UsageBook,
-    /// What bodies and replies of its calls take of the host's room for them, in whatever unit that is counted.
+    /// Units of the host's buffer budget that bodies and replies of its calls hold.
     pub buffered: Arc<AtomicUsize>,
     limits: ArcSwap<TenantLimits>,
-    /// Bytes that all of its calls hold.
+    /// Counter of the bytes that all of its calls hold.
     pub(super) memory: Arc<Meter>,
-    /// Bytes that its loaded versions hold.
+    /// Counter of the bytes that its loaded versions hold.
     pub(super) resident: Arc<Meter>,
     fuel: Mutex<Bucket>,
 }
@@ -45,7 +46,7 @@ impl Tenant {
         }
     }
 
-    /// One whose loaded versions count among those of the host.
+    /// The same tenant, whose loaded versions also count within the host's bound.
     pub fn within(self, resident: &Resident) -> Tenant {
         Tenant { resident: Arc::new(Meter::part_of(&resident.meter)), ..self }
     }
@@ -58,12 +59,12 @@ impl Tenant {
         self.limits.load_full()
     }
 
-    /// Holds from the next request on.
+    /// Replaces the limits, from the next request on.
     pub fn set_limits(&self, limits: TenantLimits) {
         self.limits.store(Arc::new(limits));
     }
 
-    /// Whether a call may begin, by what the calls before it have burnt. `None` where nothing is counted.
+    /// Refuses a call while the fuel that earlier calls used exceeds the tenant's rate. `None` if the tenant has no rate.
     pub fn check_fuel(&self) -> Result<Option<FuelLeft>, OutOfFuel> {
         let limits = self.limits.load();
         let Some(per_second) = limits.fuel_per_second else { return Ok(None) };
@@ -78,7 +79,7 @@ impl Tenant {
     }
 }
 
-/// A key as the host knows it.
+/// The host's record of a key, which holds the hash of the key in place of its text.
 #[derive(Clone, Debug)]
 pub struct KnownKey {
     pub tenant: Arc<str>,
@@ -87,18 +88,18 @@ pub struct KnownKey {
     pub expires: Option<SystemTime>,
 }
 
-/// Someone whose right to be here was checked.
+/// An authenticated client, or an anonymous one where these are allowed.
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub tenant: Arc<Tenant>,
     pub role: Role,
-    /// For the audit log: `key <id>`, or `anonymous`.
+    /// The name in the audit log: `key <id>`, or `anonymous`.
     pub name: Arc<str>,
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum AuthError {
-    #[error("this host wants a key: send it as the header authorization: Bearer bh_…")]
+    #[error("this host requires a key: send it in the header authorization: Bearer bh_…")]
     NoKey,
     #[error("the key is not one of this host's, or it has been revoked")]
     UnknownKey,
@@ -108,7 +109,7 @@ pub enum AuthError {
     Disabled(Arc<str>),
 }
 
-/// Everyone who may call. Readers take no lock; a change swaps the whole.
+/// All tenants and keys of the host. Readers take no lock; a change replaces the whole.
 #[derive(Debug, Default)]
 pub struct Directory(ArcSwap<Members>);
 
@@ -133,7 +134,7 @@ impl Directory {
         self.0.load_full()
     }
 
-    /// By the text of a key.
+    /// The caller to whom a key belongs. Fails for a key that is unknown, revoked or expired, and for a disabled tenant.
     pub fn caller(&self, key: &str) -> Result<Caller, AuthError> {
         let members = self.0.load();
         let id = key_id(key).ok_or(AuthError::UnknownKey)?;
@@ -145,7 +146,8 @@ impl Directory {
         Ok(Caller { tenant, role: known.role, name: format!("key {id}").into() })
     }
 
-    /// Without a key, where that is allowed.
+    /// The caller of a request without a key, which belongs to the tenant `default`. The configuration decides where such
+    /// requests are allowed, and is checked before this call.
     pub fn anonymous(&self) -> Result<Caller, AuthError> {
         let tenant = self.0.load().enabled(DEFAULT_TENANT)?;
         Ok(Caller { tenant, role: Role::Infer, name: "anonymous".into() })
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_whole_of_a_live_key_of_a_live_tenant_lets_in() {
+    fn only_a_complete_valid_key_of_an_enabled_tenant_is_accepted() {
         let key = ApiKey::new().unwrap();
         let in_an_hour = SystemTime::now() + Duration::from_secs(3600);
         let caller = directory(&key, Some(in_an_hour), false).caller(key.reveal()).unwrap();

@@ -1,4 +1,5 @@
-//! What a plugin may import beyond tensors and the inert part of WASI. The bundle asks, the operator grants.
+//! Capabilities that a plugin may import beyond tensors and the inert part of WASI. The bundle asks for them, and the
+//! operator grants them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,7 +23,7 @@ impl Capability {
     pub const ALL: [Capability; 5] =
         [Capability::Assets, Capability::Logging, Capability::Graphs, Capability::Clocks, Capability::Random];
 
-    /// As written in a manifest's `imports`.
+    /// The name in a manifest's `imports`.
     pub fn name(self) -> &'static str {
         match self {
             Capability::Assets => "assets",
@@ -44,7 +45,7 @@ impl fmt::Display for Capability {
     }
 }
 
-/// What one plugin was granted; nothing by default.
+/// The capabilities that one plugin was granted; none by default.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Grants(BTreeSet<Capability>);
 

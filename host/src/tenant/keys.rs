@@ -1,5 +1,5 @@
-//! API keys: random, shown once, kept as a hash. A key has so much randomness that a plain SHA-256 of it is as good as a
-//! slow hash, and costs a request nothing.
+//! API keys: a key is random, is shown once, and is stored as a hash. It has so much randomness that a plain SHA-256 of it
+//! is as safe as a slow hash, and fast enough to be computed for each request.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,13 +7,13 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// What a key may do in its tenant.
+/// The rights of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Call models.
     Infer,
-    /// Also upload bundles, and change what of the tenant's own models is served.
+    /// Also upload bundles, and change which versions of the tenant's own models are served.
     Deploy,
     /// Everything, in every tenant.
     Admin,
@@ -36,27 +36,27 @@ impl FromStr for Role {
 
     fn from_str(name: &str) -> Result<Role, String> {
         let found = Role::ALL.into_iter().find(|role| role.name() == name);
-        found.ok_or_else(|| format!("\"{name}\" is no role; there are infer, deploy and admin"))
+        found.ok_or_else(|| format!("\"{name}\" is not a role; the roles are infer, deploy and admin"))
     }
 }
 
-/// A key as its owner has it: `bh_<id>_<secret>`. It is made once and never kept.
+/// A new key with its secret, as its owner receives it: `bh_<id>_<secret>`. The host does not store it.
 pub struct ApiKey {
     pub id: String,
     text: String,
 }
 
-/// What is kept of a key.
+/// The SHA-256 of a key's text in hexadecimal, which the host stores in place of the key.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct KeyHash(String);
 
 const PREFIX: &str = "bh_";
 
-/// Letters of a key's id, which is no secret and stands in listings and in the audit log.
+/// Length of a key's id in characters. The id is not a secret: listings and the audit log show it.
 const ID_LETTERS: usize = 12;
 
 impl ApiKey {
-    /// From the operating system's randomness, which fails only where there is none.
+    /// A key from the operating system's source of random numbers. Fails only if the system has none.
     pub fn new() -> Result<ApiKey, getrandom::Error> {
         let mut bytes = [0; ID_LETTERS / 2 + 32];
         getrandom::fill(&mut bytes)?;
@@ -65,7 +65,7 @@ impl ApiKey {
         Ok(ApiKey { text: format!("{PREFIX}{id}_{}", hex(secret)), id })
     }
 
-    /// To be shown to its owner, once.
+    /// The text of the key, which is shown to its owner once.
     pub fn reveal(&self) -> &str {
         &self.text
     }
@@ -86,13 +86,14 @@ impl KeyHash {
         KeyHash(hex(&Sha256::digest(text.as_bytes())))
     }
 
-    /// In a time that does not tell how much of it was right.
+    /// True if this is the hash of `text`. The comparison takes constant time, so that its time does not reveal a part of
+    /// the hash.
     pub fn fits(&self, text: &str) -> bool {
         self.0.as_bytes().ct_eq(KeyHash::of(text).0.as_bytes()).into()
     }
 }
 
-/// The id in a key's text, to look it up by.
+/// The id within a key's text, by which the key is looked up. `None` if the text does not have the form of a key.
 pub fn key_id(text: &str) -> Option<&str> {
     let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
     (id.len() == ID_LETTERS && secret.len() == 64).then_some(id)

@@ -1,5 +1,5 @@
-//! Bytes that are counted for as long as somebody holds them: of a call within those of its tenant, and of what a tenant
-//! has loaded within that of all tenants.
+//! Counters of bytes, which are counted for as long as they are held. A meter can be part of another one: that of a call is
+//! part of its tenant's, and that of a tenant's loaded versions is part of the host's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,22 +8,22 @@ use bytes::Bytes;
 
 use crate::tensor::Guarded;
 
-/// Counts the bytes of a call, or of all calls of a tenant. Shared with the call's tensors, each of which gives back its
-/// own when the last of its clones goes.
+/// A counter of held bytes, and of their peak. Each charge shares the meter, and gives back its bytes when it is dropped,
+/// as when the last clone of a tensor is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     used: AtomicU64,
     peak: AtomicU64,
-    /// Counts the same bytes, with those of others.
+    /// The meter that this one is part of, which counts the same bytes.
     whole: Option<Arc<Meter>>,
 }
 
-/// Which of two bounds has no room.
+/// The bound that a charge would have exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
-    /// The meter's own.
+    /// The bound of the meter itself.
     Part,
-    /// That of the whole which it is a part of.
+    /// The bound of the meter that it is part of.
     Whole,
 }
 
@@ -32,7 +32,8 @@ impl Meter {
         Meter { whole: Some(whole.clone()), ..Meter::default() }
     }
 
-    /// Counts bytes for as long as the charge lives, if they and what is held already stay within both bounds.
+    /// Counts bytes for as long as the charge lives. Fails, and counts nothing, if they exceed one of the two bounds
+    /// together with the bytes that are held already.
     pub fn charge(self: &Arc<Meter>, bytes: u64, bound: u64, whole_bound: u64) -> Result<Charge, Full> {
         if !self.add(bytes, bound) {
             return Err(Full::Part);
@@ -46,7 +47,7 @@ impl Meter {
         Ok(Charge { bytes, meter: self.clone() })
     }
 
-    /// Counts bytes if they and what is held already stay within the bound.
+    /// Counts bytes if the sum stays within the bound, and returns true if it does.
     fn add(&self, bytes: u64, bound: u64) -> bool {
         let within = |used: u64| used.checked_add(bytes).filter(|used| *used <= bound);
         let before = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within);
@@ -73,7 +74,7 @@ impl Meter {
     }
 }
 
-/// Memory that was counted; dropping it gives it back.
+/// Bytes that a meter counts until the charge is dropped.
 #[derive(Debug)]
 pub struct Charge {
     bytes: u64,
@@ -94,12 +95,12 @@ impl Charge {
         self.bytes
     }
 
-    /// One charge for what were two of the same meter.
+    /// Takes over the bytes of another charge of the same meter.
     pub fn merge(&mut self, mut other: Charge) {
         self.bytes += std::mem::take(&mut other.bytes);
     }
 
-    /// Keeps the charge for as long as anyone holds the bytes that it was for.
+    /// Keeps the charge until the last clone or slice of its bytes is dropped.
     pub fn hold(self, bytes: impl AsRef<[u8]> + Send + 'static) -> Bytes {
         Bytes::from_owner(Guarded { bytes, _guard: self })
     }

@@ -1,5 +1,5 @@
-//! Who calls, and what a call may use: keys and roles let a caller in, limits bound a tenant, grants say what a plugin may
-//! import, a budget is what is left of a call's limits.
+//! Tenants, and what a call may use: keys and roles let a caller in, limits bound a tenant, grants name the imports that a
+//! plugin may have, and a budget is what is left of a call's limits.
 
 mod budget;
 mod directory;

@@ -1,40 +1,40 @@
-//! Fuel per second, with a burst. What a call burns is known when it is over, so it is charged then: a tenant that went
-//! below zero waits until it is above again.
+//! A rate limit in fuel per second, with a burst. The fuel of a call is known only when the call is over, and is charged
+//! then. A tenant whose level fell below zero waits until it is above zero again.
 
 use std::time::{Duration, Instant};
 
 use crate::config::format_count;
 
-/// What is saved up of a tenant's fuel per second.
+/// The fuel that a tenant has saved up.
 #[derive(Debug)]
 pub struct Bucket {
     level: f64,
     filled: Instant,
-    /// Rate and burst that `level` was counted under; a change starts with a full bucket.
+    /// Rate and burst that `level` was counted under. A change of either starts with a full bucket.
     terms: (u64, u64),
 }
 
-/// A tenant has burnt what it may for now.
+/// A tenant has used up its fuel for now.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
-    "the tenant has burnt {}, more than its {} fuel per second (fuel-per-second) and a burst of {} (fuel-burst); there is more in {}",
+    "the tenant has used {} of fuel, which is more than its rate of {} per second (fuel-per-second) and its burst of {} (fuel-burst) allow; try again in {}",
     format_count(*.used), format_count(*.per_second), format_count(*.burst), humantime::format_duration(round_up(*.wait))
 )]
 pub struct OutOfFuel {
     pub per_second: u64,
     pub burst: u64,
-    /// Of the burst, and beyond it.
+    /// Fuel that was used out of the burst; calls can exceed the burst.
     pub used: u64,
-    /// Until a call can begin.
+    /// Time until a call can begin.
     pub wait: Duration,
 }
 
-/// To whole seconds, as clients are told.
+/// Rounds up to whole seconds, for the text that clients read.
 fn round_up(wait: Duration) -> Duration {
     Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }
 
-/// What may still be burnt now, and how long until all of the burst is there again.
+/// The fuel that may be used now, and the time until the whole burst is available again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FuelLeft {
     pub per_second: u64,
@@ -58,7 +58,7 @@ impl Bucket {
         self.filled = now;
     }
 
-    /// Whether a call may begin.
+    /// Refills the bucket, and refuses a call if the bucket is empty.
     pub fn check(&mut self, per_second: u64, burst: u64, now: Instant) -> Result<FuelLeft, OutOfFuel> {
         self.fill(per_second, burst, now);
         let seconds = |fuel: f64| Duration::from_secs_f64((fuel / per_second.max(1) as f64).clamp(0.0, 1e9));
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_burnt_too_much_is_waited_for() {
+    fn fuel_beyond_the_burst_delays_the_next_call() {
         let start = Instant::now();
         let later = |seconds| start + Duration::from_secs(seconds);
         let mut bucket = Bucket::new(start);
@@ -92,7 +92,7 @@ mod tests {
         let left = bucket.check(100, 300, later(12)).unwrap();
         assert_eq!((left.left, left.full_in.as_secs()), (200, 1));
         assert_eq!(bucket.check(100, 300, later(1000)).unwrap().left, 300);
-        // Other terms hold at once.
+        // A changed rate or burst applies at once.
         assert_eq!(bucket.check(5, 5, later(1000)).unwrap().left, 5);
     }
 }

@@ -1,5 +1,5 @@
-//! Which calls are short. A call that is over in microseconds should not be handed to another thread, and what a model's
-//! calls used tells: it is counted, not timed, so that a busy machine does not make a short call a long one.
+//! Recent cost of a model's calls, which decides whether a call is cheap enough for inline execution. The cost is counted
+//! in fuel and bytes and not timed, so that a cheap call stays cheap on a busy machine.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,36 +7,38 @@ use std::time::Instant;
 
 use super::CallUsage;
 
-/// Well under a millisecond of work.
+/// Most fuel of a cheap call, which is well under a millisecond of work.
 pub const CHEAP_CALL_FUEL: u64 = 500_000;
 
-/// What can be copied and cleared in that time.
+/// Most memory of a cheap call in bytes, which can be copied and cleared within that time.
 const CHEAP_CALL_MEMORY: u64 = 8 << 20;
 
-/// The calls of one tenant to one model.
+/// Recent cost of the calls of one tenant to one model.
 #[derive(Debug, Default)]
 pub struct RecentCost {
-    /// In milliseconds of the process.
+    /// The time until which the model's calls count as expensive, in milliseconds as `now` returns them.
     heavy_until: AtomicU64,
 }
 
 impl RecentCost {
-    /// Whether no call used much lately.
+    /// True if no recent call was expensive.
     pub fn is_cheap(&self) -> bool {
         self.heavy_until.load(Ordering::Relaxed) <= now()
     }
 
-    /// A call that used much is remembered for about a thousand times as long as it can have taken: that is how little
-    /// of a thread such calls can hold where they should not.
+    /// Remembers an expensive call for about a thousand times as long as it can have taken. Expensive calls can therefore
+    /// hold about a thousandth of an I/O thread's time at most.
     pub fn note(&self, used: CallUsage) {
         if used.fuel > CHEAP_CALL_FUEL || used.peak_memory > CHEAP_CALL_MEMORY {
-            // A microsecond of work is about a thousand units of fuel, and a thousand bytes at the slowest.
+            // A microsecond of work is about a thousand units of fuel, and a thousand bytes at the slowest. The
+            // microseconds are added as milliseconds, which is a factor of a thousand.
             let microseconds = used.fuel / 1000 + used.peak_memory / 1000;
             self.heavy_until.fetch_max(now().saturating_add(microseconds), Ordering::Relaxed);
         }
     }
 }
 
+/// Milliseconds since the first use of this clock in the process.
 fn now() -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     START.elapsed().as_millis() as u64
@@ -47,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_used_much_is_remembered() {
+    fn expensive_calls_are_remembered() {
         let recent_cost = RecentCost::default();
         recent_cost.note(CallUsage { fuel: CHEAP_CALL_FUEL, peak_memory: CHEAP_CALL_MEMORY });
         assert!(recent_cost.is_cheap());

@@ -1,5 +1,6 @@
-//! The memory of what is loaded: graphs, compiled code, files that plugins read, labels. It is counted before a version is
-//! published, within a limit of its tenant and one of the host, and given back when the version is dropped.
+//! Accounting of the memory that loaded versions hold: graphs, compiled code, files that plugins read, labels. The memory
+//! is counted before a version is published, within a limit of its tenant and one of the host, and is given back when the
+//! version is dropped.
 
 use std::sync::Arc;
 
@@ -7,47 +8,47 @@ use super::Tenant;
 use super::meter::{Charge, Full, Meter};
 use crate::config::format_bytes;
 
-/// The memory of what is loaded for all tenants, and the host's bound on it.
+/// The memory that the loaded versions of all tenants hold, and the host's bound on it.
 #[derive(Debug)]
 pub struct Resident {
     pub(super) meter: Arc<Meter>,
     bound: u64,
 }
 
-/// What one version holds. It grows while the version is activated, and lives as long as the version does.
+/// The memory of one version. It grows while the version is activated, and lives as long as the version does.
 #[derive(Debug)]
 pub struct Reservation {
-    /// The tenant's, which is a part of the host's.
+    /// The tenant's meter, which is part of the host's.
     meter: Arc<Meter>,
     bound: u64,
     host_bound: u64,
     held: Option<Charge>,
 }
 
-/// Whose bound it is.
+/// The owner of a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
     Tenant,
     Host,
 }
 
-/// A version that was to be loaded does not fit into the memory that is left for it.
+/// A version does not fit into the memory that is left for loaded versions.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error(
-    "{} hold {} of memory, this one needs {} or more, and the {} limit ({}) is {}; {}",
+    "{} hold {} of memory, this version needs {} or more, and the {} limit ({}) is {}; {}",
     whose.holders(), format_bytes(*used), format_bytes(*wanted), whose.name(), whose.key(), format_bytes(*bound), whose.advice()
 )]
 pub struct NotResident {
     pub whose: Whose,
     pub bound: u64,
-    /// By other versions.
+    /// Bytes that other versions hold.
     pub used: u64,
-    /// By this one, as far as it was counted.
+    /// Bytes that this version needs, as far as they were counted.
     pub wanted: u64,
 }
 
 impl Whose {
-    /// Where an operator sets it.
+    /// The key under which an operator sets the bound.
     pub fn key(self) -> &'static str {
         match self {
             Whose::Tenant => "resident-bytes",
@@ -86,7 +87,7 @@ impl Resident {
         self.meter.used()
     }
 
-    /// For a version of a tenant that was made [within](Tenant::within) this.
+    /// An empty reservation for a version of a tenant that was made [within](Tenant::within) this.
     pub fn reserve(&self, tenant: &Tenant) -> Reservation {
         let (meter, bound) = (tenant.resident.clone(), tenant.limits().resident_bytes);
         Reservation { meter, bound, host_bound: self.bound, held: None }
@@ -94,7 +95,7 @@ impl Resident {
 }
 
 impl Reservation {
-    /// For programs that have neither tenants nor limits.
+    /// A reservation without bounds, for programs that have neither tenants nor limits.
     pub fn unlimited() -> Reservation {
         Reservation { meter: Arc::default(), bound: u64::MAX, host_bound: u64::MAX, held: None }
     }
@@ -103,7 +104,8 @@ impl Reservation {
         self.held.as_ref().map_or(0, Charge::bytes)
     }
 
-    /// Counts bytes that the version will hold. Of two versions at once that do not both fit, one is refused.
+    /// Counts bytes that the version will hold. If two versions are activated at once and do not both fit, one of them is
+    /// refused.
     pub fn add(&mut self, bytes: u64) -> Result<(), NotResident> {
         let charge = self.meter.charge(bytes, self.bound, self.host_bound);
         let charge = charge.map_err(|full| self.refuse(full, bytes))?;
@@ -146,7 +148,7 @@ mod tests {
         second.add(100).unwrap();
         let refused = second.add(201).unwrap_err();
         assert_eq!(refused, NotResident { whose: Whose::Tenant, bound: 1000, used: 700, wanted: 301 });
-        assert_eq!(second.bytes(), 100, "what was refused is not counted");
+        assert_eq!(second.bytes(), 100, "a refused reservation is not counted");
         drop(first);
         second.add(900).unwrap();
         drop(second);
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_at_once_only_so_many_pass_as_fit() {
+    fn concurrent_reservations_stay_within_the_bound() {
         let resident = Resident::new(u64::MAX);
         let tenant = tenant("a", 1000, &resident);
         let passed: Vec<Reservation> = std::thread::scope(|scope| {
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lower_limit_takes_nothing_away_and_lets_nothing_in() {
+    fn a_lowered_limit_keeps_what_is_held_and_refuses_more() {
         let resident = Resident::new(u64::MAX);
         let tenant = tenant("a", 1000, &resident);
         let mut held = resident.reserve(&tenant);

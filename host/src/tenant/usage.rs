@@ -1,5 +1,5 @@
-//! What a tenant used, per model: counters that only grow, from which an operator can bill. They are carried into the
-//! store in steps, so that they survive a restart.
+//! Usage of each tenant per model, from which an operator can bill. The counts are moved into the store at intervals, where
+//! they only grow and survive a restart.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::RecentCost;
 
-/// One tenant's use of one model since the last time it was taken.
+/// One tenant's use of one model since the counts were last taken.
 #[derive(Debug, Default)]
 pub struct ModelUsage {
     pub requests: AtomicU64,
@@ -16,11 +16,11 @@ pub struct ModelUsage {
     pub cpu_nanoseconds: AtomicU64,
     pub request_bytes: AtomicU64,
     pub reply_bytes: AtomicU64,
-    /// Not counted, and nothing to bill.
+    /// Not part of the counts, and not billed.
     pub recent_cost: RecentCost,
 }
 
-/// What [`ModelUsage`] counted, as plain numbers.
+/// The counts of a [`ModelUsage`], as plain numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsageCounts {
     pub requests: u64,
@@ -36,7 +36,7 @@ impl ModelUsage {
         [&self.requests, &self.refused, &self.fuel, &self.cpu_nanoseconds, &self.request_bytes, &self.reply_bytes]
     }
 
-    /// Takes what was counted; the counters begin again at zero.
+    /// Takes the counts, and sets the counters to zero.
     fn take(&self) -> UsageCounts {
         let [requests, refused, fuel, cpu_nanoseconds, request_bytes, reply_bytes] =
             self.counters().map(|counter| counter.swap(0, Ordering::Relaxed));
@@ -52,12 +52,12 @@ impl ModelUsage {
     }
 }
 
-/// All models that a tenant called.
+/// The usage of all models that a tenant called.
 #[derive(Debug, Default)]
 pub struct UsageBook(RwLock<BTreeMap<Arc<str>, Arc<ModelUsage>>>);
 
 impl UsageBook {
-    /// Models that exist only: what a stranger typed makes no row.
+    /// The counters of a model, which must exist: a name that a client invented must not add a row.
     pub fn of(&self, model: &Arc<str>) -> Arc<ModelUsage> {
         if let Some(usage) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(model) {
             return usage.clone();
@@ -65,14 +65,14 @@ impl UsageBook {
         self.0.write().unwrap_or_else(PoisonError::into_inner).entry(model.clone()).or_default().clone()
     }
 
-    /// What was counted since the last time, without the models of which there was nothing.
+    /// Takes the counts since the last time, without the models that were not used.
     pub fn take(&self) -> Vec<(Arc<str>, UsageCounts)> {
         let book = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let taken = book.iter().map(|(model, usage)| (model.clone(), usage.take()));
         taken.filter(|(_, counts)| *counts != UsageCounts::default()).collect()
     }
 
-    /// For what was taken and could not be stored.
+    /// Adds back counts that were taken and could not be stored.
     pub fn put_back(&self, counts: Vec<(Arc<str>, UsageCounts)>) {
         for (model, counts) in counts {
             self.of(&model).put_back(counts);
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_taken_is_taken_once_and_can_be_put_back() {
+    fn counts_are_taken_once_and_can_be_put_back() {
         let book = UsageBook::default();
         book.of(&"a".into()).fuel.fetch_add(5, Ordering::Relaxed);
         book.of(&"b".into());

@@ -1,8 +1,8 @@
-//! A tensor that is written piece by piece.
+//! A builder for a tensor that is written piece by piece.
 
 use super::{Datatype, TensorError, element_count};
 
-/// Room for a tensor, and how much of it is filled.
+/// Datatype and shape of a tensor, and the data that was appended so far.
 #[derive(Debug)]
 pub struct TensorBuilder {
     datatype: Datatype,
@@ -12,7 +12,8 @@ pub struct TensorBuilder {
 }
 
 impl TensorBuilder {
-    /// Allocates nothing yet; [`Self::size`] tells what it will take.
+    /// Allocates nothing yet, so that the caller can charge [`Self::size`] first. Fails for `BYTES`, whose shape does not
+    /// determine its size, and for a shape of too many elements.
     pub fn new(datatype: Datatype, shape: Vec<u64>) -> Result<TensorBuilder, TensorError> {
         let width = datatype.width().ok_or(TensorError::SizeUnknown)?;
         let too_many = || TensorError::TooManyElements { shape: shape.clone() };
@@ -25,20 +26,21 @@ impl TensorBuilder {
         self.size
     }
 
+    /// Fails, and appends nothing, if the bytes would exceed the size of the tensor.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), TensorError> {
         let (room, appended) = (self.size - self.data.len() as u64, bytes.len() as u64);
         if appended > room {
             return Err(TensorError::NoRoom { appended, room });
         }
         if self.data.capacity() == 0 {
-            // Whoever made the builder has charged its size to the call.
+            // The caller has charged the size to the call.
             self.data.reserve_exact(self.size as usize);
         }
         self.data.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// The parts of the tensor; [`super::Tensor::new`] says what is missing.
+    /// The parts of the tensor. [`super::Tensor::new`] reports data that is missing.
     pub fn into_parts(self) -> (Datatype, Vec<u64>, Vec<u8>) {
         (self.datatype, self.shape, self.data)
     }
@@ -49,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_what_there_is_room_for() {
+    fn accepts_bytes_up_to_its_size() {
         let mut builder = TensorBuilder::new(Datatype::Fp32, vec![2, 2]).unwrap();
         assert_eq!(builder.size(), 16);
         builder.append(&[1; 10]).unwrap();

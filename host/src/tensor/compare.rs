@@ -1,17 +1,18 @@
-//! Whether two tensors say the same, as far as rounding lets one tell.
+//! Comparison of two tensors, within a tolerance for rounding.
 
 use half::{bf16, f16};
 
 use super::{Datatype, Tensor};
 
-/// How far numbers may be apart: `absolute + relative * |expected|`. Whole numbers, truths and bytes must be equal.
+/// The largest difference between two floats that counts as equal: `absolute + relative * |expected|`. Integers, booleans
+/// and bytes must be equal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tolerance {
     pub absolute: f64,
     pub relative: f64,
 }
 
-/// Where two tensors are too far apart first.
+/// The first place where two tensors differ by more than the tolerance.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Difference {
     #[error("has datatype {got}, and {expected} was expected")]
@@ -25,7 +26,7 @@ pub enum Difference {
 }
 
 impl Tensor {
-    /// The first difference from what was expected that is beyond the tolerance.
+    /// The first difference from `expected` that exceeds the tolerance, or `None`.
     pub fn differs(&self, expected: &Tensor, tolerance: Tolerance) -> Option<Difference> {
         let (datatype, shape) = (expected.datatype, &expected.shape);
         if self.datatype != datatype {
@@ -53,7 +54,7 @@ impl Tensor {
     }
 }
 
-/// The elements of a tensor of fractions; `None` for any other.
+/// The elements of a tensor of floats; `None` for any other datatype.
 fn floats(tensor: &Tensor) -> Option<Box<dyn Iterator<Item = f64> + '_>> {
     let data = &tensor.data[..];
     Some(match tensor.datatype {
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_may_be_a_little_apart() {
+    fn numbers_within_the_tolerance_are_equal() {
         let expected = fp32(&[1.0, -100.0, f32::NAN, f32::INFINITY]);
         assert_eq!(fp32(&[1.1, -91.0, f32::NAN, f32::INFINITY]).differs(&expected, CLOSE), None);
         let far = fp32(&[1.0, -89.0, f32::NAN, f32::INFINITY]).differs(&expected, CLOSE);

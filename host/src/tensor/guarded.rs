@@ -1,6 +1,6 @@
-//! Bytes that count against a bound for as long as anyone holds them.
+//! Shared bytes that count against a bound until the last clone or slice of them is dropped.
 
-/// The owner of shared bytes, with a guard that is dropped when the last slice of them is.
+/// The owner of shared bytes, with a guard that is dropped together with the last slice of them.
 pub struct Guarded<B, G> {
     pub bytes: B,
     pub _guard: G,

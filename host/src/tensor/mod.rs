@@ -1,5 +1,5 @@
-//! Tensors: the only thing that flows. Datatype, shape and bytes are checked against each other once, when a tensor is
-//! made; whoever holds one can rely on it. Clones share the bytes.
+//! Tensors: the values that pass between clients, stages and graphs. Datatype, shape and data are checked against each
+//! other once, when a tensor is made, so that all later code can rely on them. Clones share the data.
 
 mod builder;
 mod compare;
@@ -17,7 +17,8 @@ pub use datatype::Datatype;
 pub use guarded::Guarded;
 pub use spec::{Signature, SpecMismatch, TensorSpec, bind_tensors, check_extents, names};
 
-/// An immutable tensor. The data is row-major and little-endian; an element of `BYTES` is a u32 length and that many bytes.
+/// An immutable tensor. The data is row-major and little-endian; an element of `BYTES` is a u32 length, followed by that
+/// many bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     datatype: Datatype,
@@ -28,12 +29,13 @@ pub struct Tensor {
 /// Tensors with their names, in the order in which they were given.
 pub type NamedTensors = Vec<(Arc<str>, Tensor)>;
 
-/// Why bytes are not a tensor. The text completes "the tensor …", and says what would be right.
+/// A tensor whose parts do not fit each other, or an access outside of it. The text completes "the tensor …", and says what
+/// would be right.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TensorError {
     #[error("has shape {shape:?}, whose dimensions other than zero multiply to over 2^63")]
     TooManyElements { shape: Vec<u64> },
-    #[error("has {dimensions} dimensions, and {MAX_DIMENSIONS} are the most")]
+    #[error("has {dimensions} dimensions; at most {MAX_DIMENSIONS} are allowed")]
     TooManyDimensions { dimensions: usize },
     #[error(
         "has {bytes} bytes of data, and {datatype} of shape {shape:?} needs {expected} ({elements} elements of {width})"
@@ -41,22 +43,23 @@ pub enum TensorError {
     Length { datatype: Datatype, shape: Vec<u64>, bytes: usize, expected: u64, elements: u64, width: u64 },
     #[error("of datatype BYTES and shape {shape:?} needs {elements} elements, and its data holds {found}")]
     ByteStrings { shape: Vec<u64>, elements: u64, found: u64 },
-    #[error("of datatype BYTES is torn: element {element} announces {announced} bytes, and {left} are left")]
+    #[error("of datatype BYTES is truncated: element {element} announces {announced} bytes, and {left} are left")]
     Torn { element: u64, announced: u64, left: u64 },
     #[error("cannot be reshaped: {shape:?} has {elements} elements, and the tensor has {present}")]
     Reshape { shape: Vec<u64>, elements: u64, present: u64 },
-    #[error("of datatype BYTES cannot be built in pieces: its shape does not tell its size")]
+    #[error("of datatype BYTES cannot be built in pieces: its shape does not determine its size")]
     SizeUnknown,
     #[error("has room for {room} more bytes, and {appended} were appended")]
     NoRoom { appended: u64, room: u64 },
-    #[error("has {bytes} bytes, and the range of {length} from {offset} leaves it")]
+    #[error("has {bytes} bytes, and the range of {length} bytes from offset {offset} ends beyond them")]
     Range { bytes: usize, offset: u64, length: u64 },
 }
 
-/// More than any model uses, and few enough that a shape is never a burden.
+/// Most dimensions of a shape: more than any model uses, and few enough that a shape stays small.
 const MAX_DIMENSIONS: usize = 32;
 
 impl Tensor {
+    /// Fails unless the data holds exactly the elements of the shape. Does not copy the data.
     pub fn new(datatype: Datatype, shape: Vec<u64>, data: Bytes) -> Result<Tensor, TensorError> {
         let elements = element_count(&shape)?;
         match datatype.width() {
@@ -66,7 +69,7 @@ impl Tensor {
         Ok(Tensor { datatype, shape, data })
     }
 
-    /// A `BYTES` tensor of shape `[1]` around one string of bytes. One copy, for the length prefix.
+    /// A `BYTES` tensor of shape `[1]` with one element. The value is copied once, behind its length prefix.
     pub fn byte_string(value: &[u8]) -> Tensor {
         let mut data = Vec::with_capacity(4 + value.len());
         push_byte_string(&mut data, value);
@@ -85,12 +88,12 @@ impl Tensor {
         &self.data
     }
 
-    /// The same tensor around the same bytes in another place.
+    /// The same tensor with its data passed through `place`, which may move or wrap the bytes and must not change them.
     pub fn with_data<E>(self, place: impl FnOnce(Bytes) -> Result<Bytes, E>) -> Result<Tensor, E> {
         Ok(Tensor { data: place(self.data)?, ..self })
     }
 
-    /// The same bytes under another shape.
+    /// The same data under another shape. Fails unless both shapes have the same number of elements.
     pub fn reshape(&self, shape: Vec<u64>) -> Result<Tensor, TensorError> {
         let (elements, present) = (element_count(&shape)?, element_count(&self.shape)?);
         if elements != present {
@@ -99,7 +102,7 @@ impl Tensor {
         Ok(Tensor { datatype: self.datatype, shape, data: self.data.clone() })
     }
 
-    /// `length` bytes from `offset`, shared, not copied.
+    /// `length` bytes of the data from `offset`, which are shared and not copied. Fails if the range ends beyond the data.
     pub fn slice(&self, offset: u64, length: u64) -> Result<Bytes, TensorError> {
         let bytes = self.data.len();
         match offset.checked_add(length) {
@@ -108,27 +111,28 @@ impl Tensor {
         }
     }
 
-    /// Bytes that a tensor of these dimensions would have if those that are zero were one. An element of `BYTES` counts
-    /// the four bytes of its length.
+    /// Bytes that the tensor would have if its dimensions of zero were one. An element of `BYTES` counts the four bytes of
+    /// its length.
     pub fn extent_bytes(&self) -> u64 {
         // The product was bounded when the tensor was made.
         extent(&self.shape).unwrap_or(u64::MAX).saturating_mul(self.datatype.width().unwrap_or(4))
     }
 
-    /// The elements of a `BYTES` tensor, where they lie.
+    /// The elements of a `BYTES` tensor, as slices of its data.
     pub fn byte_strings(&self) -> ByteStrings<'_> {
         ByteStrings { rest: &self.data }
     }
 }
 
-/// The number of elements of a shape; an error where the product leaves what a host can address.
+/// The number of elements of a shape. Fails if the dimensions other than zero multiply to more than `i64::MAX`, or if there
+/// are more than 32 dimensions.
 pub fn element_count(shape: &[u64]) -> Result<u64, TensorError> {
     let extent = extent(shape)?;
     Ok(if shape.contains(&0) { 0 } else { extent })
 }
 
-/// The product of the dimensions that are not zero. Operators may loop over them although the tensor is empty, so they
-/// are bounded in every tensor.
+/// The product of the dimensions that are not zero. It is bounded for every tensor, because operators may loop over these
+/// dimensions although the tensor is empty.
 fn extent(shape: &[u64]) -> Result<u64, TensorError> {
     if shape.len() > MAX_DIMENSIONS {
         return Err(TensorError::TooManyDimensions { dimensions: shape.len() });
@@ -140,7 +144,7 @@ fn extent(shape: &[u64]) -> Result<u64, TensorError> {
         .ok_or_else(|| TensorError::TooManyElements { shape: shape.to_vec() })
 }
 
-/// Appends an element of `BYTES`. Whoever calls holds fewer than 4 GiB: request and memory limits are below it.
+/// Appends an element of `BYTES`. The caller holds less than 4 GiB, because request and memory limits are below it.
 pub fn push_byte_string(data: &mut Vec<u8>, value: &[u8]) {
     data.extend_from_slice(&(value.len() as u32).to_le_bytes());
     data.extend_from_slice(value);
@@ -185,7 +189,7 @@ impl<'a> Iterator for ByteStrings<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        // Lengths were checked when the tensor was made; on anything else the iteration just ends.
+        // The lengths were checked when the tensor was made; a wrong one would only end the iteration.
         let (length, tail) = split_length(self.rest)?;
         let (element, rest) = tail.split_at_checked(length as usize)?;
         self.rest = rest;

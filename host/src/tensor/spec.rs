@@ -1,4 +1,4 @@
-//! Declared inputs and outputs, and whether a tensor or another declaration fits them.
+//! Declarations of inputs and outputs, and the checks that a tensor or another declaration fits them.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ pub struct TensorSpec {
     pub shape: Vec<i64>,
 }
 
-/// What a stage takes and gives.
+/// The declared inputs and outputs of a stage or a pipeline.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Signature {
     pub inputs: Vec<TensorSpec>,
     pub outputs: Vec<TensorSpec>,
 }
 
-/// How tensors differ from what was declared. The texts name the tensor, what is there and what was wanted.
+/// A difference between tensors and their declarations. The texts name the tensor, its value and the declared one.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SpecMismatch {
     #[error("tensor \"{name}\" is missing; wanted: {wanted}")]
     Missing { name: Arc<str>, wanted: String },
-    #[error("there is no tensor \"{name}\"; known are: {known}")]
+    #[error("there is no tensor \"{name}\"; the known tensors are: {known}")]
     Unknown { name: Arc<str>, known: String },
     #[error("tensor \"{name}\" is given twice")]
     Twice { name: Arc<str> },
@@ -39,14 +39,14 @@ pub enum SpecMismatch {
 }
 
 impl Signature {
-    /// Whether clients may send several at once: a first dimension that varies and has others after it is taken for the
-    /// batch, where every input and output has one.
+    /// True if clients may send several rows at once. A first dimension that varies and has others after it is taken for
+    /// the batch if every input and output has one.
     pub fn is_batched(&self) -> bool {
         let mut all = self.inputs.iter().chain(&self.outputs);
         !self.inputs.is_empty() && all.all(TensorSpec::is_batched)
     }
 
-    /// How many are asked for at once by inputs that fit; 1 where there is no batch.
+    /// The number of rows in inputs that fit the signature; 1 if there is no batch.
     pub fn rows(&self, inputs: &NamedTensors) -> u64 {
         let first = inputs.first().filter(|_| self.is_batched());
         first.and_then(|(_, tensor)| tensor.shape().first().copied()).unwrap_or(1)
@@ -54,7 +54,7 @@ impl Signature {
 }
 
 impl TensorSpec {
-    /// Whether its first dimension is taken for the batch.
+    /// True if the first dimension is taken for the batch.
     pub fn is_batched(&self) -> bool {
         matches!(self.shape[..], [first, _, ..] if first < 0)
     }
@@ -70,7 +70,8 @@ impl TensorSpec {
         self.compare(tensor.datatype(), fits, || format!("{shape:?}"))
     }
 
-    /// Whether what `given` promises can be what this wants: dimensions that vary are compared when they are known.
+    /// Checks that tensors of the declaration `given` can fit this one. A dimension that varies in either declaration is
+    /// compared later, when the tensors of a call are known.
     pub fn accepts(&self, given: &TensorSpec) -> Result<(), SpecMismatch> {
         let fits = given.shape.len() == self.shape.len()
             && given.shape.iter().zip(&self.shape).all(|(got, wanted)| *wanted < 0 || *got < 0 || got == wanted);
@@ -89,7 +90,7 @@ impl TensorSpec {
     }
 }
 
-/// Puts tensors into the order of their declarations: each there once, nothing else, all fitting.
+/// Puts tensors into the order of their declarations. Fails unless each is given once and fits, and no other is given.
 pub fn bind_tensors(specs: &[TensorSpec], mut tensors: NamedTensors) -> Result<NamedTensors, SpecMismatch> {
     let mut arranged = Vec::with_capacity(specs.len());
     for spec in specs {
@@ -107,7 +108,7 @@ pub fn bind_tensors(specs: &[TensorSpec], mut tensors: NamedTensors) -> Result<N
     }
 }
 
-/// Refuses an empty tensor whose other dimensions are beyond what a call may hold: an operator may loop over them.
+/// Refuses an empty tensor whose other dimensions span more than a call may hold, because an operator may loop over them.
 pub fn check_extents(tensors: &NamedTensors, bound: u64) -> Result<(), SpecMismatch> {
     for (name, tensor) in tensors {
         let bytes = tensor.extent_bytes();
@@ -118,7 +119,7 @@ pub fn check_extents(tensors: &NamedTensors, bound: u64) -> Result<(), SpecMisma
     Ok(())
 }
 
-/// The names of declared tensors, for a message.
+/// The quoted names of declared tensors, for a message.
 pub fn names(specs: &[TensorSpec]) -> String {
     let quoted: Vec<String> = specs.iter().map(|spec| format!("\"{}\"", spec.name)).collect();
     quoted.join(", ")
@@ -145,12 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn says_what_does_not_fit() {
+    fn mismatches_are_named() {
         let specs = [spec("a", Datatype::Fp32, &[-1, 2])];
         let text = |tensors| bind_tensors(&specs, tensors).unwrap_err().to_string();
         assert_eq!(text(vec![]), "tensor \"a\" is missing; wanted: a FP32[-1, 2]");
         assert_eq!(text(vec![fp32("a", &[2])]), "tensor \"a\" has shape [2], and [-1, 2] is wanted (-1 is any size)");
-        assert_eq!(text(vec![fp32("a", &[1, 2]), fp32("c", &[])]), "there is no tensor \"c\"; known are: \"a\"");
+        let unknown = text(vec![fp32("a", &[1, 2]), fp32("c", &[])]);
+        assert_eq!(unknown, "there is no tensor \"c\"; the known tensors are: \"a\"");
         assert_eq!(text(vec![fp32("a", &[1, 2]), fp32("a", &[1, 2])]), "tensor \"a\" is given twice");
         let bytes = vec![("a".into(), Tensor::byte_string(b"x"))];
         assert_eq!(text(bytes), "tensor \"a\" has datatype BYTES, and FP32 is wanted");
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn promises_are_compared_where_they_are_known() {
+    fn declarations_are_compared_where_dimensions_are_fixed() {
         let wanted = spec("x", Datatype::Fp32, &[-1, 3, 8]);
         assert!(wanted.accepts(&spec("x", Datatype::Fp32, &[1, -1, 8])).is_ok());
         assert!(wanted.accepts(&spec("x", Datatype::Fp32, &[1, 3, 9])).is_err());

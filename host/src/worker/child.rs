@@ -1,4 +1,4 @@
-//! The child's side: lower the own limits, read one job, do it, answer.
+//! The child's side of a worker: it lowers its own limits, reads one job, does it, and writes the answer.
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
@@ -7,25 +7,27 @@ use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 
 use super::{Job, frame};
 
-/// What a child may use, as it is told on its command line.
+/// Limits of a child in bytes and seconds, which it receives on its command line.
 pub struct OwnLimits {
     pub memory: u64,
     pub cpu_seconds: u64,
 }
 
-/// Less than the threads of the host have: what nests too deeply for them ends here.
+/// Stack of the work in bytes. It is smaller than the stacks of the host's threads, so that a file that nests too deeply
+/// for these fails in the child.
 const WORK_STACK: usize = 1536 << 10;
 
-/// Beside the memory that counts: the program itself, and what its allocator reserves for each thread without using it.
+/// Address space in bytes beyond the memory that counts: for the program itself, and for what its allocator reserves for
+/// each thread without using it.
 const ADDRESS_SPACE: u64 = 2 << 30;
 
-/// Its three pipes, and what the standard library looks up to count the processor's cores.
+/// Most open files: the three pipes, and what the standard library opens to count the processor's cores.
 const OPEN_FILES: u64 = 16;
 
-/// Requests come first.
+/// Priority of a child, below that of the host, so that requests come first.
 const NICENESS: i32 = 10;
 
-/// Everything that a child does.
+/// The main function of a child process.
 pub fn main<J: Job>(limits: &OwnLimits) -> ExitCode {
     match lower(limits).and_then(|()| answer::<J>(limits)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,7 +42,7 @@ fn lower(limits: &OwnLimits) -> io::Result<()> {
     set(Resource::Core, 0, 0)?;
     set(Resource::Fsize, 0, 0)?;
     set(Resource::Nofile, OPEN_FILES, OPEN_FILES)?;
-    // At the first there is a signal that tells the parent which limit it was, at the second the end.
+    // The soft limit sends a signal, which shows the parent the limit that was reached; the hard limit ends the child.
     set(Resource::Cpu, limits.cpu_seconds, limits.cpu_seconds + 1)?;
     set(Resource::Data, limits.memory, limits.memory)?;
     set(Resource::As, limits.memory + ADDRESS_SPACE, limits.memory + ADDRESS_SPACE)?;
@@ -48,7 +50,7 @@ fn lower(limits: &OwnLimits) -> io::Result<()> {
     Ok(())
 }
 
-/// Lowers, and never tries to raise what this process was given.
+/// Lowers a limit, and never tries to raise one that this process was given.
 fn set(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
     let given = getrlimit(resource).maximum.unwrap_or(u64::MAX);
     let limit = Rlimit { current: Some(soft.min(given)), maximum: Some(hard.min(given)) };

@@ -1,22 +1,23 @@
-//! Why a child gave no answer.
+//! Errors of work that gave no answer.
 
 use std::time::Duration;
 
 use crate::config::format_bytes;
 
-/// The texts complete "compiling it …", and are fit for clients to read: what a child said of itself goes into the log.
+/// The texts complete "compiling it …" or "loading it …", and are fit for clients to read: a child's own words go to the
+/// log only.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    #[error("took longer than {}, which is as long as it may (compile.time)", humantime::format_duration(*.0))]
+    #[error("took longer than {}, which is its limit (compile.time)", humantime::format_duration(*.0))]
     Time(Duration),
-    #[error("needed more memory than {}, which is as much as it may have (compile.memory)", format_bytes(*.0))]
+    #[error("needed more memory than {}, which is its limit (compile.memory)", format_bytes(*.0))]
     Memory(u64),
-    #[error("gave more than {}, a quarter of what it may have (compile.memory)", format_bytes(*.0))]
+    #[error("returned more than {}, which is a quarter of its memory limit (compile.memory)", format_bytes(*.0))]
     Answer(u64),
-    #[error("crashed ({0}), which a good file never makes it do")]
+    #[error("crashed ({0}), which a valid file never causes")]
     Crashed(String),
-    #[error("gave an answer that makes no sense: {0}")]
+    #[error("returned an invalid answer: {0}")]
     Garbage(&'static str),
-    #[error("could not begin: {0}")]
+    #[error("could not be started: {0}")]
     Start(String),
 }

@@ -1,13 +1,13 @@
-//! How a job, an answer or a saved entry is written: two lengths, a small head of JSON, and then bytes as they are.
+//! The format of a job, an answer or a saved entry: two lengths, a small head of JSON, and a body of bytes as they are.
 
 use bytes::{Buf, Bytes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Far beyond any head that we write.
+/// Longest head in bytes, far beyond any that the host writes.
 const MAX_HEAD: usize = 1 << 20;
 
-/// What comes before `body`.
+/// The part of a frame before `body`: the two lengths, and the encoded head.
 pub fn head(head: &impl Serialize, body: &[u8]) -> serde_json::Result<Vec<u8>> {
     let head = serde_json::to_vec(head)?;
     let mut frame = Vec::with_capacity(LENGTHS + head.len());
@@ -17,10 +17,10 @@ pub fn head(head: &impl Serialize, body: &[u8]) -> serde_json::Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// Takes apart what is exactly one frame.
+/// Splits a frame into its head and its body. Fails unless the bytes are exactly one frame.
 pub fn parse<T: DeserializeOwned>(mut frame: Bytes) -> Result<(T, Bytes), &'static str> {
     if frame.len() < LENGTHS {
-        return Err("it is cut off");
+        return Err("it is truncated");
     }
     let (head, body) = (frame.get_u32_le() as usize, frame.get_u64_le());
     if head > MAX_HEAD || head > frame.len() {
@@ -28,9 +28,9 @@ pub fn parse<T: DeserializeOwned>(mut frame: Bytes) -> Result<(T, Bytes), &'stat
     }
     let head = frame.split_to(head);
     if body != frame.len() as u64 {
-        return Err("it is not as long as it says");
+        return Err("its body does not have the announced length");
     }
-    let head = serde_json::from_slice(&head).map_err(|_| "its head is not what it should be")?;
+    let head = serde_json::from_slice(&head).map_err(|_| "its head cannot be parsed")?;
     Ok((head, frame))
 }
 
@@ -45,13 +45,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_can_be_read() {
+    fn a_written_frame_can_be_parsed() {
         let (numbers, body) = parse::<Vec<u8>>(frame(b"code").into()).unwrap();
         assert_eq!((numbers, &body[..]), (vec![1, 2], &b"code"[..]));
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn a_damaged_frame_is_refused() {
         let good = frame(b"code");
         for length in 0..good.len() {
             assert!(parse::<Vec<u8>>(good[..length].to_vec().into()).is_err(), "{length} bytes of {}", good.len());

@@ -1,6 +1,6 @@
-//! Work on bytes that nobody has vouched for: compiling a component, loading a graph. It is done in a child process with
-//! limits of its own, started from this very program, which gets a job through its standard input and gives an answer
-//! through its output. Whatever a strange file makes of its loader, the host learns of it as an error.
+//! Work on untrusted bytes: compiling a component, or loading a graph. It is done in a child process of this same program,
+//! which has limits of its own, reads a job from its standard input, and writes an answer to its standard output. A file
+//! that crashes its loader is therefore only an error to the host.
 
 mod child;
 mod error;
@@ -23,15 +23,15 @@ pub use error::WorkerError;
 
 /// A kind of work that a child can do.
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {
-    /// As `bulkhead worker` knows it.
+    /// The name of the job as a subcommand of `bulkhead worker`.
     const NAME: &'static str;
     type Answer: Serialize + DeserializeOwned + Send + 'static;
 
-    /// Answers, with bytes beside it if there is more than words to say.
+    /// Does the work. Returns the answer, and raw bytes beside it, which may be empty.
     fn work(self, bytes: &[u8]) -> (Self::Answer, Vec<u8>);
 }
 
-/// Where such work is done, and what is remembered of it from one start to the next.
+/// The place where such work is done, and the cache that keeps its results from one start to the next.
 #[derive(Clone)]
 pub struct Workers {
     mode: WorkerMode,
@@ -45,12 +45,12 @@ enum WorkerMode {
 }
 
 impl Workers {
-    /// Children of this program. Their pipes are served by `io`, a runtime with an I/O driver.
+    /// Work in children of this program. Their pipes are served by `io`, a runtime with an I/O driver.
     pub fn children(limits: &Compile, io: Handle) -> Workers {
         Workers { mode: WorkerMode::Children { io, limits: limits.clone() }, cache: None }
     }
 
-    /// This process itself, without limits: for programs that are not `bulkhead`, and bytes that they trust.
+    /// Work in this process itself, without limits: for programs that are not `bulkhead`, and for bytes that they trust.
     pub fn in_process() -> Workers {
         Workers { mode: WorkerMode::InProcess, cache: None }
     }
@@ -63,18 +63,18 @@ impl Workers {
         self.cache.as_deref()
     }
 
-    /// Whether a crash of the work would be a crash of this process.
+    /// True if a crash of the work would be a crash of this process.
     pub fn are_in_process(&self) -> bool {
         matches!(self.mode, WorkerMode::InProcess)
     }
 
-    /// When the caller goes away, the child is killed.
+    /// Does a job and waits for its answer. If the caller drops the future, the child is killed.
     pub async fn run<J: Job>(&self, job: J, bytes: &Bytes) -> Result<(J::Answer, Bytes), WorkerError> {
         let WorkerMode::Children { io, limits } = &self.mode else {
             let (answer, bytes) = job.work(bytes);
             return Ok((answer, bytes.into()));
         };
-        // A set ends its task when it is dropped.
+        // A `JoinSet` aborts its task when it is dropped.
         let mut task = JoinSet::new();
         task.spawn_on(parent::run(job, bytes.clone(), limits.clone()), io);
         match task.join_next().await {

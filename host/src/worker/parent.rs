@@ -1,4 +1,5 @@
-//! The host's side: start a child, hand it a job, and take for an answer only what a child that ended well has said.
+//! The host's side of a worker: it starts a child, sends it a job, and accepts an answer only from a child that ended
+//! successfully.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -12,13 +13,13 @@ use tokio::process::{Child, Command};
 use super::{Job, WorkerError, frame};
 use crate::config::Compile;
 
-/// The part of its memory that a child's answer may fill, for the host must hold it, too.
+/// Divisor of the memory limit that bounds a child's answer, because the host must hold the answer, too.
 const ANSWER_SHARE: u64 = 4;
 
-/// The begin of what it says on standard error is enough to tell why it ended.
+/// Most bytes of standard error that are kept: the beginning is enough to tell why a child ended.
 const MAX_COMPLAINT: u64 = 4096;
 
-/// What Rust's allocator, tract's, and threads that cannot be made say at the limit.
+/// Messages at the memory limit: of Rust's allocator, of tract's, and of threads that cannot be started.
 const OUT_OF_MEMORY: [&str; 4] =
     ["memory allocation of", "failed to allocate", "Cannot allocate memory", "Resource temporarily unavailable"];
 
@@ -27,13 +28,13 @@ pub(super) async fn run<J: Job>(job: J, bytes: Bytes, limits: Compile) -> Result
     let mut child = start(J::NAME, &limits).map_err(|error| WorkerError::Start(error.to_string()))?;
     let talk = talk(&mut child, &head, &bytes, limits.memory / ANSWER_SHARE);
     let outcome = tokio::time::timeout(limits.time, talk).await;
-    // Whatever happened, none stays behind.
+    // The child must not stay behind, whatever the outcome.
     let _ = child.start_kill();
     let talk = outcome.map_err(|_| WorkerError::Time(limits.time))?;
     let Talk { answer, complaint, status } = talk.map_err(|error| WorkerError::Start(error.to_string()))?;
     let Some(answer) = answer else { return Err(WorkerError::Answer(limits.memory / ANSWER_SHARE)) };
     let said = String::from_utf8_lossy(&complaint);
-    // A loader may take want of memory for a fault of the file, and answer that.
+    // A loader may take a lack of memory for a mistake in the file, and answer with that mistake.
     let starved = OUT_OF_MEMORY.iter().any(|words| said.contains(words));
     if status.success() && !starved {
         return frame::parse(answer).map_err(WorkerError::Garbage);
@@ -42,7 +43,7 @@ pub(super) async fn run<J: Job>(job: J, bytes: Bytes, limits: Compile) -> Result
     Err(if starved { WorkerError::Memory(limits.memory) } else { ended_badly(status, &said, &limits) })
 }
 
-/// Sees nothing of the host: no environment, no file but three pipes.
+/// Starts a child that sees nothing of the host: no environment, and no files but three pipes.
 fn start(job: &str, limits: &Compile) -> std::io::Result<Child> {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let cpu_seconds = (limits.time.as_secs() + 1).saturating_mul(cores);
@@ -52,13 +53,14 @@ fn start(job: &str, limits: &Compile) -> std::io::Result<Child> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
-/// The program that runs now, even where an upgrade has put another in its place.
+/// The program that runs now, even if an upgrade has put another in its place.
 fn this_program() -> std::io::Result<PathBuf> {
     if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
 
+/// Everything that a child sent, and the status that it ended with.
 struct Talk {
-    /// `None` where there was too much of it.
+    /// `None` if the answer was too large.
     answer: Option<Bytes>,
     complaint: Vec<u8>,
     status: ExitStatus,
@@ -67,10 +69,10 @@ struct Talk {
 async fn talk(child: &mut Child, head: &[u8], bytes: &[u8], most: u64) -> std::io::Result<Talk> {
     let (Some(mut input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
-        return Err(std::io::Error::other("it has no pipes"));
+        return Err(std::io::Error::other("its pipes are missing"));
     };
     let send = async {
-        // A child that does not want to hear all of it says why by how it ends.
+        // A child that ends before it has read its whole job shows the reason in its exit status.
         let _ = async {
             input.write_all(head).await?;
             input.write_all(bytes).await
@@ -86,14 +88,14 @@ async fn talk(child: &mut Child, head: &[u8], bytes: &[u8], most: u64) -> std::i
     Ok(Talk { answer: answer.map(Bytes::from), complaint, status: child.wait().await? })
 }
 
-/// All that comes, or `None` when it is more than `most`.
+/// Everything that comes from the pipe, or `None` if it is more than `most` bytes.
 async fn read(pipe: impl AsyncRead + Unpin, most: u64) -> std::io::Result<Option<Vec<u8>>> {
     let mut content = Vec::new();
     pipe.take(most + 1).read_to_end(&mut content).await?;
     Ok((content.len() as u64 <= most).then_some(content))
 }
 
-/// The rest is thrown away, so that nobody waits to say it.
+/// The beginning of standard error. The rest is discarded, so that the child does not wait to write it.
 async fn read_complaint(mut pipe: impl AsyncRead + Unpin) -> std::io::Result<Vec<u8>> {
     let mut said = Vec::new();
     (&mut pipe).take(MAX_COMPLAINT).read_to_end(&mut said).await?;
@@ -110,7 +112,7 @@ fn ended_badly(status: ExitStatus, said: &str, limits: &Compile) -> WorkerError 
     };
     match Signal::from_named_raw(signal) {
         Some(Signal::XCPU) => WorkerError::Time(limits.time),
-        Some(Signal::KILL) => WorkerError::Crashed("killed by the system, perhaps for want of memory".into()),
+        Some(Signal::KILL) => WorkerError::Crashed("killed by the system, perhaps because memory ran out".into()),
         _ => WorkerError::Crashed(format!("signal {signal}")),
     }
 }

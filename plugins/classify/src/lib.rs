@@ -1,28 +1,28 @@
-//! Turns the scores of a classifier into answers: for each row the best `top-k` classes, with their labels.
+//! Converts the scores of a classifier into classes: for each row the best `top-k`, with their labels.
 //!
-//! Answers are rectangular, so that they fit a tensor. A place that has no class to show, because the score is below
-//! the threshold or is not a number, holds the label "", the score 0 and the index -1.
+//! The outputs are rectangular, as tensors must be. A position without a class, because the score is below the threshold or
+//! NaN, has the label "", the score 0 and the index -1.
 
 mod rank;
 
 use bulkhead_guest::{assets, prelude::*};
 use serde::Deserialize;
 
-/// The request parameter that takes the place of `top-k` for one request.
+/// The request parameter that overrides `top-k`.
 const TOP_K: &str = "top_k";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Config {
-    /// The tensor of scores, FP32 [pictures, classes].
+    /// Name of the tensor of scores, FP32 [pictures, classes].
     input: String,
-    /// Turn scores into probabilities. Leave it out where the network does so itself.
+    /// Converts scores into probabilities. Leave it out if the network does so itself.
     softmax: bool,
-    /// How many classes to give for each row. A request may ask for another number with its parameter `top_k`.
+    /// Number of classes for each row. A request may override it with the parameter `top_k`.
     top_k: usize,
-    /// Lower scores are not shown; everything is shown unless given.
+    /// Scores below this are not shown; without it all scores are.
     threshold: Option<f32>,
-    /// An asset with one label a line, in the order of the classes. Without it the index stands for the label.
+    /// An asset with one label a line, in the order of the classes. Without it the label is the index.
     labels: Option<String>,
 }
 
@@ -62,7 +62,8 @@ impl Plugin for Classify {
     }
 
     fn signature(&self) -> Signature {
-        // With the number of classes in it, a network that does not fit the labels is refused at activation.
+        // The signature states the number of classes, so that a network that does not fit the labels is refused at
+        // activation.
         let classes = self.labels.as_ref().map_or(-1, |labels| labels.names.len() as i64);
         Signature::new()
             .input(&self.input, Datatype::Fp32, [-1, classes])
@@ -110,7 +111,7 @@ impl Classify {
         let probabilities = self.softmax.then(|| rank::softmax(row));
         let scores = probabilities.as_deref().unwrap_or(row);
         for index in rank::best(scores, top_k) {
-            // False for what is not a number, too.
+            // The comparison is false for NaN too.
             if scores[index] >= self.threshold {
                 answers.push(self.label(index), scores[index], index as i32);
             } else {

@@ -1,5 +1,5 @@
-//! Gives back the tensor that it got: the handle moves, and no byte is copied. Good for measuring what a stage costs, and
-//! as the smallest example of a plugin.
+//! Returns its input tensor: only the handle moves, and no byte is copied. It serves to measure the cost of a stage, and as
+//! the smallest example of a plugin.
 
 use bulkhead_guest::prelude::*;
 use serde::Deserialize;
@@ -7,9 +7,9 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// As the Open Inference Protocol names it.
+    /// Name of the datatype in the Open Inference Protocol.
     datatype: String,
-    /// -1 is a dimension that varies.
+    /// The shape; -1 is a dimension that varies.
     shape: Vec<i64>,
     input: String,
     output: String,

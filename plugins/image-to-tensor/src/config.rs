@@ -5,30 +5,30 @@ use serde::Deserialize;
 
 use crate::kernel::Affine;
 
-/// Sides of a tensor beyond this are a slip of the keyboard.
+/// Upper bound on a side of the tensor; a larger value is taken for a typing error.
 const MAX_SIDE: u32 = 1 << 14;
 
-/// Eight bytes for each of so many pixels still have an address.
+/// Upper bound on `max-pixels`: with eight bytes for each pixel, a picture's size must fit into 32-bit addresses.
 const MAX_PIXELS: u64 = 1 << 27;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    /// Of the tensor, in pixels.
+    /// Width of the tensor, in pixels.
     pub width: u32,
     pub height: u32,
-    /// What the client sends.
+    /// Form of the client's input.
     #[serde(default)]
     pub input: Input,
-    /// The name of the tensor that comes out.
+    /// Name of the output tensor.
     #[serde(default = "default_output")]
     pub output: String,
-    /// How a picture with other sides is brought to these.
+    /// Method by which a picture of another size is brought to the tensor's size.
     #[serde(default)]
     pub resize: Fitting,
     #[serde(default)]
     pub filter: Filter,
-    /// Fills what `resize = "fit"` leaves over, as a pixel value from 0, which is the default, to 255.
+    /// Pixel value of the padding of `resize = "fit"`, from 0 (the default) to 255.
     pub pad: Option<u8>,
     #[serde(default)]
     pub layout: Layout,
@@ -61,12 +61,12 @@ pub enum Input {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fitting {
-    /// Each side by itself: shows everything, out of proportion.
+    /// Scales each side by itself: shows the whole picture, with other proportions.
     #[default]
     Stretch,
-    /// The shorter side fits, and the middle of the longer one is kept.
+    /// Scales the shorter side to fit, and keeps the middle of the longer one.
     Crop,
-    /// The longer side fits, and the rest is padding, half of it on either side.
+    /// Scales the longer side to fit, and pads the shorter one equally on both sides.
     Fit,
 }
 
@@ -111,7 +111,7 @@ pub enum Numbers {
     #[default]
     #[serde(alias = "FP32")]
     Fp32,
-    /// Pixel values as they are.
+    /// Unchanged pixel values.
     #[serde(alias = "UINT8")]
     Uint8,
 }
@@ -130,7 +130,7 @@ impl Channels {
 }
 
 impl Config {
-    /// What each channel's pixel values become, in the order of `channels`; for gray only the first counts.
+    /// The conversion of each channel's pixel values, in the order of `channels`; for gray only the first is used.
     pub fn check(&self) -> Result<[Affine; 3], InitError> {
         check_range("width", self.width, MAX_SIDE)?;
         check_range("height", self.height, MAX_SIDE)?;

@@ -1,9 +1,10 @@
-//! PNG and JPEG files, sent by strangers, to pixels. What a header says is judged before anything is allocated for it.
+//! Decodes PNG and JPEG files from clients into pixels. The sizes in a header are checked before anything is allocated for
+//! them.
 //!
-//! Alpha is dropped, not blended: the colours under it stay. Sixteen bits are rounded to eight, palettes are resolved,
-//! CMYK becomes RGB, and colour profiles are ignored. Of an animation the first picture counts.
+//! Alpha is dropped and not blended, so the colours under it stay. Sixteen bits are rounded to eight, palettes are
+//! resolved, CMYK becomes RGB, and colour profiles are ignored. Of an animation only the first picture is used.
 //!
-//! Errors are for the client, and complete "picture 1 of 4 …".
+//! Error texts are for the client, and continue "picture 1 of 4 …".
 
 use std::io::{Cursor, ErrorKind};
 
@@ -12,10 +13,10 @@ use image::{ColorType, ImageDecoder, ImageError, ImageFormat, Limits};
 
 use crate::picture::{Picture, Turn};
 
-/// Of what a PNG may hold: four channels of 16 bits.
+/// Most bytes that a PNG can have for a pixel: four channels of 16 bits.
 const MAX_PIXEL_BYTES: u64 = 8;
 
-/// The picture as it is stored, and how to bring it upright.
+/// The stored picture, and the turn that brings it upright.
 pub fn decode(encoded: &[u8], max_pixels: u64) -> Result<(Picture, Turn), String> {
     match image::guess_format(encoded) {
         Ok(ImageFormat::Png) => decode_png(encoded, max_pixels).map_err(|error| error.text("PNG", max_pixels)),
@@ -64,14 +65,14 @@ impl DecodeError {
 }
 
 fn decode_png(encoded: &[u8], max_pixels: u64) -> Result<(Picture, Turn), DecodeError> {
-    // The decoder's constructor allocates whole rows, so its header is read before it is.
+    // The decoder's constructor allocates whole rows, so the header is read here first.
     let (width, height) = png_sides(encoded).ok_or(DecodeError::Truncated)?;
     check_sides(width, height, max_pixels)?;
     read(PngDecoder::with_limits(Cursor::new(encoded), limits(max_pixels))?)
 }
 
 fn decode_jpeg(encoded: &[u8], max_pixels: u64) -> Result<(Picture, Turn), DecodeError> {
-    // The decoder paints what is missing gray, and says nothing.
+    // For missing data the decoder returns gray without an error.
     if !has_jpeg_end(encoded) {
         return Err(DecodeError::Truncated);
     }
@@ -106,22 +107,22 @@ fn limits(max_pixels: u64) -> Limits {
     limits
 }
 
-/// From the chunk that must be the first: eight bytes of signature, four of length, four of name, then the sides.
+/// Width and height from the first chunk: eight bytes of signature, four of length, four of name, then the sides.
 fn png_sides(encoded: &[u8]) -> Option<(u32, u32)> {
     let (width, rest) = encoded.get(16..)?.split_first_chunk()?;
     let height = rest.first_chunk()?;
     Some((u32::from_be_bytes(*width), u32::from_be_bytes(*height)))
 }
 
-/// True when an end marker follows the first scan. Those before it belong to thumbnails, and within the data of a scan
-/// a byte of 255 is never followed by that of the marker.
+/// True if an end marker follows the first scan. End markers before it belong to thumbnails, and the data of a scan never
+/// contains the two bytes of the marker.
 fn has_jpeg_end(encoded: &[u8]) -> bool {
     const END: [u8; 2] = [0xff, 0xd9];
     let scan = jpeg_scan(encoded).unwrap_or_default();
     scan.ends_with(&END) || scan.windows(2).any(|pair| pair == END)
 }
 
-/// What follows the segments before the first scan: each has a marker, and its length in two bytes.
+/// The rest of the file from the first scan on. Each segment before it has a marker and a length of two bytes.
 fn jpeg_scan(encoded: &[u8]) -> Option<&[u8]> {
     const SCAN: u8 = 0xda;
     let mut rest = encoded.get(2..)?;
@@ -131,7 +132,7 @@ fn jpeg_scan(encoded: &[u8]) -> Option<&[u8]> {
         if rest[name] == SCAN {
             return rest.get(name..);
         }
-        // Zero is data, not a marker; the others have no length.
+        // A zero byte means data and not a marker; the other values are markers without a length.
         if matches!(rest[name], 0 | 1 | 0xd0..=0xd8) {
             rest = &rest[name..];
             continue;
@@ -141,7 +142,7 @@ fn jpeg_scan(encoded: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Samples of 16 bits are in the order of this machine's bytes.
+/// Rounds samples to eight bits. Samples of 16 bits are in native byte order.
 fn to_eight_bits(samples: Vec<u8>, color: ColorType) -> Vec<u8> {
     if color.bytes_per_pixel() == color.channel_count() {
         return samples;

@@ -1,13 +1,13 @@
-//! The inner loops: from bytes of pixels to numbers of a tensor, in one pass.
+//! The inner loops, which convert the bytes of pixels to numbers of a tensor in one pass.
 //!
-//! They work in blocks of a fixed size, which the compiler turns into SIMD: for plugins as well as natively, without a
-//! line that is written for one processor. Measured on 224 x 224 pixels inside wasmtime with fuel and epochs, blocks
-//! are 1.5 times as fast as a plain loop over pixels, and 3.5 times as fast as a table of 256 numbers for each channel.
+//! They work in blocks of a fixed size, which the compiler turns into SIMD for WebAssembly and for native targets, without
+//! code for a particular processor. Measured on 224 x 224 pixels inside wasmtime with fuel and epochs, blocks are 1.5 times
+//! as fast as a plain loop over pixels, and 3.5 times as fast as a table of 256 numbers for each channel.
 
 /// Pixels that a block covers: as many bytes of each channel as a SIMD register holds.
 const BLOCK: usize = 16;
 
-/// From the value of a pixel to a number of the tensor.
+/// Converts a pixel value to a number of the tensor.
 pub trait Convert: Copy {
     type Number: bulkhead_guest::Element + Default;
 
@@ -30,7 +30,7 @@ impl Convert for Affine {
     }
 }
 
-/// The value as it is.
+/// Keeps the pixel value unchanged.
 #[derive(Clone, Copy, Debug)]
 pub struct Raw;
 
@@ -43,7 +43,7 @@ impl Convert for Raw {
     }
 }
 
-/// One channel of RGB pixels, 0 for red, to one plane.
+/// Converts one channel of RGB pixels (0 is red) to one plane.
 pub fn rgb_to_plane<C: Convert, const CHANNEL: usize>(rgb: &[u8], convert: C, plane: &mut [C::Number]) {
     let (blocks, rest) = rgb.as_chunks::<{ 3 * BLOCK }>();
     let (plane_blocks, plane_rest) = plane.as_chunks_mut::<BLOCK>();
@@ -56,7 +56,7 @@ pub fn rgb_to_plane<C: Convert, const CHANNEL: usize>(rgb: &[u8], convert: C, pl
     }
 }
 
-/// One channel to one plane.
+/// Converts one channel to one plane.
 pub fn to_plane<C: Convert>(values: &[u8], convert: C, plane: &mut [C::Number]) {
     let (blocks, rest) = values.as_chunks::<BLOCK>();
     let (plane_blocks, plane_rest) = plane.as_chunks_mut::<BLOCK>();
@@ -68,7 +68,8 @@ pub fn to_plane<C: Convert>(values: &[u8], convert: C, plane: &mut [C::Number]) 
     }
 }
 
-/// RGB pixels to numbers in the same order, or with red and blue exchanged; `convert[0]` is for what comes out first.
+/// Converts RGB pixels to numbers in the same order, or with red and blue exchanged; `convert[0]` applies to the first
+/// output channel.
 pub fn rgb_to_interleaved<C: Convert, const BGR: bool>(rgb: &[u8], convert: [C; 3], out: &mut [C::Number]) {
     let (blocks, rest) = rgb.as_chunks::<{ 3 * BLOCK }>();
     let (out_blocks, out_rest) = out.as_chunks_mut::<{ 3 * BLOCK }>();
@@ -82,14 +83,14 @@ pub fn rgb_to_interleaved<C: Convert, const BGR: bool>(rgb: &[u8], convert: [C; 
     }
 }
 
-/// One channel to three interleaved numbers for each value.
+/// Converts each value of one channel to three interleaved numbers.
 pub fn gray_to_interleaved<C: Convert>(values: &[u8], convert: [C; 3], out: &mut [C::Number]) {
     for (value, out) in values.iter().zip(out.as_chunks_mut::<3>().0) {
         *out = convert.map(|convert| convert.convert(*value));
     }
 }
 
-/// RGB pixels to gray, with the weights and the rounding of Pillow, by which most networks were trained.
+/// Converts RGB pixels to gray, with the weights and the rounding of Pillow, with which most networks were trained.
 pub fn rgb_to_gray(rgb: &[u8], gray: &mut [u8]) {
     for (pixel, gray) in rgb.as_chunks::<3>().0.iter().zip(gray) {
         let [red, green, blue] = pixel.map(u32::from);
@@ -104,7 +105,7 @@ fn convert_block<C: Convert>(block: &[u8; BLOCK], convert: C, out: &mut [C::Numb
     }
 }
 
-/// Where the value comes from that stands at `i`.
+/// Position of the input value for position `i` of the output.
 #[inline(always)]
 const fn source<const BGR: bool>(i: usize) -> usize {
     if BGR { i / 3 * 3 + (2 - i % 3) } else { i }
@@ -114,7 +115,7 @@ const fn source<const BGR: bool>(i: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// Blocks and what is left after them.
+    /// Several blocks and a remainder.
     const PIXELS: usize = 3 * BLOCK + 5;
 
     const CONVERT: [Affine; 3] = [

@@ -1,5 +1,5 @@
-//! Turns pictures into the tensor that a network wants: decodes PNG and JPEG or takes raw frames, brings them to one
-//! size, and normalises, all by the keys of [`Config`].
+//! Converts pictures into a network's input tensor: decodes PNG and JPEG or takes raw frames, resizes them, and normalises,
+//! as the keys of [`Config`] say.
 
 pub mod config;
 mod decode;
@@ -17,10 +17,11 @@ use kernel::{Affine, Convert, Raw};
 use picture::{Picture, Turn};
 use resize::Target;
 
-/// The name of the input.
+/// Name of the input.
 const IMAGE: &str = "image";
 
-/// Memory is looked through after every call: more than this costs more than it spares.
+/// Upper bound on the memory to reserve. Memory is scanned after every call, so reserving more than this costs more than it
+/// saves.
 const MOST_RESERVED: usize = 2 << 20;
 
 pub struct ImageToTensor {
@@ -36,7 +37,7 @@ impl Plugin for ImageToTensor {
         let normalisation = config.check()?;
         let Config { width, height, resize, filter, pad, .. } = config;
         let target = Target { width, height, fitting: resize, filter, pad: pad.unwrap_or(0) };
-        // A frame of the size that is wanted, and a piece of the tensor.
+        // One frame of the tensor's size, and one piece of the tensor.
         let frame = width as usize * height as usize * 4;
         bulkhead_guest::reserve_memory((frame + size_of::<[[f32; 3]; PIECE]>()).min(MOST_RESERVED));
         Ok(ImageToTensor { config, target, normalisation })
@@ -75,7 +76,7 @@ impl ImageToTensor {
                 let (count, width, height, channels) = self.check_frames(image.shape())?;
                 let size = u64::from(width) * u64::from(height) * channels as u64;
                 self.fill(count, convert, |i| {
-                    // One at a time: each takes the place of the last in memory.
+                    // One frame at a time, so that each uses the memory of the previous one.
                     let pixels = image.raw(i as u64 * size..(i as u64 + 1) * size)?;
                     Ok((Picture { width, height, channels, pixels }, Turn::default()))
                 })
@@ -83,7 +84,7 @@ impl ImageToTensor {
         }
     }
 
-    /// Writes each of the pictures to its place in the tensor.
+    /// Writes each picture to its position in the tensor.
     fn fill<C: Convert>(
         &self,
         count: usize,
@@ -95,7 +96,7 @@ impl ImageToTensor {
         let mut resizer = Resizer::new();
         for i in 0..count {
             let (stored, turn) = picture(i)?;
-            // Gray first: resizing one channel is cheaper than resizing three.
+            // Conversion to gray comes first, because resizing one channel is cheaper than resizing three.
             let stored = if self.config.channels == Channels::Gray { stored.into_gray() } else { stored };
             self.write(&self.target.bring(stored, turn, &mut resizer)?, convert, &mut tensor)?;
         }
@@ -107,7 +108,7 @@ impl ImageToTensor {
         decode::decode(file, self.config.max_pixels).map_err(wrong)
     }
 
-    /// How many frames there are, and the width, height and channels of each.
+    /// The number of frames, and the width, height and channels of each.
     fn check_frames(&self, shape: &[u64]) -> Result<(usize, u32, u32, usize), Failure> {
         let wrong = |text: String| Err(Failure::invalid_input(format!("\"{IMAGE}\" has shape {shape:?}: {text}")));
         let &[count, height, width, channels @ (1 | 3)] = shape else {
@@ -117,7 +118,7 @@ impl ImageToTensor {
         if height == 0 || width == 0 || height.saturating_mul(width) > most {
             return wrong(format!("each frame must have 1 to {most} pixels"));
         }
-        // A product within bounds has factors within bounds.
+        // The product is within bounds, so its factors are too.
         Ok((count as usize, width as u32, height as u32, channels as usize))
     }
 
@@ -169,7 +170,7 @@ impl ImageToTensor {
     }
 }
 
-/// The encoded files, each copied once where there is only one.
+/// The encoded files; a single file is copied only once.
 fn read_files(image: &Tensor) -> Result<Vec<Vec<u8>>, Failure> {
     match image.shape() {
         [1] => Ok(vec![image.byte_string()?]),
@@ -177,10 +178,10 @@ fn read_files(image: &Tensor) -> Result<Vec<Vec<u8>>, Failure> {
     }
 }
 
-/// Pixels that are converted at once: few enough that what comes of them stays in the processor's nearest cache.
+/// Number of pixels that are converted at once: few enough that the result stays in the processor's first-level cache.
 const PIECE: usize = 4096;
 
-/// The tensor, and room for one piece of it.
+/// The tensor, and a buffer for one piece of it.
 struct Pieces<N> {
     builder: TensorBuilder<N>,
     piece: Vec<N>,

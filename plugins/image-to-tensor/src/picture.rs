@@ -1,10 +1,10 @@
-//! Pixels in memory, and the turns that cameras leave to whoever shows a picture.
+//! Pixels in memory, and the rotations that cameras record instead of applying.
 
 use image::metadata::Orientation;
 
 use crate::kernel;
 
-/// Eight bits a channel, row by row.
+/// A picture of eight bits for each channel, row by row.
 pub struct Picture {
     pub width: u32,
     pub height: u32,
@@ -14,7 +14,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// All pixels of one value.
+    /// A picture whose pixels all have one value.
     pub fn filled(width: u32, height: u32, channels: usize, value: u8) -> Picture {
         let pixels = vec![value; width as usize * height as usize * channels];
         Picture { width, height, channels, pixels }
@@ -43,7 +43,7 @@ impl Picture {
     }
 }
 
-/// How to bring a stored picture upright: perhaps rows become columns, and then it is perhaps mirrored.
+/// Brings a stored picture upright: exchanges rows and columns if required, and then mirrors it if required.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Turn {
     pub transpose: bool,
@@ -52,7 +52,7 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Width and height, of the upright picture from those of the stored one, or the other way round.
+    /// Width and height of the upright picture from those of the stored one, or the reverse.
     pub fn sides<T>(self, (width, height): (T, T)) -> (T, T) {
         if self.transpose { (height, width) } else { (width, height) }
     }
@@ -96,7 +96,7 @@ impl From<Orientation> for Turn {
 mod tests {
     use super::*;
 
-    /// What Exif 2.32 says of tag 274: which sides of the scene the first row and the first column are.
+    /// The meaning of tag 274 in Exif 2.32: the sides of the scene that the first row and the first column show.
     #[test]
     fn turns_as_exif_says() {
         // The scene is "AB" over "CD" over "EF", stored in each of the eight ways.

@@ -1,4 +1,4 @@
-//! Brings pictures to the sides of the tensor. A picture that has them already is not touched.
+//! Resizes pictures to the size of the tensor. A picture of that size is not copied or changed.
 
 use bulkhead_guest::Failure;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
@@ -8,7 +8,7 @@ use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resize
 use crate::config::{Filter, Fitting};
 use crate::picture::{Picture, Turn};
 
-/// What every picture becomes.
+/// The size that every picture is brought to, and the method.
 #[derive(Clone, Copy)]
 pub struct Target {
     pub width: u32,
@@ -18,13 +18,13 @@ pub struct Target {
     pub pad: u8,
 }
 
-/// What is kept of a picture, and the sides that this part is brought to.
+/// The part of a picture that is kept, and the size that it is scaled to.
 struct Plan {
     area: Area,
     sides: (u32, u32),
 }
 
-/// A part of a picture, in pixels of it.
+/// A part of a picture, in its pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Area {
     left: f64,
@@ -34,11 +34,11 @@ struct Area {
 }
 
 impl Target {
-    /// The stored picture, upright and with the sides of the tensor.
+    /// The stored picture, upright and in the size of the tensor.
     pub fn bring(&self, stored: Picture, turn: Turn, resizer: &mut Resizer) -> Result<Picture, Failure> {
         let sides = turn.sides((stored.width, stored.height));
         let plan = self.plan(sides);
-        // Turning is dearer than resizing for each pixel, so it comes last, when most of them are gone.
+        // Turning costs more for each pixel than resizing, so it comes last, when there are fewest pixels.
         let area = plan.area.before(turn, sides);
         let resized = self.resize(stored, area, turn.sides(plan.sides), resizer)?;
         Ok(self.pad(turn.apply(resized)))
@@ -91,8 +91,8 @@ impl Area {
         Area { left: 0.0, top: 0.0, width: f64::from(width), height: f64::from(height) }
     }
 
-    /// The largest part in the middle with the proportions of `wanted`. It starts at a whole pixel of the result, so
-    /// that a picture which is only too long is cut and not resampled.
+    /// The largest centred part with the proportions of `wanted`. It starts at a whole pixel of the result, so that a
+    /// picture that is too long in one direction only is cut and not resampled.
     fn middle((width, height): (u32, u32), wanted: (u32, u32)) -> Area {
         let (w, h) = (f64::from(width), f64::from(height));
         let (wanted_w, wanted_h) = (f64::from(wanted.0), f64::from(wanted.1));
@@ -102,7 +102,7 @@ impl Area {
         Area { left, top, width, height }
     }
 
-    /// The same part before `turn`, after which the picture has these sides.
+    /// The same part in the picture before `turn`; `width` and `height` are those after it.
     fn before(self, turn: Turn, (width, height): (u32, u32)) -> Area {
         let left = if turn.mirror_x { f64::from(width) - self.left - self.width } else { self.left };
         let top = if turn.mirror_y { f64::from(height) - self.top - self.height } else { self.top };
@@ -111,20 +111,21 @@ impl Area {
     }
 }
 
-/// Where the middle of a side starts, and its length: `wanted` after scaling.
+/// Start and length of the centred part of a side that becomes `wanted` after scaling.
 fn middle(side: f64, wanted: f64, scale: f64) -> (f64, f64) {
     let length = exact(wanted / scale).min(side);
     let start = ((side * scale - wanted) / 2.0).round() / scale;
     (exact(start).clamp(0.0, side - length), length)
 }
 
-/// To a millionth of a pixel: sums and differences of such numbers are exact, so no rounding leaves the picture.
+/// Rounds to a millionth of a pixel: sums and differences of such numbers are exact, so rounding never leads outside of the
+/// picture.
 fn exact(pixels: f64) -> f64 {
     const PARTS: f64 = 1048576.0;
     (pixels * PARTS).round() / PARTS
 }
 
-/// The largest sides with the proportions of the picture within those wanted.
+/// The largest size within `wanted` that has the proportions of the picture.
 fn inside((width, height): (u32, u32), wanted: (u32, u32)) -> (u32, u32) {
     let (w, h) = (f64::from(width), f64::from(height));
     let scale = (f64::from(wanted.0) / w).min(f64::from(wanted.1) / h);
@@ -142,7 +143,7 @@ fn algorithm(filter: Filter) -> ResizeAlg {
     }
 }
 
-/// Typed, so that the component carries the code for two kinds of pixels and not for thirteen.
+/// Generic over the pixel type, so that the component contains the code of two pixel types instead of thirteen.
 fn resample<P: PixelTrait>(
     from: &Picture,
     to: &mut Picture,

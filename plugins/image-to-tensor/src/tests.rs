@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Two pixels, RGB.
+/// Two RGB pixels.
 const TWO: [u8; 6] = [255, 0, 51, 10, 20, 30];
 
 fn start(config: Value) -> Result<ImageToTensor, String> {
@@ -12,7 +12,7 @@ fn start(config: Value) -> Result<ImageToTensor, String> {
     ImageToTensor::init(config).map_err(|error| error.to_string())
 }
 
-/// With `keys`, for frames of two pixels.
+/// A plugin for frames of two pixels, with these configuration keys.
 fn start_for_two(keys: Value) -> ImageToTensor {
     let mut config = json!({ "width": 2, "height": 1, "input": "pixels" });
     config.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
@@ -76,7 +76,7 @@ fn scale_mean_and_std_normalise() {
     close(&same[..3], &[2.0, -2.0, -1.2]);
     let each = run_two(json!({ "scale": 1, "mean": [5, 0, 1], "std": [10, 1, 2], "layout": "nhwc" }));
     close(&each, &[25.0, 0.0, 25.0, 0.5, 20.0, 14.5]);
-    // In the order of the channels that come out.
+    // In the order of the output channels.
     close(
         &run_two(json!({ "scale": 1, "mean": [1, 0, 5], "channels": "bgr", "layout": "nhwc" }))[..3],
         &[50.0, 0.0, 250.0],

@@ -1,4 +1,4 @@
-//! The audit log as rows. What its chain means is in [`crate::audit`].
+//! The audit log as rows of a table. [`crate::audit`] describes the chain of hashes.
 
 use std::time::SystemTime;
 
@@ -44,7 +44,7 @@ pub(super) fn append(
 fn insert(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<usize> {
     let Record { id, at, who, what, subject, before, after, previous, hash } = record;
     let values = params![id, at, who, what, subject, before, after, previous, hash];
-    // Text arrives as bytes, because that is what was hashed.
+    // Texts are bound as bytes, because the hash is over bytes, and stored as text by the casts.
     let texts = "CAST(?3 AS TEXT), CAST(?4 AS TEXT), CAST(?5 AS TEXT), CAST(?6 AS TEXT), CAST(?7 AS TEXT)";
     transaction.execute(&format!("INSERT INTO audit ({COLUMNS}) VALUES (?1, ?2, {texts}, ?8, ?9)"), values)
 }
@@ -62,22 +62,22 @@ pub(super) fn list(connection: &Connection, after: u64, limit: u64) -> Result<Ve
 
 pub(super) fn verify(connection: &Connection, noted: Option<&AuditHead>) -> Result<AuditSummary, AuditBroken> {
     let failed = |e| StoreError::database(READING, e);
-    let mut walk = ChainVerifier::new(noted);
+    let mut verifier = ChainVerifier::new(noted);
     let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY id")).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
-        walk.step(&record(row).map_err(failed)?)?;
+        verifier.step(&record(row).map_err(failed)?)?;
     }
-    walk.end(&state::read(connection)?.head)
+    verifier.end(&state::read(connection)?.head)
 }
 
-/// The hash of one entry, as it is stored.
+/// The stored hash of an entry; `None` if there is no such entry.
 pub(super) fn hash_of(connection: &Connection, id: u64) -> rusqlite::Result<Option<Vec<u8>>> {
     use rusqlite::OptionalExtension as _;
     connection.query_row("SELECT hash FROM audit WHERE id = ?", [id as i64], |row| row.get(0)).optional()
 }
 
-/// The last entry that is there, whatever the head says.
+/// Number and hash of the last entry in the table, which need not be the head that the table `state` holds.
 pub(super) fn last(connection: &Connection) -> rusqlite::Result<AuditHead> {
     let id: i64 = connection.query_row("SELECT coalesce(max(id), 0) FROM audit", [], |row| row.get(0))?;
     let hash = hash_of(connection, id as u64)?.unwrap_or_default();

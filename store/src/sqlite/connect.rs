@@ -1,4 +1,5 @@
-//! Opening the database: its mode, its settings, and its version.
+//! Opening of the database: the mode of its file, the settings of its connections, and the migration to the current
+//! version.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -12,10 +13,10 @@ use rusqlite_migration::{M, Migrations};
 use super::DATABASE;
 use crate::{StoreError, durable};
 
-/// Version `n` is what the first `n` of these make.
+/// Migrations of the schema. The first `n` of them make version `n`.
 const VERSIONS: &[M<'static>] = &[M::up(include_str!("../../migrations/1.sql"))];
 const DOING: &str = "opening the database";
-/// An operator's copy of the database may hold it for a moment.
+/// Busy timeout, because a backup that the operator makes may lock the database for a moment.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {
@@ -32,7 +33,7 @@ pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// By us and not by SQLite, so that nobody else may read it; the files beside it take over its mode.
+/// Creates the file before SQLite does, so that other users cannot read it; SQLite gives the files beside it the same mode.
 fn create(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -56,7 +57,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 fn write_ahead(connection: &Connection) -> Result<(), StoreError> {
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
     if mode != "wal" {
-        let text = "the file system of the data folder has no shared memory for it; use a local disk";
+        let text =
+            "the file system of the data folder does not support shared memory, which SQLite needs; use a local disk";
         return Err(StoreError::io(DOING, DATABASE, io::Error::new(io::ErrorKind::Unsupported, text)));
     }
     Ok(())

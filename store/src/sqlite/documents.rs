@@ -1,4 +1,4 @@
-//! Documents as rows, each with the hash of its kind, key and text.
+//! Documents as rows of a table, each with the hash of its kind, key and text.
 
 use rusqlite::{Connection, Row, Transaction, params};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::{Corrupt, Document, Loaded, StoreError, Write};
 const MOST_BYTES: u64 = 16 << 20;
 const LOADING: &str = "reading the documents";
 
-/// A write whose text was tried: it reads back as the same value.
+/// A write whose text was checked: it reads back as the same value.
 pub(super) struct Prepared<'w> {
     kind: &'w str,
     key: &'w str,
@@ -25,7 +25,8 @@ pub(super) fn prepare<'w>(writes: &'w [Write]) -> Result<Vec<Prepared<'w>>, Stor
     writes.iter().map(prepared).collect()
 }
 
-/// What cannot be read back, as JSON that is nested too deep, is refused now and not at the next start.
+/// The JSON text of a value. A value that could not be read back, such as one that is nested too deeply, is refused now,
+/// because it would otherwise fail at the next start.
 pub(super) fn text(value: &Value, what: impl Fn() -> String) -> Result<String, StoreError> {
     let text = value.to_string();
     let bytes = text.len() as u64;
@@ -57,7 +58,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// How many rows came to be.
+/// Writes a document, and returns the number of rows that were added: 1 for a new document, otherwise 0.
 fn put(transaction: &Transaction<'_>, kind: &str, key: &str, text: &str) -> rusqlite::Result<i64> {
     let hash = hash(kind.as_bytes(), key.as_bytes(), text.as_bytes());
     let update = "UPDATE documents SET value = ?3, hash = ?4 WHERE kind = ?1 AND key = ?2";
@@ -105,12 +106,13 @@ fn document(row: &Row<'_>) -> rusqlite::Result<Result<Document, Corrupt>> {
         .map_err(|e| damaged(e.to_string())))
 }
 
-/// As they are in the file, whatever type damage has given them.
+/// The bytes of a text or a blob. A value of another type, which only damage can cause, counts as no bytes.
 pub(super) fn bytes<'r>(row: &'r Row<'_>, column: usize) -> rusqlite::Result<&'r [u8]> {
     Ok(row.get_ref(column)?.as_bytes().unwrap_or_default())
 }
 
-/// All rows are there, so their index can be made again if that is what is wrong; anything else is not for us to mend.
+/// Checks the table, and rebuilds its index if only that is damaged, which is possible because all rows are there. Other
+/// damage is an error. Returns descriptions of what was repaired.
 fn repair(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let wrong = complaints(connection)?;
     if wrong.is_empty() {

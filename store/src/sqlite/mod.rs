@@ -1,4 +1,5 @@
-//! [`Metadata`] in an SQLite database: one connection that writes, one that reads. The rest of the folder is a table each.
+//! [`Metadata`] in an SQLite database, with one connection for writing and one for reading. The modules `audit`,
+//! `documents`, `state` and `usage` each own one table.
 
 mod audit;
 mod connect;
@@ -21,7 +22,8 @@ use crate::{
 
 pub(crate) const DATABASE: &str = "bulkhead.db";
 
-/// Dropped in this order: the last connection to close still writes, and only then another host may come.
+/// The fields are dropped in this order: the last connection to close still writes to the files, so the lock must be
+/// released after both.
 pub(crate) struct Sqlite {
     reader: Mutex<Connection>,
     writer: Mutex<Writer>,
@@ -31,7 +33,8 @@ pub(crate) struct Sqlite {
 struct Writer {
     connection: Connection,
     noted: AuditHeadFile,
-    /// A transaction may or may not be in the file. Only reading it anew shows, so until then nothing follows it.
+    /// True after a commit that the disk did not confirm. Only a restart, which reads the file again, shows if the
+    /// transaction is in it, so until then nothing more is written.
     unconfirmed: bool,
 }
 
@@ -46,7 +49,7 @@ impl Sqlite {
         Ok(Sqlite { reader: Mutex::new(reader), writer, _lock: lock })
     }
 
-    /// What is read belongs together, whatever is written meanwhile.
+    /// Runs `look` in a transaction, so that everything that it reads is of one state, whatever is written meanwhile.
     fn read<T, E: From<StoreError>>(
         &self,
         doing: &'static str,
@@ -113,7 +116,8 @@ impl Metadata for Sqlite {
     }
 }
 
-/// A thread that panicked left no half transaction: dropping it rolled it back.
+/// Ignores poisoning: a thread that panicked left no half-done transaction, because dropping the transaction rolled it
+/// back.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -133,8 +137,8 @@ fn transact<T>(
     Ok(done)
 }
 
-/// The mark that makes a transaction count is written last, so a write that failed left none. After any other failure of
-/// a commit, one that the disk keeps may be found at the next start.
+/// True if a commit that failed has certainly left nothing. SQLite writes the mark that completes a transaction last, so a
+/// failed write left no mark. After any other failure, the next start may find the whole transaction on the disk.
 fn is_surely_undone(error: &rusqlite::Error) -> bool {
     let rusqlite::Error::SqliteFailure(failure, _) = error else { return false };
     matches!(failure.code, ErrorCode::DiskFull | ErrorCode::DatabaseBusy) || failure.extended_code == SQLITE_IOERR_WRITE

@@ -1,6 +1,6 @@
-//! The head of the audit log, noted in a file beside the database after each change. A database that lost its last
-//! changes looks whole from inside: it may have been cut off with its write-ahead log, emptied, or replaced by an older
-//! copy. Then a revoked key would be good again, so such a database is refused.
+//! Rollback protection: after each change, the head of the audit log is noted in a file beside the database. A database
+//! that lost its last changes is consistent in itself: its write-ahead log may have been cut off, or the file emptied or
+//! replaced by an older copy. A revoked key would then be valid again, so such a database is refused.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -28,7 +28,7 @@ impl AuditHeadFile {
             compare(&noted, database, &last)?;
         }
         let noted = AuditHeadFile::create(&path).map_err(failed)?;
-        // A head that is damaged itself must not be what the sound database is measured by later.
+        // Only a head that agrees with the log is noted: with a damaged one, a sound database would be refused later.
         if last == *head {
             noted.note(head);
         }
@@ -43,14 +43,15 @@ impl AuditHeadFile {
         Ok(AuditHeadFile { file })
     }
 
-    /// Not synchronised, and a failure is let pass: the note may lag behind the database, which is what is durable. It
-    /// survives the death of the process in any case.
+    /// Notes the head, without synchronising the file and without reporting a failure: the note may lag behind the
+    /// database, which is durable by itself. It survives the death of the process in any case.
     pub(super) fn note(&self, head: &AuditHead) {
         let _ = self.file.write_all_at(line(head).as_bytes(), 0);
     }
 }
 
-/// Always of one length, so that it is written over in place; with a check, so that damage to it is no wrong alarm.
+/// The line of the file. It always has the same length, so that it can be overwritten in place, and contains a checksum, so
+/// that a damaged note is ignored instead of raising a false alarm.
 fn line(head: &AuditHead) -> String {
     let text = format!("{:020}:{}", head.count, head.hash);
     format!("{text} {}\n", record_hash("bulkhead noted head 1", &[text.as_bytes()]))
@@ -70,7 +71,9 @@ fn compare(noted: &AuditHead, database: &Connection, last: &AuditHead) -> Result
     match hash_of(database, noted.count).map_err(unreadable)? {
         _ if noted.count == 0 => Ok(()),
         None => behind(format!("the database does not have number {} (its last is {})", noted.count, last.count)),
-        Some(hash) if hash != noted.hash.0 => behind(format!("number {} of the database is another one", noted.count)),
+        Some(hash) if hash != noted.hash.0 => {
+            behind(format!("number {} of the database is a different one", noted.count))
+        }
         Some(_) => Ok(()),
     }
 }

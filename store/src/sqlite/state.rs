@@ -1,11 +1,12 @@
-//! The one row that says what must be there, written with every change.
+//! The row of the table `state`: the number of documents and the end of the audit log. It is written with every change, so
+//! that lost rows are noticed.
 
 use rusqlite::{Connection, Transaction, params};
 
 use crate::{AuditHead, Digest, StoreError};
 
 pub(super) struct DatabaseState {
-    /// How many rows the table of documents has.
+    /// Number of rows in the table `documents`.
     pub(super) documents: i64,
     pub(super) head: AuditHead,
 }

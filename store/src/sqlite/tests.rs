@@ -1,4 +1,4 @@
-//! Failures of the disk below SQLite, injected.
+//! Tests with injected failures of the disk below SQLite.
 
 use rusqlite::ffi::{self, SQLITE_FULL, SQLITE_IOERR_FSYNC};
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! What tenants used, as counters that only grow. An operator bills from them, so a row that is not what was counted is
-//! reported and left out, and counting goes on in a new one.
+//! Usage of tenants, as counters that only grow. An operator bills from them, so a row that does not match its hash is
+//! reported and left out, and later usage is counted in a new row.
 
 use std::collections::BTreeMap;
 
@@ -78,7 +78,7 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
 }
 
 fn lost(row: &Stored) -> Corrupt {
-    let why = format!("the counted {:?} do not fit their hash, and are left out", row.counters);
+    let why = format!("the counters {:?} do not match their hash, and are left out", row.counters);
     Corrupt { kind: "usage".into(), key: format!("{} {}", row.tenant, row.model), why }
 }
 

@@ -1,4 +1,4 @@
-//! Bits that flip, files that are cut off, and databases that are not the right one.
+//! Tests with flipped bits, files that are cut off, and wrong databases.
 
 mod audit;
 mod bits;
@@ -16,7 +16,7 @@ use super::{folder, listed, load, open, put, refusal};
 
 const THINGS: usize = 60;
 
-/// A folder that a host filled and left in good order.
+/// A data folder that was filled and closed in good order.
 fn filled() -> TempDir {
     let path = folder();
     let data = open(path.path());
@@ -39,12 +39,12 @@ fn database(folder: &TempDir) -> PathBuf {
     folder.path().join("bulkhead.db")
 }
 
-/// As somebody with SQLite at hand does it.
+/// Changes the database with SQL, without the store.
 fn tamper(folder: &TempDir, sql: &str) {
     Connection::open(database(folder)).unwrap().execute_batch(sql).unwrap();
 }
 
-/// Flips a bit of the last place where the bytes are in the file.
+/// Flips a bit in the last occurrence of the bytes in the file.
 fn flip(file: &Path, what: &[u8]) {
     let mut bytes = fs::read(file).unwrap();
     let at = bytes.windows(what.len()).rposition(|window| window == what).unwrap();
@@ -113,7 +113,7 @@ fn usage_that_is_not_what_was_counted_is_left_out_and_counting_goes_on() {
 }
 
 #[test]
-fn a_damaged_secret_is_no_other_secret() {
+fn a_damaged_secret_is_refused() {
     let path = filled();
     let file = path.path().join("cache.secret");
     let data = open(path.path());

@@ -1,6 +1,6 @@
-//! A real file system that is full or turns read-only. The process starts itself again in a mount namespace of its own,
-//! which needs no rights where user namespaces are allowed; where they are not, the tests of the crate's modules, which
-//! inject the same failures, are what is left.
+//! Tests on a real file system that is full or turns read-only. Each test starts its process again in a mount namespace of
+//! its own, which needs no privileges if user namespaces are allowed. If they are not, the test passes without a check, and
+//! only the unit tests of the crate, which inject the same failures, cover them.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ const CANNOT_MOUNT: i32 = 77;
 const SCRIPT: &str = "mount -t tmpfs -o size=2m none \"$BULKHEAD_TEST_SMALL_DISK\" || exit 77
     exec \"$0\" --exact \"$1\" --nocapture";
 
-/// The path of the small disk inside of it; outside, starts the test again inside and is `None`.
+/// The path of the small disk, inside the namespace. Outside, runs the test again inside, and returns `None`.
 fn inside(test: &str) -> Option<std::path::PathBuf> {
     if let Some(path) = std::env::var_os(INSIDE) {
         return Some(path.into());
@@ -71,7 +71,7 @@ fn fill(disk: &Path) {
     while std::io::Write::write(&mut file, &[0; 4096]).is_ok() {}
 }
 
-/// Documents that are there when the disk is full, with the first.
+/// Commits documents until the disk is full. Returns the number of documents, with the one that the test wrote before.
 fn commit_until_full(data: &DataFolder) -> usize {
     for i in 0..1000 {
         match data.metadata().commit(&put(&format!("k{i}"), json!("x".repeat(5000)))) {

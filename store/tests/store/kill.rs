@@ -1,5 +1,5 @@
-//! A process that writes is killed at random moments. What it had acknowledged on its standard output is there
-//! afterwards, and of what it had not, all or nothing.
+//! A test that kills a writing process at random moments. All writes that the process acknowledged on its standard output
+//! must be there afterwards, and each other write must be there whole or not at all.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::{act, folder, load, open, write};
 
 const WORKER: &str = "BULKHEAD_TEST_KILL_WORKER";
 const KILLS: u64 = 50;
-/// Of the items that a worker writes, this many are not yet removed again.
+/// Number of items that the worker keeps; it removes the older ones.
 const ITEMS: u64 = 5;
 
 #[test]
@@ -40,7 +40,8 @@ fn what_was_acknowledged_survives_a_kill() {
     assert!(acknowledged > KILLS, "only {acknowledged} acknowledgements in {KILLS} rounds");
 }
 
-/// Every second round ends soon after the start, which opens the folder, the others while the worker writes.
+/// Runs a worker, kills it, and returns the lines that it printed. Even rounds kill it soon after its start, perhaps while
+/// it opens the folder; odd rounds kill it while it writes.
 fn run_and_kill(path: &Path, round: u64) -> Vec<String> {
     let mut worker = start(path);
     let (send, lines) = mpsc::channel();
@@ -80,7 +81,8 @@ fn check_changes(data: &DataFolder, acknowledged: &AuditHead) {
     assert_eq!(found, expected);
 }
 
-/// Also those that nobody acknowledged are whole. They go, to make room for the next round.
+/// Checks that all blobs are whole, also those that were not acknowledged, and removes them to make room for the next
+/// round.
 fn check_blobs(data: &DataFolder) {
     let blobs = data.blobs();
     for (digest, size) in blobs.list().unwrap() {
@@ -89,7 +91,7 @@ fn check_blobs(data: &DataFolder) {
     }
 }
 
-/// Not a test of its own: what the other one starts and kills.
+/// Not a test of its own, but the process that the other test starts and kills.
 #[test]
 fn worker() {
     let Some(path) = std::env::var_os(WORKER) else { return };
@@ -123,7 +125,7 @@ fn put_blobs(data: &DataFolder) {
     }
 }
 
-/// The standard library seeds each of these from the operating system.
+/// A random number: the standard library seeds its hashers from the operating system.
 fn random() -> u64 {
     use std::hash::{BuildHasher as _, RandomState};
     RandomState::new().hash_one(0)

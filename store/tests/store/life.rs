@@ -1,4 +1,4 @@
-//! What is written is there again; what is refused leaves nothing.
+//! Tests of the data folder in normal use: writes are there after a restart, and refused writes leave nothing.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! The data folder as the host uses it, and what damage, a full disk and a kill do to it.
+//! Tests of the data folder: normal use, damage, a full disk, and a process that is killed.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it misses by failing")]
 

@@ -1,4 +1,5 @@
-//! Requests of both gRPC protocols as prost writes them, for fuzz targets and benchmarks. The host reads them by hand.
+//! Requests of both gRPC protocols as prost messages, for fuzz targets and benchmarks. The host itself does not use prost
+//! for them.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +49,7 @@ pub struct InferTensorContents {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PredictRequest {
-    /// Each a `TensorProto`, already as bytes.
+    /// Each value is an encoded `TensorProto`.
     #[prost(btree_map = "string, bytes", tag = "2")]
     pub inputs: BTreeMap<String, Vec<u8>>,
 }

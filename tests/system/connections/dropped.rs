@@ -1,5 +1,5 @@
-//! Clients that go away at every stage of a request: what was computed for them ends, nothing of it is left, and answers
-//! of others stay right.
+//! Clients that disconnect at every stage of a request: their computation ends, their resources are released, and other
+//! clients' responses stay correct.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,19 +16,21 @@ use system_tests::wait_until;
 use super::others::{INFER, request};
 use super::{Place, alone};
 
-/// How often each way of going away is gone.
+/// Number of repetitions of each stage.
 const ROUNDS: usize = 40;
 
-/// At once.
+/// Number of concurrent clients.
 const CLIENTS: usize = 8;
 
-/// How long calls without an end compute before their clients go.
+/// Time that endless calls compute before their clients disconnect.
 const COMPUTED: Duration = Duration::from_millis(300);
 
-/// Less than any core burns in five times that; a host that charges only a call's begin stays far below.
+/// Less fuel than any core burns in five times `COMPUTED`. A host that charges only the beginning of a call stays far below
+/// it.
 const BURNT: u64 = 100_000_000;
 
-/// What a client says before it goes, to which port, and whether it first waits for the begin of an answer.
+/// The bytes that a client sends before it disconnects, the port, and whether it first waits for the beginning of the
+/// reply.
 struct Stage {
     port: Port,
     said: Vec<u8>,
@@ -41,7 +43,7 @@ enum Port {
     Grpc,
 }
 
-/// A request cut off in each of its parts.
+/// Requests that are cut off in each of their parts.
 fn stages(place: &Place) -> Vec<Stage> {
     let body = request(&(0..1000).map(|number| number as f32).collect::<Vec<_>>());
     let head = format!(
@@ -61,7 +63,7 @@ fn stages(place: &Place) -> Vec<Stage> {
         http(&whole[..whole.len() - 1], false),
         http(&whole, false),
         http(&whole, true),
-        // The next request follows before the first is answered.
+        // The next requests are sent before the first is answered.
         http(&[&whole[..], &whole, &whole[..60]].concat(), true),
     ];
     let key = format!("Bearer {}", place.rude);
@@ -135,29 +137,30 @@ fn clients_that_go_away_at_every_stage_leave_nothing_behind() -> Result<()> {
     Ok(())
 }
 
-/// What computes for ever, and what waits behind it, ends when its client goes: by closing, by a reset, over each protocol.
+/// Running and waiting calls end when their client disconnects by a close, a reset or a cancelled stream, over each
+/// protocol.
 #[test]
-fn what_is_computed_for_clients_that_go_away_ends() -> Result<()> {
+fn computation_ends_when_its_client_disconnects() -> Result<()> {
     let _alone = alone();
     let place = Place::with("")?;
     let host = &place.host;
     let others = place.others()?;
     let mut counted = 0;
     for way in [Way::Close, Way::Reset, Way::Http2Close, Way::Http2Cancel, Way::GrpcCancel] {
-        // As many as the tenant may run at once, and some that wait for them.
+        // As many calls as the tenant may run at once, and some that wait.
         let calls = (0..12).map(|_| way.call(&place)).collect::<Result<Vec<_>>>()?;
         wait_until(|| Ok(host.metric("bulkhead_calls_waiting")? == 8))?;
         let (running, waiting) = (host.metric("bulkhead_calls_in_flight")?, host.metric("bulkhead_calls_waiting")?);
         ensure!((4..=7).contains(&running), "{running} {waiting}");
         std::thread::sleep(COMPUTED);
         let _still_open = way.go(calls)?;
-        // The calls might compute for a minute.
+        // Without the disconnect the calls could compute for a minute.
         place.wait_until_nothing_is_left()?;
         counted += 12;
         let abandoned = "bulkhead_requests_total{model=\"loop\",outcome=\"abandoned\"}";
         wait_until(|| Ok(host.metric(abandoned)? == counted))?;
     }
-    // Whoever ran is charged for what was burnt until then, which is little of what a call may.
+    // The calls that ran are charged for the fuel burnt until then, which is far below their limit.
     let labels = "{model=\"loop\",version=\"1.0.0\"}";
     let ran = host.metric(&format!("bulkhead_call_fuel_count{labels}"))?;
     let burnt = host.metric(&format!("bulkhead_call_fuel_sum{labels}"))?;
@@ -166,7 +169,7 @@ fn what_is_computed_for_clients_that_go_away_ends() -> Result<()> {
     Ok(())
 }
 
-/// How a client goes.
+/// The way in which a client disconnects.
 enum Way {
     Close,
     Reset,
@@ -176,7 +179,7 @@ enum Way {
 }
 
 impl Way {
-    /// A call that computes until it is stopped.
+    /// Starts a call that computes until it is stopped.
     fn call(&self, place: &Place) -> Result<TcpStream> {
         let input = r#"{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}"#;
         let key = format!("Bearer {}", place.rude);
@@ -207,7 +210,7 @@ impl Way {
         Ok(frames.into_stream())
     }
 
-    /// What stays open where it is only the streams that are given up.
+    /// Disconnects. Returns the connections that stay open because only their streams are cancelled.
     fn go(&self, calls: Vec<TcpStream>) -> Result<Vec<TcpStream>> {
         match self {
             Way::Close | Way::Http2Close => Ok(Vec::new()),

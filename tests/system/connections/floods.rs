@@ -1,4 +1,5 @@
-//! Floods that cost a client little: each ends, or is served at the host's own pace, within bounded memory and beside others.
+//! Floods that are cheap for a client: the host ends each, or serves it at its own pace, with bounded memory and without
+//! affecting other clients.
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
@@ -13,18 +14,18 @@ use system_tests::wait_until;
 
 use super::{Place, alone};
 
-/// Nobody sends for longer than this to a host that takes it all.
+/// The longest time to send to a host that accepts everything.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// What a flood may cost, in bytes.
+/// Memory that a flood may cost, in bytes.
 const MEMORY: u64 = 48 << 20;
 
-/// Whether the host has ended the connection.
+/// The outcome of a flood.
 #[derive(Debug, PartialEq)]
 enum End {
-    /// It was ended, as it should be.
+    /// The host closed the connection.
     Closed,
-    /// All was sent, or the host took no more of it.
+    /// Everything was sent, or the host stopped reading.
     Taken,
 }
 
@@ -44,7 +45,7 @@ fn flood(frames: &mut Frames, mut part: impl FnMut(u32) -> Vec<u8>) -> Result<En
     Ok(End::Taken)
 }
 
-/// Each kind, by its name, its parts, and whether the host should end the connection for it.
+/// A kind of flood: its name, the function that makes its parts, and whether the host must close the connection.
 type Kind = (&'static str, fn(u32) -> Vec<u8>, bool);
 
 fn kinds() -> Vec<Kind> {
@@ -84,7 +85,7 @@ fn kinds() -> Vec<Kind> {
 }
 
 #[test]
-fn floods_of_frames_cost_bounded_memory_and_nobody_else() -> Result<()> {
+fn floods_of_frames_cost_bounded_memory_and_no_other_client() -> Result<()> {
     let _alone = alone();
     let place = Place::with("")?;
     let quiet = place.others()?.end_after(Duration::from_secs(1))?;
@@ -97,7 +98,7 @@ fn floods_of_frames_cost_bounded_memory_and_nobody_else() -> Result<()> {
             let grown = place.host.memory()?.saturating_sub(before);
             eprintln!("{name}: {end:?}, {grown} bytes");
             ensure!(grown < MEMORY, "{name}: {grown} bytes");
-            ensure!(!closes || end == End::Closed, "{name}: the host goes on listening");
+            ensure!(!closes || end == End::Closed, "{name}: the host keeps the connection open");
             others.end_after(Duration::from_millis(300))?.assert_like(&quiet);
         }
     }
@@ -105,7 +106,7 @@ fn floods_of_frames_cost_bounded_memory_and_nobody_else() -> Result<()> {
     place.wait_until_nothing_is_left()
 }
 
-/// Requests one behind the other whose answers nobody reads.
+/// Pipelined requests whose replies the client does not read.
 #[test]
 fn pipelined_requests_wait_for_their_answers_to_be_read() -> Result<()> {
     let _alone = alone();
@@ -117,7 +118,7 @@ fn pipelined_requests_wait_for_their_answers_to_be_read() -> Result<()> {
     let mut sent = 0;
     while stream.write_all(&some).is_ok() {
         sent += some.len();
-        ensure!(sent < 1 << 30, "the host takes requests for ever, and nobody its answers");
+        ensure!(sent < 1 << 30, "the host accepts requests without end, although no reply is read");
     }
     let grown = place.host.memory()?.saturating_sub(before);
     eprintln!("{sent} bytes of requests: {grown} bytes");
@@ -140,7 +141,7 @@ fn streams_beyond_the_bound_are_refused() -> Result<()> {
     while refused < 300 - 128 {
         let frame = frames.receive()?;
         ensure!(frame.kind != GOAWAY, "{frame:?}");
-        // REFUSED_STREAM: another try is safe.
+        // REFUSED_STREAM tells the client that a retry is safe.
         refused += usize::from(frame.kind == RST_STREAM && frame.payload == [0, 0, 0, 7]);
     }
     let body = super::others::request(&[7.0]);
@@ -149,7 +150,8 @@ fn streams_beyond_the_bound_are_refused() -> Result<()> {
     Ok(())
 }
 
-/// More header fields than any request has are refused, over each protocol, and the host says so.
+/// More header fields than any real request has are refused over each protocol, with status 431 where the protocol allows a
+/// reply.
 #[test]
 fn header_fields_without_end_are_refused() -> Result<()> {
     let place = Place::with("")?;
@@ -172,7 +174,7 @@ fn header_fields_without_end_are_refused() -> Result<()> {
         while frame.kind == WINDOW_UPDATE {
             frame = frames.receive()?;
         }
-        // `:status` by its number in HPACK's table, and 431 in its code.
+        // `:status` by its index in HPACK's static table, and 431 in Huffman code.
         let told = frame.kind == HEADERS && frame.payload == [0x48, 0x83, 0x69, 0x90, 0xff];
         ensure!(told || frame.kind == RST_STREAM || frame.kind == GOAWAY, "{frame:?}");
     }

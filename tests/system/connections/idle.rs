@@ -1,4 +1,4 @@
-//! Connections that have asked once and stay: what each costs, and that nobody notices.
+//! Connections that stay open after one request: the memory of each, and their effect on other clients.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use system_tests::{Start, wait_until};
 use super::others::{INFER, request};
 use super::{Place, alone};
 
-/// For how long others are looked at.
+/// Time for which the other clients are measured.
 const WHILE: Duration = Duration::from_millis(1500);
 
-/// What an idle connection may cost the host, in bytes of its memory.
+/// Bound on the host's memory for one idle connection, in bytes.
 const EACH: u64 = 32 << 10;
 
-/// The same over HTTP/2, which keeps a state of its own.
+/// The same bound over HTTP/2, whose connections keep more state.
 const EACH_OF_GRPC: u64 = 40 << 10;
 
 #[test]
 fn ten_thousand_idle_connections_cost_little_and_nobody_notices() -> Result<()> {
     let _alone = alone();
     let count = possible(10_000);
-    // A shell's usual bound is far too low for them: the host raises it.
+    // The usual soft limit of open files is far too low for these connections; the host raises it.
     let place = Place::of(Start::default().open_files(256).config("[http]\nheader-time = '10m'\n"))?;
     let host = &place.host;
     let quiet = place.others()?.end_after(WHILE)?;
@@ -40,7 +40,7 @@ fn ten_thousand_idle_connections_cost_little_and_nobody_notices() -> Result<()> 
     }
     drop(idle);
     wait_until(|| Ok(host.metric("bulkhead_connections")? == 0))?;
-    // What they had serves the next ones, but for what lies in the memory of other threads.
+    // The memory of closed connections is reused, except for what other threads' allocator caches hold.
     let idle = open(&place, count)?;
     let again = host.memory()?;
     ensure!(again < with + (with - before) / 2, "{before} bytes before, {with} with them, {again} with the next ones");

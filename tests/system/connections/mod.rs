@@ -1,4 +1,4 @@
-//! Connections that are many, slow, broken off or abusive: they cost bounded memory, and never another client's request.
+//! Many, slow, interrupted or abusive connections: they cost bounded memory and do not fail another client's request.
 
 mod dropped;
 mod floods;
@@ -15,18 +15,18 @@ use system_tests::{Draft, Host, Publisher, Start};
 
 use others::Others;
 
-/// These tests measure, and each has many open files: one at a time.
+/// These tests measure, and each has many open files, so they run one at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A host with two tenants that have the same models, and a key of each.
+/// A host with two tenants that have the same models, and a key of each tenant.
 struct Place {
     host: Host,
-    /// Of the clients that make trouble.
+    /// Key of the clients that misbehave.
     rude: String,
-    /// Of those that go about their business.
+    /// Key of the well-behaved clients.
     calm: String,
 }
 
@@ -46,7 +46,7 @@ impl Place {
         Ok(Place { host, rude, calm })
     }
 
-    /// `http` are keys of that section. Calls may compute for a minute.
+    /// `http` holds keys of the section `[http]`. Calls may compute for a minute.
     fn with(http: &str) -> Result<Place> {
         Place::of(Start::default().config(&format!("[http]\n{http}\n[call]\nfuel = '1 T'\ntime = '60s'\n")))
     }
@@ -55,12 +55,12 @@ impl Place {
         Others::begin(&self.host, &self.calm)
     }
 
-    /// For HTTP/1.1.
+    /// The authorization header of the misbehaving clients, for HTTP/1.1.
     fn rude_header(&self) -> String {
         format!("authorization: Bearer {}\r\n", self.rude)
     }
 
-    /// Nothing is left of anybody's request.
+    /// Waits until no call is running or waiting and no body is buffered.
     fn wait_until_nothing_is_left(&self) -> Result<()> {
         let host = &self.host;
         system_tests::wait_until(|| {

@@ -1,5 +1,4 @@
-//! Clients that go about their business while others make trouble: each sends tensors of its own, and must get exactly
-//! these back.
+//! Well-behaved clients that run while others misbehave: each sends its own tensors, and must get exactly these back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,15 +16,15 @@ pub struct Others {
     clients: Vec<JoinHandle<Result<Vec<Duration>>>>,
 }
 
-/// How long their requests took: a quarter of them at most so long. On a machine that others use as well that says
-/// more about the host than the median.
+/// Latency of the requests, as the 25th percentile. On a machine that runs other programs too, it depends more on the host
+/// than the median does.
 #[derive(Debug)]
 pub struct Latency {
     quarter: Duration,
     pub requests: usize,
 }
 
-/// Between two requests of a client: it is latency that is measured, and not how much goes through.
+/// Pause between two requests of a client, because latency is measured and not throughput.
 const PAUSE: Duration = Duration::from_millis(5);
 
 impl Others {
@@ -54,7 +53,7 @@ impl Others {
         Ok(Others { stop, clients })
     }
 
-    /// All were answered, and right.
+    /// Stops the clients. An error unless all requests were answered correctly.
     pub fn end(self) -> Result<Latency> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
@@ -67,7 +66,7 @@ impl Others {
         Ok(Latency { quarter: all[all.len() / 4], requests: all.len() })
     }
 
-    /// For so long.
+    /// Stops the clients after this time.
     pub fn end_after(self, time: Duration) -> Result<Latency> {
         std::thread::sleep(time);
         self.end()
@@ -75,8 +74,8 @@ impl Others {
 }
 
 impl Latency {
-    /// That it is not many times what it was in the same run. The bound is for busy machines: who waits for somebody else's
-    /// timeout waits a thousand times as long.
+    /// Checks that the latency is at most 15 times that of the quiet phase of the same run. The factor allows for busy
+    /// machines; a client that waits for another client's timeout would be a thousand times slower.
     #[track_caller]
     pub fn assert_like(&self, quiet: &Latency) {
         eprintln!("others: {:?} alone, {:?} meanwhile", quiet.quarter, self.quarter);
@@ -109,7 +108,7 @@ impl Client for OverGrpc {
         let id = self.0.call(INFER, &[("authorization", &self.1)])?;
         self.0.send(DATA, END_STREAM, id, &infer("echo", "input", &bytes))?;
         let answer = self.0.answer(id)?;
-        // The tensor's bytes are the message's last field.
+        // The tensor's bytes are the last field of the message.
         let raw = &answer[answer.len().saturating_sub(bytes.len())..];
         Ok(raw.chunks_exact(4).map(|value| f32::from_le_bytes([value[0], value[1], value[2], value[3]])).collect())
     }

@@ -1,4 +1,4 @@
-//! More connections than there are places for.
+//! More connections than there are slots.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpStream};
@@ -10,7 +10,7 @@ use system_tests::{Host, Start, wait_until};
 
 const LIVE: &str = "GET /v2/health/live HTTP/1.1\r\nhost: test\r\n\r\n";
 
-/// This machine has many.
+/// An address of the loopback network, of which this machine has many.
 fn address(number: u16) -> Ipv4Addr {
     let [high, low] = number.to_be_bytes();
     Ipv4Addr::new(127, 0, high, low)
@@ -24,7 +24,7 @@ fn live(stream: &mut TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// As many connections as an address gets; each is served, and the next one is closed.
+/// Opens as many connections as one address may have. Each is served, and the next one is closed.
 fn all_of(host: &Host, address: Ipv4Addr) -> Result<Vec<TcpStream>> {
     let mut open = Vec::new();
     loop {
@@ -48,21 +48,21 @@ fn no_address_takes_the_places_of_others() -> Result<()> {
     assert!((6..=9).contains(&second.len()), "{}", second.len());
     let mut third = connect_from(address(4), host.address())?;
     live(&mut third)?;
-    // Both ports draw from the same places.
+    // Both ports share the same slots.
     let grpc = connect_from(address(2), &host.grpc)?;
     grpc.set_nonblocking(true)?;
     wait_until(|| Ok(is_closed(&mut grpc.try_clone()?)))?;
     assert_eq!(host.metric(refused)?, 3);
-    // What one gives up others can have, and it gets its own share again.
+    // Other addresses can use the slots that one address frees, and it can get its own share again.
     drop(first);
     wait_until(|| Ok(host.metric("bulkhead_connections")? == second.len() as u64 + 1))?;
     assert!(all_of(&host, address(5))?.len() > 15);
     Ok(())
 }
 
-/// Beyond all places clients wait, and are served when one comes free. The operator has places of its own.
+/// Clients beyond all slots wait, and are served when a slot is free. The operator's port has slots of its own.
 #[test]
-fn who_finds_no_place_waits_for_one() -> Result<()> {
+fn a_client_without_a_free_slot_waits_for_one() -> Result<()> {
     let host = Start::default().config("[http]\nconnections = 4\n").start()?;
     let mut open = Vec::new();
     for last in 2..6 {
@@ -72,7 +72,7 @@ fn who_finds_no_place_waits_for_one() -> Result<()> {
     }
     let mut waiting = connect_from(address(6), host.address())?;
     std::io::Write::write_all(&mut waiting, LIVE.as_bytes())?;
-    // Asked twice over, the operator is answered; the client that waits is not.
+    // The operator is answered twice, while the waiting client is not.
     assert_eq!((host.metric("bulkhead_connections")?, host.metric("bulkhead_connections")?), (4, 4));
     waiting.set_nonblocking(true)?;
     assert!(waiting.read(&mut [0; 1]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
@@ -84,12 +84,12 @@ fn who_finds_no_place_waits_for_one() -> Result<()> {
     Ok(())
 }
 
-/// What the process may open bounds what it accepts, and the operator is told.
+/// The limit of open files bounds the connections that the host accepts, and the host logs a warning.
 #[test]
 fn connections_fit_into_the_open_files() -> Result<()> {
     let host = Start::default().open_files(128).most_open_files(700).start()?;
     host.wait_for_log(&["WARN", "http.connections", "\"wanted\":16384", "\"possible\":350", "ulimit -Hn"])?;
-    // All of them, from many addresses; the host still opens files of its own.
+    // Opens all of them, from many addresses; the host can still open its own files.
     let mut open = Vec::new();
     for number in 0..350 {
         let mut stream = connect_from(address(256 + number), host.address())?;

@@ -1,5 +1,5 @@
-//! Clients that send a byte a second, or take what they asked for that slowly. They are left in time; until then they
-//! cost bounded memory, and clients of other tenants do not notice.
+//! Clients that send or read one byte a second. The host closes their connections after a timeout; until then they cost
+//! bounded memory and do not affect clients of other tenants.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,13 +17,13 @@ use super::{Place, alone};
 
 const STREAM: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
 
-/// What each of these times is set to.
+/// The timeouts that the tests set, unless they give another one.
 const TIME: Duration = Duration::from_secs(3);
 
-/// Elements of a large tensor. As JSON it is more than the kernel keeps for a connection.
+/// Elements of a large tensor. As JSON it is larger than the kernel's buffers of a connection.
 const LARGE: usize = 1 << 20;
 
-/// What a client still has to send, a byte at a time, and where.
+/// A client that sends `rest` one byte at a time.
 struct Sender {
     stream: TcpStream,
     rest: Vec<u8>,
@@ -44,7 +44,7 @@ impl Sender {
             return true;
         }
         assert!(self.sent < self.rest.len(), "the host has waited for all of it");
-        // What the kernel does not take is the host's business no more.
+        // Bytes that the kernel does not accept count as sent, because the host cannot read them.
         self.sent += self.stream.write(&self.rest[self.sent..][..1]).unwrap_or(1);
         false
     }
@@ -65,14 +65,14 @@ fn sender(place: &Place, number: usize) -> Result<Sender> {
             let chunks = b"1\r\n \r\n".repeat(100);
             Sender::new(http, format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes(), chunks)
         }
-        // A refused request, of which the rest is read for the sake of those who send it all the same.
+        // The host refuses the request, and still reads the rest for clients that send it regardless.
         3 => {
             let head = head.replace("echo", "nobody");
             Sender::new(http, format!("{head}content-length: 1000\r\n\r\n").as_bytes(), vec![b' '; 1000])
         }
         4 => Sender::new(http, b"", PREFACE.repeat(10)),
         5 => Sender::new(grpc, &begin, call(INFER)),
-        // Each of the message's bytes as a part of one frame, and as a frame of its own.
+        // First all bytes of the message in one frame, then each byte in a frame of its own.
         6 => Sender::new(grpc, &[&begin[..], &call(INFER)].concat(), frame(DATA, END_STREAM, 1, &message)),
         _ => {
             let frames = message.iter().flat_map(|byte| frame(DATA, 0, 1, &[*byte])).collect();
@@ -93,7 +93,7 @@ fn a_thousand_slow_senders_are_left_in_time_and_nobody_notices() -> Result<()> {
     let others = place.others()?;
     let began = Instant::now();
     while !senders.is_empty() {
-        // HTTP/2 gets a ping after one such time, and another to answer it.
+        // HTTP/2 gets a ping after one timeout, and a second timeout to answer it.
         ensure!(began.elapsed() < TIME * 8, "{} are still there", senders.len());
         senders.retain_mut(|sender| !sender.is_done());
         std::thread::sleep(Duration::from_secs(1));
@@ -105,7 +105,7 @@ fn a_thousand_slow_senders_are_left_in_time_and_nobody_notices() -> Result<()> {
     place.wait_until_nothing_is_left()
 }
 
-/// Clients that ask for large replies and take a byte a second of them.
+/// Clients that ask for large replies and read one byte a second of them.
 #[test]
 fn slow_readers_hold_bounded_memory_and_are_left_in_time() -> Result<()> {
     let _alone = alone();
@@ -123,10 +123,10 @@ fn slow_readers_hold_bounded_memory_and_are_left_in_time() -> Result<()> {
         let asking: Vec<_> = (0..24).map(|number| scope.spawn(move || ask(number))).collect();
         asking.into_iter().map(|asking| asking.join().unwrap()).collect::<Result<Vec<_>>>()
     })?;
-    // Beyond the tenant's share of the room the next ones are refused, and nobody else is.
+    // Requests beyond the tenant's share of the buffers are refused, and no other client's are.
     wait_until(|| Ok(host.metric("bulkhead_requests_total{model=\"echo\",outcome=\"overloaded\"}")? > 0))?;
     let began = Instant::now();
-    // Those of the others stay.
+    // The connections of the well-behaved clients stay.
     while host.metric("bulkhead_connections")? > 3 {
         ensure!(began.elapsed() < TIME * 8, "they are still there");
         for stream in &mut readers {
@@ -138,12 +138,12 @@ fn slow_readers_hold_bounded_memory_and_are_left_in_time() -> Result<()> {
     others.end()?.assert_like(&quiet);
     let grown = host.peak_memory()?.saturating_sub(before);
     eprintln!("slow readers: {grown} bytes");
-    // Beside what waits there are the requests that are under way, and what becomes of them.
+    // Besides the buffered replies, the running requests and their results need memory.
     assert!(grown < (48 << 20) * 3, "{grown} bytes");
     place.wait_until_nothing_is_left()
 }
 
-/// Over HTTP/2 a client can be there, answer every ping, and never take what one of its streams has.
+/// Over HTTP/2 a client can answer every ping and still never read the reply of one stream.
 #[test]
 fn a_reply_that_is_not_taken_ends_the_connection() -> Result<()> {
     let place = Place::with("header-time = '1s'\nreply-time = '3s'")?;
@@ -162,7 +162,7 @@ fn numbers(count: usize) -> Vec<u8> {
     (0..count).flat_map(|number| (number as f32 * 1.000_1).to_le_bytes()).collect()
 }
 
-/// Bytes in, text out.
+/// Sends the tensor as bytes, and gets the reply as JSON text.
 fn ask_over_http(place: &Place, tensor: &[u8]) -> Result<TcpStream> {
     let input = format!(
         r#"{{"name":"input","datatype":"FP32","shape":[{LARGE}],"parameters":{{"binary_data_size":{}}}}}"#,
@@ -175,12 +175,12 @@ fn ask_over_http(place: &Place, tensor: &[u8]) -> Result<TcpStream> {
     Ok(wire.into_stream())
 }
 
-/// With a window that is never opened again.
+/// Sends the tensor over gRPC and never enlarges the window for the reply.
 fn ask_over_grpc(place: &Place, tensor: &[u8]) -> Result<TcpStream> {
     let mut frames = Frames::over(connect_narrow(&place.host.grpc)?, &[])?;
     frames.wait_for_window()?;
     let id = frames.call(INFER, &[("authorization", &format!("Bearer {}", place.rude))])?;
-    // As much as the host lets a client send before anybody reads it.
+    // As much as the host accepts before it has read anything.
     let message = infer("echo", "input", &tensor[..200_000]);
     for (part, last) in message.chunks(16_000).zip((0..message.len().div_ceil(16_000)).rev()) {
         frames.send(DATA, if last == 0 { END_STREAM } else { 0 }, id, part)?;
@@ -188,7 +188,7 @@ fn ask_over_grpc(place: &Place, tensor: &[u8]) -> Result<TcpStream> {
     Ok(frames.into_stream())
 }
 
-/// Requests of a stream whose answers nobody takes do not keep their places among the calls that run.
+/// Requests of a stream whose responses are not read do not keep their slots.
 #[test]
 fn a_stream_that_nobody_reads_holds_no_place() -> Result<()> {
     let place = Place::with("reply-time = '2m'\nheader-time = '2m'")?;
@@ -197,14 +197,14 @@ fn a_stream_that_nobody_reads_holds_no_place() -> Result<()> {
     for number in 0..8u8 {
         frames.send(DATA, 0, id, &infer("echo", "input", &[number; 4000]))?;
     }
-    // What has begun is computed, though the first answer is stuck already; what came later waits without a place.
+    // The first requests are computed although their response cannot be sent yet; later ones wait without a slot.
     let done = "bulkhead_requests_total{model=\"echo\",outcome=\"ok\"}";
     wait_until(|| Ok(place.host.metric(done)? >= 1))?;
     wait_until(|| Ok(place.host.metric("bulkhead_calls_in_flight")? == 0))?;
     Ok(())
 }
 
-/// A client may send a stream's requests long before the host gets to them: they wait, and all are answered.
+/// A client may send a stream's requests long before the host processes them: they wait, and all are answered.
 #[test]
 fn requests_of_a_stream_wait_for_their_turn() -> Result<()> {
     let place = Place::with("")?;

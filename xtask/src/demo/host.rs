@@ -1,4 +1,5 @@
-//! The program, as a host that runs and as commands that a reader can repeat.
+//! The program `bulkhead` in the demo: as a running host, and as commands that are printed so that a reader can repeat
+//! them.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,15 +12,15 @@ use serde_json::Value;
 
 use crate::setup::{Workspace, run};
 
-/// A folder of its own, with the commands that run in it.
+/// The demo's own folder, in which all commands run.
 pub struct Shell {
     binary: PathBuf,
     pub folder: PathBuf,
-    /// Where the operator's port is, unless at its usual place.
+    /// Address of the operator's port, if it is not the default.
     admin: Option<String>,
 }
 
-/// The running program; it ends with this value.
+/// A running host, which is killed when the value is dropped.
 pub struct Host {
     process: Child,
     pub address: String,
@@ -27,7 +28,7 @@ pub struct Host {
 }
 
 impl Shell {
-    /// What a run before it left is removed.
+    /// Makes the folder; what an earlier run left there is removed.
     pub fn new(workspace: &Workspace, name: &str) -> Result<Shell> {
         let folder = workspace.target.join(name);
         let _ = fs::remove_dir_all(&folder);
@@ -67,7 +68,7 @@ impl Shell {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
-        // What a reader's own shell has set is about another host.
+        // Variables that the reader's shell has set belong to another host.
         command.current_dir(&self.folder).env_remove("BULKHEAD_TOKEN").env_remove("BULKHEAD_ADMIN");
         if let Some(admin) = &self.admin {
             command.env("BULKHEAD_ADMIN", admin);
@@ -76,7 +77,7 @@ impl Shell {
     }
 }
 
-/// Before the folder of a host that still runs is touched.
+/// Checks that the default ports are free, before the folder of a demo that may still run is removed.
 pub fn ports_are_free() -> Result<()> {
     for port in [8000, 8001, 8002] {
         TcpListener::bind(("127.0.0.1", port))

@@ -1,5 +1,6 @@
-//! The five-minute tour, the way that strangers' bundles go: makes a key, signs and packs, trusts, uploads, and sends a
-//! picture that training never saw.
+//! `cargo xtask demo`: the five-minute tour. The bundle goes the way of any publisher's bundle: a key is made, the bundle
+//! is signed and packed, the publisher is trusted, and the bundle is uploaded. Then a picture that was not used for
+//! training is sent to it.
 
 mod host;
 mod picture;
@@ -21,7 +22,7 @@ pub struct Demo {
     exit: bool,
 }
 
-/// What a publisher does with a bundle, and an operator with what the publisher gave away.
+/// The commands of a publisher, and then of an operator who got the archive and the public key.
 const COMMANDS: [&str; 7] = [
     "key new publisher",
     "bundle sign digits --key publisher.pem",
@@ -44,7 +45,7 @@ impl Demo {
         for example in Example::digits(&workspace) {
             example.assemble(&workspace, &shell.folder)?;
         }
-        step("all of this you can do yourself");
+        step("you can run all of these commands yourself");
         println!("\n$ export PATH={}:$PATH", workspace.target.join("release").display());
         println!("$ cd {}", shell.folder.display());
         let mut host = shell.serve(self.exit)?;
@@ -60,7 +61,7 @@ impl Demo {
             bail!("the answer is wrong");
         }
         if self.exit {
-            println!("\nThe host was on http://{} and stops now; without --exit it goes on.", host.address);
+            println!("\nThe host was on http://{} and stops now; without --exit it keeps running.", host.address);
             return Ok(());
         }
         println!("\nServing on http://{}; the operator's port is {}. Ctrl-C stops it.", host.address, host.admin);

@@ -1,4 +1,4 @@
-//! A digit that training never saw.
+//! A picture of a digit that was not used for training.
 
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub fn a_picture(folder: &Path) -> Result<Picture> {
     Ok(Picture { path, digit })
 }
 
-/// Draws the picture with one character for each of its 8 by 8 cells, twice as wide as high, as letters are not.
+/// Draws the picture as 8 by 8 cells of two characters each, because a character is about twice as high as wide.
 pub fn show(picture: &Picture) -> Result<()> {
     let decoder = png::Decoder::new(BufReader::new(std::fs::File::open(&picture.path)?));
     let mut reader = decoder.read_info()?;

@@ -1,4 +1,4 @@
-//! `bulkhead bundle inspect`.
+//! `bulkhead bundle inspect`: shows a bundle's manifest and files, without verifying them.
 
 use std::fmt::{self, Write};
 use std::path::PathBuf;
@@ -11,9 +11,9 @@ use serde::Serialize;
 use crate::activation::{Manifest, PluginEntry};
 use crate::cli::output::plain;
 
-/// Show what is in a bundle and what it asks for
+/// Show what a bundle contains and which imports it asks for
 ///
-/// Shows what the bundle says of itself. Nothing of it is checked against a key: that is what verify does.
+/// Shows the bundle's own claims. No signature is verified: that is what verify does.
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead bundle inspect digits-1.2.0.tar.zst
@@ -33,9 +33,9 @@ struct Contents {
     description: String,
     license: String,
     digest: Digest,
-    /// Who is said to have signed it.
+    /// Hint of the key that the bundle claims to be signed with.
     signed_by_unverified: Option<KeyHint>,
-    /// Why there is no such key.
+    /// The reason why the bundle names no such key.
     #[serde(skip_serializing_if = "Option::is_none")]
     signature_problem: Option<String>,
     model: Option<String>,
@@ -110,7 +110,7 @@ impl FileEntry {
     }
 }
 
-/// For people. Texts of the bundle's are escaped: they must not steer the terminal.
+/// Text for a terminal. Texts from the bundle are escaped, so that they cannot control the terminal.
 impl fmt::Display for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} {}", self.name, self.version)?;

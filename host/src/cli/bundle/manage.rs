@@ -1,4 +1,4 @@
-//! `bulkhead bundle list`, `revoke` and `delete`: what a host stores, and taking it back.
+//! `bulkhead bundle list`, `revoke` and `delete`: the commands for bundles that a host stores.
 
 use anyhow::Result;
 use clap::Args;
@@ -15,34 +15,34 @@ use crate::config::format_bytes;
   bulkhead bundle list
   bulkhead bundle list --tenant shop --json | jq -r '.[].digest'")]
 pub struct List {
-    /// Only this tenant's [default: all that the token may see]
+    /// Only the bundles of this tenant [default: of all tenants that the token may see]
     #[arg(long)]
     tenant: Option<String>,
     #[command(flatten)]
     admin: Admin,
 }
 
-/// Take contents back, for every tenant: they stop serving at once, and cannot return
+/// Revoke a bundle's contents for every tenant: they stop serving at once, and cannot be uploaded again
 #[derive(Args)]
 #[command(after_help = "Example:
   bulkhead bundle revoke sha256:0f3a… --reason 'reads beyond its input'")]
 pub struct Revoke {
-    /// As `bundle list` shows it
+    /// The digest of the bundle, as `bundle list` shows it
     digest: String,
-    /// For whoever wants to upload it again, and for the audit log
+    /// Shown when these contents are uploaded again, and in the audit log
     #[arg(long, default_value = "")]
     reason: String,
     #[command(flatten)]
     admin: Admin,
 }
 
-/// Remove a bundle's files; its version keeps its meaning, and can only be uploaded again with the same contents
+/// Delete a bundle's files; its version can only be uploaded again with the same contents
 #[derive(Args)]
 #[command(after_help = "Example:\n  bulkhead bundle delete sha256:0f3a… --tenant shop")]
 pub struct Delete {
-    /// As `bundle list` shows it
+    /// The digest of the bundle, as `bundle list` shows it
     digest: String,
-    /// Whose it is [default: the token's own tenant; `default` for the operator]
+    /// The tenant that owns it [default: the token's own tenant; `default` for the operator]
     #[arg(long)]
     tenant: Option<String>,
     #[command(flatten)]
@@ -61,7 +61,7 @@ impl Revoke {
         let client = self.admin.client()?;
         let body = json!({ "reason": self.reason });
         let reply = client.ask(Method::POST, &address(&["bundles", &self.digest, "revoke"], &[]), &body)?;
-        client.tell(&reply, |_| format!("revoked {}: no tenant is served by it any more", self.digest))
+        client.tell(&reply, |_| format!("revoked {}: it is not served to any tenant any more", self.digest))
     }
 }
 
@@ -92,5 +92,5 @@ fn table(bundles: &Value) -> String {
         let size = format_bytes(bundle["bytes"].as_u64().unwrap_or_default());
         table.row([tenant, name, version, model, state, uploaded, digest, size]);
     }
-    table.or("no bundle is stored; bulkhead bundle push FILE changes that") + &reasons
+    table.or("no bundles are stored; upload one with bulkhead bundle push FILE") + &reasons
 }

@@ -1,5 +1,5 @@
-//! `bulkhead bundle`: what a publisher does with a bundle, what anyone can find out about one, and its way to a host and
-//! back. Only `push`, `list`, `revoke` and `delete` need a running host.
+//! `bulkhead bundle`: commands that pack, sign, verify and inspect bundles, and that upload, list, revoke and delete them
+//! at a host. Only `push`, `list`, `revoke` and `delete` need a running host.
 
 mod inspect;
 mod manage;
@@ -20,7 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::activation::Bundle as Contents;
 
-/// Sign, pack and inspect bundles; upload them, list them, take them back
+/// Sign, pack, verify and inspect bundles; upload, list, revoke and delete them
 #[derive(Args)]
 pub struct Bundle {
     #[command(subcommand)]
@@ -65,15 +65,15 @@ fn open(place: &Path) -> Result<Files> {
     files.with_context(|| place.display().to_string())
 }
 
-/// What a bundle says of itself, with every file there that it names.
+/// A bundle's manifest and files; an error if a file that the manifest names is missing.
 fn read(place: &Path) -> Result<Contents> {
     Contents::complete(open(place)?).with_context(|| place.display().to_string())
 }
 
-/// A file that is there whole or not at all.
+/// Writes a file as a whole or not at all: a temporary file in the same folder is renamed when it is complete.
 fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
     let unwritten = || format!("{} cannot be written", path.display());
-    // Readable as other files are; a temporary file is not.
+    // Temporary files are private by default; this one gets the mode of an ordinary file.
     let mode = Permissions::from_mode(0o666);
     let file = tempfile::Builder::new().permissions(mode).tempfile_in(folder_of(path));
     let mut file = file.with_context(unwritten)?;
@@ -82,7 +82,7 @@ fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Resul
     Ok(())
 }
 
-/// Seen on a terminal only.
+/// A progress bar, which is visible on a terminal only.
 fn progress_bar(doing: &'static str, bytes: u64) -> ProgressBar {
     let bar = ProgressBar::new(bytes).with_message(doing);
     match ProgressStyle::with_template("{msg} {bar:40} {bytes} of {total_bytes}, {eta} left") {

@@ -1,4 +1,4 @@
-//! `bulkhead bundle pack`.
+//! `bulkhead bundle pack`: packs a bundle's folder into an archive.
 
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,9 @@ use anyhow::{Context, Result, ensure};
 use bulkhead_bundle::{Compression, SIGNATURE};
 use clap::Args;
 
-/// Make one file of a bundle's folder
+/// Pack a bundle's folder into one file
 ///
-/// The same files give the same bytes, whoever packs them, when and where. Sign the folder first: the archive carries
-/// the signature with it.
+/// The same files always give the same archive, byte for byte. Sign the folder first: the archive includes the signature.
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead bundle pack digits -o digits-1.2.0.tar.zst
@@ -33,7 +32,7 @@ struct Archive {
 impl Pack {
     pub fn run(self) -> Result<()> {
         let output = &self.output.path;
-        ensure!(self.folder.is_dir(), "{} is no folder", self.folder.display());
+        ensure!(self.folder.is_dir(), "{} is not a folder", self.folder.display());
         ensure!(!lies_in(output, &self.folder), "{}: write the archive outside of the bundle", output.display());
         let (manifest, files) = super::read(&self.folder)?.into_parts();
         let bar = super::progress_bar("packing", files.total_bytes());
@@ -54,7 +53,7 @@ fn archive(path: &str) -> Result<Archive, String> {
     Ok(Archive { path: path.into(), compression })
 }
 
-/// An archive in the folder would be a part of the bundle the next time.
+/// True if `path` is inside `folder`, where the archive would become a part of the bundle when it is packed again.
 fn lies_in(path: &Path, folder: &Path) -> bool {
     let (place, folder) = (super::folder_of(path).canonicalize(), folder.canonicalize());
     matches!((place, folder), (Ok(place), Ok(folder)) if place.starts_with(&folder))

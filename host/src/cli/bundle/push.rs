@@ -1,4 +1,4 @@
-//! `bulkhead bundle push`.
+//! `bulkhead bundle push`: uploads a bundle to a host, and prints the steps as the host reports them.
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek};
@@ -15,17 +15,17 @@ use crate::cli::output::{cell, plain};
 
 /// Upload a bundle to a host, which verifies, stores and activates it
 ///
-/// Prints each step as the host has done it. A failure at any of them leaves what was served before as it was.
+/// Prints each step as the host completes it. If a step fails, nothing changes in what the host serves.
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead bundle push digits-1.2.0.tar.zst
-  bulkhead bundle push digits --tenant shop                     (a folder is packed on its way)
+  bulkhead bundle push digits --tenant shop                     (a folder is packed first)
   BULKHEAD_TOKEN=bh_… bulkhead bundle push digits --to https://models.example.com:8002")]
 pub struct Push {
     /// An archive, or a bundle's folder
     #[arg(value_name = "FILE|DIR")]
     bundle: PathBuf,
-    /// Whose it becomes [default: the token's own tenant; `default` for the operator]
+    /// The tenant that will own it [default: the token's own tenant; `default` for the operator]
     #[arg(long)]
     tenant: Option<String>,
     #[command(flatten)]
@@ -46,7 +46,8 @@ impl Push {
         let place = address(&["bundles"], &[("tenant", self.tenant.as_deref())]);
         client.upload(&place, sent, bytes, |line| {
             bar.finish_and_clear();
-            let step: Value = serde_json::from_str(line).with_context(|| format!("no step: {}", plain(line)))?;
+            let step: Value =
+                serde_json::from_str(line).with_context(|| format!("not a step of an upload: {}", plain(line)))?;
             tell(&client, &step)?;
             outcome = step;
             Ok(())
@@ -54,12 +55,12 @@ impl Push {
         match outcome["step"].as_str() {
             Some("done") => Ok(()),
             Some("failed") => Err(client.fail(&outcome["refusal"], "")),
-            _ => anyhow::bail!("the host did not say how it ended; push again: what was done is not done twice"),
+            _ => anyhow::bail!("the host did not report the outcome; push again: steps that are done are not repeated"),
         }
     }
 }
 
-/// An archive on its way.
+/// The archive as a request body that advances the progress bar.
 struct Sent {
     archive: File,
     bar: ProgressBar,
@@ -73,7 +74,7 @@ impl Read for Sent {
     }
 }
 
-/// The archive of a folder, in a file without a name.
+/// Packs a folder into a temporary file without a name.
 fn packed(folder: &Path) -> Result<File> {
     let (_, files) = super::read(folder)?.into_parts();
     let mut archive = tempfile::tempfile()?;
@@ -99,7 +100,7 @@ fn describe(bundle: &Value) -> String {
     let already = if bundle["already"] == true { "was there already" } else { "is stored" };
     let stored = format!("{:10} {name} {version} {already} for tenant {tenant}: {digest}", "done");
     match &bundle["model"] {
-        Value::Null => format!("{stored}\n{:10} it is no model, and lends its plugins to other bundles", ""),
+        Value::Null => format!("{stored}\n{:10} it has no model; other bundles can use its plugins", ""),
         _ => format!("{stored}\n{:10} clients call it with POST /v2/models/{model}/versions/{version}/infer", ""),
     }
 }

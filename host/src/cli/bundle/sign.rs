@@ -1,4 +1,4 @@
-//! `bulkhead bundle sign`.
+//! `bulkhead bundle sign`: signs a bundle's folder with a private key.
 
 use std::path::PathBuf;
 
@@ -10,8 +10,8 @@ use crate::cli::key;
 
 /// Sign a bundle's folder with your key
 ///
-/// Writes bundle.sig, in the OpenSSF Model Signing format, over all other files of the folder. Whoever has your public
-/// key can check it, with this program or with model_signing.
+/// Writes bundle.sig, in the OpenSSF Model Signing format, over all other files of the folder. Anyone who has your public
+/// key can verify it, with this program or with model_signing.
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead bundle sign digits --key acme.pem
@@ -27,14 +27,14 @@ pub struct Sign {
 
 impl Sign {
     pub fn run(self) -> Result<()> {
-        ensure!(self.folder.is_dir(), "{} is no folder; sign first, then pack", self.folder.display());
+        ensure!(self.folder.is_dir(), "{} is not a folder; sign first, then pack", self.folder.display());
         let key = key::read_private(&self.key)?;
         let (manifest, files) = super::read(&self.folder)?.into_parts();
         let (name, version) = (&manifest.bundle.name, &manifest.bundle.version);
         let signature = sign(&files, name, &key)?;
         let signed = files.with_signature(signature.clone());
         let verified = verify(signed, &Bounds::default(), |_| Some(key.public_key().clone()))
-            .context("the new signature does not hold")?;
+            .context("the new signature could not be verified")?;
         super::write_whole(&self.folder.join(SIGNATURE), |file| file.write_all(&signature))?;
         let files = verified.files().iter().len() - 1;
         let (digest, key) = (verified.digest(), verified.key());

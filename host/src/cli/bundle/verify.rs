@@ -1,4 +1,4 @@
-//! `bulkhead bundle verify`.
+//! `bulkhead bundle verify`: verifies a bundle's signature and files with a public key, without a host.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ pub struct Verify {
     /// The publisher's public key
     #[arg(long, value_name = "KEY.pub")]
     key: PathBuf,
-    /// Print the outcome as JSON; the exit code says it as well
+    /// Print the outcome as JSON; the exit code reports it, too
     #[arg(long)]
     json: bool,
 }
@@ -33,7 +33,7 @@ struct Outcome {
     verified: bool,
     key: KeyHint,
     digest: Digest,
-    /// The signature is not one of them.
+    /// Number of signed files, without the signature itself.
     files: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -51,7 +51,7 @@ impl Verify {
             let outcome = Outcome { verified: verified.is_ok(), key: hint, digest, files: digests, reason };
             crate::cli::print(&serde_json::to_string_pretty(&outcome)?)?;
         }
-        verified.with_context(|| format!("{} is not to be trusted", self.bundle.display()))?;
+        verified.with_context(|| format!("{} cannot be trusted", self.bundle.display()))?;
         if self.json {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! `bulkhead tenant key`.
+//! `bulkhead tenant key`: creates, lists and revokes the keys of a tenant.
 
 use std::time::SystemTime;
 
@@ -11,7 +11,7 @@ use crate::cli::client::{Client, address};
 use crate::cli::output::{Table, cell, rows};
 use crate::control::Timestamp;
 
-/// Make keys, list them, take them back
+/// Create, list and revoke keys
 #[derive(Args)]
 pub struct Key {
     #[command(subcommand)]
@@ -21,7 +21,7 @@ pub struct Key {
 #[derive(Subcommand)]
 enum Command {
     Create(Create),
-    /// Show a tenant's keys; the keys themselves are not kept
+    /// List a tenant's keys, without their secrets, which the host does not store
     #[command(after_help = "Example:\n  bulkhead tenant key list shop")]
     List {
         tenant: String,
@@ -29,7 +29,7 @@ enum Command {
     Revoke(Revoke),
 }
 
-/// Make a key and print it, once: it is not kept, and cannot be shown again
+/// Create a key and print it once: the host does not store it, so it cannot be shown again
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead tenant key create shop --role infer > shop.key
@@ -39,20 +39,20 @@ struct Create {
     /// infer calls models; deploy also uploads and changes the tenant's own models; admin may do everything
     #[arg(long)]
     role: String,
-    /// A date such as 2027-01-31, or how long from now: 90d, 12h
+    /// A date such as 2027-01-31, or a time from now such as 90d or 12h [default: never]
     #[arg(long, value_name = "DATE|TIME")]
     expires: Option<String>,
-    /// What it is for, to tell it from others
+    /// A note on what the key is for
     #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
 }
 
-/// Take a key back: the next request with it is refused
+/// Revoke a key: the next request with it is refused
 #[derive(Args)]
 #[command(after_help = "Example:\n  bulkhead tenant key revoke shop 0a1b2c3d4e5f")]
 struct Revoke {
     tenant: String,
-    /// As `tenant key list` shows it; a key is bh_ID_…
+    /// The ID of the key, as `tenant key list` shows it; a key has the form bh_ID_…
     id: String,
 }
 
@@ -75,19 +75,19 @@ impl Create {
         let expires = self.expires.map(moment);
         let body = json!({ "role": self.role, "note": self.note, "expires": expires });
         let key = client.ask(Method::POST, &address(&["tenants", &self.tenant, "keys"], &[]), &body)?;
-        // Standard output is the key and nothing else, so that it can be piped.
+        // Standard output contains only the key, so that it can be piped.
         client.tell(&key, |key| cell(&key["key"]))?;
         let (id, role, expires) = (cell(&key["id"]), cell(&key["role"]), &key["expires"]);
         let until = expires.as_str().map_or("until it is revoked".into(), |expires| format!("until {expires}"));
         eprintln!(
-            "key {id} of tenant {}, role {role}, good {until}. It is not kept and cannot be shown again.",
+            "key {id} of tenant {}, role {role}, valid {until}. It is not stored and cannot be shown again.",
             self.tenant
         );
         Ok(())
     }
 }
 
-/// A time from now on as the moment that it means; what is none is a date, which the host reads.
+/// Converts a time from now, such as `90d`, to a timestamp. Any other text is passed on for the host to parse as a date.
 fn moment(text: String) -> String {
     let moment = humantime::parse_duration(&text).ok().and_then(|time| SystemTime::now().checked_add(time));
     moment.map_or(text, |moment| Timestamp(moment).to_string())
@@ -107,5 +107,5 @@ fn table(keys: &Value) -> String {
             ["id", "role", "created", "expires", "note"].map(|field| cell(&key[field]));
         table.row([id, role, state.into(), created, expires, note]);
     }
-    table.or("no key")
+    table.or("no keys")
 }

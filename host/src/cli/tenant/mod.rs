@@ -1,4 +1,4 @@
-//! `bulkhead tenant`: who may call, how much, and what they used.
+//! `bulkhead tenant`: manages tenants, their limits and keys, and shows their usage.
 
 mod key;
 mod usage;
@@ -12,7 +12,7 @@ use super::client::{Admin, Client, address};
 use super::output::{Table, cell, fields, rows};
 use crate::config::{format_bytes, format_count};
 
-/// Make tenants, give them keys and limits, see what they used
+/// Create tenants, set their limits, manage their keys, show their usage
 #[derive(Args)]
 pub struct Tenant {
     #[command(flatten)]
@@ -32,10 +32,10 @@ enum Command {
     Show(Named),
     Limits(Limits),
     Key(key::Key),
-    /// Refuse all of a tenant's requests, and keep everything that is its own
+    /// Refuse all of a tenant's requests; its keys, models and bundles are kept
     #[command(after_help = "Example:\n  bulkhead tenant disable shop")]
     Disable(Named),
-    /// Answer a tenant again that was disabled
+    /// Accept the requests of a disabled tenant again
     #[command(after_help = "Example:\n  bulkhead tenant enable shop")]
     Enable(Named),
     Delete(Delete),
@@ -47,15 +47,15 @@ struct Named {
     name: String,
 }
 
-/// Make a tenant, with limits of its own where some are given
+/// Create a tenant; limits that are not given are those of the host's configuration
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead tenant create shop
   bulkhead tenant create shop fuel-per-second='5 G' concurrency=4 call-time=2s")]
 struct Create {
-    /// Small letters, digits and dashes
+    /// Lower-case letters, digits and dashes
     name: String,
-    /// As for `tenant limits`
+    /// Limits, with the keys that `tenant limits` has
     #[arg(value_name = "KEY=VALUE", value_parser = limit)]
     limits: Vec<(String, Value)>,
 }
@@ -79,12 +79,12 @@ struct Limits {
     limits: Vec<(String, Value)>,
 }
 
-/// Remove a tenant with its keys, models and bundles; what it used is kept, to be billed
+/// Delete a tenant with its keys, models and bundles; its usage is kept for billing
 #[derive(Args)]
 #[command(after_help = "Example:\n  bulkhead tenant delete shop --yes")]
 struct Delete {
     name: String,
-    /// It cannot be undone
+    /// Confirms the deletion, which cannot be undone
     #[arg(long)]
     yes: bool,
 }
@@ -128,7 +128,7 @@ impl Delete {
             let tenant = client.get(&place)?;
             let stored = bytes(&tenant["stored_bytes"]);
             bail!(
-                "this removes tenant {} with its keys, its models and its bundles ({stored}), and cannot be undone; say --yes to do it",
+                "this removes tenant {} with its keys, its models and its bundles ({stored}), and cannot be undone; confirm with --yes",
                 self.name
             );
         }
@@ -141,7 +141,8 @@ fn switch(client: &Client, name: &str, to: &str) -> Result<()> {
     client.tell(&reply, |_| format!("{to}d tenant {name}"))
 }
 
-/// `key=value`; a number where it is one, and nothing for `default`.
+/// Parses `key=value`. A whole number becomes a JSON number, `default` becomes null, which removes the tenant's own limit,
+/// and any other value stays text.
 fn limit(text: &str) -> Result<(String, Value), String> {
     let (key, value) = text.split_once('=').ok_or("write key=value, such as concurrency=4")?;
     let value = match (value, value.parse::<u64>()) {
@@ -164,7 +165,7 @@ fn table(tenants: &Value) -> String {
             bytes(&tenant["resident_bytes"]),
         ]);
     }
-    table.or("no tenant")
+    table.or("no tenants")
 }
 
 fn describe(tenant: &Value) -> String {

@@ -1,4 +1,4 @@
-//! `bulkhead tenant usage`.
+//! `bulkhead tenant usage`: shows the usage counters of tenants.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::cli::client::{Client, address};
 use crate::cli::output::{Table, cell, plain, rows};
 use crate::config::{format_bytes, format_count};
 
-/// Show what tenants used since they were made: requests, fuel, processor time, bytes
+/// Show the usage of tenants since they were created: requests, fuel, processor time, bytes
 ///
-/// Counters only grow and survive restarts: bill the difference of two --json outputs.
+/// Counters only grow, and survive restarts. To bill a period, subtract two --json outputs.
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead tenant usage
   bulkhead tenant usage shop --json | jq '.usage[] | {model, fuel}'")]
 pub struct Usage {
-    /// Only this tenant's [default: all that the token may see]
+    /// Only the usage of this tenant [default: of all tenants that the token may see]
     name: Option<String>,
 }
 

@@ -1,21 +1,22 @@
-//! Arrays of JSON, nested as they like, as the scalars that are in them. Nothing is believed of the text: it may be torn
-//! or no JSON at all.
+//! A reader that walks through JSON arrays of any nesting and returns their scalars one by one. It trusts nothing about the
+//! text, which may be truncated or not be JSON at all.
 
 use super::scanner::text_length;
 
-/// Deeper than any shape.
+/// Upper bound on nested arrays; no shape is as deep.
 const MAX_DEPTH: usize = 64;
 
-/// A value that is no array, as it is written.
+/// A value that is not an array, as the text it is written with.
 #[derive(Clone, Copy)]
 pub enum Scalar<'a> {
-    /// What begins like a number, or like one of the words for what is none, and all that follows. Who reads it says where it ends, with [`Array::skip`].
+    /// A token that starts like a number or like `NaN` or `Infinity`, with the rest of the text; the caller reports its
+    /// length with [`Array::skip`].
     Number(&'a [u8]),
-    /// With its quotes.
+    /// A string with its quotes.
     Text(&'a [u8]),
     Boolean(bool),
     Null,
-    /// As a number: with all that follows.
+    /// An object with the rest of the text; the caller reports its length, as for a number.
     Object(&'a [u8]),
 }
 
@@ -35,13 +36,14 @@ impl Scalar<'_> {
     }
 }
 
-/// Walks through the scalars of arrays of any depth, without going into itself.
+/// An iterator over the scalars of arrays of any depth. It does not recurse, so the depth of a text cannot use up the
+/// stack.
 pub struct Array<'a> {
     json: &'a [u8],
     at: usize,
     depth: usize,
     wants: Wants,
-    /// Where no bracket is left when it ends.
+    /// The depth at which the text may end: 0 for a whole array, 1 for a part between two of its commas.
     outermost: usize,
 }
 
@@ -57,12 +59,13 @@ impl<'a> Array<'a> {
         Array { json, at: 0, depth: 0, wants: Wants::Value, outermost: 0 }
     }
 
-    /// What stands between two commas of an array, and is all of the text.
+    /// A reader of a part of an array: the text between two of its commas, without brackets of its own.
     pub fn inside(json: &'a [u8]) -> Self {
         Array { json, at: 0, depth: 1, wants: Wants::Value, outermost: 1 }
     }
 
-    /// Of large arrays nearly every element, and much faster than [`Self::next`]: a comma, perhaps a space, a number.
+    /// Fast path for a comma, an optional space and a number, which is nearly every element of a large array; `None` where
+    /// the text goes on otherwise, for [`Self::next`] to read.
     #[inline]
     pub fn next_number(&mut self) -> Option<&'a [u8]> {
         if self.wants != Wants::CommaOrEnd || self.depth == 0 || self.json.get(self.at) != Some(&b',') {
@@ -98,12 +101,12 @@ impl<'a> Array<'a> {
         }
     }
 
-    /// How much has been read.
+    /// Number of bytes that were read.
     pub fn length(&self) -> usize {
         self.at
     }
 
-    /// The number or object that was read has this length.
+    /// Skips a number or object after the caller has read it, by its length in bytes.
     #[inline]
     pub fn skip(&mut self, length: usize) {
         self.at += length;

@@ -1,4 +1,5 @@
-//! What each datatype takes, and how it is written.
+//! The JSON values that each datatype accepts, and the bytes that they become. Elements are little-endian, and BYTES have a
+//! length before each element.
 
 use std::borrow::Cow;
 
@@ -10,17 +11,18 @@ use serde::Deserialize;
 use super::swar_float;
 use crate::tensor::push_byte_string;
 
-/// How one element of a datatype is written; the default is that JSON of that sort is not for it.
+/// The conversion of one JSON value to an element of a datatype, appended to the tensor's bytes. By default a datatype
+/// refuses a sort of value.
 pub trait Kind {
     const WIDTH: usize;
     const WANTED: &'static str;
 
-    /// The text begins with the number, whose length is given back.
+    /// Reads the number that the text begins with, and returns its length.
     fn number(_: &[u8], _: &mut Vec<u8>) -> Result<usize, Wrong> {
         Err(Wrong)
     }
 
-    /// The text begins with the object, whose length is given back.
+    /// Reads the object that the text begins with, and returns its length.
     fn object(_: &[u8], _: &mut Vec<u8>) -> Result<usize, Wrong> {
         Err(Wrong)
     }
@@ -89,7 +91,7 @@ integers!(
     i64: "a whole number from -2^63 to 2^63 - 1"
 );
 
-/// A whole number that is written as one, and how long it is.
+/// A whole number written without fraction, exponent or leading zero, and its length in bytes.
 #[inline]
 fn whole(text: &[u8]) -> Option<(i128, usize)> {
     let begin = usize::from(text.first() == Some(&b'-'));
@@ -132,7 +134,7 @@ macro_rules! floats {
                 Err(Wrong)
             }
 
-            /// As replies have it, and clients whose JSON has no word for it.
+            /// `null` is NaN: replies write it so, and so do clients whose JSON has no word for NaN.
             fn null(bytes: &mut Vec<u8>) -> Result<(), Wrong> {
                 bytes.extend_from_slice(&<$rust>::NAN.to_le_bytes());
                 Ok(())
@@ -141,13 +143,13 @@ macro_rules! floats {
     )*};
 }
 
-/// How clients in Python and C++ write what JSON has no number for.
+/// True for the words that clients in Python and C++ write for NaN and the infinities, which JSON has no number for.
 #[cold]
 fn is_word(written: &[u8]) -> bool {
     matches!(written, b"NaN" | b"Infinity" | b"-Infinity")
 }
 
-/// Of what a float parser takes, whether JSON takes it too: digits on both sides of a point, and no zero before others.
+/// True if a number that the float parser accepted is valid JSON: digits on both sides of a point, and no leading zero.
 #[inline]
 fn is_json(number: &[u8]) -> bool {
     let begin = usize::from(number.first() == Some(&b'-'));
@@ -168,7 +170,7 @@ floats!(
     f64: none, f64, std::convert::identity
 );
 
-/// Where no number is easily read.
+/// No fast path for this type.
 fn none<T>(_: &[u8]) -> Option<(T, usize)> {
     None
 }
@@ -191,7 +193,7 @@ impl Kind for Texts {
     }
 }
 
-/// Bytes that are no text come as `{"b64": "…"}`.
+/// Elements of BYTES as TensorFlow Serving writes them: a string, or `{"b64": "…"}` for bytes that are not UTF-8.
 pub struct TextsOrBase64;
 
 #[derive(Deserialize)]
@@ -201,7 +203,7 @@ struct Base64<'a> {
     b64: Cow<'a, str>,
 }
 
-/// With padding or without.
+/// Standard base64, read with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),

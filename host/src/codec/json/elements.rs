@@ -1,5 +1,5 @@
-//! The `data` of a tensor: flat or nested arrays of numbers, booleans or texts, written as the tensor's bytes while they
-//! are read. Numbers go from their digits straight to the datatype, with one rounding.
+//! The reader of a tensor's `data`: flat or nested arrays of numbers, booleans or strings, written as the tensor's bytes
+//! while they are read. Numbers go from their digits straight to the datatype, so that they are rounded only once.
 
 use half::{bf16, f16};
 
@@ -7,18 +7,19 @@ use super::array::{Array, Scalar};
 use super::element_types::{Bools, Floats, Integers, Kind, Texts, TextsOrBase64, Wrong};
 use crate::tensor::Datatype;
 
-/// Elements as they were found.
+/// The elements that were read, as the bytes of a tensor.
 #[derive(Debug, PartialEq)]
 pub struct Parsed {
     pub bytes: Vec<u8>,
     pub count: u64,
-    /// Of the text that they were read from; more may follow.
+    /// Bytes of text that the elements take; more text may follow them.
     pub length: usize,
 }
 
-/// The elements at the begin of a text: `count`, where that is known before. An error says which element is wrong and why.
+/// Reads the elements that a text begins with, exactly `count` of them where it is given. An error says which element is
+/// wrong and why.
 pub fn parse(datatype: Datatype, count: Option<u64>, json: &[u8]) -> Result<Parsed, String> {
-    // An element takes two characters at least, so a count beyond that can be refused before anything is allocated.
+    // An element takes at least two characters, so a larger count can be refused before anything is allocated.
     if let Some(count) = count.filter(|count| *count > json.len() as u64 / 2 + 1) {
         return Err(format!("the shape has {count} elements, and the data holds fewer"));
     }
@@ -44,12 +45,12 @@ pub(crate) fn read_as(datatype: Datatype, count: Option<u64>, array: Array) -> R
     }
 }
 
-/// The same, of a text that must be the elements and nothing else.
+/// Like [`parse`], but an error if anything follows the elements.
 pub fn parse_all(datatype: Datatype, count: Option<u64>, json: &str) -> Result<Parsed, String> {
     parse(datatype, count, json.as_bytes()).and_then(|parsed| parsed.must_be_all_of(json))
 }
 
-/// The same, where an object `{"b64": "…"}` may stand for an element of BYTES.
+/// Like [`parse_all`], but an element of BYTES may also be an object `{"b64": "…"}`.
 pub fn parse_all_with_base64(datatype: Datatype, count: u64, json: &str) -> Result<Vec<u8>, String> {
     let parsed = match datatype {
         Datatype::Bytes => read::<TextsOrBase64>(Some(count), Array::new(json.as_bytes()))?.must_be_all_of(json)?,
@@ -80,7 +81,7 @@ fn read<K: Kind>(count: Option<u64>, mut array: Array) -> Result<Parsed, String>
     elements.finish(array.length())
 }
 
-/// The elements so far.
+/// The elements that were read so far.
 struct ElementReader<K> {
     bytes: Vec<u8>,
     found: u64,
@@ -90,11 +91,11 @@ struct ElementReader<K> {
 
 impl<K: Kind> ElementReader<K> {
     fn new(count: Option<u64>) -> Self {
-        let room = count.unwrap_or_default() as usize * K::WIDTH;
-        ElementReader { bytes: Vec::with_capacity(room), found: 0, count, kind: std::marker::PhantomData }
+        let capacity = count.unwrap_or_default() as usize * K::WIDTH;
+        ElementReader { bytes: Vec::with_capacity(capacity), found: 0, count, kind: std::marker::PhantomData }
     }
 
-    /// How long it is, if it is a number or an object.
+    /// Appends one element, and returns the length of its text if it is a number or an object, and 0 otherwise.
     fn push(&mut self, scalar: Scalar) -> Result<usize, String> {
         if let Scalar::Number(rest) = scalar {
             return self.push_number(rest);
@@ -173,8 +174,8 @@ mod tests {
         assert_eq!(parse(Datatype::Int32, 1, "7").unwrap(), 7i32.to_le_bytes());
     }
 
-    /// The first is below the middle of two neighbours by less than an f64 can tell: by way of one it would be the middle,
-    /// and go to the even neighbour, above.
+    /// The first number lies below the midpoint of two neighbouring f32 by less than an f64 can represent. Rounded to f64
+    /// first, it would become the midpoint, and then the even neighbour above it.
     #[test]
     fn numbers_are_rounded_once() {
         let json = "[1.00000017881393432617187499]";
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_has_its_words() {
+    fn nan_and_infinities_are_read_from_words_and_null() {
         let read = parse(Datatype::Fp32, 5, "[NaN, Infinity, -Infinity, null, 1]").unwrap();
         let read: Vec<f32> = read.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
         assert!(read[0].is_nan() && read[3].is_nan(), "{read:?}");
@@ -240,13 +241,13 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_is_not_its_business() {
+    fn text_after_the_elements_is_left_unread() {
         let parsed = super::parse(Datatype::Fp32, None, b" [[1, 2], [3]] , \"x\"").unwrap();
         assert_eq!((parsed.count, parsed.length), (3, 14));
     }
 
     #[test]
-    fn but_where_all_is_asked_for_nothing_may_follow() {
+    fn parse_all_refuses_text_after_the_elements() {
         for (json, wanted) in [("7x", "found 'x' at byte 1"), ("[7] 8", "found ' ' at byte 3")] {
             let error = parse_all(Datatype::Fp32, Some(1), json).err().unwrap();
             assert!(error.contains(wanted), "{error}");

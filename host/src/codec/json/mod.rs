@@ -1,4 +1,4 @@
-//! JSON: a scanner, and readers and writers of the elements of tensors.
+//! The JSON codec: a scanner of request bodies, and readers and writers of the elements of tensors.
 mod array;
 mod element_types;
 pub mod elements;

@@ -1,5 +1,5 @@
-//! A large array is cut at commas, and idle cores read parts of it. Whatever is not a flat array of numbers, and whatever is
-//! wrong, is left to who reads element by element, and can say where.
+//! The parallel reader of large JSON arrays: it cuts the text at commas, and idle cores help to read the parts. It handles
+//! only flat arrays without mistakes; everything else goes to the sequential reader, which can say where a mistake is.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::elements::{self, Parsed, read_as};
 use crate::scheduler::parallel_map;
 use crate::tensor::Datatype;
 
-/// The elements at the begin of a text that is a part of a body: idle cores help with a large one.
+/// Reads the `count` elements that `json`, a slice of `body`, begins with. Idle cores help with a large array.
 pub fn parse_within(datatype: Datatype, count: u64, json: &[u8], body: &Bytes) -> Result<Parsed, String> {
     match parse(datatype, count, json, body, PART) {
         Some(parsed) => Ok(parsed),
@@ -18,19 +18,20 @@ pub fn parse_within(datatype: Datatype, count: u64, json: &[u8], body: &Bytes) -
     }
 }
 
-/// Bytes of text that are read in a fraction of a millisecond.
+/// Size of a part in bytes of text, small enough to be read in a fraction of a millisecond.
 pub const PART: usize = 96 << 10;
 
-/// Fewer parts are not worth waking anybody.
+/// Smallest number of parts that is worth waking other threads for.
 const PARTS: usize = 4;
 
-/// `json` is what begins in `body` with the array, which is cut into parts of about so many bytes.
+/// Reads the array that `json`, a slice of `body`, begins with, in parts of about `part` bytes. `None` where the sequential
+/// reader has to read it: the array is small, nested or of BYTES, or has a mistake.
 pub fn parse(datatype: Datatype, count: u64, json: &[u8], body: &Bytes, part: usize) -> Option<Parsed> {
     let large = PARTS * part;
     if datatype == Datatype::Bytes || json.len() < large || json.first() != Some(&b'[') {
         return None;
     }
-    // An array within the array is no number, and is found by who reads its part.
+    // If the first `]` ends a nested array, a part has the `[` without its end, and its reader fails.
     let end = memchr::memchr(b']', json).filter(|end| *end >= large)?;
     let inside = body.slice_ref(&json[1..end]);
     let ranges = cut(&inside, part);
@@ -42,13 +43,13 @@ pub fn parse(datatype: Datatype, count: u64, json: &[u8], body: &Bytes, part: us
     }
     let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.bytes.len()).sum());
     for part in parts {
-        // Each is dropped when it was copied: all of it is never there twice.
+        // Each part is dropped once it is copied, so that the whole tensor is never in memory twice.
         bytes.extend_from_slice(&part.bytes);
     }
     Some(Parsed { bytes, count, length: end + 1 })
 }
 
-/// Where the parts are: each ends before a comma, and the next begins behind it.
+/// The ranges of the parts: each ends before a comma, and the next begins behind that comma.
 fn cut(text: &[u8], part: usize) -> Vec<Range<usize>> {
     let mut ranges = Vec::with_capacity(text.len() / part + 1);
     let mut begin = 0;
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
     use crate::codec::json::elements;
 
-    /// An array of so many numbers, between what stands before and behind it in a body.
+    /// A body that begins with an array of `count` numbers, and the length of the array's text.
     fn body(count: usize, comma: &str) -> (Bytes, usize) {
         let numbers: Vec<String> = (0..count).map(|at| format!("{}e-3", at as i64 - 1000)).collect();
         let json = format!("[{}]", numbers.join(comma));
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_what_the_whole_is() {
+    fn parts_give_the_same_tensor_as_the_whole() {
         for comma in [",", ", ", " ,\n "] {
             let (body, length) = body(100_000, comma);
             let parsed = parse(Datatype::Fp32, 100_000, &body, &body, PART).unwrap();
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_as_elsewhere() {
+    fn mistakes_are_reported_by_the_sequential_reader() {
         let (whole, _) = body(100_000, ",");
         let text = String::from_utf8(whole.to_vec()).unwrap();
         let broken = [
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn nested_arrays_and_small_ones_are_for_others() {
+    fn nested_and_small_arrays_are_not_read_in_parts() {
         let (flat, _) = body(100_000, ",");
         let text = String::from_utf8(flat.to_vec()).unwrap();
         let nested = Bytes::from(text.replacen(",7e-3,", ",[7e-3],", 1));

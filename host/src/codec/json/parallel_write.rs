@@ -1,4 +1,4 @@
-//! The elements of an output as JSON; of a large one, idle cores write parts.
+//! The writer of an output's elements as JSON. It cuts a large tensor into parts, and idle cores help to write them.
 
 use bytes::Bytes;
 use serde::ser::Error;
@@ -7,16 +7,16 @@ use super::writer::{Bounded, Data};
 use crate::scheduler::parallel_map;
 use crate::tensor::{Datatype, Tensor};
 
-/// Elements that are written in a fraction of a millisecond.
+/// Elements of a part, few enough to be written in a fraction of a millisecond.
 const PART: usize = 4096;
 
-/// Fewer are not worth waking anybody.
+/// Smallest number of elements that is worth waking other threads for.
 const LARGE: usize = 4 * PART;
 
-/// What is written before it is looked at whether it fits.
+/// Elements that are written before their size is checked against the bound of the reply.
 const ROUND: usize = 64 * PART;
 
-/// An array of the tensor's elements.
+/// Writes the tensor's elements as one flat array. An I/O error means that the bound of `out` is exceeded.
 pub fn write(tensor: &Tensor, out: &mut Bounded) -> serde_json::Result<()> {
     let (datatype, data) = (tensor.datatype(), tensor.data());
     match datatype.width() {
@@ -28,7 +28,7 @@ pub fn write(tensor: &Tensor, out: &mut Bounded) -> serde_json::Result<()> {
     }
 }
 
-/// How long it becomes, about: random numbers take three characters for each of their bytes.
+/// Estimated length of the tensor's JSON in bytes: random numbers take three characters for each of their bytes.
 fn guess(tensor: &Tensor) -> usize {
     3 * tensor.data().len()
 }
@@ -45,9 +45,10 @@ fn write_in_parts(datatype: Datatype, width: usize, data: &Bytes, out: &mut Boun
     out.raw(b"]")
 }
 
-/// An array without its end, which begins with the bracket or, where it goes on, with a comma.
+/// Writes a part of an array without the closing bracket. The first part begins with the opening bracket, the others with a
+/// comma.
 fn write_part(datatype: Datatype, width: usize, data: &Bytes, first: bool) -> serde_json::Result<Bytes> {
-    // A tensor of its own, cut at whole elements.
+    // The part becomes a tensor of its own; it was cut at whole elements.
     let shape = vec![(data.len() / width) as u64];
     let tensor = Tensor::new(datatype, shape, data.clone()).map_err(serde_json::Error::custom)?;
     let mut json = Vec::with_capacity(guess(&tensor));
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_what_the_whole_is() {
+    fn parts_give_the_same_json_as_the_whole() {
         for count in [LARGE - 1, LARGE, LARGE + 1, ROUND, 2 * ROUND + 3 * PART + 7] {
             let numbers: Vec<f32> = (0..count).map(|at| at as f32 / 3.0).collect();
             let data: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn output_beyond_the_bound_is_refused() {
         let tensor = Tensor::new(Datatype::Uint8, vec![1 << 20], vec![7; 1 << 20].into()).unwrap();
         let mut out = Bounded::new(1 << 20);
         assert!(write(&tensor, &mut out).unwrap_err().is_io());

@@ -1,5 +1,6 @@
-//! Walks through the objects and arrays of a text of JSON. What is small is read by serde as it comes; what is large is
-//! read by whoever knows how, where it stands, and never twice.
+//! A scanner that walks through the objects and arrays of a JSON text. It lets serde read small values, and hands the text
+//! of large ones, such as a tensor's data, to the caller, so that this text is read once and never becomes a tree of
+//! values.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -16,7 +17,7 @@ impl<'a> JsonScanner<'a> {
         JsonScanner { json, at: 0 }
     }
 
-    /// `field` is called with the name of each field of an object, and reads its value.
+    /// Reads an object: `field` is called with the name of each field, and must read its value.
     pub fn object(
         &mut self,
         mut field: impl FnMut(&mut Self, &str) -> Result<(), DecodeError>,
@@ -36,7 +37,7 @@ impl<'a> JsonScanner<'a> {
         }
     }
 
-    /// `item` reads each value of an array.
+    /// Reads an array: `item` is called for each value, and must read it.
     pub fn array(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
         self.expect(b'[', "an array")?;
         if self.take(b']') {
@@ -63,7 +64,7 @@ impl<'a> JsonScanner<'a> {
         }
     }
 
-    /// The value of a field that may be there once.
+    /// Reads the value of a field into `place`, and refuses a second field of that name.
     pub fn once<T: Deserialize<'a>>(&mut self, field: &str, place: &mut Option<T>) -> Result<(), DecodeError> {
         if place.is_some() {
             return Err(self.twice(field));
@@ -76,8 +77,8 @@ impl<'a> JsonScanner<'a> {
         self.value::<IgnoredAny>().map(drop)
     }
 
-    /// The text of a value that somebody else reads. Where it ends is found by its quotes and brackets; whether it is JSON,
-    /// or has the words that are taken for numbers (`NaN`), is for the reader to say.
+    /// Returns the text of a value that the caller reads. Only quotes and brackets are looked at, to find its end: the
+    /// caller must check that it is JSON, or one of the words that are accepted as numbers (`NaN`).
     pub fn raw(&mut self) -> Result<&'a str, DecodeError> {
         self.skip_space();
         let rest = &self.json[self.at..];
@@ -87,20 +88,20 @@ impl<'a> JsonScanner<'a> {
         Ok(text)
     }
 
-    /// What has not been read, when it begins with this byte.
+    /// The text that has not been read yet, if it begins with this byte after white space.
     pub fn rest_if(&mut self, first: u8) -> Option<&'a [u8]> {
         self.skip_space();
         self.json.get(self.at..).filter(|rest| rest.first() == Some(&first))
     }
 
-    /// So many bytes of the rest were read by somebody else.
+    /// Skips bytes of that text after the caller has read them.
     pub fn advance(&mut self, bytes: usize) {
         self.at += bytes;
     }
 
     pub fn end(&mut self) -> Result<(), DecodeError> {
         self.skip_space();
-        if self.at < self.json.len() { Err(self.wrong("more follows its end")) } else { Ok(()) }
+        if self.at < self.json.len() { Err(self.wrong("more text follows the end")) } else { Ok(()) }
     }
 
     pub fn twice(&self, field: &str) -> DecodeError {
@@ -137,7 +138,8 @@ impl<'a> JsonScanner<'a> {
     }
 }
 
-/// The bytes of the value that stands at the begin: a text, what is between brackets, or a word.
+/// Length in bytes of the value that a text begins with: a string, an array or object up to its closing bracket, or a word.
+/// `None` if there is no value, or the text ends within it.
 pub fn value_length(json: &[u8]) -> Option<usize> {
     let mut depth = 0usize;
     let mut at = 0;
@@ -169,7 +171,7 @@ fn word_length(json: &[u8]) -> usize {
     json.iter().position(ends).unwrap_or(json.len())
 }
 
-/// How long the text is that stands at the begin, with its quotes.
+/// Length in bytes of the string that a text begins with, including its quotes; `None` if it has no end.
 pub fn text_length(text: &[u8]) -> Option<usize> {
     let mut at = 1;
     loop {
@@ -188,7 +190,9 @@ fn within(field: &str, error: DecodeError) -> DecodeError {
     }
 }
 
-/// Lines and columns would start at the value; the byte where it begins is told instead. Rust's words mean nothing to clients.
+/// Removes the line and column, which serde counts from the beginning of the value, and not of the body;
+/// [`DecodeError::Json`] has the byte where the value begins. Also replaces the names of Rust's types, which mean nothing
+/// to clients.
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(problem, _)| problem);
@@ -200,13 +204,13 @@ mod tests {
     use super::*;
 
     fn names(json: &str) -> Result<Vec<(String, u64)>, String> {
-        let mut walk = JsonScanner::new(json.as_bytes());
+        let mut scanner = JsonScanner::new(json.as_bytes());
         let mut found = Vec::new();
-        let walked = walk.object(|walk, name| {
-            found.push((name.to_owned(), walk.value()?));
+        let scanned = scanner.object(|scanner, name| {
+            found.push((name.to_owned(), scanner.value()?));
             Ok(())
         });
-        walked.and_then(|()| walk.end()).map(|()| found).map_err(|error| error.to_string())
+        scanned.and_then(|()| scanner.end()).map(|()| found).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -223,14 +227,14 @@ mod tests {
             ("[1, 2", None),
             ("\"a", None),
         ] {
-            let mut walk = JsonScanner::new(json.as_bytes());
-            assert_eq!(walk.raw().ok(), wanted, "{json}");
+            let mut scanner = JsonScanner::new(json.as_bytes());
+            assert_eq!(scanner.raw().ok(), wanted, "{json}");
         }
         assert!(JsonScanner::new(b"\"\xff\"").raw().is_err());
     }
 
     #[test]
-    fn goes_through_objects_and_says_where_it_stumbles() {
+    fn objects_are_read_and_errors_say_where() {
         assert_eq!(names(" { \"a\" : 1 ,\"b\":2 } ").unwrap(), [("a".to_owned(), 1), ("b".to_owned(), 2)]);
         assert_eq!(names("{}").unwrap(), []);
         for (json, wanted) in [
@@ -240,7 +244,7 @@ mod tests {
             ("{\"a\":}", "expected value, at byte 5"),
             ("{\"a\":1", "expected a comma or the object's end, and the text ends, at byte 6"),
             ("{\"a\":1,}", "expected value, at byte 7"),
-            ("{\"a\":1}}", "more follows its end, at byte 7"),
+            ("{\"a\":1}}", "more text follows the end, at byte 7"),
             ("{\"a\":\"x\"}", "invalid type: string \"x\", expected a whole number from 0, at byte 5"),
             ("{\"a\":", "a value is missing, at byte 5"),
             ("{1:2}", "invalid type"),

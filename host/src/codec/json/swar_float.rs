@@ -1,16 +1,17 @@
-//! The digits of most floats that clients send, eight characters at a time. Whatever has an exponent, more digits than fit,
-//! or lies too near the middle of two neighbours is left to the library.
+//! A fast reader of JSON floats as f32, eight digits at a time (SIMD within a register). It reads most numbers that clients
+//! send; a number with an exponent, with too many digits, or too near the midpoint of two f32 is left to `fast-float2`.
 
 /// Powers of ten.
 const POWERS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
-/// The same as doubles, which they are without rounding.
+/// Powers of ten as f64, each of which is exact.
 const EXACT: [f64; MOST + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19];
 
-/// Digits of which any number is less than 2^64.
+/// Largest number of digits with which every value is less than 2^64.
 const MOST: usize = 19;
 
-/// The number that a text begins with, and how long it is, if it is one in JSON and is easily read.
+/// Reads the number that a text begins with, and returns it with its length in bytes. `None` if it is not a JSON number or
+/// has no fast path; a text that ends soon after its number has none either.
 #[inline]
 pub fn read(text: &[u8]) -> Option<(f32, usize)> {
     let negative = text.first() == Some(&b'-');
@@ -25,12 +26,12 @@ pub fn read(text: &[u8]) -> Option<(f32, usize)> {
         return None;
     }
     let magnitude = nearest(value as f64 / EXACT[behind])?;
-    // A branch here is guessed wrong for every other number.
+    // The sign is set without a branch, which would be mispredicted for every other number.
     let sign = u32::from(negative) << 31;
     Some((f32::from_bits(magnitude.to_bits() | sign), at))
 }
 
-/// What stands before the point, and how many digits that is. Most have one.
+/// The value of the digits before the point, and their number, which is 1 for most floats.
 #[inline]
 fn whole(text: &[u8]) -> Option<(u64, usize)> {
     if let [digit @ b'0'..=b'9', b'.', ..] = text {
@@ -41,11 +42,11 @@ fn whole(text: &[u8]) -> Option<(u64, usize)> {
     Some((eight.value(digits), digits))
 }
 
-/// `value` with the digits behind the point, and how many these are.
+/// `value` with the digits behind the point appended, and their number.
 #[inline]
 fn fraction(mut value: u64, text: &[u8]) -> Option<(u64, usize)> {
     let mut behind = 0;
-    // One more than this is too long, and is not read to its end.
+    // A fraction of 24 digits or more is too long, and is not read to its end.
     for part in text.first_chunk::<24>()?.as_chunks::<8>().0 {
         let eight = Eight::of(*part);
         let Some(digits) = eight.digits() else {
@@ -59,17 +60,18 @@ fn fraction(mut value: u64, text: &[u8]) -> Option<(u64, usize)> {
     None
 }
 
-/// What a number is as an f32, if it is at most three units of f64's last place away from `value`: so much come of two
-/// roundings, that of up to 19 digits and that of the division. No number of 19 digits is too small or too large for f32.
+/// The nearest f32 of a number whose f64 approximation is `value`; `None` if the approximation is too near the midpoint of
+/// two f32 to decide. `value` is at most three units in the last place off, from two roundings: of up to 19 digits to f64,
+/// and of the division. No number of 19 digits is outside the range of f32.
 #[inline]
 fn nearest(value: f64) -> Option<f32> {
     const MIDDLE: u64 = 1 << 28;
-    // What f32 has no place for.
+    // The bits of the f64's fraction that f32 does not have.
     let rest = value.to_bits() & (2 * MIDDLE - 1);
     (rest.abs_diff(MIDDLE) > 4).then_some(value as f32)
 }
 
-/// Eight characters, the first in the lowest byte; digits are their values.
+/// Eight characters, the first in the lowest byte, each XORed with `0`, so that a digit becomes its value.
 #[derive(Clone, Copy)]
 struct Eight(u64);
 
@@ -83,24 +85,24 @@ impl Eight {
         Eight(u64::from_le_bytes(text) ^ u64::from_le_bytes([b'0'; 8]))
     }
 
-    /// How many digits it begins with; none says that there are only digits.
+    /// Number of digits before the first other character; `None` if all eight are digits.
     #[inline]
     fn digits(self) -> Option<usize> {
         const HIGHEST: u64 = u64::from_le_bytes([0x80; 8]);
-        // In each byte that is above 9 the highest bit is set by now, or by the addition.
+        // A byte above 9 has its highest bit set, either already or by this addition.
         let sums = (self.0 & !HIGHEST) + u64::from_le_bytes([0x80 - 10; 8]);
         let others = (self.0 | sums) & HIGHEST;
         (others != 0).then(|| others.trailing_zeros() as usize / 8)
     }
 
-    /// Of as many digits as it begins with: seven at most.
+    /// Value of the first `digits` digits, seven at most.
     #[inline]
     fn value(self, digits: usize) -> u64 {
-        // With zeros before them.
+        // The shifts move the digits to the end, and zeros before them.
         Eight((self.0 << 8) << (56 - 8 * digits)).all()
     }
 
-    /// Of all of its digits: neighbours become numbers of two digits, then all four of these are added at once.
+    /// Value of all eight digits: neighbours become four numbers of two digits, which two multiplications then add up.
     #[inline]
     fn all(self) -> u64 {
         const EVERY_FOURTH: u64 = 0x0000_00ff_0000_00ff;
@@ -115,7 +117,7 @@ impl Eight {
 mod tests {
     use super::*;
 
-    /// A text as it stands in an array.
+    /// Reads a number that another element of an array follows.
     fn read_one(number: &str) -> Option<(f32, usize)> {
         read(format!("{number}, 0.12345678901234567890").as_bytes())
     }
@@ -149,8 +151,8 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_of_two_neighbours_is_left_to_the_library() {
-        // One, its neighbour, and what lies between them.
+    fn numbers_near_a_midpoint_are_left_to_the_library() {
+        // One, its neighbour in f32, and numbers at their midpoint.
         for (text, wanted) in [
             ("1.0", Some(1.0)),
             ("1.00000011920928955", Some(1.0000001)),
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_or_not_easy_is_left_too() {
+    fn texts_without_a_fast_path_are_left_to_the_library() {
         for text in [
             "",
             "-",
@@ -192,7 +194,7 @@ mod tests {
         ] {
             assert_eq!(read_one(text), None, "{text}");
         }
-        assert_eq!(read(b"1.5"), None, "at the end of a text it is not looked at");
+        assert_eq!(read(b"1.5"), None, "too near the end of the text");
         assert_eq!(read(b"1.5]                         "), Some((1.5, 3)));
         assert_eq!(read(b"255,\xff\xff\xff\xff\xff"), Some((255.0, 3)));
         assert_eq!(read(b"2:/5.0000                    "), Some((2.0, 1)), "neighbours of digits");

@@ -1,4 +1,4 @@
-//! Writes the elements of tensors as JSON, within a bound.
+//! The writer of JSON replies: the elements of tensors, within a bound on the size of the reply.
 
 use std::io;
 use std::io::Write;
@@ -10,17 +10,17 @@ use serde::ser::{Error, Serializer};
 
 use crate::tensor::{self, Datatype, Tensor};
 
-/// A reply: JSON, in several pieces where it is large, and after it the bytes of those outputs that are wanted so, where
-/// they lie.
+/// The body of a reply: JSON, in several pieces where it is large, and then the data of the outputs that were requested as
+/// bytes, which is shared with their tensors and not copied.
 #[derive(Debug)]
 pub struct Encoded {
     pub json: Vec<Bytes>,
     pub tensors: Vec<Bytes>,
-    /// Whether any output is wanted as bytes, be it of none.
+    /// True if any output was requested as bytes, even an empty one.
     pub binary: bool,
 }
 
-/// The elements, flat; an only one bare, where that is wanted.
+/// The elements of a tensor as a flat JSON array; with `bare`, a single element is written without the array.
 pub(crate) struct Data<'a> {
     pub tensor: &'a Tensor,
     pub bare: bool,
@@ -68,20 +68,21 @@ fn sequence<S: Serializer, T: Serialize>(
     }
 }
 
-/// The bytes of each element. A tensor's length is a multiple of its element's width.
+/// The bytes of each element. The length of a tensor's data is always a multiple of the width.
 fn numbers<const WIDTH: usize>(data: &[u8]) -> impl Iterator<Item = [u8; WIDTH]> {
     data.as_chunks::<WIDTH>().0.iter().copied()
 }
 
-/// As long as most replies without a large tensor.
+/// Initial capacity in bytes, which is enough for most replies without a large tensor.
 const SMALL: usize = 512;
 
-/// What is written, in pieces that are never copied into one. It refuses to grow beyond its bound.
+/// A writer with a bound on its size, beyond which writing fails with [`io::ErrorKind::FileTooLarge`]. Its pieces are never
+/// copied into one buffer.
 pub struct Bounded {
     pieces: Vec<Bytes>,
     /// The last piece.
     bytes: Vec<u8>,
-    /// How much more may be written.
+    /// Bytes that may still be written.
     room: usize,
 }
 
@@ -95,7 +96,7 @@ impl Bounded {
         self.pieces
     }
 
-    /// Written elsewhere.
+    /// Appends a piece that was written elsewhere, without copying it.
     pub(crate) fn piece(&mut self, piece: Bytes) -> serde_json::Result<()> {
         self.take_room(piece.len()).map_err(serde_json::Error::io)?;
         if !self.bytes.is_empty() {
@@ -105,7 +106,7 @@ impl Bounded {
         Ok(())
     }
 
-    /// Room for a tensor that becomes about so long.
+    /// Reserves memory for a tensor whose JSON takes about `bytes` bytes, but not beyond the bound.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.bytes.reserve(bytes.min(self.room));
     }
@@ -120,7 +121,7 @@ impl Bounded {
         self.write_all(json).map_err(serde_json::Error::io)
     }
 
-    /// An object with these fields, to which more may be added before it is closed.
+    /// Writes an object with these fields, without its closing brace, so that the caller can add more fields.
     pub fn open_object(&mut self, fields: &impl Serialize) -> serde_json::Result<()> {
         serde_json::to_writer(&mut *self, fields)?;
         self.bytes.pop();
@@ -137,7 +138,8 @@ impl Write for Bounded {
         Ok(bytes.len())
     }
 
-    /// Of a large tensor called twice for each element: without the loop that stands here otherwise.
+    /// A single `write`, which always takes all bytes. The loop of the default method would cost time, because this is
+    /// called twice for each element of a large tensor.
     #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write(bytes).map(drop)

@@ -1,10 +1,11 @@
-//! Messages of protocol buffers as they came. Those that carry tensors are walked field by field on a compute thread:
-//! what is long is a slice of what arrived, what is repeated is bounded, and nothing is made of an empty field.
+//! A reader of protobuf messages field by field, for messages that carry tensors, whose elements are read on a compute
+//! thread. Long fields are slices of the bytes that arrived, the number of fields is bounded, and an empty field allocates
+//! nothing.
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{self, DecodeContext, WireType};
 
-/// A message that nobody has read yet.
+/// A message as the bytes that arrived, not parsed yet.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RawMessage(pub Bytes);
 
@@ -41,24 +42,24 @@ impl prost::Message for RawMessage {
     }
 }
 
-/// Bytes are not the message that they should be.
+/// Bytes that are not a valid message of the expected type.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
     #[error("{0}")]
     Wire(#[from] prost::DecodeError),
-    #[error("a field ends before its {announced} bytes do")]
+    #[error("the message ends before the {announced} bytes of a field are complete")]
     Torn { announced: u64 },
-    #[error("field {field} has another type than it should")]
+    #[error("field {field} has the wrong wire type")]
     Type { field: u32 },
     #[error("field {field} is not UTF-8")]
     Text { field: u32 },
     #[error("a message has more than {bound} fields")]
     TooMany { bound: usize },
-    #[error("groups are not served")]
+    #[error("groups are not supported")]
     Group,
 }
 
-/// The fields of a message, in their order.
+/// An iterator over the fields of a message, in their order, at most `bound` of them.
 pub struct Fields {
     rest: Bytes,
     left: usize,
@@ -78,7 +79,7 @@ enum Value {
     Bytes(Bytes),
 }
 
-/// More fields than any message has whose lists are not bounded by a shape.
+/// Bound on the fields of a message whose lists are not bounded by a shape; no valid message has as many.
 pub const MAX_FIELDS: usize = 4096;
 
 impl Fields {
@@ -151,7 +152,7 @@ impl Field {
         }
     }
 
-    /// A whole number alone, or a list of them; `false` from `take` ends the reading.
+    /// Reads one varint or a packed list of them. `take` is called with each; `false` from it ends the reading.
     pub fn varints(self, mut take: impl FnMut(u64) -> bool) -> Result<(), Malformed> {
         match self.value {
             Value::Varint(value) => {
@@ -163,7 +164,7 @@ impl Field {
         Ok(())
     }
 
-    /// Numbers of `width` bytes, one alone or a list of them, as they lie: little-endian.
+    /// The little-endian bytes of one number of `width` bytes, or of a packed list of such numbers.
     pub fn fixed(self, width: usize) -> Result<Bytes, Malformed> {
         match self.value {
             Value::Bytes(list) if list.len().is_multiple_of(width) => Ok(list),
@@ -192,9 +193,9 @@ mod tests {
         assert_eq!(read(b"").unwrap(), [0u32; 0]);
         assert_eq!(read(b"\x08\x01\x12\x02hi\x1d\0\0\0\0").unwrap(), [1, 2, 3]);
         for (message, wanted) in [
-            (&b"\x12\x05hi"[..], "before its 5 bytes"),
-            (b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "before its 18446744073709551615 bytes"),
-            (b"\x1d\0", "before its 4 bytes"),
+            (&b"\x12\x05hi"[..], "before the 5 bytes"),
+            (b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "before the 18446744073709551615 bytes"),
+            (b"\x1d\0", "before the 4 bytes"),
             (b"\x0b\x0c", "groups"),
             (b"\x12\0\x12\0\x12\0\x12\0", "more than 3 fields"),
             (b"\x08\xff", "varint"),

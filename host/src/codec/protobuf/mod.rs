@@ -1,3 +1,3 @@
-//! Protobuf messages that carry tensors, read field by field within bounds.
+//! The protobuf codec: a reader of messages that carry tensors, field by field and within bounds.
 pub mod fields;
 pub mod repeated;

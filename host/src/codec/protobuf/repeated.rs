@@ -1,5 +1,5 @@
-//! Elements in the lists of a message, written as a tensor's bytes while they are read. The Open Inference Protocol and
-//! TensorFlow have different lists for the datatypes, and the same few ways to write an element.
+//! The reader of a tensor's elements from a repeated field, which it writes as the tensor's bytes. The Open Inference
+//! Protocol and TensorFlow put a datatype into different fields, but encode its elements in the same few ways.
 
 use bytes::Bytes;
 
@@ -9,17 +9,17 @@ use crate::tensor::{Datatype, push_byte_string};
 /// Collects the elements of one list into the bytes of a tensor.
 pub struct RepeatedElements {
     datatype: Datatype,
-    /// As many as the shape has.
+    /// Number of elements that the shape has.
     count: u64,
     found: u64,
     bytes: Vec<u8>,
-    /// A packed list of fixed width is its tensor's bytes, and needs no copy while it is the only one.
+    /// A packed list of fixed width, whose bytes are those of the tensor: as long as it is the only one, it is not copied.
     whole: Option<Bytes>,
-    /// Where the last element of BYTES begins.
+    /// Offset in `bytes` of the last element of BYTES.
     last_text: usize,
 }
 
-/// A list does not hold what its tensor needs.
+/// A repeated field that does not hold the elements of its tensor.
 #[derive(Debug, thiserror::Error)]
 pub enum ElementError {
     #[error("{0}")]
@@ -28,9 +28,9 @@ pub enum ElementError {
     TooMany { count: u64 },
     #[error("the shape has {count} elements, and the contents hold {found}")]
     TooFew { count: u64, found: u64 },
-    #[error("{datatype} has no list of contents: send it in raw_input_contents")]
+    #[error("{datatype} has no typed list in contents: send it in raw_input_contents")]
     OnlyRaw { datatype: Datatype },
-    #[error("elements of {datatype} stand in {name}, and there are others")]
+    #[error("elements of {datatype} belong in {name}, and another list was sent")]
     OtherList { datatype: Datatype, name: &'static str },
     #[error("element {at} is {value}, and does not fit {datatype}")]
     Range { at: u64, value: i64, datatype: Datatype },
@@ -50,7 +50,7 @@ impl RepeatedElements {
         }
     }
 
-    /// The tensor's bytes, all elements of which must have been there.
+    /// The tensor's bytes; an error if elements are missing.
     pub fn finish(self) -> Result<Bytes, ElementError> {
         if self.found < self.count {
             return Err(ElementError::TooFew { count: self.count, found: self.found });
@@ -58,8 +58,8 @@ impl RepeatedElements {
         Ok(self.whole.unwrap_or(self.bytes.into()))
     }
 
-    /// The same, where a list that is too short goes on with its last element, and an empty one with zeros, as TensorFlow
-    /// has it.
+    /// The tensor's bytes, where the last element is repeated for those that are missing, and an empty list becomes zeros
+    /// or empty strings, as TensorFlow defines it.
     pub fn finish_repeating_last(mut self) -> Bytes {
         if self.found == self.count {
             return self.whole.unwrap_or(self.bytes.into());
@@ -73,7 +73,7 @@ impl RepeatedElements {
         self.bytes.into()
     }
 
-    /// How many bytes that repeats.
+    /// Bytes that [`Self::finish_repeating_last`] adds.
     pub fn repeated_size(&self) -> u64 {
         if self.found == self.count {
             return 0;
@@ -82,9 +82,9 @@ impl RepeatedElements {
         each.saturating_mul(self.count - self.found)
     }
 
-    /// The last element, as it lies.
+    /// The bytes of the last element, or of a zero if there is none.
     fn last(&self) -> Vec<u8> {
-        // An empty element of BYTES is its length alone.
+        // An empty element of BYTES is only its length, four bytes.
         let width = self.datatype.width().unwrap_or(4) as usize;
         if self.found == 0 {
             return vec![0; width];
@@ -137,7 +137,7 @@ impl RepeatedElements {
         if self.found == self.count {
             return Err(ElementError::TooMany { count: self.count });
         }
-        // Negative numbers come in two's complement of 64 bits, whatever their type is.
+        // Negative numbers arrive as 64-bit two's complement, whatever their type.
         let signed = value as i64;
         let written = match self.datatype {
             Datatype::Bool => push(&mut self.bytes, [u8::from(value != 0)]),
@@ -145,7 +145,7 @@ impl RepeatedElements {
             Datatype::Int16 => write(&mut self.bytes, i16::try_from(signed), i16::to_le_bytes),
             Datatype::Int32 => write(&mut self.bytes, i32::try_from(signed), i32::to_le_bytes),
             Datatype::Uint8 => write(&mut self.bytes, u8::try_from(value), u8::to_le_bytes),
-            // Halves come as their 16 bits.
+            // Half-precision floats arrive as their 16 bits.
             Datatype::Uint16 | Datatype::Fp16 | Datatype::Bf16 => {
                 write(&mut self.bytes, u16::try_from(value), u16::to_le_bytes)
             }

@@ -1,4 +1,4 @@
-//! The standard health service: of the host as a whole, and of each service.
+//! The standard gRPC health service, for the host as a whole and for each of its services.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::inference::App;
 pub struct Health {
     pub app: Arc<App>,
     pub shutdown: Shutdown,
-    /// Names that may be asked for; the empty one is the host's.
+    /// Names of the services that can be checked; the empty name stands for the host.
     pub services: Vec<&'static str>,
 }
 
-/// How soon a watcher learns of a change.
+/// Interval at which the status is checked for clients that watch it.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 
 impl Health {
@@ -46,13 +46,13 @@ impl HealthCalls for Health {
         let status = self.status(service);
         status.map(|status| Response::new(response(status))).ok_or_else(|| {
             let known = self.services.join(", ");
-            Status::not_found(format!("there is no service \"{service}\"; there are: {known}"))
+            Status::not_found(format!("there is no service \"{service}\"; the services are: {known}"))
         })
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
-    /// The status now, and then each change, until the host shuts down.
+    /// Sends the current status, and then each change, until the host shuts down.
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
         if self.status(&request.get_ref().service).is_none() {
             let unknown = stream::once(async { Ok(response(ServingStatus::ServiceUnknown)) });

@@ -1,5 +1,5 @@
-//! gRPC in, gRPC out: the Open Inference Protocol and TensorFlow Serving's calls, health and reflection. The only user of
-//! tonic and prost. A call is answered by the same recipe as over HTTP (`inference/call.rs`).
+//! The gRPC server: the services of the Open Inference Protocol and of TensorFlow Serving, health and reflection. An
+//! inference call takes the same steps as over HTTP (`inference/call.rs`).
 
 pub mod admission;
 mod health;

@@ -1,5 +1,5 @@
-//! Bodies of gRPC requests while they arrive: bounded in size and time, and counted within `http.buffered-bytes` from a
-//! byte's arrival until its message was computed.
+//! Bodies of gRPC requests while they arrive, bounded in size and time. Each byte counts within `http.buffered-bytes` from
+//! its arrival until its message has been computed.
 
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -15,71 +15,74 @@ use super::admission::GrpcCall;
 use crate::error::ApiError;
 use crate::http::buffer_budget::{BufferBudget, BufferPermit};
 
-/// What arrived of a body and was not taken out as messages yet.
+/// The bytes of a body that arrived and were not taken as messages yet, with their share of the buffer budget.
 pub struct Inbox {
-    room: BufferBudget,
+    budget: BufferBudget,
     waiting: Mutex<Waiting>,
 }
 
 struct Waiting {
     bytes: usize,
-    room: BufferPermit,
-    /// When the message that is arriving began to, at the latest.
+    permit: BufferPermit,
+    /// Latest time at which the message that is arriving can have begun.
     since: Instant,
 }
 
-/// A message's prefix on the wire: whether it is compressed, and its length.
+/// Length in bytes of a message's prefix on the wire: the flag for compression, and the message's length.
 const PREFIX: usize = 5;
 
 impl Inbox {
-    pub fn new(room: BufferBudget) -> Inbox {
-        Inbox { room, waiting: Mutex::new(Waiting { bytes: 0, room: BufferPermit::default(), since: Instant::now() }) }
+    pub fn new(budget: BufferBudget) -> Inbox {
+        let waiting = Waiting { bytes: 0, permit: BufferPermit::default(), since: Instant::now() };
+        Inbox { budget, waiting: Mutex::new(waiting) }
     }
 
-    /// As bytes arrive, not as they are announced: who announces much and sends nothing takes nothing.
+    /// Counts bytes as they arrive, and not as they are announced, so that a client that announces a large message and
+    /// sends nothing takes no budget.
     fn receive(&self, bytes: usize) -> Result<(), ApiError> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.bytes == 0 {
             waiting.since = Instant::now();
         }
         let all = waiting.bytes + bytes;
-        self.room.grow(&mut waiting.room, all)?;
+        self.budget.grow(&mut waiting.permit, all)?;
         waiting.bytes = all;
         Ok(())
     }
 
-    /// The message that was read last, counted for as long as anyone holds any of its bytes.
+    /// Takes the message that was read last. It counts for as long as any of its bytes are held.
     pub fn take(&self, message: Bytes) -> Result<Bytes, ApiError> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = waiting.bytes.min(message.len() + PREFIX);
         waiting.bytes -= taken;
         waiting.since = Instant::now();
         let still = waiting.bytes;
-        let mut room = waiting.room.split_beyond(still);
-        // A message that came compressed is larger than what arrived.
-        self.room.grow(&mut room, message.len())?;
-        Ok(room.hold(message))
+        let mut permit = waiting.permit.split_beyond(still);
+        // A message that came compressed is larger than the bytes that arrived.
+        self.budget.grow(&mut permit, message.len())?;
+        Ok(permit.hold(message))
     }
 
-    /// Since when something has been arriving; `None` where nothing is.
+    /// Time since which a message has been arriving; `None` if no message is.
     fn arriving_since(&self) -> Option<Instant> {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         (waiting.bytes > 0).then_some(waiting.since)
     }
 }
 
-/// How much of a body may come, and when.
+/// The kind of a body, which determines its bounds on size and time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Extent {
-    /// One message that carries tensors.
+    /// One message that carries tensors, within `http.request-bytes` and `http.body-time`.
     Tensors,
-    /// One message of a few fields.
+    /// One message of a few fields, within [`SMALL`] and `http.body-time`.
     Small,
-    /// Any number of messages, with any pause between them.
+    /// Any number of messages, with any pause between them; `http.body-time` is for each message.
     Stream,
 }
 
-/// More than any call without tensors needs; its message is read into one allocation for each field.
+/// Upper bound in bytes on a message without tensors, more than any such call needs. It bounds the memory of generated
+/// code, which allocates for each field.
 pub const SMALL: u64 = 64 << 10;
 
 /// A body that is counted and bounded while it is read.
@@ -108,7 +111,7 @@ impl CountedBody {
         }
     }
 
-    /// Nothing comes now: has the sender been at it for too long, by our clock or by its own?
+    /// Checks the time while no bytes arrive: an error once `http.body-time` or the client's own deadline has passed.
     fn too_slow(&mut self, context: &mut Context) -> Poll<ApiError> {
         let waited = self.caller.app().http.body_time;
         let since = match self.extent {
@@ -121,8 +124,8 @@ impl CountedBody {
         if timer.deadline() != due {
             timer.as_mut().reset(due);
         }
-        let problem = if deadline == Some(due) { ApiError::Deadline } else { ApiError::BodyTooSlow { waited } };
-        timer.as_mut().poll(context).map(|()| problem)
+        let error = if deadline == Some(due) { ApiError::Deadline } else { ApiError::BodyTooSlow { waited } };
+        timer.as_mut().poll(context).map(|()| error)
     }
 }
 
@@ -137,10 +140,10 @@ impl HttpBody for CountedBody {
             Poll::Ready(Some(Err(_))) => Err(ApiError::BodyTorn),
             Poll::Pending => match self.too_slow(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(problem) => Err(problem),
+                Poll::Ready(error) => Err(error),
             },
         };
-        Poll::Ready(Some(counted.map_err(|problem| self.caller.refuse_call(problem))))
+        Poll::Ready(Some(counted.map_err(|error| self.caller.refuse_call(error))))
     }
 
     fn is_end_stream(&self) -> bool {

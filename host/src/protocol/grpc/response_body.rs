@@ -1,4 +1,4 @@
-//! Bodies of gRPC replies: a message counts within `http.buffered-bytes` from when it is made until it was sent.
+//! Bodies of gRPC replies. A message counts within `http.buffered-bytes` from when it is encoded until it has been sent.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -22,20 +22,20 @@ impl Outgoing {
         Outgoing { body, caller, refused: false }
     }
 
-    /// A message for which there is no room ends the call: its status stands in its place.
+    /// Counts a message within the buffer budget. If it does not fit, the call ends, and its status is sent instead.
     fn count(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         match frame.into_data().map(|data| self.caller.room().hold(data)) {
             Ok(Ok(data)) => Frame::data(data),
-            Ok(Err(problem)) => self.end(problem),
+            Ok(Err(error)) => self.end(error),
             Err(trailers) => trailers,
         }
     }
 
-    fn end(&mut self, problem: ApiError) -> Frame<Bytes> {
+    fn end(&mut self, error: ApiError) -> Frame<Bytes> {
         self.refused = true;
         let mut trailers = HeaderMap::new();
-        // What of a refusal cannot stand in a header does not stand in it.
-        let _ = self.caller.refuse_call(problem).add_header(&mut trailers);
+        // Fields of the status that are not valid in a header are left out.
+        let _ = self.caller.refuse_call(error).add_header(&mut trailers);
         Frame::trailers(trailers)
     }
 }

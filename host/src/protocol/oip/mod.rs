@@ -1,4 +1,4 @@
-//! The Open Inference Protocol, over HTTP and gRPC, and its extensions.
+//! The Open Inference Protocol over HTTP and gRPC, with its extensions.
 pub mod extensions;
 pub mod grpc;
 pub mod json;

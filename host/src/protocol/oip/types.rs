@@ -1,4 +1,4 @@
-//! What the host says of itself and of its models.
+//! The wire types of the protocol's REST API: metadata and health of the server and of models, and inference replies.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,7 +9,7 @@ use crate::tensor::TensorSpec;
 pub struct ServerMetadata {
     pub name: &'static str,
     pub version: &'static str,
-    /// Extensions of the protocol that are served.
+    /// The extensions of the protocol that the server has.
     pub extensions: &'static [&'static str],
 }
 
@@ -32,12 +32,12 @@ pub struct ModelReady<'a> {
 #[derive(Serialize, ToSchema)]
 pub struct ModelMetadata<'a> {
     pub name: &'a str,
-    /// Those that are ready, oldest first.
+    /// The versions that are ready, oldest first.
     pub versions: Vec<String>,
     pub platform: &'static str,
     pub inputs: Vec<TensorMetadata<'a>>,
     pub outputs: Vec<TensorMetadata<'a>>,
-    /// What the model is made of, in order.
+    /// The stages of the model's pipeline, in order.
     pub stages: Vec<StageMetadata<'a>>,
 }
 
@@ -45,7 +45,7 @@ pub struct ModelMetadata<'a> {
 pub struct TensorMetadata<'a> {
     pub name: &'a str,
     pub datatype: &'static str,
-    /// -1 is a dimension that varies.
+    /// The size of each dimension; -1 if it varies.
     pub shape: &'a [i64],
 }
 
@@ -62,9 +62,9 @@ pub struct StageMetadata<'a> {
     pub kind: &'static str,
 }
 
-/// The reply to an inference request, which `encode` writes without making one of these.
+/// The reply to an inference request.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "read by the document of the surface only")]
+#[expect(dead_code, reason = "used for the OpenAPI schema only")]
 pub struct InferReply {
     model_name: String,
     model_version: String,
@@ -73,13 +73,13 @@ pub struct InferReply {
 }
 
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "read by the document of the surface only")]
+#[expect(dead_code, reason = "used for the OpenAPI schema only")]
 struct OutputTensor {
     name: String,
     datatype: String,
     shape: Vec<u64>,
-    /// `binary_data_size`, where the data follows the JSON.
+    /// `binary_data_size`, if the data follows the JSON as bytes.
     parameters: Option<std::collections::BTreeMap<String, u64>>,
-    /// Flat; null is a number that is none.
+    /// The elements as a flat list; null stands for NaN and for infinities.
     data: Option<Vec<serde_json::Value>>,
 }

@@ -1,4 +1,5 @@
-//! What is said of models over REST, and how requests and their answers look there.
+//! The wire types of TensorFlow Serving's REST API: model status and metadata, and the schemas of inference requests and
+//! replies.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +14,14 @@ use crate::protocol::pb::tensorflow as tf;
 
 #[derive(Serialize, ToSchema)]
 pub struct VersionStatuses {
-    /// Newest first.
+    /// The versions, newest first.
     model_version_status: Vec<VersionState>,
 }
 
 #[derive(Serialize, ToSchema)]
 struct VersionState {
     version: String,
-    /// `AVAILABLE`, or `END`.
+    /// `AVAILABLE` if the version is served, else `END`.
     state: &'static str,
     status: StateReason,
 }
@@ -82,7 +83,7 @@ struct SignatureInfo {
 
 #[derive(Serialize, ToSchema)]
 struct TensorInfo {
-    /// `DT_FLOAT` and so on.
+    /// The datatype, such as `DT_FLOAT`.
     dtype: &'static str,
     name: String,
     tensor_shape: TensorShape,
@@ -96,7 +97,7 @@ struct TensorShape {
 
 #[derive(Serialize, ToSchema)]
 struct Dimension {
-    /// `-1` varies.
+    /// The size; `-1` if it varies.
     size: String,
     name: String,
 }
@@ -132,47 +133,47 @@ impl From<tf::TensorInfo> for TensorInfo {
     }
 }
 
-/// Either `instances` or `inputs`.
+/// A request with either `instances` or `inputs`.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "read by the document of the surface only")]
+#[expect(dead_code, reason = "used for the OpenAPI schema only")]
 pub struct PredictRequest {
-    /// Every model has the one that is called `serving_default`.
+    /// The signature to run. Every model has one, which is called `serving_default`.
     signature_name: Option<String>,
-    /// Rows: of the only input, or objects with a row of each input. `{"b64": …}` stands for bytes.
+    /// Rows: values of the only input, or objects with a value for each input. `{"b64": …}` stands for bytes.
     instances: Option<Vec<Value>>,
-    /// The only input, or an object with each of them.
+    /// Columns: the only input, or an object with each input.
     inputs: Option<Value>,
 }
 
-/// `predictions` for rows, `outputs` for columns.
+/// A reply with `predictions` for rows, or `outputs` for columns.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "read by the document of the surface only")]
+#[expect(dead_code, reason = "used for the OpenAPI schema only")]
 pub struct PredictReply {
     predictions: Option<Vec<Value>>,
     outputs: Option<Value>,
 }
 
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "read by the document of the surface only")]
+#[expect(dead_code, reason = "used for the OpenAPI schema only")]
 pub struct Examples {
     signature_name: Option<String>,
-    /// Features of all examples.
+    /// Features that all examples share.
     context: Option<BTreeMap<String, Value>>,
-    /// The features of each.
+    /// The features of each example.
     #[schema(min_items = 1)]
     examples: Vec<BTreeMap<String, Value>>,
 }
 
-/// Of each example, the label and the score of each class.
+/// The label and the score of each class, for each example.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "read by the document of the surface only")]
+#[expect(dead_code, reason = "used for the OpenAPI schema only")]
 pub struct Classified {
     results: Vec<Vec<Vec<Value>>>,
 }
 
-/// Of each example, its value; one that is no number is none.
+/// The value of each example. NaN and infinities are written as words, which are not valid JSON.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "read by the document of the surface only")]
+#[expect(dead_code, reason = "used for the OpenAPI schema only")]
 pub struct Regressed {
     results: Vec<Value>,
 }

@@ -1,4 +1,4 @@
-//! Replies over REST.
+//! The JSON replies of TensorFlow Serving's REST API.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -12,10 +12,11 @@ use crate::codec::json::writer::Bounded;
 use crate::pipeline::Labels;
 use crate::tensor::{Datatype, NamedTensors, Tensor};
 
-/// `{"predictions": …}` for rows, `{"outputs": …}` for columns; an only output goes without its name.
-pub fn predictions(outputs: &NamedTensors, form: RequestLayout, bound: u64) -> Result<Vec<Bytes>, EncodeError> {
+/// Writes `{"predictions": …}` for rows, or `{"outputs": …}` for columns, within `bound` bytes. A single output is written
+/// without its name.
+pub fn predictions(outputs: &NamedTensors, layout: RequestLayout, bound: u64) -> Result<Vec<Bytes>, EncodeError> {
     check_texts(outputs)?;
-    let rows = match form {
+    let rows = match layout {
         RequestLayout::Rows => Some(common_rows(outputs)?),
         RequestLayout::Columns => None,
     };
@@ -25,8 +26,8 @@ pub fn predictions(outputs: &NamedTensors, form: RequestLayout, bound: u64) -> R
     })
 }
 
-/// `{"results": [[[label, score], …], …]}`: of each example, the scores of all classes, with their labels where the model
-/// gives any, or its bundle names them.
+/// Writes `{"results": [[[label, score], …], …]}`, the scores of all classes for each example, within `bound` bytes. Labels
+/// come from an output of the model, or else from its bundle; without either they are empty.
 pub fn classes(
     outputs: &NamedTensors,
     names: &BTreeMap<String, Labels>,
@@ -69,7 +70,7 @@ pub fn classes(
     })
 }
 
-/// `{"results": [value, …]}`: of each example its value.
+/// Writes `{"results": [value, …]}`, the value of each example, within `bound` bytes.
 pub fn values(outputs: &NamedTensors, _: &BTreeMap<String, Labels>, bound: u64) -> Result<Vec<Bytes>, EncodeError> {
     let (_, values) = only_floating(outputs, ":regress")?;
     let examples = match values.shape() {
@@ -95,12 +96,12 @@ fn only_floating<'a>(outputs: &'a NamedTensors, verb: &str) -> Result<(&'a str, 
     let mut found = outputs.iter().filter(|(_, tensor)| floating(tensor.datatype()));
     match (found.next(), found.next()) {
         (Some((name, only)), None) => Ok((name, only)),
-        (None, _) => Err(unfit(verb, "it has no output of floating numbers".into())),
-        (Some(_), Some(_)) => Err(unfit(verb, "it has several outputs of floating numbers".into())),
+        (None, _) => Err(unfit(verb, "it has no floating-point output".into())),
+        (Some(_), Some(_)) => Err(unfit(verb, "it has several floating-point outputs".into())),
     }
 }
 
-/// By its name, as TensorFlow Serving has it.
+/// True if an output of BYTES is written as base64: TensorFlow Serving decides this by the output's name.
 fn is_binary(name: &str) -> bool {
     name.ends_with("_bytes")
 }

@@ -1,14 +1,15 @@
-//! Requests to classify and to regress: lists of examples, each an object of features. They fit models whose inputs have
-//! one or two dimensions, the first of which is the example.
+//! The decoder of classification and regression requests: lists of examples, each an object of features. The examples
+//! become the rows of inputs with one or two dimensions, so that only models with such inputs can take them.
 
 use super::rows::{Columns, Row, each, each_entry, open, wrong};
 use crate::codec::error::DecodeError;
 use crate::inference::InferRequest;
 use crate::tensor::TensorSpec;
 
-/// `signature` is what a signature for this call is usually called.
+/// Decodes a request of at most `bound` bytes of tensors. `signature` is the method name of the call, which clients may
+/// send as the name of its signature.
 pub fn decode(json: &[u8], specs: &[TensorSpec], signature: &str, bound: u64) -> Result<InferRequest, DecodeError> {
-    // The context holds features of all examples.
+    // The context holds features that all examples share.
     let (name, [context, examples]) = open(json, ["context", "examples"])?;
     super::check_signature(&name, signature)?;
     let Some(examples) = examples else {
@@ -43,13 +44,13 @@ mod tests {
     }
 
     #[test]
-    fn a_context_stands_in_every_row() {
+    fn the_context_is_added_to_every_row() {
         let request = read(r#"{"context": {"y": [3, 4]}, "examples": [{"x": 1}, {"x": [2]}]}"#, 100).unwrap();
         let shapes = [0, 1].map(|at| request.inputs[at].1.shape().to_vec());
         assert_eq!(shapes, [[2, 1], [2, 2]]);
         assert_eq!(request.inputs[1].1.data(), &[3, 4, 3, 4][..]);
         for (json, wanted) in [
-            (r#"{"context": {"y": 1}, "examples": [{"x": 1, "y": 2}]}"#, "item 0: \"y\" is there twice"),
+            (r#"{"context": {"y": 1}, "examples": [{"x": 1, "y": 2}]}"#, "item 0: \"y\" appears twice"),
             (r#"{"context": {"y": 1, "y": 2}, "examples": [{"x": 1}]}"#, "'context' has \"y\" twice"),
             (r#"{"context": {"z": 1}, "examples": [{"x": 1}]}"#, "does not have named input: z"),
             (r#"{"context": {"y": [1, 2, 3, 4]}, "examples": [{"x": 1}, {"x": 1}, {"x": 1}]}"#, "more than 20 B"),
@@ -59,7 +60,7 @@ mod tests {
         }
     }
 
-    /// Of a context that is read again for each row, this would be read for minutes.
+    /// If the context were read again for each row, this would take minutes.
     #[test]
     fn a_long_context_of_many_rows_is_read_once() {
         let rows = vec![r#"{"x": []}"#; 200_000].join(",");

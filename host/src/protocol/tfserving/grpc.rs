@@ -1,4 +1,4 @@
-//! `tensorflow.serving.PredictionService` and `ModelService`, call by call.
+//! The gRPC services of TensorFlow Serving: `tensorflow.serving.PredictionService` and `ModelService`.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub struct Models {
 
 type Answered<T> = Result<Response<T>, Status>;
 
-/// The version that a client names, by its number or its label.
+/// The version that a client names, as a number or a label.
 fn version(spec: &pb::ModelSpec) -> Option<String> {
     Some(match spec.version_choice.as_ref()? {
         VersionChoice::Version(number) => number.to_string(),
@@ -39,7 +39,7 @@ fn version(spec: &pb::ModelSpec) -> Option<String> {
     })
 }
 
-/// What the client asked for, as it was found.
+/// The model and version that were found, as replies name them.
 fn found(pipeline: &Pipeline) -> pb::ModelSpec {
     pb::ModelSpec {
         name: pipeline.model.to_string(),
@@ -48,38 +48,38 @@ fn found(pipeline: &Pipeline) -> pb::ModelSpec {
     }
 }
 
-/// A `PredictRequest` in its parts, the tensors as they came.
+/// The parts of a `PredictRequest`. The tensors are still encoded, so that they can be decoded on a compute thread.
 #[derive(Default)]
 pub struct PredictParts {
     spec: pb::ModelSpec,
     inputs: Vec<Bytes>,
     wanted: Vec<String>,
-    /// Of the whole message.
+    /// Size in bytes of the whole message.
     bytes: u64,
 }
 
 impl PredictParts {
     pub fn open(message: Bytes) -> Result<PredictParts, Malformed> {
-        let mut envelope = PredictParts { bytes: message.len() as u64, ..PredictParts::default() };
+        let mut parts = PredictParts { bytes: message.len() as u64, ..PredictParts::default() };
         let mut fields = Fields::of(message);
         while let Some(field) = fields.next_field()? {
             match field.number {
-                1 => envelope.spec = pb::ModelSpec::decode(field.bytes()?)?,
-                2 => envelope.inputs.push(field.bytes()?),
-                3 => envelope.wanted.push(field.text()?),
+                1 => parts.spec = pb::ModelSpec::decode(field.bytes()?)?,
+                2 => parts.inputs.push(field.bytes()?),
+                3 => parts.wanted.push(field.text()?),
                 _ => {}
             }
         }
-        Ok(envelope)
+        Ok(parts)
     }
 
-    /// `room` is what values that stand for many may take.
-    pub fn decode(self, mut room: u64) -> Result<InferRequest, DecodeError> {
+    /// Decodes the tensors. `repeat_budget` is the number of bytes that values which stand for many may become.
+    pub fn decode(self, mut repeat_budget: u64) -> Result<InferRequest, DecodeError> {
         super::check_signature(&self.spec.signature_name, super::PREDICT)?;
         let mut request = InferRequest::default();
         for entry in self.inputs {
             let (name, tensor) = open_entry(entry)?;
-            let tensor = proto::decode(&name, tensor, &mut room)?;
+            let tensor = proto::decode(&name, tensor, &mut repeat_budget)?;
             request.inputs.push((name.into(), tensor));
         }
         let wanted = self.wanted.into_iter().map(|name| WantedOutput { name, ..WantedOutput::default() });
@@ -102,7 +102,8 @@ fn open_entry(entry: Bytes) -> Result<(String, Bytes), Malformed> {
 }
 
 fn encode(pipeline: &Pipeline, answer: &InferResponse, bound: u64) -> Result<pb::PredictResponse, EncodeError> {
-    // Lists are about as large as what they are made of; what they really are is looked at when they are there.
+    // Lists are about as large as the data of their tensors, which is checked before they are made. Their exact size is
+    // checked afterwards.
     let bytes: u64 = answer.outputs.iter().map(|(_, tensor)| tensor.data().len() as u64).sum();
     if bytes > bound {
         return Err(EncodeError::TooLarge { bound });
@@ -115,7 +116,7 @@ fn encode(pipeline: &Pipeline, answer: &InferResponse, bound: u64) -> Result<pb:
     }
 }
 
-/// Examples over gRPC are `tf.Example`, which models of this host do not read.
+/// Refuses a call that takes examples: over gRPC these are `tf.Example`, which the host does not read.
 fn no_examples<T, A>(request: &Request<T>, what: &str) -> Answered<A> {
     let instead = "call Predict with tensors, or POST its examples as JSON (/v1/models/M:classify, :regress)";
     Err(GrpcCall::of(request)?.refuse(ApiError::NotSupported { what: what.to_owned(), instead }))
@@ -127,11 +128,11 @@ impl PredictionService for Predictions {
         let caller = GrpcCall::of(&request)?;
         let message = caller.inbox().take(request.into_inner().0);
         let opened = message.and_then(|message| Ok(PredictParts::open(message).map_err(DecodeError::from)?));
-        let envelope = opened.map_err(|problem| caller.refuse_call(problem))?;
-        let (model, version) = (envelope.spec.name.clone(), version(&envelope.spec));
-        let asked = Asked { model, version, bytes: envelope.bytes };
+        let parts = opened.map_err(|error| caller.refuse_call(error))?;
+        let (model, version) = (parts.spec.name.clone(), version(&parts.spec));
+        let asked = Asked { model, version, bytes: parts.bytes };
         let request_bytes = self.app.http.request_bytes;
-        let decode = move |_: &Pipeline| Ok(envelope.decode(request_bytes)?);
+        let decode = move |_: &Pipeline| Ok(parts.decode(request_bytes)?);
         let encode = |pipeline: &Pipeline, answer: InferResponse, bound: u64| Ok(encode(pipeline, &answer, bound)?);
         Ok(Response::new(infer::answer(&caller, &asked, decode, encode).await?))
     }
@@ -141,7 +142,7 @@ impl PredictionService for Predictions {
         request: Request<pb::GetModelMetadataRequest>,
     ) -> Answered<pb::GetModelMetadataResponse> {
         let caller = GrpcCall::of(&request)?;
-        let refuse = |problem: ApiError| caller.refuse(problem);
+        let refuse = |error: ApiError| caller.refuse(error);
         let pb::GetModelMetadataRequest { model_spec, metadata_field } = request.into_inner();
         if let Some(other) = metadata_field.iter().find(|field| *field != "signature_def") {
             return Err(refuse(wrong(format!("Metadata field {other} is not supported")).into()));
@@ -189,10 +190,10 @@ impl ModelService for Models {
     ) -> Answered<pb::GetModelStatusResponse> {
         let caller = GrpcCall::of(&request)?;
         let spec = request.into_inner().model_spec.unwrap_or_default();
-        let client = caller.client().map_err(|problem| caller.refuse(problem))?;
+        let client = caller.client().map_err(|error| caller.refuse(error))?;
         let versions = status::of(&self.app, &client, &spec.name, version(&spec).as_deref());
         let versions = versions.map_err(|not_served| caller.refuse(not_served.into()))?;
-        let told = |version: status::VersionStatus| {
+        let reported = |version: status::VersionStatus| {
             use pb::model_version_status::State;
             let (state, code) = match version.failed {
                 None => (State::Available, Code::Ok),
@@ -202,7 +203,7 @@ impl ModelService for Models {
             let status = Some(pb::StatusProto { error_code: code.into(), error_message });
             pb::ModelVersionStatus { version: version.version, state: state.into(), status }
         };
-        let model_version_status = versions.into_iter().map(told).collect();
+        let model_version_status = versions.into_iter().map(reported).collect();
         Ok(Response::new(pb::GetModelStatusResponse { model_version_status }))
     }
 }

@@ -1,5 +1,5 @@
-//! TensorFlow Serving's addresses and calls, so that its clients work unchanged: REST under `/v1/models` on the port for
-//! HTTP, and its gRPC services beside the others. Models are the same; what differs is how tensors are written.
+//! The protocol of TensorFlow Serving, so that its clients work unchanged: REST under `/v1/models` on the port for HTTP,
+//! and its gRPC services beside the others. The models are the same; only the form of tensors differs.
 //!
 //! TensorFlow's versions are whole numbers: N stands for the newest version N.x.y of a bundle.
 
@@ -26,13 +26,14 @@ pub use describe::{Classified, Examples, MetadataReply, PredictReply, PredictReq
 pub use grpc::{Models, PredictParts, Predictions};
 pub use rest::router;
 
-/// The only signature that models of this host have.
+/// The name of the only signature that a model has.
 const SIGNATURE: &str = "serving_default";
 
-/// What a signature is for.
+/// The method name of that signature.
 const PREDICT: &str = "tensorflow/serving/predict";
 
-/// Refuses other signatures, in TensorFlow Serving's words. `also` is the one that the call is named after.
+/// Refuses the name of another signature, in TensorFlow Serving's words. `also` is the method name of the call, which
+/// clients may send as the name of its signature.
 fn check_signature(name: &str, also: &str) -> Result<(), DecodeError> {
     if name.is_empty() || name == SIGNATURE || name == also {
         return Ok(());
@@ -40,13 +41,13 @@ fn check_signature(name: &str, also: &str) -> Result<(), DecodeError> {
     Err(DecodeError::Tensorflow(format!("Serving signature name: \"{name}\" not found in signature def")))
 }
 
-/// A bundle's version as TensorFlow counts.
+/// The number by which TensorFlow Serving's clients know a bundle's version: its major number.
 fn number(version: &str) -> i64 {
     let major = semver::Version::parse(version).map(|version| version.major).unwrap_or_default();
     i64::try_from(major).unwrap_or(i64::MAX)
 }
 
-/// What a model takes and gives, in TensorFlow's form.
+/// A model's inputs and outputs, as TensorFlow's signature.
 fn signature(pipeline: &Pipeline) -> tf::SignatureDef {
     let tensors = |specs: &[TensorSpec]| -> HashMap<String, tf::TensorInfo> {
         let info = |spec: &TensorSpec| {

@@ -1,42 +1,43 @@
-//! The shape of nested lists, found without reading what is in them.
+//! The shape of nested JSON lists, found without reading their values, because a tensor's shape must be known before its
+//! values are read.
 
 use crate::codec::json::scanner::value_length;
 
-/// More levels are no tensor's.
+/// Upper bound on nested lists; no tensor has more dimensions.
 const MAX_LEVELS: usize = 32;
 
-/// The sizes of nested lists of JSON, outermost first; none for a single value. What is no JSON is told by whoever
-/// reads the values. The errors are in TensorFlow Serving's words.
+/// The sizes of nested JSON lists, outermost first; empty for a single value. Text that is not valid JSON is not detected
+/// here: the reader of the values reports it. The errors are in TensorFlow Serving's words.
 pub fn shape(json: &str) -> Result<Vec<u64>, String> {
-    let mut walk = ShapeScanner::default();
+    let mut scanner = ShapeScanner::default();
     let mut rest = json.as_bytes();
     while let Some((first, after)) = rest.split_first() {
         rest = match first {
             b'[' => {
-                walk.open()?;
+                scanner.open()?;
                 after
             }
             b']' => {
-                walk.close()?;
+                scanner.close()?;
                 after
             }
             b',' | b' ' | b'\t' | b'\n' | b'\r' => after,
             _ => {
-                walk.value()?;
+                scanner.value()?;
                 &rest[value_length(rest).unwrap_or(rest.len())..]
             }
         };
     }
-    Ok(walk.sizes.into_iter().flatten().collect())
+    Ok(scanner.sizes.into_iter().flatten().collect())
 }
 
 #[derive(Default)]
 struct ShapeScanner {
-    /// How many values each open list has so far.
+    /// Number of values in each open list so far.
     open: Vec<u64>,
-    /// The size of the lists of each level, from the first that was closed.
+    /// Size of the lists at each level, from the first list that was closed.
     sizes: Vec<Option<u64>>,
-    /// On which level the values are.
+    /// The level at which the values are, from the first value.
     values: Option<usize>,
 }
 
@@ -70,7 +71,7 @@ impl ShapeScanner {
 
     fn value(&mut self) -> Result<(), String> {
         let level = self.open.len();
-        // Below an empty list no value is expected, only more empty lists.
+        // The first value must be at the deepest level so far, because only lists may stand beside an empty list.
         let expected = *self.values.get_or_insert(level.max(self.sizes.len()));
         if expected != level {
             return Err(format!("a value was found at level {level} of the lists, and expected at level {expected}"));

@@ -1,4 +1,4 @@
-//! The part of an address after `/v1/models/`: a model, perhaps one of its versions or labels, and what is wanted of it.
+//! The parser of addresses after `/v1/models/`: a model, optionally one of its versions or labels, and the operation on it.
 
 use crate::protocol::oip::rest::path::parse_name;
 

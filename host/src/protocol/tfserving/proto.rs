@@ -1,4 +1,4 @@
-//! TensorFlow's tensors on the wire, to ours and back.
+//! The conversion between `TensorProto`, TensorFlow's tensors on the wire, and the host's tensors.
 
 use bytes::Bytes;
 
@@ -36,11 +36,11 @@ fn datatype(input: &str, number: i32) -> Result<Datatype, DecodeError> {
         let name =
             tf::DataType::try_from(number).map_or_else(|_| number.to_string(), |known| known.as_str_name().into());
         let known = Datatype::ALL.map(|datatype| data_type(datatype).as_str_name()).join(", ");
-        wrong(format!("input \"{input}\" has dtype {name}, which models of this host do not take; there are: {known}"))
+        wrong(format!("input \"{input}\" has dtype {name}, which this host does not support; it supports {known}"))
     })
 }
 
-/// Which list of a `TensorProto` holds the elements of a datatype.
+/// Number of the field of a `TensorProto` that lists the elements of a datatype.
 fn list(datatype: Datatype) -> u32 {
     match datatype {
         Datatype::Fp32 => 5,
@@ -55,7 +55,7 @@ fn list(datatype: Datatype) -> u32 {
     }
 }
 
-/// The field that holds elements as they lie in memory.
+/// Number of the field `tensor_content`, which holds elements as they are in memory.
 const CONTENT: u32 = 4;
 
 pub fn shape(sizes: impl Iterator<Item = i64>) -> tf::TensorShapeProto {
@@ -63,12 +63,13 @@ pub fn shape(sizes: impl Iterator<Item = i64>) -> tf::TensorShapeProto {
     tf::TensorShapeProto { dim, unknown_rank: false }
 }
 
-/// Reads a `TensorProto`. One value may stand for many; `room` is what those of a request together may take.
-pub fn decode(input: &str, message: Bytes, room: &mut u64) -> Result<Tensor, DecodeError> {
+/// Reads a `TensorProto`. Its last value may stand for many; the bytes that such values become are taken from
+/// `repeat_budget`, which the tensors of a request share.
+pub fn decode(input: &str, message: Bytes, repeat_budget: &mut u64) -> Result<Tensor, DecodeError> {
     let (number, sizes) = head(input, message.clone())?;
     let datatype = datatype(input, number)?;
     let (shape, count) = tensor_shape(input, &sizes)?;
-    let data = data(input, message, datatype, count, room)?;
+    let data = data(input, message, datatype, count, repeat_budget)?;
     Tensor::new(datatype, shape, data).map_err(|error| DecodeError::Tensor { input: input.to_owned(), error })
 }
 
@@ -107,7 +108,13 @@ fn sizes_of(input: &str, message: Bytes) -> Result<Vec<i64>, DecodeError> {
     Ok(sizes)
 }
 
-fn data(input: &str, message: Bytes, datatype: Datatype, count: u64, room: &mut u64) -> Result<Bytes, DecodeError> {
+fn data(
+    input: &str,
+    message: Bytes,
+    datatype: Datatype,
+    count: u64,
+    repeat_budget: &mut u64,
+) -> Result<Bytes, DecodeError> {
     let problem = |problem: String| DecodeError::Data { input: input.to_owned(), problem };
     let mut elements = RepeatedElements::new(datatype, count);
     let mut content = None;
@@ -124,15 +131,15 @@ fn data(input: &str, message: Bytes, datatype: Datatype, count: u64, room: &mut 
     }
     match content {
         Some(_) if datatype == Datatype::Bytes => {
-            Err(problem("texts come in string_val, not in tensor_content".into()))
+            Err(problem("strings belong in string_val, not in tensor_content".into()))
         }
         Some(content) => Ok(content),
         None => {
             let repeated = elements.repeated_size();
-            *room = room.checked_sub(repeated).ok_or_else(|| {
-                let room = format_bytes(*room);
+            *repeat_budget = repeat_budget.checked_sub(repeated).ok_or_else(|| {
+                let left = format_bytes(*repeat_budget);
                 problem(format!(
-                    "its last value is to be repeated beyond {room}, which http.request-bytes leaves for that"
+                    "its last value would be repeated beyond the {left} that http.request-bytes leaves for repeated values"
                 ))
             })?;
             Ok(elements.finish_repeating_last())
@@ -140,7 +147,8 @@ fn data(input: &str, message: Bytes, datatype: Datatype, count: u64, room: &mut 
     }
 }
 
-/// A tensor in the list of its datatype, where clients without TensorFlow look for it.
+/// Writes a tensor into the list of its datatype, and not into `tensor_content`, because clients without TensorFlow read
+/// the lists.
 pub fn encode(tensor: &Tensor) -> tf::TensorProto {
     let datatype = tensor.datatype();
     let data = tensor.data();
@@ -192,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn encoded_tensors_decode_to_themselves() {
         for datatype in Datatype::ALL {
             let data: Vec<u8> = match datatype.width() {
                 Some(1) => vec![0, 1],
@@ -205,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn short_lists_go_on_with_their_last_value() {
+    fn short_lists_repeat_their_last_value() {
         let last: Vec<u8> = [1.0f32, 2.0, 2.0, 2.0].into_iter().flat_map(f32::to_le_bytes).collect();
         assert_eq!(read(&floats(&[2, 2], &[1.0, 2.0])).unwrap().data(), &last);
         assert_eq!(read(&floats(&[3], &[])).unwrap().data(), &[0; 12][..]);
@@ -215,20 +223,20 @@ mod tests {
         assert_eq!(read(&texts).unwrap().byte_strings().collect::<Vec<_>>(), [&b"a"[..], b"bc", b"bc"]);
         texts.string_val.clear();
         assert_eq!(read(&texts).unwrap().byte_strings().collect::<Vec<_>>(), [b""; 3]);
-        assert!(read(&floats(&[1 << 40], &[1.0])).unwrap_err().contains("beyond 1000 B"));
+        assert!(read(&floats(&[1 << 40], &[1.0])).unwrap_err().contains("beyond the 1000 B"));
         assert!(read(&floats(&[1], &[1.0, 2.0])).unwrap_err().contains("hold more"));
     }
 
     #[test]
-    fn repeated_values_of_a_request_share_their_room() {
+    fn repeated_values_of_a_request_share_a_budget() {
         let message: Bytes = floats(&[20], &[1.0]).encode_to_vec().into();
-        let mut room = 160;
-        assert!(decode("a", message.clone(), &mut room).is_ok());
-        assert!(decode("b", message.clone(), &mut room).is_ok());
-        let error = decode("c", message, &mut room).unwrap_err().to_string();
-        assert!(error.contains("repeated beyond 8 B"), "{error}");
+        let mut budget = 160;
+        assert!(decode("a", message.clone(), &mut budget).is_ok());
+        assert!(decode("b", message.clone(), &mut budget).is_ok());
+        let error = decode("c", message, &mut budget).unwrap_err().to_string();
+        assert!(error.contains("repeated beyond the 8 B"), "{error}");
         let whole = floats(&[3], &[1.0, 2.0, 3.0]).encode_to_vec();
-        assert!(decode("d", whole.into(), &mut room).is_ok());
+        assert!(decode("d", whole.into(), &mut budget).is_ok());
     }
 
     #[test]
@@ -247,17 +255,17 @@ mod tests {
         assert!(read(&other).unwrap_err().contains("the list that belongs to DT_INT32"));
     }
 
-    /// Whatever arrives, it is a tensor or an error.
+    /// Truncated and corrupted messages must give a tensor or an error, and never a panic.
     #[test]
-    fn torn_and_twisted_tensors_are_errors() {
+    fn damaged_messages_are_tensors_or_errors() {
         for whole in [floats(&[2, 2], &[1.0, 2.0]).encode_to_vec(), encode(&Tensor::byte_string(b"hi")).encode_to_vec()]
         {
             for at in 0..whole.len() {
                 let _ = decode("x", whole[..at].to_vec().into(), &mut 1000);
                 for mask in [0x01, 0x08, 0x80, 0xff] {
-                    let mut twisted = whole.clone();
-                    twisted[at] ^= mask;
-                    let _ = decode("x", twisted.into(), &mut 1000);
+                    let mut corrupted = whole.clone();
+                    corrupted[at] ^= mask;
+                    let _ = decode("x", corrupted.into(), &mut 1000);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! TensorFlow Serving's REST addresses.
+//! The REST routes of TensorFlow Serving, and their handlers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -25,7 +25,7 @@ use crate::pipeline::{Labels, Pipeline};
 use crate::protocol::oip::rest::path::{Action, ModelPath};
 use crate::tensor::NamedTensors;
 
-/// To be merged into the clients' router.
+/// The routes, for the router of the clients' port.
 pub fn router() -> Router<Arc<App>> {
     Router::new().route("/v1/models/{*path}", any(model))
 }
@@ -33,9 +33,9 @@ pub fn router() -> Router<Arc<App>> {
 async fn model(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response<Body>, ApiError> {
     let (wanted, client) = match admit(&app, &request) {
         Ok(admitted) => admitted,
-        Err(problem) => {
+        Err(error) => {
             app.drain(request.into_body()).await;
-            return Err(problem);
+            return Err(error);
         }
     };
     Ok(match wanted.verb {
@@ -68,26 +68,26 @@ fn address(wanted: Wanted) -> ModelPath {
 async fn predict(app: &Arc<App>, wanted: Wanted, client: &Client, request: Request<Body>) -> Response<Body> {
     let limits = client.caller.tenant.limits();
     let (request_bytes, reply_bytes) = (limits.request_bytes, limits.reply_bytes);
-    // The reply has the form of the request.
-    let form = Arc::new(OnceLock::new());
-    let asked = form.clone();
+    // The reply has the layout of the request, which `decode` passes on to `encode`.
+    let layout = Arc::new(OnceLock::new());
+    let decoded = layout.clone();
     let decode = move |_: &Parts, body: &Bytes, pipeline: &Pipeline| {
-        let (request, form) = rows::decode(body, &pipeline.signature.inputs, request_bytes)?;
-        let _ = asked.set(form);
+        let (request, layout) = rows::decode(body, &pipeline.signature.inputs, request_bytes)?;
+        let _ = decoded.set(layout);
         Ok(request)
     };
     let encode = move |_: &Pipeline, answer: InferResponse, replying: Replying| {
-        let form = form.get().copied().unwrap_or(RequestLayout::Columns);
-        let json = encode::predictions(&answer.outputs, form, reply_bytes)?;
+        let layout = layout.get().copied().unwrap_or(RequestLayout::Columns);
+        let json = encode::predictions(&answer.outputs, layout, reply_bytes)?;
         replying.inference(Encoded { json, tensors: Vec::new(), binary: false })
     };
     app.answer(&address(wanted), client, request, decode, encode).await
 }
 
-/// Writes outputs, with the names of their classes, within so many bytes.
+/// A writer of outputs, with the labels of their classes, within a bound in bytes.
 type Results = fn(&NamedTensors, &BTreeMap<String, Labels>, u64) -> Result<Vec<Bytes>, EncodeError>;
 
-/// Classification and regression: examples in, scores or values out.
+/// Answers classification and regression, whose requests are examples, and whose replies are scores or values.
 async fn learn(
     app: &Arc<App>,
     wanted: Wanted,

@@ -1,5 +1,5 @@
-//! Requests to predict: rows (`instances`) or columns (`inputs`), to tensors. Values go from the text into the bytes of
-//! their tensors; of rows, one at a time is looked at.
+//! The decoder of predict requests over REST: rows (`instances`) or columns (`inputs`). Values go straight from the text
+//! into the bytes of their tensors, and rows are read one at a time, so that no tree of values is built.
 
 use bytes::Bytes;
 
@@ -12,18 +12,19 @@ use crate::inference::InferRequest;
 use crate::protocol::oip::json::tensor_shape;
 use crate::tensor::{NamedTensors, Tensor, TensorSpec, element_count};
 
-/// How a request was written, and so its reply.
+/// The layout of a request, which its reply has too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RequestLayout {
     Rows,
     Columns,
 }
 
-/// A request, the form that its reply has to have, and the name of its signature, which somebody has to check.
+/// Decodes a request, and returns it with the layout that its reply must have. The tensors of rows may have `bound` bytes
+/// together. A signature that the host does not have is an error.
 pub fn decode(json: &[u8], specs: &[TensorSpec], bound: u64) -> Result<(InferRequest, RequestLayout), DecodeError> {
     let (signature, [instances, inputs]) = open(json, ["instances", "inputs"])?;
     super::check_signature(&signature, super::PREDICT)?;
-    let (inputs, form) = match (instances, inputs) {
+    let (inputs, layout) = match (instances, inputs) {
         (Some(rows), None) => (decode_rows(rows, specs, bound)?, RequestLayout::Rows),
         (None, Some(columns)) => (decode_columns(columns, specs)?, RequestLayout::Columns),
         (None, None) => return Err(wrong("Missing 'inputs' or 'instances' key".into())),
@@ -31,26 +32,27 @@ pub fn decode(json: &[u8], specs: &[TensorSpec], bound: u64) -> Result<(InferReq
             return Err(wrong("Expecting only one of 'inputs' or 'instances' keys to exist".into()));
         }
     };
-    Ok((InferRequest { inputs, ..InferRequest::default() }, form))
+    Ok((InferRequest { inputs, ..InferRequest::default() }, layout))
 }
 
-/// The name of the signature that a body asks for, and the texts of these of its fields.
+/// Reads a body, and returns the name of the signature that it asks for (empty if none) and the texts of the fields
+/// `names`.
 pub fn open<'a, const N: usize>(
     json: &'a [u8],
     names: [&str; N],
 ) -> Result<(String, [Option<&'a str>; N]), DecodeError> {
     let (mut signature, mut texts) = (None::<Option<String>>, [None; N]);
-    let mut walk = JsonScanner::new(json);
-    let walked = walk.object(|walk, field| match names.iter().position(|name| *name == field) {
-        Some(at) if texts[at].is_some() => Err(walk.twice(field)),
+    let mut scanner = JsonScanner::new(json);
+    let scanned = scanner.object(|scanner, field| match names.iter().position(|name| *name == field) {
+        Some(at) if texts[at].is_some() => Err(scanner.twice(field)),
         Some(at) => {
-            texts[at] = Some(walk.raw()?);
+            texts[at] = Some(scanner.raw()?);
             Ok(())
         }
-        None if field == "signature_name" => walk.once(field, &mut signature),
-        None => walk.skip_value(),
+        None if field == "signature_name" => scanner.once(field, &mut signature),
+        None => scanner.skip_value(),
     });
-    walked.and_then(|()| walk.end()).map_err(parse_error)?;
+    scanned.and_then(|()| scanner.end()).map_err(parse_error)?;
     Ok((signature.flatten().unwrap_or_default(), texts.map(|text| text.filter(|text| *text != "null"))))
 }
 
@@ -65,7 +67,7 @@ pub fn wrong(text: String) -> DecodeError {
     DecodeError::Tensorflow(text)
 }
 
-/// Whether this is an object of names, and not one that stands for bytes.
+/// True if this is an object whose fields are named inputs, and not one that stands for bytes (`{"b64": …}`).
 fn is_named(json: &str) -> bool {
     let inside = json.strip_prefix('{').map(str::trim_ascii_start);
     inside.is_some_and(|inside| !inside.starts_with("\"b64\""))
@@ -92,7 +94,7 @@ fn decode_columns(json: &str, specs: &[TensorSpec]) -> Result<NamedTensors, Deco
     if is_named(json) {
         let mut tensors = NamedTensors::new();
         each_entry(json, |name, value| {
-            // One more than there are inputs is one too many, whatever it is called.
+            // Names may repeat, so the number of tensors is bounded here. A repeated name is refused when inputs are bound.
             let spec = find(specs, name).filter(|_| tensors.len() <= specs.len());
             let spec = spec.ok_or_else(|| unknown(name))?;
             tensors.push((spec.name.clone(), decode_tensor(spec, value)?));
@@ -130,12 +132,12 @@ fn read(spec: &TensorSpec, json: &str) -> Result<(Vec<u64>, Vec<u8>), DecodeErro
     Ok((shape, data))
 }
 
-/// What the values of a row are.
+/// The form of the values in a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Row {
-    /// Tensors without their first dimension.
+    /// Tensors without their first dimension, which is the row.
     Tensors,
-    /// Features: a value, or a flat list of them.
+    /// Features: a value, or a flat list of values.
     Features,
 }
 
@@ -152,7 +154,7 @@ struct Column<'a> {
     row: Vec<u64>,
     rows: u64,
     data: Vec<u8>,
-    /// What stands in every row, with its shape.
+    /// The shape and bytes of a value that every row has.
     common: Option<(Vec<u64>, Vec<u8>)>,
 }
 
@@ -162,7 +164,7 @@ impl<'a> Columns<'a> {
         Columns { columns: specs.iter().map(column).collect(), rows: 0, bytes: 0, bound }
     }
 
-    /// A feature that every row has. It is read once: its text may be long, and the rows many.
+    /// Adds a feature that every row has. It is read only once, because its text may be long and the rows many.
     pub fn add_common(&mut self, name: &str, json: &str) -> Result<(), DecodeError> {
         let column = find_column(&mut self.columns, name)?;
         if column.common.is_some() {
@@ -222,7 +224,7 @@ impl Column<'_> {
     fn append(&mut self, rows: u64, shape: &[u64], data: &[u8]) -> Result<(), DecodeError> {
         let (item, name) = (rows - 1, &self.spec.name);
         if self.rows == rows {
-            return Err(wrong(format!("item {item}: \"{name}\" is there twice")));
+            return Err(wrong(format!("item {item}: \"{name}\" appears twice")));
         }
         if rows == 1 {
             self.row = shape.to_vec();
@@ -240,17 +242,18 @@ fn find_column<'a, 'b>(columns: &'a mut [Column<'b>], name: &str) -> Result<&'a 
     columns.iter_mut().find(|column| *column.spec.name == *name).ok_or_else(|| unknown(name))
 }
 
-/// Rows may repeat what a context says once.
+/// Adds to the bytes of all rows, within `bound`. They can be more than the body, since every row repeats the context.
 fn count(bytes: &mut u64, more: usize, bound: u64) -> Result<(), DecodeError> {
     *bytes += more as u64;
     if *bytes > bound {
         let bound = format_bytes(bound);
-        return Err(wrong(format!("the rows together have more than {bound} (http.request-bytes)")));
+        return Err(wrong(format!("the rows together have more than {bound} (request-bytes of the tenant)")));
     }
     Ok(())
 }
 
-/// A feature has no more than one dimension in a row; whether one value is written as a list is the client's choice.
+/// The shape of a feature in a row, which has one dimension at most. Clients may write a single value with or without a
+/// list.
 fn as_feature(spec: &TensorSpec, shape: Vec<u64>) -> Result<Vec<u64>, DecodeError> {
     match (spec.shape.len(), &shape[..]) {
         (1, [] | [1]) => Ok(Vec::new()),
@@ -263,12 +266,12 @@ fn as_feature(spec: &TensorSpec, shape: Vec<u64>) -> Result<Vec<u64>, DecodeErro
     }
 }
 
-/// Looks at each element of a list of JSON.
+/// Calls `look` with the text of each element of a JSON array.
 pub fn each(json: &str, mut look: impl FnMut(&str) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
-    JsonScanner::new(json.as_bytes()).array(|walk| look(walk.raw()?)).map_err(parse_error)
+    JsonScanner::new(json.as_bytes()).array(|scanner| look(scanner.raw()?)).map_err(parse_error)
 }
 
-/// Looks at each entry of an object of JSON.
+/// Calls `look` with the name and the text of each field of a JSON object.
 pub fn each_entry(json: &str, mut look: impl FnMut(&str, &str) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
-    JsonScanner::new(json.as_bytes()).object(|walk, name| look(name, walk.raw()?)).map_err(parse_error)
+    JsonScanner::new(json.as_bytes()).object(|scanner, name| look(name, scanner.raw()?)).map_err(parse_error)
 }

@@ -1,4 +1,4 @@
-//! Which versions of a model there are, and whether they are served.
+//! The status of a model's versions, which the REST API and the gRPC service report.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use crate::catalog::{Entry, LookupError};
 use crate::inference::App;
 use crate::inference::call::Client;
 
-/// A version as TensorFlow counts, and why it is not served if it is not.
+/// A version by its number, and the reason why it is not served, if it is not.
 pub struct VersionStatus {
     pub version: i64,
     pub failed: Option<Arc<str>>,
 }
 
-/// Of the version that is asked for, or of all, newest first.
+/// The status of the requested version, or of all versions, newest first.
 pub fn of(app: &App, client: &Client, model: &str, version: Option<&str>) -> Result<Vec<VersionStatus>, LookupError> {
     if let Some(wanted) = version {
         return match app.find(client, model, Some(wanted)) {
@@ -25,7 +25,7 @@ pub fn of(app: &App, client: &Client, model: &str, version: Option<&str>) -> Res
             Err(not_served) => Err(not_served),
         };
     }
-    // The newest bundle of each number that is ready stands for it, or else the newest that is not.
+    // Each number stands for its newest version that is ready, or else for the newest that is not.
     let mut versions: BTreeMap<i64, Option<Arc<str>>> = BTreeMap::new();
     for listed in app.catalog.list(client.tenant()).into_iter().filter(|listed| *listed.model == *model) {
         let number = i64::try_from(listed.version.major).unwrap_or(i64::MAX);

@@ -1,5 +1,5 @@
-//! Elements of tensors as TensorFlow Serving writes them in JSON: numbers and texts, bytes as `{"b64": …}`, and `NaN`,
-//! `Infinity` and `-Infinity`, which are not JSON and what its clients expect.
+//! The writer of tensor elements in TensorFlow Serving's JSON: numbers and strings, and bytes as `{"b64": …}`. It writes
+//! the words `NaN`, `Infinity` and `-Infinity`, which are not valid JSON, because its clients expect them.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::codec::json::writer::Bounded;
 use crate::tensor::{Datatype, Tensor};
 
-/// Writes so many values with commas between them.
+/// Writes `count` values with commas between them.
 pub fn separated(
     out: &mut Bounded,
     count: u64,
@@ -29,7 +29,7 @@ pub fn json(out: &mut Bounded, value: &(impl Serialize + ?Sized)) -> io::Result<
     serde_json::to_writer(out, value).map_err(io::Error::from)
 }
 
-/// The elements of a tensor that are not written yet.
+/// A cursor over the elements of a tensor that are not written yet.
 pub struct ElementWriter<'a> {
     datatype: Datatype,
     rest: &'a [u8],
@@ -40,7 +40,7 @@ impl<'a> ElementWriter<'a> {
         ElementWriter { datatype: tensor.datatype(), rest: tensor.data() }
     }
 
-    /// The next elements, nested as their shape is.
+    /// Writes the next elements as lists nested by `shape`. With `binary`, elements of BYTES are written as base64.
     pub fn write(&mut self, out: &mut Bounded, shape: &[u64], binary: bool) -> io::Result<()> {
         let Some((size, inner)) = shape.split_first() else { return self.write_next(out, binary) };
         out.write_all(b"[")?;
@@ -72,7 +72,7 @@ impl<'a> ElementWriter<'a> {
         }
     }
 
-    /// A tensor has as many bytes as its shape says; of one that had not, zeros would be read.
+    /// The next element's bytes. A tensor always has as many bytes as its shape needs; zeros would stand for missing ones.
     fn take<const WIDTH: usize>(&mut self) -> [u8; WIDTH] {
         let Some((element, rest)) = self.rest.split_first_chunk() else { return [0; WIDTH] };
         self.rest = rest;
@@ -85,7 +85,8 @@ fn write_text(out: &mut Bounded, text: &[u8], binary: bool) -> io::Result<()> {
         Ok(text) if !binary => json(out, text),
         _ => {
             out.write_all(b"{\"b64\": \"")?;
-            // In pieces, so that the reply's bound is met before much is made: three bytes are four letters.
+            // Encoding in pieces checks the bound of the reply before much is encoded. The size of a piece is a multiple of
+            // three bytes, which become four letters, so that no padding stands between pieces.
             for piece in text.chunks(3 << 10) {
                 out.write_all(BASE64_STANDARD.encode(piece).as_bytes())?;
             }

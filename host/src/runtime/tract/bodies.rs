@@ -1,5 +1,5 @@
-//! Bodies of `Scan` and `If` that look at the call's deadline before each evaluation. tract evaluates a body inside of one
-//! operator, where the loop over the outer operators cannot look at the clock.
+//! Bodies of `Scan` and `If` that check the call's deadline before each evaluation. tract evaluates a body inside one
+//! operator, where the loop over the outer operators cannot check the clock.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use tract_onnx::tract_core::plan::{SimplePlan, TurnStateHandler};
 use super::Plan;
 
 thread_local! {
-    /// Deadline of the run that this thread evaluates. tract gives a body no other way to the run that it is part of.
+    /// Deadline of the run that this thread evaluates. It is a thread-local, because tract gives a body no access to the
+    /// run that it is part of.
     static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Sets the deadline for the bodies of one run on this thread, and takes it back when dropped.
+/// Sets the deadline for the bodies of one run on this thread, and clears it when dropped.
 pub(crate) struct Deadline;
 
 impl Deadline {
@@ -34,7 +35,8 @@ impl Drop for Deadline {
     }
 }
 
-/// Ends an evaluation whose deadline has passed. Whoever runs the graph looks at the clock again, and reports the limit.
+/// Ends an evaluation whose deadline has passed. The code that runs the graph checks the clock again, and reports the
+/// limit.
 #[derive(Debug)]
 struct CheckDeadline;
 
@@ -51,7 +53,7 @@ impl TurnStateHandler for CheckDeadline {
     }
 }
 
-/// Puts the deadline into every body of a model that is ready to be planned, however deep it lies.
+/// Adds the check of the deadline to every body of a model that is ready to be planned, nested bodies included.
 pub(crate) fn bound(model: &mut TypedModel) -> TractResult<()> {
     for node in model.nodes_mut() {
         if let Some(scan) = node.op_as::<OptScan>() {
@@ -78,7 +80,7 @@ fn plan_body(mut body: TypedModel) -> TractResult<Arc<Plan>> {
     Ok(Arc::new(plan.with_turn_handler(CheckDeadline)))
 }
 
-/// `If` with branches that were planned when the graph was loaded; tract's own operator plans one for each evaluation.
+/// `If` with branches that were planned when the graph was loaded; tract's own operator plans a branch in each evaluation.
 #[derive(Clone, Debug)]
 pub(crate) struct Branches {
     then: Branch,
@@ -88,7 +90,7 @@ pub(crate) struct Branches {
 #[derive(Clone, Debug)]
 pub(crate) struct Branch {
     pub plan: Arc<Plan>,
-    /// For each input of the branch, the input of the operator that it is given.
+    /// For each input of the branch, the index of the operator's input that it receives.
     pub inputs: Vec<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! Tensors to tract's and back. Into tract costs one copy, for alignment; out of it none.
+//! Conversion of tensors to tract's and back. To tract costs one copy, for alignment; from tract costs none.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tract_onnx::tract_core::internal::{Datum, Tensor as TractTensor, TractResult
 
 use crate::tensor::{Datatype, Tensor};
 
-/// `None` for element types that clients cannot exchange.
+/// The datatype of one of tract's element types; `None` for types that clients cannot exchange.
 pub(crate) fn datatype(datum: DatumType) -> Option<Datatype> {
     Some(match datum.unquantized() {
         DatumType::Bool => Datatype::Bool,
@@ -18,7 +18,7 @@ pub(crate) fn datatype(datum: DatumType) -> Option<Datatype> {
         DatumType::I8 => Datatype::Int8,
         DatumType::I16 => Datatype::Int16,
         DatumType::I32 => Datatype::Int32,
-        // Computed shapes and indices are symbolic inside, and whole numbers outside.
+        // Computed shapes and indices are symbolic inside tract, and integers outside.
         DatumType::I64 | DatumType::TDim => Datatype::Int64,
         DatumType::F16 => Datatype::Fp16,
         DatumType::F32 => Datatype::Fp32,
@@ -51,7 +51,7 @@ pub(crate) fn to_tract(tensor: &Tensor) -> TractResult<TractTensor> {
 fn numbers<T: Datum + Copy + bytemuck::Pod>(shape: &[usize], data: &[u8]) -> TractResult<TractTensor> {
     match bytemuck::try_cast_slice::<u8, T>(data) {
         Ok(values) => TractTensor::from_shape(shape, values),
-        // Bytes of a binary body lie where the JSON before them ends.
+        // Binary tensors start where the JSON before them ends, so their bytes may not be aligned.
         Err(_) => {
             let mut tensor = TractTensor::zero_dt(T::datum_type(), shape)?;
             tensor.as_bytes_mut().copy_from_slice(data);
@@ -60,7 +60,7 @@ fn numbers<T: Datum + Copy + bytemuck::Pod>(shape: &[usize], data: &[u8]) -> Tra
     }
 }
 
-/// The bytes of a result, where tract left them.
+/// The bytes of a result, which stay in tract's tensor.
 pub(crate) struct ResultBytes(pub Arc<TractTensor>);
 
 impl AsRef<[u8]> for ResultBytes {

@@ -1,6 +1,6 @@
-//! Cost of a run, known before the run starts: fuel from a cost that this host gives to every operator (`operators`), and
-//! memory from the tensors that are alive at each step of the plan. Both depend on the sizes of the dimensions that vary.
-//! The costs of the sizes that come again are remembered.
+//! Cost of a run, which is known before the run starts: fuel from a cost that this host gives to every operator
+//! (`operators`), and memory from the tensors that are alive at each step of the plan. Both depend on the sizes of the
+//! dimensions that vary, and are remembered for sizes that were seen before.
 
 mod operators;
 mod region;
@@ -19,7 +19,8 @@ use super::Plan;
 use crate::runtime::LoadError;
 use region::{Expressions, Region};
 
-/// Bound on the remembered sizes. A client that exceeds it varies its sizes on purpose, and pays for each evaluation.
+/// Most sizes that are remembered. Only a client that varies its sizes on purpose exceeds this, and its further sizes are
+/// evaluated for each call.
 const REMEMBERED: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,8 +40,8 @@ pub(crate) struct CostModel {
 }
 
 impl CostModel {
-    /// Refuses an operator that has no cost, and a graph in which any size depends on the values of a tensor: one value of
-    /// a request could then make an operator allocate without bound.
+    /// The costs of a plan. Fails for an operator that has no cost, and for a graph in which any size depends on the values
+    /// of a tensor: one value of a request could then make an operator allocate without bound.
     pub fn of(plan: &Plan, symbols: &[Vec<Option<Symbol>>]) -> Result<CostModel, LoadError> {
         let mut expressions = Expressions::new(symbols.iter().flatten().flatten());
         let region = Region::of(plan, &HashMap::new(), &mut expressions)?;
@@ -66,7 +67,7 @@ impl CostModel {
         let mut sizes = Vec::with_capacity(self.dimensions.len());
         for dimension in &self.dimensions {
             let size = dimension.eval_to_i64(values)?;
-            ensure!(size >= 0, "these inputs make a dimension of {size}");
+            ensure!(size >= 0, "these inputs make a dimension negative ({size})");
             sizes.push(size as u64);
         }
         Ok(self.region.cost(&sizes))

@@ -1,5 +1,5 @@
-//! From the bytes of an ONNX file to a planned graph. Dimensions that the file leaves open stay open where tract can plan
-//! around them.
+//! Loading of an ONNX file into a planned graph. Dimensions that the file leaves open stay open if tract can plan around
+//! them.
 
 use std::sync::Arc;
 
@@ -14,22 +14,23 @@ use crate::cache::Digest;
 use crate::runtime::{InputShapes, LoadError, digest};
 use crate::tensor::{Signature, TensorSpec};
 
-/// tract's analysis recurses over expressions of dimensions.
+/// Stack of the loading thread in bytes, which is large because tract's analysis recurses over expressions of dimensions.
 const LOADER_STACK: usize = 64 << 20;
 
-/// Names of dimensions are parsed recursively; real ones have a handful of letters.
+/// Most bytes of a dimension's name. tract parses these names recursively, and real ones have a handful of letters.
 const MAX_DIMENSION_NAME: usize = 200;
 
 impl Graph {
-    /// Loads an ONNX file in this process, where a strange one can take more memory than there is: for files that were
-    /// tried, or are the caller's own. Takes long for a large one: not for the request path.
+    /// Loads an ONNX file in this process, where an untrusted file can take more memory than there is. It is for files that
+    /// a child has loaded, and for the caller's own. A large file takes long, so this must not be called on the path of a
+    /// request.
     pub fn load_onnx(bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
-        // A strange file can make the loader panic or nest deeply. On a thread of its own, which nothing uses after it,
+        // An untrusted file can make the loader panic or nest deeply. On a thread of its own, which is not used again,
         // either is only an error of the file.
         std::thread::scope(|scope| {
             let loader = std::thread::Builder::new().name("load-graph".into()).stack_size(LOADER_STACK);
             let loader = loader.spawn_scoped(scope, || load(bytes, shapes));
-            let loader = loader.map_err(|error| LoadError::Plan(format!("no thread to load it on: {error}")))?;
+            let loader = loader.map_err(|error| LoadError::Plan(format!("no thread could be started: {error}")))?;
             loader.join().unwrap_or(Err(LoadError::Panicked))
         })
     }
@@ -42,10 +43,10 @@ fn load(mut bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
     load_model(&proto, shapes, digest)
 }
 
-/// Plans a parsed file, and finds what its runs cost.
+/// Plans a parsed file, and computes the cost of its runs.
 pub(crate) fn load_model(proto: &ModelProto, shapes: &InputShapes, digest: Digest) -> Result<Graph, LoadError> {
     preflight(proto)?;
-    // What a file says of inner shapes can contradict what it computes; then its word for them is not taken.
+    // The inner shapes that a file declares can contradict those that it computes; the declared ones are then ignored.
     let mut model = match plan(proto, shapes, shapes.is_empty()) {
         Err(LoadError::Plan(_)) if shapes.is_empty() => plan(proto, shapes, false)?,
         other => other?,
@@ -57,7 +58,7 @@ pub(crate) fn load_model(proto: &ModelProto, shapes: &InputShapes, digest: Diges
         outputs: specs("output", &names.outputs, model.output_outlets(), &model)?,
     };
     bodies::bound(&mut model).map_err(planning)?;
-    // One thread: requests are what runs in parallel.
+    // A run has a single thread, because requests run in parallel.
     let options = RunOptions { executor: Some(multithread::Executor::SingleThread), ..RunOptions::default() };
     let plan = model.into_runnable_with_options(&options).map_err(planning)?;
     let costs = CostModel::of(&plan, &symbols)?;
@@ -65,19 +66,20 @@ pub(crate) fn load_model(proto: &ModelProto, shapes: &InputShapes, digest: Diges
     Ok(Graph { signature, plan, symbols, costs, digest, resident })
 }
 
-/// Refuses what tract would follow out of the file, or into the ground.
+/// Refuses files that tract cannot be given: weights in another file would make it open that file, and long names of
+/// dimensions would exhaust the stack of its parser.
 fn preflight(proto: &ModelProto) -> Result<(), LoadError> {
-    let Some(graph) = &proto.graph else { return Err(LoadError::Unreadable("it holds no graph".into())) };
+    let Some(graph) = &proto.graph else { return Err(LoadError::Unreadable("it contains no graph".into())) };
     if let Some(tensor) = graph.initializer.iter().find(|tensor| !tensor.external_data.is_empty()) {
         let name = &tensor.name;
-        return Err(LoadError::Unreadable(format!("weight \"{name}\" lies in another file; save the model in one")));
+        return Err(LoadError::Unreadable(format!("weight \"{name}\" is in another file; save the model as one file")));
     }
     let values = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
     for name in values.flat_map(dimension_names) {
         if name.len() > MAX_DIMENSION_NAME {
             let length = name.len();
             return Err(LoadError::Unreadable(format!(
-                "a dimension's name has {length} letters, and {MAX_DIMENSION_NAME} are allowed"
+                "a dimension's name has {length} bytes, and at most {MAX_DIMENSION_NAME} are allowed"
             )));
         }
     }
@@ -93,7 +95,7 @@ fn dimension_names(value: &ValueInfoProto) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The names that clients know, in the order of the graph's inputs and outputs.
+/// The names that clients use, in the order of the graph's inputs and outputs.
 struct Names {
     inputs: Vec<String>,
     outputs: Vec<String>,

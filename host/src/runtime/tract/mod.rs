@@ -1,5 +1,5 @@
-//! Graphs that tract runs. The only user of tract. A graph is loaded once and shared by all requests
-//! without a lock; the cost of each run is charged before it starts, against the same budget as the plugins around it.
+//! Graphs that tract runs; the only user of tract. A graph is loaded once, and all requests share it without a lock. The
+//! cost of each run is charged before it starts, against the same budget as the plugins around it.
 
 mod bodies;
 mod convert;
@@ -31,7 +31,7 @@ pub struct Graph {
     symbols: Vec<Vec<Option<Symbol>>>,
     costs: CostModel,
     digest: Digest,
-    /// Bytes that it keeps in memory.
+    /// Bytes that the graph keeps in memory.
     resident: u64,
 }
 
@@ -40,12 +40,12 @@ impl Graph {
         &self.signature
     }
 
-    /// Bytes that it keeps in memory for as long as it is loaded.
+    /// Bytes that the graph keeps in memory for as long as it is loaded.
     pub fn resident_bytes(&self) -> u64 {
         self.resident
     }
 
-    /// Of its file and the shapes that it was loaded with.
+    /// Digest of the graph's file and of the shapes that it was loaded with.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }

@@ -1,5 +1,6 @@
-//! The bytes that a planned graph keeps in memory: its constants, packed ones among them, and the tables that its operators
-//! hold. A loader computes what depends on no input, so that a file of a hundred bytes can keep hundreds of megabytes.
+//! Count of the bytes that a planned graph keeps in memory: its constants, packed ones included, and the tables that its
+//! operators hold. A loader computes in advance everything that depends on no input, so a file of a hundred bytes can keep
+//! hundreds of megabytes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,20 +19,20 @@ use tract_onnx::tract_core::tract_linalg::mmm::{EagerPackedInput, MMMInputValue,
 
 use super::bodies::Branches;
 
-/// About what a node takes with its name, its operator and its facts.
+/// Approximate bytes of a node, with its name, its operator and its facts.
 const NODE_BYTES: u64 = 2 << 10;
 
-/// What an allocator adds to a small allocation.
+/// Bytes that an allocator adds to a small allocation.
 const ALLOCATION: u64 = 16;
 
-/// Each tensor and each packed matrix counts once, however many nodes share it.
+/// The bytes that a model keeps. Each tensor and each packed matrix counts once, however many nodes share it.
 pub(crate) fn bytes(model: &TypedModel) -> u64 {
     let mut count = Count::default();
     count.model(model);
     count.bytes
 }
 
-/// The bytes of the matrices that a product holds itself.
+/// The bytes of the matrices that a matrix product holds itself.
 pub(crate) fn bytes_of_product(product: &OptMatMul) -> u64 {
     let mut count = Count::default();
     product.micro_ops.iter().for_each(|step| count.step_of_product(step));
@@ -41,7 +42,7 @@ pub(crate) fn bytes_of_product(product: &OptMatMul) -> u64 {
 #[derive(Default)]
 struct Count {
     bytes: u64,
-    /// Addresses of what was counted.
+    /// Addresses of the tensors and packed matrices that were counted.
     seen: HashSet<*const ()>,
 }
 
@@ -120,7 +121,8 @@ impl Count {
         }
     }
 
-    /// Where each element of a window lies: once for all, and once for each way in which a window can overlap the edges.
+    /// The offsets of a window's elements: one list for all windows, and one for each way in which a window can overlap the
+    /// edges.
     fn patch(&mut self, patch: &Patch) {
         let offsets = patch.data_field.len() + patch.standard_layout_data_field.len();
         self.add((offsets * size_of::<isize>()) as u64);
@@ -134,7 +136,7 @@ impl Count {
     }
 }
 
-/// A size that is not known counts as nothing: constants have none.
+/// The value of a size. An unknown size counts as 0, because constants have none.
 fn sum(size: &TDim) -> u64 {
     size.to_i64().ok().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0)
 }
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_loader_writes_out_counts() {
+    fn constants_that_the_loader_computes_count() {
         let file = include_bytes!("../../../../tests/graphs/large-constant.onnx");
         let bytes = resident(file);
         assert!((256 << 20..257 << 20).contains(&bytes), "{bytes}");

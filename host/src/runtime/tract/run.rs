@@ -1,5 +1,5 @@
-//! Runs a graph: check the inputs, charge the cost, evaluate operator by operator, and look at the clock before and after
-//! each.
+//! Runs of a graph. A run checks the inputs, charges the cost, and evaluates operator by operator; it checks the deadline
+//! before each operator and after the last.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::runtime::GraphError;
 use crate::tenant::{Budget, Charge};
 use crate::tensor::{self, NamedTensors, Tensor as NamedTensor, TensorSpec};
 
-/// A run that was paid for, and has not begun.
+/// A run whose cost was charged, and that has not begun.
 pub struct Charged<'a> {
     graph: &'a Graph,
     inputs: NamedTensors,
@@ -22,12 +22,12 @@ pub struct Charged<'a> {
 }
 
 impl Graph {
-    /// Holds its thread until the result is there, a limit is reached, or an operator fails.
+    /// Runs the graph, and blocks the thread until the result is there, a limit is reached, or an operator fails.
     pub fn run(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<NamedTensors, GraphError> {
         self.charge(inputs, budget)?.run(budget)
     }
 
-    /// Charges what a run will use.
+    /// Checks the inputs, and charges the fuel and the memory that their run will use.
     pub fn charge(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<Charged<'_>, GraphError> {
         let inputs = tensor::bind_tensors(&self.signature.inputs, inputs)?;
         tensor::check_extents(&inputs, budget.memory_limit())?;
@@ -47,7 +47,7 @@ impl Graph {
             budget.check_time()?;
             eval(context, state, node, inputs)
         });
-        // The last operator, or the body of one, may have passed the deadline: then there is no result.
+        // The last operator, or a body inside it, may have passed the deadline; the run then has no result.
         budget.check_time()?;
         result.map_err(failed)
     }
@@ -71,10 +71,11 @@ impl Graph {
 }
 
 impl Charged<'_> {
-    /// Holds its thread until the result is there, a limit is reached, or an operator fails.
+    /// Runs the graph, and blocks the thread until the result is there, a limit is reached, or an operator fails.
     pub fn run(self, budget: &mut Budget) -> Result<NamedTensors, GraphError> {
         let Charged { graph, inputs, planned, .. } = self;
-        // Data of clients can make an operator panic: an index beyond a table, say. The state of the run goes with it.
+        // Clients' data can make an operator panic, for example by an index beyond a table. The panic drops the state of
+        // the run.
         let result = catch_unwind(AssertUnwindSafe(|| graph.evaluate(inputs, budget)));
         let result = result.unwrap_or_else(|_| Err(GraphError::Failed("an operator panicked on these inputs".into())));
         drop(planned);

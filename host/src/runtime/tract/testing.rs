@@ -1,4 +1,4 @@
-//! ONNX files for the tests of this module, made from their parts.
+//! ONNX files for the tests of this module, built from their parts.
 
 use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
@@ -68,7 +68,7 @@ pub fn body(name: &str, graph: GraphProto) -> AttributeProto {
     }
 }
 
-/// An input or output; -1 is a dimension that varies, the same name for the same axis.
+/// An input or output. -1 is a dimension that varies, and is named after the value and the axis.
 pub fn value(name: &str, element: i32, shape: &[i64]) -> ValueInfoProto {
     let dimension = |(axis, size): (usize, &i64)| {
         use tensor_shape_proto::dimension::Value;
@@ -98,7 +98,6 @@ pub fn whole(name: &str, values: &[i64]) -> TensorProto {
     TensorProto { name: name.into(), dims, data_type: I64, int64_data: values.to_vec(), ..TensorProto::default() }
 }
 
-/// A graph whose outputs have the shapes that the loader finds.
 pub fn graph(
     nodes: Vec<NodeProto>,
     inputs: Vec<ValueInfoProto>,
@@ -115,7 +114,7 @@ pub fn graph(
     }
 }
 
-/// Loads a graph as if it stood in a file.
+/// Loads a graph as if it came from a file.
 pub fn load(graph: GraphProto, version: i64) -> Result<Graph, LoadError> {
     let opset_import = vec![
         OperatorSetIdProto { domain: String::new(), version },

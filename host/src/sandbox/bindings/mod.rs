@@ -1,2 +1,2 @@
-//! The contract in Rust, a module for each frozen version of it.
+//! Rust bindings of the plugin contract, with one module for each frozen version.
 pub mod v0_1;

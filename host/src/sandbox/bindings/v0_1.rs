@@ -1,6 +1,6 @@
-//! The contract in Rust: bindings of `wit/v0.1`, the small imports, and the calls that the host makes. The imports with
-//! resources are linked by hand in `tensors` and `graphs`, and what waits in `emitter`; a later version of the contract gets
-//! a file beside this one.
+//! Rust bindings of `wit/v0.1`, the small imports, and the calls that the host makes. The imports with resources are linked
+//! by hand in `tensors` and `graphs`, and the import that waits in `emitter`. A later version of the contract gets a file
+//! beside this one.
 
 use std::sync::Arc;
 
@@ -44,19 +44,19 @@ use self::stage::bulkhead::plugin::{assets, logging, types};
 pub(crate) use types::Failure;
 use types::{Parameter, Value};
 
-/// What a component exports decides what it is.
+/// A linked component. Its exports decide whether it is a stage or a generator.
 pub(crate) enum Linked {
     Stage(stage::PluginPre<HostState>),
     Generator(generator::StreamingPre<HostState>),
 }
 
-/// An instance of a component, in which `init` is part of the snapshot or still to be called.
+/// An instance of a component. Its `init` is part of the snapshot, or must still be called.
 pub(crate) enum Started {
     Stage(stage::Plugin),
     Generator(generator::Streaming),
 }
 
-/// The unit in which WebAssembly counts memory.
+/// Bytes of a page, the unit in which WebAssembly counts memory.
 const WASM_PAGE: u64 = 64 << 10;
 
 const GENERATOR: &str = "bulkhead:plugin/generator@0.1.0";
@@ -69,7 +69,7 @@ impl Linked {
         })
     }
 
-    /// Bytes of the memories that an instance begins with; `None` where only an instance could tell.
+    /// Upper bound on the bytes of memory that an instance begins with; `None` if only an instance can report it.
     pub fn initial_memory(&self) -> Option<u64> {
         let component = match self {
             Linked::Stage(pre) => pre.instance_pre().component(),
@@ -87,7 +87,7 @@ impl Linked {
         })
     }
 
-    /// The same, with the instance as whoever makes a snapshot of it wants it.
+    /// Like `instantiate`, but also returns the instance, from which a snapshot is made.
     pub async fn instantiate_for_snapshot(
         &self,
         store: &mut Store<HostState>,
@@ -116,7 +116,7 @@ impl Started {
         }))
     }
 
-    /// What a stage gives; a generator has given all to its sink, and nothing is left.
+    /// Runs the plugin. A stage returns its outputs; a generator has given all its responses to the sink, and returns none.
     pub async fn run(
         &self,
         store: &mut Store<HostState>,
@@ -154,7 +154,7 @@ pub(crate) fn lend_tensors(state: &mut HostState, named: NamedTensors) -> wasmti
 pub(crate) fn take_tensors(state: &mut HostState, named: Vec<wire::NamedTensor>) -> wasmtime::Result<NamedTensors> {
     let take = |named: wire::NamedTensor| {
         let length = named.name.len();
-        wasmtime::ensure!(length <= MAX_NAME, "a tensor's name of {length} bytes, and {MAX_NAME} are allowed");
+        wasmtime::ensure!(length <= MAX_NAME, "a tensor's name has {length} bytes; at most {MAX_NAME} are allowed");
         Ok((named.name.into(), state.handles.delete(named.tensor)?))
     };
     named.into_iter().map(take).collect()
@@ -170,7 +170,7 @@ fn to_wire((name, value): &(String, ParameterValue)) -> Parameter {
     Parameter { name: name.clone(), value }
 }
 
-/// Far beyond what anything real declares.
+/// Bounds on the tensors of a signature and on names, far above what real plugins declare.
 const MAX_TENSORS: usize = 256;
 const MAX_DIMENSIONS: usize = 32;
 const MAX_NAME: usize = 256;
@@ -179,7 +179,7 @@ fn specs(specs: Vec<wire::TensorSpec>) -> Result<Vec<TensorSpec>, ActivationErro
     let too_large = |spec: &wire::TensorSpec| spec.name.len() > MAX_NAME || spec.shape.len() > MAX_DIMENSIONS;
     if specs.len() > MAX_TENSORS || specs.iter().any(too_large) {
         return Err(ActivationError::Signature(format!(
-            "it declares {} tensors; {MAX_TENSORS} may be, with names of {MAX_NAME} bytes and {MAX_DIMENSIONS} dimensions",
+            "it declares {} tensors; the limits are {MAX_TENSORS} tensors, names of {MAX_NAME} bytes, {MAX_DIMENSIONS} dimensions",
             specs.len()
         )));
     }
@@ -189,7 +189,9 @@ fn specs(specs: Vec<wire::TensorSpec>) -> Result<Vec<TensorSpec>, ActivationErro
         }
         if let Some(wrong) = spec.shape.iter().find(|dimension| **dimension < -1) {
             let name = &spec.name;
-            return Err(ActivationError::Signature(format!("tensor \"{name}\" has a dimension of {wrong}; -1 varies")));
+            return Err(ActivationError::Signature(format!(
+                "tensor \"{name}\" has the dimension {wrong}; use -1 for any size"
+            )));
         }
     }
     let spec = |s: wire::TensorSpec| TensorSpec { name: s.name.into(), datatype: s.datatype.into(), shape: s.shape };

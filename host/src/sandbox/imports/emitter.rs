@@ -1,5 +1,5 @@
-//! The `emitter` import: where a generator gives its answers to. Linked by hand, because it waits, and because what is done
-//! with an answer burns the fuel of the call.
+//! The `emitter` import, to which a generator gives its responses. It is linked by hand because it waits, and because the
+//! work on a response burns the fuel of the call.
 
 use async_trait::async_trait;
 use wasmtime::StoreContextMut;
@@ -11,11 +11,11 @@ use crate::sandbox::host_state::HostState;
 use crate::tenant::Budget;
 use crate::tensor::NamedTensors;
 
-/// Takes the answers of one call of a generator, in their order.
+/// Takes the responses of one call of a generator, in their order.
 #[async_trait]
 pub trait ResponseSink: Send {
-    /// The generator stands still until this is done, and what it burns is the call's. `false` once nobody will take
-    /// another answer; an error ends the call.
+    /// Takes one response. The generator waits until this returns, and the fuel that it burns is the call's. Returns
+    /// `false` once no further response will be taken; an error ends the call.
     async fn take(&mut self, outputs: NamedTensors, budget: &mut Budget) -> Result<bool, SinkError>;
 }
 
@@ -39,7 +39,7 @@ async fn emit(mut store: StoreContextMut<'_, HostState>, outputs: Vec<NamedTenso
     let outputs = take_tensors(state, outputs)?;
     state.budget.set_fuel_left(fuel);
     let Some(sink) = &mut state.sink else {
-        wasmtime::bail!("nothing was asked for that could be emitted: only generate has answers")
+        wasmtime::bail!("emit was called outside of generate; only generate can emit answers")
     };
     let more = sink.take(outputs, &mut state.budget).await.map_err(|error| wasmtime::Error::new(Refused(error)))?;
     let left = state.budget.fuel_left();

@@ -1,5 +1,5 @@
-//! The `graphs` import. Linked by hand, because a graph burns the fuel of the instance that runs it, and generated
-//! bindings do not let an import reach its instance's fuel.
+//! The `graphs` import. It is linked by hand because a graph burns the fuel of the instance that runs it, and generated
+//! bindings do not let an import reach that fuel.
 
 use std::sync::Arc;
 

@@ -11,9 +11,9 @@ use super::host_state::HostState;
 use crate::sandbox::bindings::v0_1::stage::bulkhead::plugin::{assets, logging};
 use crate::tenant::{Capability, Grants};
 
-/// Links the imports of the contract that were granted.
+/// Links the imports of the contract: those that every plugin has, and those that were granted.
 pub(crate) fn link(linker: &mut Linker<HostState>, grants: &Grants) -> wasmtime::Result<()> {
-    // It has no function, and is an import all the same.
+    // The interface has no functions, but components import it all the same.
     linker.instance("bulkhead:plugin/types@0.1.0")?;
     tensors::link(linker)?;
     emitter::link(linker)?;

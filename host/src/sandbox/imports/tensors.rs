@@ -1,5 +1,5 @@
-//! The `tensors` import. Linked by hand, because generated bindings copy every list into a vector of its own first, and here
-//! lists are what is large.
+//! The `tensors` import. It is linked by hand because generated bindings first copy every list into a vector of their own,
+//! and the lists here are large.
 
 use bytes::Bytes;
 use wasmtime::component::{Linker, Resource, ResourceType, WasmList};
@@ -14,12 +14,12 @@ type Handle = Resource<Tensor>;
 type BuildingHandle = Resource<Building>;
 type Store<'a> = StoreContextMut<'a, HostState>;
 
-/// What a guest gets to read when its tensor is none.
+/// Result returned to the guest; `Err` carries a message.
 type Told<T> = Result<T, String>;
 
-/// A tensor that a guest is writing, charged in full from the start.
+/// A tensor that a guest is writing. Its full size is charged from the start.
 pub struct Building {
-    /// Taken out only while bytes are appended.
+    /// `None` only while bytes are being appended.
     builder: Option<TensorBuilder>,
     charge: Charge,
 }

@@ -1,6 +1,7 @@
-//! WASI, closed. The standard libraries of many languages link against it even when a program only computes; that inert
-//! part is there, with nothing behind it: no arguments, no environment, no folder, no socket, and output that goes to the
-//! plugin's log. Clocks and random numbers are grants. Everything else is refused by name before anything runs.
+//! The closed subset of WASI that plugins get. The standard libraries of many languages link against WASI even when a
+//! program only computes. The inert part of it is linked with nothing behind it: no arguments, no environment, no folder,
+//! no socket, and output that goes to the plugin's log. Clocks and random numbers need grants. Every other import is
+//! refused by name before any code runs.
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
@@ -16,15 +17,15 @@ use crate::sandbox::host_state::HostState;
 use crate::sandbox::plugin_log::PluginLog;
 use crate::tenant::{Capability, Grants};
 
-/// What a plugin's import stands for.
+/// The policy's decision on an import.
 enum Import {
-    /// Reaches nothing; always there.
+    /// Gives access to nothing, and is always linked.
     Inert,
     Granted(Capability),
     Forbidden(&'static str),
 }
 
-/// The policy, for all versions of the contract: what each import is, by its name without the version.
+/// The import policy for all versions of the contract, by the import's name without its version.
 fn classify(import: &str) -> Import {
     match import.split_once('@').map_or(import, |(name, _)| name) {
         "bulkhead:plugin/tensors" | "bulkhead:plugin/types" | "bulkhead:plugin/emitter" => Import::Inert,
@@ -40,11 +41,11 @@ fn classify(import: &str) -> Import {
             Import::Forbidden("a plugin has no network")
         }
         name if name.starts_with("bulkhead:plugin/") => Import::Forbidden("this host does not know it"),
-        _ => Import::Forbidden("only bulkhead:plugin and the inert part of WASI are there"),
+        _ => Import::Forbidden("plugins can import only bulkhead:plugin and the inert part of WASI"),
     }
 }
 
-/// Refuses an import that was not granted.
+/// Refuses an import that was not granted, or that no plugin can have.
 pub(crate) fn check_import(import: &str, grants: &Grants) -> Result<(), ActivationError> {
     match classify(import) {
         Import::Inert => Ok(()),
@@ -54,7 +55,7 @@ pub(crate) fn check_import(import: &str, grants: &Grants) -> Result<(), Activati
     }
 }
 
-/// Links the inert part, and what was granted.
+/// Links the inert part of WASI, and clocks and random numbers if they were granted.
 pub(crate) fn link(linker: &mut Linker<HostState>, grants: &Grants) -> wasmtime::Result<()> {
     let l = linker;
     io::error::add_to_linker::<HostState, Handles>(l, |state| &mut state.wasi_handles)?;
@@ -84,7 +85,7 @@ pub(crate) fn link(linker: &mut Linker<HostState>, grants: &Grants) -> wasmtime:
     Ok(())
 }
 
-/// The context behind the linked interfaces: everything shut, and output into the plugin's log.
+/// The context behind the linked interfaces: it gives access to nothing, and output goes to the plugin's log.
 pub(crate) fn closed_context(log: PluginLog) -> WasiCtx {
     WasiCtx::builder().stdout(log.clone()).stderr(log).build()
 }

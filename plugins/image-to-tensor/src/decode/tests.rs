@@ -12,7 +12,7 @@ fn png(width: u32, height: u32, color: ExtendedColorType, samples: &[u8]) -> Vec
     encoded
 }
 
-/// One colour, which survives the losses.
+/// A picture of one colour, which lossy compression preserves.
 fn jpeg(width: u32, height: u32) -> Vec<u8> {
     let samples = [200, 100, 50].repeat((width * height) as usize);
     let mut encoded = Vec::new();
@@ -58,7 +58,7 @@ fn decodes_jpeg() {
 
 #[test]
 fn finds_the_orientation_that_a_camera_wrote() {
-    // A segment with one tag: 274, a short, once, 6.
+    // A segment with a single tag: 274, of type short, count 1, value 6.
     let tag = b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
     let mut encoded = jpeg(8, 8);
     encoded.splice(2..2, tag.iter().copied());
@@ -87,7 +87,7 @@ fn survives_a_header_that_announces_more_rows_than_follow() {
     let mut lying = jpeg(8, 8);
     let frame = lying.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
     lying[frame + 5..frame + 7].copy_from_slice(&[0, 80]);
-    // The decoder fills the rest with gray: there is a picture, and nothing went out of bounds.
+    // The decoder fills the missing rows with gray: a picture results, and no access is out of bounds.
     assert_eq!(decoded(&lying).height, 80);
     let mut lying = png(2, 2, ExtendedColorType::L8, &[0; 4]);
     lying[20..24].copy_from_slice(&[0, 0, 0, 80]);
@@ -101,7 +101,7 @@ fn survives_a_header_that_announces_more_rows_than_follow() {
 #[test]
 fn refuses_what_is_cut_off_anywhere() {
     for (format, whole) in [("PNG", png(9, 9, ExtendedColorType::Rgb8, &[77; 243])), ("JPEG", jpeg(9, 9))] {
-        // A PNG without its last chunk, of 12 bytes, has all its pixels.
+        // A PNG without its last chunk of 12 bytes still has all its pixels.
         let end = if format == "PNG" { whole.len() - 16 } else { whole.len() };
         for length in 8..end {
             refused(&whole[..length], &format!("is a {format} that is cut off: its end is missing"));
@@ -116,7 +116,7 @@ fn survives_every_flipped_byte() {
             for mask in [0x01, 0x80, 0xff] {
                 let mut damaged = whole.clone();
                 damaged[at] ^= mask;
-                // A picture or an error, and neither a panic nor a picture of other dimensions than it says.
+                // The result must be a picture of the stated dimensions or an error, and not a panic.
                 if let Ok((picture, _)) = decode(&damaged, MAX_PIXELS) {
                     assert_eq!(picture.pixels.len(), picture.row_bytes() * picture.height as usize);
                 }
@@ -131,7 +131,7 @@ fn ignores_the_end_of_a_thumbnail() {
     encoded.splice(2..2, *b"\xff\xe2\x00\x06\xff\xd9\xff\xd9");
     decoded(&encoded);
     refused(&encoded[..encoded.len() - 2], "cut off: its end is missing");
-    // What follows the end does no harm.
+    // Data after the end does no harm.
     encoded.extend(b"\0\0trailer");
     decoded(&encoded);
 }
@@ -146,7 +146,7 @@ fn names_what_it_got_instead() {
 
 #[test]
 fn refuses_a_compressed_profile_that_unfolds_to_too_much() {
-    // One chunk in front of the pixels: a name, the method, and a megabyte of zeros, deflated.
+    // A chunk before the pixels: a name, the compression method, and a megabyte of zeros, deflated.
     let mut profile = b"p\0\0".to_vec();
     profile.extend(zeros());
     let whole = png(2, 2, ExtendedColorType::L8, &[0; 4]);
@@ -156,7 +156,7 @@ fn refuses_a_compressed_profile_that_unfolds_to_too_much() {
     bomb.extend(&profile);
     bomb.extend(crc(b"iCCP", &profile).to_be_bytes());
     bomb.extend(&whole[33..]);
-    // The profile is left out, and the picture is not to blame.
+    // The profile is skipped, and the picture is still valid.
     match decode(&bomb, MAX_PIXELS) {
         Ok((picture, _)) => assert_eq!(picture.pixels, [0; 4]),
         Err(error) => assert!(error.contains("more memory"), "{error}"),

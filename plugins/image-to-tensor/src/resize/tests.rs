@@ -79,7 +79,7 @@ fn fits_with_padding_on_both_sides() {
     assert_eq!(wide, [9, 9, 9, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9]);
     let high = bring(to, gray(1, &[4, 4, 4, 4, 4, 4, 4, 4]), Turn::default());
     assert_eq!(high, [9, 4, 9, 9, 9, 4, 9, 9, 9, 4, 9, 9, 9, 4, 9, 9]);
-    // However thin, something is left of it.
+    // However thin the picture is, some of it remains.
     assert_eq!(bring(to, gray(1, &[4; 100]), Turn::default()).iter().filter(|value| **value == 4).count(), 4);
 }
 
@@ -92,7 +92,7 @@ fn turning_last_gives_what_turning_first_does() {
             let to = target(4, 2, fitting, Filter::Bilinear);
             let first = bring(to, turn.apply(gray(7, &pixels)), Turn::default());
             let last = bring(to, gray(7, &pixels), turn);
-            // The two passes of a resize round in another order.
+            // Resizing rounds in two passes, whose order differs.
             let differs = first.iter().zip(&last).any(|(a, b)| a.abs_diff(*b) > 1);
             assert!(!differs, "{turn:?} {fitting:?}: {first:?} {last:?}");
         }

@@ -1,4 +1,4 @@
-//! What somebody with write access to the database may try on the audit log, and what the chain says of it.
+//! Tests of changes to the audit log by a program with write access to the database, and of how the chain reveals them.
 
 use bulkhead_store::{AuditBroken, AuditHead};
 use serde_json::json;

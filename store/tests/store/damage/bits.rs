@@ -1,4 +1,5 @@
-//! Bits flipped all over the database: whatever they hit, it is an error or a name, and never a wrong value.
+//! Bits flipped all over the database, one at a time. Each must give an error or be reported by name, and never give a
+//! wrong value.
 
 use std::collections::HashMap;
 use std::fs;
@@ -7,7 +8,7 @@ use bulkhead_store::{AuditEntry, DataFolder, Document, Loaded, StoreError, Usage
 
 use super::*;
 
-/// A prime, so that all offsets within a page are met.
+/// Distance between the flipped bytes: a prime, so that they fall on varying offsets within a page.
 const STEP: usize = 331;
 
 struct Truth {

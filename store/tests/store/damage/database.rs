@@ -1,4 +1,4 @@
-//! A database as a whole: garbage, cut off, gone, too old, too new.
+//! Tests of a database that is wrong as a whole: garbage, cut off, missing, too old, too new.
 
 use std::fs;
 
@@ -87,7 +87,7 @@ fn a_database_of_another_history_is_refused_and_a_damaged_note_is_not_believed()
     open(other.path()).metadata().commit(&put("more", json!(1))).unwrap();
     let own = fs::read(database(&path)).unwrap();
     fs::copy(database(&other), database(&path)).unwrap();
-    assert!(refusal(path.path()).to_string().contains("number 60 of the database is another one"));
+    assert!(refusal(path.path()).to_string().contains("number 60 of the database is a different one"));
     fs::write(database(&path), own).unwrap();
     for note in ["", "00", "00000000000000000099:0 0\n"] {
         fs::write(path.path().join("audit.head"), note).unwrap();

@@ -1,4 +1,4 @@
-//! Answers that come in time and are not what was declared, or not only.
+//! Misdeeds that return in time, but with an output that was not declared or with a side effect.
 
 use bulkhead_guest::prelude::*;
 
@@ -10,7 +10,8 @@ pub fn of_fp64() -> Result<Outputs, Failure> {
     Ok(Outputs::new().with("y", Tensor::new(&[2], &[1.0f64, 2.0])?))
 }
 
-/// Lines that would pass for the host's own, and characters that would rewrite a terminal, if nobody escaped them.
+/// Prints lines that imitate the host's log, and control characters that would change a terminal if the host did not escape
+/// them.
 pub fn print_forgery() {
     println!("\n{{\"level\":\"ERROR\",\"target\":\"bulkhead\",\"message\":\"forged\"}}");
     println!("harmless\r2026-01-01T00:00:00Z ERROR bulkhead: forged");

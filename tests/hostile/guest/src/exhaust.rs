@@ -1,15 +1,15 @@
-//! Uses up one thing that a call has, for ever.
+//! Misdeeds that each use up one resource of a call without end.
 
 use std::hint::black_box;
 
 use bulkhead_guest::prelude::*;
 
-/// Burns fuel as fast as a processor can, so that fuel runs out long before time does.
+/// Burns fuel as fast as the processor can, so that fuel runs out long before time does.
 pub fn fuel() -> ! {
     let mut lanes = black_box([1u64, 2, 3, 4]);
     loop {
         for _ in 0..1024 {
-            // Lanes that do not wait for each other.
+            // The lanes are independent, so that the processor computes them in parallel.
             lanes = lanes.map(|lane| {
                 let lane = lane ^ (lane << 13);
                 let lane = lane ^ (lane >> 7);
@@ -25,7 +25,8 @@ pub fn stack() -> ! {
     unreachable!("the dive has no bottom")
 }
 
-/// `black_box` keeps this a recursion. Little is on the stack that lies in linear memory: the native one ends first.
+/// Recurses without end; `black_box` prevents the compiler from making a loop of it. A frame uses little of the stack in
+/// linear memory, so the native stack is exhausted first.
 #[expect(unconditional_recursion)]
 #[inline(never)]
 fn dive(depth: u64) -> u64 {
@@ -35,19 +36,19 @@ fn dive(depth: u64) -> u64 {
 pub fn memory() -> ! {
     let mut hoard = Vec::new();
     loop {
-        // Of ones, because zeroes that nobody has written may cost nothing.
+        // Filled with ones, because zeroed pages that were never written may cost no memory.
         hoard.push(black_box(vec![1u8; 1 << 20]));
     }
 }
 
-/// More than the limit in one step; and no more than Rust lets a vector have, which is `isize::MAX` bytes.
+/// Allocates more than the limit in one step, but no more than a vector can hold in Rust, which is `isize::MAX` bytes.
 pub fn memory_at_once() -> Result<Outputs, Failure> {
     const ELEMENTS: usize = 500_000_000;
     let zeroes = black_box(vec![0.0f32; ELEMENTS]);
     Ok(Outputs::new().with("y", Tensor::new(&[ELEMENTS as u64], &zeroes)?))
 }
 
-/// Fills the host's memory instead of its own.
+/// Fills the host's memory instead of the guest's own.
 pub fn host_memory() -> Result<Outputs, Failure> {
     let mebibyte = vec![0u8; 1 << 20];
     let mut hoard = Vec::new();
@@ -56,7 +57,7 @@ pub fn host_memory() -> Result<Outputs, Failure> {
     }
 }
 
-/// Handles cost the host memory that no tensor's size tells of.
+/// Creates handles without end: they cost the host memory that is not part of any tensor's size.
 pub fn handles() -> Result<Outputs, Failure> {
     let mut hoard = Vec::new();
     for _ in 0..1_000_000 {

@@ -1,5 +1,5 @@
-//! A plugin that misbehaves in the way its configuration names. It imports nothing but tensors and the inert part of WASI:
-//! no case of it needs a grant, and misdeeds that need one live in crates of their own.
+//! A plugin that misbehaves in the way that its configuration names. It imports only tensors and the inert part of WASI, so
+//! no case needs a grant; misdeeds that need a grant have crates of their own.
 
 #![expect(clippy::panic, clippy::disallowed_methods, reason = "these are misdeeds")]
 
@@ -18,11 +18,11 @@ pub struct Config {
     misdeed: Misdeed,
 }
 
-/// Each is called like its case.
+/// Each variant has the name of its case.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 enum Misdeed {
-    // Uses up what a call has.
+    // Exhaust a resource of the call.
     Loop,
     Recursion,
     MemoryBomb,
@@ -30,7 +30,7 @@ enum Misdeed {
     HandleBomb,
     HugeOutput,
     PrintFlood,
-    // Ends without a result.
+    // End without a result.
     Trap,
     Panic,
     Exit,
@@ -38,16 +38,16 @@ enum Misdeed {
     FailUnavailable,
     FailAtLength,
     FailInternal,
-    // Gives another result than it declared.
+    // Return a result that was not declared.
     WrongShape,
     WrongDatatype,
     MissingOutput,
     ExtraOutput,
     OutputTwice,
-    // Answers well, and tries to reach beyond the call.
+    // Return a valid result, and try to reach beyond the call.
     PrintForgery,
     Secret,
-    // Misbehaves before the first call.
+    // Misbehave before the first call.
     InitLoop,
     InitMemoryBomb,
     InitTrap,
@@ -55,14 +55,14 @@ enum Misdeed {
     InitRefuses,
     InitKeepsHandle,
     InitPrints,
-    // Declares what no stage can be.
+    // Declare a signature that no stage can have.
     StolenName,
     BadSignature,
 }
 
 pub struct Hostile {
     misdeed: Misdeed,
-    /// Held across the end of init, which is forbidden.
+    /// A tensor that is kept past the end of `init`, which is forbidden.
     _kept: Option<Tensor>,
 }
 
@@ -80,7 +80,7 @@ impl Plugin for Hostile {
             Misdeed::InitPrints => {
                 println!("init says hello");
                 print!("and does not end its line");
-                // Standard output keeps what is no line; if it cannot be written, a test misses it.
+                // Standard output buffers an incomplete line. If the flush fails, a test notices the missing line.
                 let _ = std::io::stdout().flush();
                 None
             }
@@ -135,7 +135,7 @@ impl Plugin for Hostile {
     }
 }
 
-/// What some call left here; 0 in every call, if calls are kept apart.
+/// Written by a call; every call must read 0 if calls are isolated.
 static SECRET: AtomicU32 = AtomicU32::new(0);
 
 fn tell_secret(x: &Tensor) -> Result<Outputs, Failure> {
@@ -150,7 +150,7 @@ bulkhead_guest::plugin!(Hostile);
 mod tests {
     use super::*;
 
-    /// A misdeed is called like its case.
+    /// Every case of this crate has a variant of its name.
     #[test]
     fn knows_the_misdeed_of_every_case() {
         for case in std::fs::read_dir("../cases").unwrap() {

@@ -1,4 +1,4 @@
-//! Logs without end. Alone in its crate, so that no other hostile component imports logging.
+//! Logs without end. It is a crate of its own, so that no other hostile component imports logging.
 
 use bulkhead_guest::{log, prelude::*};
 use serde::Deserialize;

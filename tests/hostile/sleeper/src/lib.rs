@@ -1,5 +1,5 @@
-//! Waits in the host, where neither fuel nor epochs reach it. Alone in its crate, so that no other hostile component
-//! imports clocks.
+//! Waits in the host, where neither fuel nor epochs interrupt it. It is a crate of its own, so that no other hostile
+//! component imports clocks.
 
 use std::time::Duration;
 

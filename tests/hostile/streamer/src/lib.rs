@@ -1,5 +1,5 @@
-//! A generator. `x` is how many answers are wanted, and how many elements each has if not one; every element of the first
-//! is 0, of the second 1, and so on. What it does after them is in its configuration.
+//! A generator. `x` is the number of responses, and optionally the number of elements of each (1 by default); every element
+//! of the first response is 0, of the second 1, and so on. The configuration names what it does after them.
 
 #![expect(clippy::panic, reason = "these are misdeeds")]
 
@@ -18,13 +18,13 @@ pub struct Config {
 enum Then {
     #[default]
     End,
-    /// Goes on with answers, whether anybody wants them or not.
+    /// Emits further responses without end, even if the client has left.
     GoOn,
-    /// Computes, and has no answer.
+    /// Computes without end and emits nothing.
     Spin,
     Fail,
     Panic,
-    /// Gives one answer more, which is none of its signature.
+    /// Emits one more response, which does not fit the signature.
     WrongShape,
     OtherOutput,
     NoOutput,
@@ -56,7 +56,7 @@ impl Generator for Streamer {
             Then::GoOn => loop {
                 let _ = emitter.emit(answer("y", wanted, size)?);
             },
-            // Filling memory is charged by its length, and so reaches the limit of fuel long before that of time.
+            // Filling memory is charged by its length, so the fuel limit is reached long before the time limit.
             Then::Spin => {
                 let mut memory = vec![0u8; 64 << 10];
                 loop {

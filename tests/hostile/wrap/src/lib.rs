@@ -1,10 +1,11 @@
-//! From the text of a hostile case to the bytes of its component.
+//! Converts the text of a hostile case into the bytes of its component.
 //!
-//! Three ways to write one, by the file in the case's folder:
-//! - `core.wat`: the fields of a core module, without `(module …)` around them. `honest.wat` is added, and the whole is
-//!   wrapped as a component of the world `plugin`. For misdeeds at the border between a component and the host.
-//! - `component.wat`: any text, as it stands. For components that are no stage, and for what is no component.
-//! - `component.wasm`: any bytes, as they stand.
+//! The file in the case's folder selects one of three ways:
+//! - `core.wat`: the fields of a core module, without `(module …)` around them. `honest.wat` is added, and the result is
+//!   wrapped as a component of the world `plugin`. For misdeeds at the interface between a component and the host.
+//! - `component.wat`: the complete text of a component. For components that are not a stage, and for text that is not a
+//!   component.
+//! - `component.wasm`: any bytes, used unchanged.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +17,7 @@ use wit_parser::Resolve;
 const CONTRACT: &str = include_str!("../../../../wit/v0.1/plugin.wit");
 const HONEST: &str = include_str!("honest.wat");
 
-/// `None` when the case uses a component of one of the hostile crates.
+/// Returns `None` if the case uses a component of one of the hostile crates.
 pub fn component(case: &Path) -> Result<Option<Vec<u8>>> {
     let (core, text, bytes) = (case.join("core.wat"), case.join("component.wat"), case.join("component.wasm"));
     if core.exists() {
@@ -29,7 +30,7 @@ pub fn component(case: &Path) -> Result<Option<Vec<u8>>> {
 }
 
 fn wrap(fields: &str) -> Result<Vec<u8>> {
-    // The case comes first: its imports must stand before anything that is defined.
+    // The fields of the case come first, because imports must precede definitions.
     let mut module = wat::parse_str(format!("{fields}\n{HONEST}"))?;
     let mut resolve = Resolve::default();
     let package = resolve.push_str("plugin.wit", CONTRACT)?;

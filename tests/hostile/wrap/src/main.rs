@@ -1,4 +1,4 @@
-//! `hostile-wrap CASES OUT`: for each case in the folder CASES that is written as text, makes `OUT/NAME/component.wasm`.
+//! `hostile-wrap CASES OUT`: builds `OUT/NAME/component.wasm` for each case in the folder CASES that is written as text.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Every case is whole: a case that is refused for a slip of its author would test nothing.
+//! Checks that every case is complete: a case that the host refuses because of its author's mistake would test nothing.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it misses by failing")]
 
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use wasmparser::{Parser, Validator, WasmFeatures};
 
-/// Codes, and the status that goes with each.
+/// Error codes of the cases, each with its status.
 const CODES: [(&str, i64); 13] = [
     ("", 200),
     ("invalid_input", 400),

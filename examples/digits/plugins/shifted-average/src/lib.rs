@@ -1,11 +1,12 @@
-//! Asks a network five times about each picture, as it is and moved by one pixel each way, and averages what it says.
+//! Runs a network five times for each picture, unchanged and shifted by one pixel in each direction, and averages the
+//! probabilities.
 //!
-//! This is what a plugin with the import `graphs` is for: a way of asking that no graph can hold by itself, while the
-//! network runs natively. All five copies of all pictures go to the graph in one batch.
+//! This is a use of the import `graphs`: the plugin prepares the inputs and combines the outputs, while the network runs
+//! natively. All five copies of all pictures go to the graph in one batch.
 
 use bulkhead_guest::{NoConfig, graphs::Graph, prelude::*};
 
-/// The graph's name in the manifest, and those of its tensors.
+/// Names of the graph in the manifest and of its tensors.
 const GRAPH: &str = "cnn";
 const IMAGE: &str = "image";
 const LOGITS: &str = "logits";
@@ -14,7 +15,7 @@ const SIDE: usize = 8;
 const PIXELS: usize = SIDE * SIDE;
 const CLASSES: usize = 10;
 
-/// Pixels down and to the right.
+/// Shifts in pixels, as (down, right).
 const MOVES: [(isize, isize); 5] = [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)];
 
 pub struct ShiftedAverage;
@@ -43,7 +44,7 @@ impl Plugin for ShiftedAverage {
     }
 }
 
-/// The logits of each of the pictures, one after the other.
+/// The logits of all pictures, concatenated.
 fn ask(pictures: &[f32]) -> Result<Vec<f32>, Failure> {
     let count = (pictures.len() / PIXELS) as u64;
     let batch = Tensor::new(&[count, 1, SIDE as u64, SIDE as u64], pictures)?;
@@ -63,7 +64,7 @@ fn moved_copies(pictures: &[f32]) -> Vec<f32> {
     pictures.iter().flat_map(|picture| MOVES.map(|(down, right)| moved(picture, down, right))).flatten().collect()
 }
 
-/// The picture moved; what comes in at the border is black.
+/// The picture shifted, with black at the border that enters.
 fn moved(picture: &[f32; PIXELS], down: isize, right: isize) -> [f32; PIXELS] {
     let side = SIDE as isize;
     std::array::from_fn(|i| {
@@ -73,7 +74,7 @@ fn moved(picture: &[f32; PIXELS], down: isize, right: isize) -> [f32; PIXELS] {
     })
 }
 
-/// The mean of the probabilities, over the copies of each picture.
+/// Mean probabilities over the copies of each picture.
 fn average(logits: &[f32]) -> Vec<f32> {
     let (rows, _) = logits.as_chunks::<CLASSES>();
     let mean = |copies: &[[f32; CLASSES]]| {
@@ -109,7 +110,7 @@ mod tests {
         Ok(probabilities.view::<f32>().unwrap().to_vec())
     }
 
-    /// A network whose logit of class n is 50 where pixel n of the first row is white.
+    /// A network whose logit of class n is 50 if pixel n of the first row is white.
     fn reads_the_first_row(mut inputs: Inputs) -> Result<Outputs, String> {
         let image = inputs.take(IMAGE).unwrap();
         assert_eq!(image.shape()[0] % 5, 0, "all copies come in one batch");
@@ -133,11 +134,12 @@ mod tests {
     #[test]
     fn averages_over_the_five_places() {
         testing::graph(GRAPH, reads_the_first_row);
-        // In place it is class 3, moved to either side 2 or 4; moved up or down it leaves the row, and all are alike.
+        // Unshifted, the pixel gives class 3; shifted left or right it gives 2 or 4. Shifted up or down it leaves the first
+        // row, and all classes are equally probable.
         let mut wanted = [0.04; CLASSES];
         wanted[2..5].copy_from_slice(&[0.24, 0.24, 0.24]);
         close(&run(&white_at(0, 3)).unwrap(), &wanted);
-        // A pixel of the second row comes into the first when moved up.
+        // A pixel of the second row enters the first row when shifted up.
         let mut wanted = [0.08; CLASSES];
         wanted[0] = 0.28;
         close(&run(&white_at(1, 0)).unwrap(), &wanted);

@@ -1,17 +1,18 @@
-//! The two ends of a file, read from a tensor of files without reading what lies between them.
+//! Reads the two ends of a file from a tensor of files, without copying the bytes between them.
 
 use std::ops::Range;
 
 use bulkhead_guest::prelude::*;
 
-/// The first and the last bytes of a file: the same ones where it has no more than a block of them.
+/// The first and the last bytes of a file. They are the same bytes if the file is not longer than a block.
 pub struct Ends {
     pub head: Vec<u8>,
     pub tail: Vec<u8>,
 }
 
 impl Ends {
-    /// `file` is where its content lies in the tensor's data, `block` the most bytes that are read at either end.
+    /// `file` is the range of the file's content in the tensor's data, and `block` the most bytes that are read at each
+    /// end.
     pub fn read(files: &Tensor, file: Range<u64>, block: u64) -> Result<Ends, Failure> {
         let size = file.end - file.start;
         if size <= block {

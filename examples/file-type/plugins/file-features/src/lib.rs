@@ -1,5 +1,6 @@
-//! What Magika's network sees of a file: its first and last bytes, without the white space around the whole. No more of
-//! it is read, however large it is. A file with too little in it for the network gets its answer here, as `verdict`.
+//! Prepares the input of Magika's network: the first and last bytes of a file, without its leading and trailing white
+//! space. Nothing else of the file is read, however large it is. A file that is too short for the network gets its result
+//! here, as `verdict`.
 
 mod ends;
 mod model;
@@ -13,9 +14,9 @@ use model::Model;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The asset with the model's configuration: how many bytes it takes from where.
+    /// Path of the asset with the model's configuration, which says how many bytes are taken from each end.
     model: String,
-    /// Files in a request, where the graph was planned for a number of them; -1 varies.
+    /// Number of files in a request if the graph was planned for a fixed number; -1 varies.
     batch: i64,
 }
 

@@ -1,28 +1,28 @@
-//! What a Magika model wants to see of a file. Follows `magika.py` of Magika 1.0.3 to the letter; where its comments
-//! and its code differ (the comments have it strip short files at both ends), the code.
+//! Tokenisation of a file for a Magika model. It follows `magika.py` of Magika 1.0.3 exactly; where that file's comments
+//! differ from its code (the comments strip short files at both ends), it follows the code.
 
 use serde::Deserialize;
 
 use crate::ends::Ends;
 
-/// Ask the network.
+/// The verdict that leaves the decision to the network.
 const NO_VERDICT: &str = "";
 const EMPTY: &str = "empty";
 const TEXT: &str = "txt";
 const BINARY: &str = "unknown";
 
-/// The part of a model's `config.min.json` that tells what it sees. Sizes are in bytes of the file, one token each.
+/// The part of a model's `config.min.json` that describes its input. Sizes are in bytes of the file, one token each.
 #[derive(Debug, Deserialize)]
 pub struct Model {
     beg_size: usize,
     mid_size: usize,
     end_size: usize,
     use_inputs_at_offsets: bool,
-    /// With fewer bytes than this after leading white space, the network is not asked.
+    /// Files with fewer bytes than this after leading white space are not given to the network.
     min_file_size_for_dl: usize,
-    /// Stands where a file has no byte.
+    /// The token for a position without a byte.
     padding_token: i32,
-    /// Bytes that are read at either end, before white space is taken off.
+    /// Bytes that are read at each end, before white space is stripped.
     pub block_size: u64,
 }
 
@@ -33,12 +33,12 @@ impl Model {
         Ok(model)
     }
 
-    /// Tokens of a file.
+    /// Number of tokens of a file.
     pub fn width(&self) -> usize {
         self.beg_size + self.end_size
     }
 
-    /// Adds the tokens of a file: its beginning, padded behind, then its end, padded in front.
+    /// Appends the tokens of a file: its beginning, padded at the end, then its end, padded at the start.
     pub fn tokenize(&self, ends: &Ends, tokens: &mut Vec<i32>) {
         let until = tokens.len() + self.width();
         let beginning = without_leading_space(&ends.head);
@@ -49,8 +49,8 @@ impl Model {
         tokens.extend(end.iter().copied().map(i32::from));
     }
 
-    /// The label of a file that the network is not asked about. Whether it is text is judged with its white space, and
-    /// by the first block alone: one that ends within a character is no text.
+    /// The label of a file that is not given to the network, else `NO_VERDICT`. Text is detected with the white space
+    /// included, and in the first block only: a block that ends within a character does not count as text.
     pub fn verdict(&self, ends: &Ends) -> &'static str {
         if without_leading_space(&ends.head).len() >= self.min_file_size_for_dl {
             return NO_VERDICT;
@@ -89,7 +89,7 @@ impl Model {
     }
 }
 
-/// What Python's `bytes.strip` takes off. `u8::is_ascii_whitespace` lacks the vertical tab.
+/// True for the bytes that Python's `bytes.strip` removes. `u8::is_ascii_whitespace` lacks the vertical tab.
 fn is_space(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }

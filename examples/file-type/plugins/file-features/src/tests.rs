@@ -1,11 +1,11 @@
-//! Expected values are what Magika 1.0.3 gives for the same bytes under the same sizes.
+//! Expected values are what Magika 1.0.3 gives for the same bytes with the same sizes.
 
 use bulkhead_guest::prelude::*;
 use bulkhead_guest::testing;
 
 use super::{Config, FileFeatures};
 
-/// As in a real model, and a block of 16 bytes in place of 4096.
+/// Like a real model's configuration, but with a block of 16 bytes instead of 4096.
 const MODEL: &str = r#"{"beg_size": 8, "mid_size": 0, "end_size": 8, "use_inputs_at_offsets": false,
     "padding_token": 256, "min_file_size_for_dl": 4, "block_size": 16,
     "target_labels_space": ["txt"], "version_major": 3}"#;
@@ -20,7 +20,7 @@ fn run(files: &[&[u8]]) -> Outputs {
     plugin(MODEL, -1).unwrap().process(Inputs::from([("file", files)]), &Parameters::default()).unwrap()
 }
 
-/// Tokens as bytes, `~` for padding; and the verdict.
+/// The tokens of each file as bytes, with `~` for padding, and its verdict.
 fn seen(outputs: &Outputs) -> Vec<(Vec<u8>, String)> {
     let features = outputs.get("features").unwrap().view::<i32>().unwrap();
     let verdicts = outputs.get("verdict").unwrap().byte_strings().unwrap();

@@ -1,4 +1,4 @@
-//! What to say for each of the network's outputs, as `magika.py` of Magika 1.0.3 decides it.
+//! The answer for each of the network's outputs, following `magika.py` of Magika 1.0.3.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -7,34 +7,34 @@ use serde::Deserialize;
 
 use crate::knowledge::{Kind, Knowledge};
 
-/// How sure the network must be for its word to be taken.
+/// The minimum probability at which the network's choice is used.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// However unsure it is.
+    /// Always use the network's choice.
     BestGuess,
-    /// As sure as the model asks for all types alike.
+    /// Apply the model's threshold that is the same for all types.
     MediumConfidence,
-    /// As sure as the model asks for this type.
+    /// Apply the model's threshold of the chosen type.
     #[default]
     HighConfidence,
 }
 
-/// The part of a model's `config.min.json` that is about its outputs.
+/// The part of a model's `config.min.json` that describes its outputs.
 #[derive(Deserialize)]
 struct Model {
     target_labels_space: Vec<String>,
-    /// By the network's own label, before it is overwritten.
+    /// Keyed by the network's own label, before it is overwritten.
     thresholds: BTreeMap<String, f64>,
     medium_confidence_threshold: f64,
     overwrite_map: BTreeMap<String, String>,
 }
 
-/// One for each of the network's outputs.
+/// One answer for each of the network's outputs.
 pub struct Answers(Vec<Answer>);
 
 struct Answer {
-    /// `None` takes the network's word in any case. Double precision, as 0.9 is another number in single precision.
+    /// `None` if the network's choice is always used. Double precision, because 0.9 is another number in single precision.
     threshold: Option<f64>,
     sure: Rc<Kind>,
     unsure: Rc<Kind>,
@@ -50,12 +50,13 @@ impl Answers {
         Ok(Answers(labels.map(|label| model.answer(label, knowledge, mode)).collect::<Result<_, _>>()?))
     }
 
-    /// Outputs of the network.
+    /// Number of the network's outputs.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// What a file is, and how probable the network's own first choice was: of several, the first one.
+    /// The type of a file, and the probability of the network's first choice. If several are equally probable, the first
+    /// one counts.
     pub fn answer(&self, probabilities: &[f32]) -> Result<(&Kind, f32), String> {
         let outputs = self.0.iter().zip(probabilities);
         let best = outputs.reduce(|best, next| if next.1 > best.1 { next } else { best });

@@ -1,11 +1,11 @@
-//! What is known of each label: Magika's `content_types_kb.min.json`, its gaps filled as Magika fills them.
+//! Descriptions of the labels: Magika's `content_types_kb.min.json`, with missing fields filled in as Magika does.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde::Deserialize;
 
-/// A type of files.
+/// A file type.
 #[derive(Debug)]
 pub struct Kind {
     pub label: String,

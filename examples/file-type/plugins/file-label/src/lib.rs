@@ -1,5 +1,5 @@
-//! From the probabilities of Magika's network to the type of a file, as Magika tells it: the network's word where it is
-//! sure enough, else only whether the file is text. Everything that can be looked up is looked up in `init`.
+//! Converts the probabilities of Magika's network into the type of a file, as Magika reports it: the network's choice if it
+//! is probable enough, and otherwise only whether the file is text. All lookups are prepared in `init`.
 
 mod answers;
 mod knowledge;
@@ -13,11 +13,11 @@ use knowledge::{Kind, Knowledge};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The asset with the model's configuration: labels and thresholds.
+    /// Path of the asset with the model's configuration: labels and thresholds.
     model: String,
-    /// The asset that knows what each label stands for.
+    /// Path of the asset that describes each label.
     knowledge: String,
-    /// How sure the network must be.
+    /// The minimum probability of the network's choice.
     mode: Mode,
 }
 
@@ -67,7 +67,7 @@ impl Plugin for FileLabel {
 }
 
 impl FileLabel {
-    /// What a file is, and how sure that is. A verdict of an earlier stage makes the network's word void.
+    /// The type of a file, and its probability. A verdict of an earlier stage overrides the network.
     fn answer(&self, probabilities: &[f32], verdict: &[u8]) -> Result<(&Kind, f32), Failure> {
         if verdict.is_empty() {
             return self.answers.answer(probabilities).map_err(Failure::Internal);

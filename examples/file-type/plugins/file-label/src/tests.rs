@@ -1,4 +1,4 @@
-//! Expected values are what Magika 1.0.3 answers for the same label and score.
+//! Expected values are what Magika 1.0.3 gives for the same label and score.
 
 use bulkhead_guest::prelude::*;
 use bulkhead_guest::testing;
@@ -33,7 +33,7 @@ fn plugin(model: &str, knowledge: &str, mode: Mode) -> Result<FileLabel, String>
     FileLabel::init(Config { mode, ..Config::default() }).map_err(|error| error.to_string())
 }
 
-/// Probabilities with `score` at `label`, and nothing elsewhere.
+/// Probabilities with `score` at `label`, and 0 elsewhere.
 fn row(label: &str, score: f32) -> [f32; 7] {
     LABELS.map(|other| if other == label { score } else { 0.0 })
 }
@@ -100,7 +100,7 @@ fn of_equal_probabilities_the_first_counts() {
 }
 
 #[test]
-fn a_verdict_makes_the_network_s_word_void() {
+fn a_verdict_overrides_the_network() {
     let rows = [row("png", 0.99), row("png", 0.98), row("sqlite", 0.9)];
     let outputs = run(Mode::HighConfidence, &rows, &["empty", "", ""]).unwrap();
     assert_eq!(texts(&outputs, "label"), ["empty", "png", "sqlite"]);

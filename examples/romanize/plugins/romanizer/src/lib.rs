@@ -1,6 +1,6 @@
-//! Writes a name in Arabic letters with Latin ones. One network reads the word, another is asked for letter after letter, each
-//! time with the letter before and a state that goes from step to step: what every language model does, in small. Each letter
-//! is given to the client as soon as it is chosen.
+//! Transliterates a name from Arabic into Latin letters. One network encodes the word, and another one generates letter
+//! after letter from the previous letter and a state, as language models do on a larger scale. Each letter is sent to the
+//! client as soon as it is chosen.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Its file in the bundle.
+    /// Path of the vocabulary asset.
     vocabulary: String,
-    /// Letters of a word, at the most.
+    /// Upper bound on the letters of a generated word.
     longest: usize,
 }
 
@@ -22,7 +22,7 @@ impl Default for Config {
     }
 }
 
-/// The file has nothing else that matters here.
+/// The part of the vocabulary file that the plugin reads.
 #[derive(Deserialize)]
 struct Vocabulary {
     tokens: Vec<String>,
@@ -40,7 +40,7 @@ const BEGIN: i64 = 1;
 const END: i64 = 2;
 const UNKNOWN: i64 = 3;
 
-/// More than any name has.
+/// Upper bound on the letters of an input, longer than any name.
 const MOST_LETTERS: usize = 256;
 
 impl Generator for Romanizer {
@@ -80,7 +80,7 @@ impl Generator for Romanizer {
 }
 
 impl Romanizer {
-    /// What stands before a word: where its bearer is from, and what kind of name it is.
+    /// The tokens before a word: the country of the name's bearer, and the kind of name.
     fn hints(&self, parameters: &Parameters) -> Result<Vec<i64>, Failure> {
         let country = match text(parameters, "country")? {
             Some(country) => format!("<{}>", country.to_uppercase()),
@@ -109,7 +109,7 @@ impl Romanizer {
         let mut last = BEGIN;
         for step in 0..self.longest {
             let log_probabilities = decoder.step(last)?;
-            // A word is never empty.
+            // The first token cannot end the word, because a word is never empty.
             let never = if step == 0 { &[PAD, END][..] } else { &[PAD] };
             let (id, log_probability) = best(&log_probabilities, never)?;
             if id == END {
@@ -139,7 +139,7 @@ fn emit(emitter: &Emitter, text: &str, log_probability: f32) -> Result<(), Failu
     Ok(emitter.emit(outputs)?)
 }
 
-/// The network that is asked for letters, and what it remembers of the word.
+/// The decoder network, and its state for the current word.
 struct Decoder {
     graph: Graph,
     memory: Tensor,
@@ -159,7 +159,7 @@ impl Decoder {
         Ok(Decoder { graph: Graph::open("decoder")?, memory, mask, hidden })
     }
 
-    /// The logarithm of the probability of each token, after this one.
+    /// Feeds one token and returns the logarithm of each next token's probability.
     fn step(&mut self, last: i64) -> Result<Vec<f32>, Failure> {
         let inputs = Inputs::from([
             ("prefix", Tensor::new(&[1, 1], &[last])?),
@@ -173,7 +173,7 @@ impl Decoder {
     }
 }
 
-/// Another handle of the same tensor; nothing is copied.
+/// Another handle of the same tensor, without a copy.
 fn again(tensor: &Tensor) -> Result<Tensor, Failure> {
     Ok(tensor.reshape(tensor.shape())?)
 }
@@ -181,7 +181,7 @@ fn again(tensor: &Tensor) -> Result<Tensor, Failure> {
 fn best(log_probabilities: &[f32], never: &[i64]) -> Result<(i64, f32), Failure> {
     let tokens = (0..).zip(log_probabilities.iter().copied()).filter(|(id, _)| !never.contains(id));
     let best = tokens.max_by(|a, b| a.1.total_cmp(&b.1));
-    best.ok_or_else(|| Failure::internal("graph \"decoder\" knows no token"))
+    best.ok_or_else(|| Failure::internal("graph \"decoder\" gave no usable token"))
 }
 
 bulkhead_guest::generator!(Romanizer);
@@ -196,7 +196,7 @@ mod tests {
 
     const TOKENS: [&str; 9] = ["<PAD>", "<BOS>", "<EOS>", "<UNK>", "<UNK_COUNTRY>", "<EG>", "<ROLE_UNKNOWN>", "ا", "a"];
 
-    /// Networks that write as many letters as they read.
+    /// A plugin with mock networks that write as many letters as they read.
     fn romanizer() -> Romanizer {
         testing::asset("vocab.json", serde_json::json!({ "tokens": TOKENS }).to_string());
         let read = std::rc::Rc::new(Cell::new(0));

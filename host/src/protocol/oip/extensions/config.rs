@@ -1,4 +1,4 @@
-//! `/v2/models/M/config`: a model's configuration, as Triton's clients and load generators read it.
+//! `/v2/models/M/config`: a model's configuration, in the form that Triton's clients and load generators read.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -7,14 +7,15 @@ use crate::pipeline::Pipeline;
 use crate::protocol::oip::grpc::config::data_type;
 use crate::tensor::{Signature, TensorSpec};
 
-/// Of the fields of Triton's `ModelConfig`, those that have a meaning here.
+/// A model's configuration: the fields of Triton's `ModelConfig` that have a meaning for this server.
 #[derive(Serialize, ToSchema)]
 pub struct ModelConfig<'a> {
     name: &'a str,
     platform: &'static str,
     backend: &'static str,
     version_policy: VersionPolicy,
-    /// 0 where the dimensions below are whole; else they are of one row of a batch.
+    /// Largest number of rows in a batch, for which the dimensions below are those of one row. 0 for a model without a
+    /// batch, where they are those of the whole tensor.
     max_batch_size: u32,
     input: Vec<ModelInput<'a>>,
     output: Vec<ModelOutput<'a>>,
@@ -32,7 +33,7 @@ struct AllVersions {}
 
 #[derive(Serialize, ToSchema)]
 struct TransactionPolicy {
-    /// Whether a request may have more than one answer.
+    /// True if a request may have more than one response.
     decoupled: bool,
 }
 
@@ -59,7 +60,7 @@ struct ModelOutput<'a> {
 pub(crate) const PLATFORM: &str = "bulkhead_pipeline";
 
 impl<'a> ModelConfig<'a> {
-    /// For a tenant whose requests may have so many bytes.
+    /// The configuration for a tenant whose requests may have `request_bytes` bytes.
     pub fn of(pipeline: &'a Pipeline, request_bytes: u64) -> ModelConfig<'a> {
         let max_batch_size = max_batch_size(&pipeline.signature, request_bytes);
         ModelConfig {
@@ -75,8 +76,9 @@ impl<'a> ModelConfig<'a> {
     }
 }
 
-/// As many rows as fit a request; 0 for a model that takes no batch. Load generators and clients of Triton go by it: they
-/// send rows only where it says so, and take the dimensions of such a model for those of a row.
+/// Number of rows that fit a request of `request_bytes` bytes, at least 1; 0 for a model without a batch. Load generators
+/// and Triton's clients depend on it: they send rows only if it is not 0, and then take a model's dimensions for those of a
+/// row.
 pub(crate) fn max_batch_size(signature: &Signature, request_bytes: u64) -> u32 {
     if !signature.is_batched() {
         return 0;
@@ -89,15 +91,15 @@ pub(crate) fn max_batch_size(signature: &Signature, request_bytes: u64) -> u32 {
     u32::try_from((request_bytes / row.max(1)).clamp(1, i32::MAX as u64)).unwrap_or(1)
 }
 
-/// An element of BYTES has at least its length.
+/// Smallest size in bytes of an element of BYTES, which is its length.
 const BYTES_WIDTH: u64 = 4;
 
-/// As the configuration tells them.
+/// The dimensions of a tensor in the configuration: those of a row if there is a batch.
 pub(crate) fn dims(spec: &TensorSpec, max_batch_size: u32) -> &[i64] {
     if max_batch_size > 0 { &spec.shape[1..] } else { &spec.shape }
 }
 
-/// Empty where classes have no labels.
+/// The name of the file with the labels of an output's classes; empty if they have none.
 pub(crate) fn label_file<'a>(pipeline: &'a Pipeline, output: &TensorSpec) -> &'a str {
     pipeline.labels.get(&*output.name).map_or("", |labels| &labels.file)
 }

@@ -1,4 +1,4 @@
-//! `/v2/models/M/generate` and `generate_stream`: inputs and outputs as the fields of plain objects.
+//! `/v2/models/M/generate` and `generate_stream`: inference with inputs and outputs as the fields of plain objects.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::protocol::oip::json;
 use crate::protocol::oip::rest::path::ModelPath;
 
 impl App {
-    /// One answer, as one object.
+    /// Answers `generate` with one object; a request to a model that streams must have exactly one response.
     pub(crate) async fn generate(
         self: &Arc<Self>,
         path: &ModelPath,
@@ -30,7 +30,8 @@ impl App {
         self.answer(path, client, request, decode, encode).await
     }
 
-    /// Each answer as an event, as it comes. A model without a generator has one.
+    /// Answers `generate_stream` with an event for each response, as soon as it is there. A model without a generator has
+    /// one.
     pub(crate) async fn generate_stream(
         self: &Arc<Self>,
         path: &ModelPath,

@@ -1,5 +1,5 @@
-//! What clients of the protocol use beside inference: configuration, statistics, the repository, settings, and a plainer
-//! form of requests.
+//! The extensions of the protocol that clients use beside inference: configuration, statistics, the repository, settings,
+//! and `generate`, a plainer form of requests.
 
 pub(crate) mod config;
 pub(crate) mod generate;
@@ -7,7 +7,7 @@ pub(crate) mod repository;
 pub(crate) mod settings;
 pub(crate) mod statistics;
 
-/// As clients know them; each is served in full.
+/// The names of the extensions in the server's metadata. Each is served in full.
 pub(crate) const SERVED: [&str; 8] = [
     "binary_tensor_data",
     "classification",

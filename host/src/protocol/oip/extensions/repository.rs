@@ -1,4 +1,4 @@
-//! `/v2/repository`: what there is, and what is served of it.
+//! `/v2/repository`: the index of models and versions, and loading and unloading of models.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::inference::call::Client;
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct IndexRequest {
-    /// Only what is ready.
+    /// True to list only the versions that are ready.
     pub ready: bool,
 }
 
-/// The body may be empty. What it asks for beside the load itself is refused.
+/// The body of a load request, which may be empty. Any parameter is refused.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct LoadRequest {
@@ -32,9 +32,9 @@ pub struct LoadRequest {
 pub struct IndexEntry {
     pub name: String,
     pub version: String,
-    /// `READY` or `UNAVAILABLE`.
+    /// `READY`, `LOADING` or `UNAVAILABLE`.
     pub state: &'static str,
-    /// Why it is not ready.
+    /// The reason why it is unavailable; otherwise empty.
     pub reason: String,
 }
 
@@ -49,7 +49,7 @@ impl From<Listed> for IndexEntry {
     }
 }
 
-/// A version that could be served and is not; none for one that is, and for one that is gone.
+/// The entry of a version that is out of service. `None` for one in any other state, such as one that is served.
 fn out_of_service(model: &Arc<str>, version: VersionView) -> Option<((Arc<str>, Version), IndexEntry)> {
     let reason = match version.state {
         "retired" => "unloaded".into(),
@@ -63,7 +63,8 @@ fn out_of_service(model: &Arc<str>, version: VersionView) -> Option<((Arc<str>, 
 }
 
 impl App {
-    /// What a client may call, and what of its own tenant was taken out of service, by name and version.
+    /// The index: the versions that the client may call, and those of its tenant that are out of service, sorted by name
+    /// and version.
     pub(crate) async fn repository_index(
         &self,
         client: &Client,
@@ -83,17 +84,17 @@ impl App {
         Ok(all.into_values().collect())
     }
 
-    /// Puts a tenant's model back into service. Clients cannot bring a model or a configuration of their own: what runs
-    /// here was signed.
+    /// Puts a tenant's model back into service. A client cannot send a model or a configuration along, because everything
+    /// that the host runs must be signed.
     pub(crate) async fn load_model(&self, client: &Client, model: &str, request: &LoadRequest) -> Result<(), ApiError> {
         if let Some(parameter) = request.parameters.keys().next() {
             let what = format!("loading a model with the parameter \"{parameter}\"");
-            return Err(ApiError::NotSupported { what, instead: "make a bundle of it, which says all of it" });
+            return Err(ApiError::NotSupported { what, instead: "put its configuration and files into a bundle" });
         }
         self.set_loaded(client, model, true).await
     }
 
-    /// Takes a tenant's model out of service, with all its versions.
+    /// Takes a tenant's model out of service, with all of its versions.
     pub(crate) async fn unload_model(&self, client: &Client, model: &str) -> Result<(), ApiError> {
         self.set_loaded(client, model, false).await
     }
@@ -104,11 +105,12 @@ impl App {
         let done = self.control.blocking(move |control| control.set_loaded(&who, &tenant, &name, loaded)).await;
         match done {
             Ok(()) => Ok(()),
-            // It may be served all the same: shared by another tenant, or from the folder of `--dev`.
+            // A model that the tenant does not own may still be served: it is shared by another tenant, or from the folder
+            // of `--dev`.
             Err(ControlError::NoSuch { .. }) => match self.find(client, model, None) {
                 Ok(_) if loaded => Ok(()),
                 Ok(_) => Err(ApiError::NotSupported {
-                    what: format!("unloading \"{model}\", which is not a bundle of yours"),
+                    what: format!("unloading \"{model}\", which is not a model of your tenant,"),
                     instead: "ask the operator",
                 }),
                 Err(not_served) => Err(not_served.into()),

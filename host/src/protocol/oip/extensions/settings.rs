@@ -1,4 +1,4 @@
-//! `/v2/logging` and `/v2/trace/setting`: what an operator may change while the host runs.
+//! `/v2/logging` and `/v2/trace/setting`: the settings that an operator may change while the host runs.
 
 use std::collections::BTreeMap;
 
@@ -14,22 +14,23 @@ use crate::error::ApiError;
 use crate::inference::App;
 use crate::telemetry::log::{self, Level, LogError};
 
-/// Levels contain each other: who wants information gets warnings and errors too.
+/// Settings of the log. A level includes all more severe ones: a log with information has warnings and errors, too.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub struct LogSettings {
-    /// Always empty: lines go to standard error.
+    /// Always empty, because the log goes to standard error.
     log_file: &'static str,
     log_info: bool,
     log_warning: bool,
     log_error: bool,
-    /// 1 is debug, 2 is trace.
+    /// 0 for none, 1 for debug, 2 for trace.
     log_verbose_level: u64,
     log_format: &'static str,
-    /// The same as a level or directives of the configuration.
+    /// The level, or the directives, as in the configuration.
     log_level: String,
 }
 
-/// What is not there or null stays as it is. `log_level` goes before the others.
+/// Changes to the settings of the log. A field that is absent or null stays as it is. `log_level` takes precedence over the
+/// other levels.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogChanges {
@@ -45,7 +46,7 @@ pub struct LogChanges {
 const LOG_FORMAT: &str = "default";
 
 impl App {
-    /// Answers `/v2/logging` for whoever may.
+    /// Answers `/v2/logging`; the caller must have checked the role.
     pub(crate) async fn logging(&self, head: &Parts, body: Body) -> Result<LogSettings, ApiError> {
         match head.method {
             Method::POST => change_log(self.read_json(&head.headers, body).await?),
@@ -53,7 +54,7 @@ impl App {
         }
     }
 
-    /// Answers `/v2[/models/M]/trace/setting` for whoever may.
+    /// Answers `/v2[/models/M]/trace/setting`; the caller must have checked the role.
     pub(crate) async fn tracing(&self, head: &Parts, body: Body) -> Result<TraceSettings, ApiError> {
         match head.method {
             Method::POST => change_trace(&self.read_json(&head.headers, body).await?),
@@ -70,7 +71,7 @@ pub(crate) fn change_log(changes: LogChanges) -> Result<LogSettings, ApiError> {
     let current = log_settings()?;
     if let Some(level) = changes.log_level.clone().map_or_else(|| changes.level(&current), |level| Ok(Some(level)))? {
         log::set_level(&level)?;
-        tracing::info!(level, "the log's level was changed");
+        tracing::info!(level, "the log level was changed");
     }
     log_settings()
 }
@@ -91,7 +92,7 @@ impl LogSettings {
 }
 
 impl LogChanges {
-    /// The level that these ask for, when they ask for another than there is.
+    /// The level that the changes ask for; `None` if it is the current one.
     fn level(&self, current: &LogSettings) -> Result<Option<String>, ApiError> {
         if self.log_file.as_ref().is_some_and(|file| !file.is_empty()) {
             return Err(refuse("\"log_file\"", "lines go to standard error: collect them there"));
@@ -138,8 +139,8 @@ impl From<LogError> for ApiError {
     }
 }
 
-/// Requests are not traced: each has its line of the log, and each stage its histogram in the metrics. The rest is what
-/// Triton says before anybody changed it, so that whoever sets things back to that changes nothing.
+/// Settings of traces. Requests are not traced: each has a line in the log, and each stage a histogram in the metrics. The
+/// values are Triton's defaults, so that a client that resets the settings to them changes nothing.
 #[derive(Serialize, ToSchema)]
 pub struct TraceSettings {
     trace_file: &'static str,
@@ -161,7 +162,8 @@ fn trace_settings() -> TraceSettings {
     }
 }
 
-/// A change to what is so already is no change; null means as for all models.
+/// Accepts changes that leave the settings as they are, and refuses others. `null` resets a setting of a model to that of
+/// all models, and is accepted.
 pub(crate) fn change_trace(changes: &BTreeMap<String, Value>) -> Result<TraceSettings, ApiError> {
     let current = trace_settings();
     for (name, value) in changes {
@@ -175,7 +177,7 @@ pub(crate) fn change_trace(changes: &BTreeMap<String, Value>) -> Result<TraceSet
             other => {
                 let known = "trace_file, trace_level, trace_rate, trace_count, log_frequency, trace_mode";
                 return Err(ApiError::Setting {
-                    why: format!("there is no trace setting \"{other}\"; there are: {known}"),
+                    why: format!("there is no trace setting \"{other}\"; the settings are: {known}"),
                 });
             }
         };
@@ -198,7 +200,7 @@ mod tests {
     }
 
     fn level(current: LevelFilter, changes: LogChanges) -> Result<Option<String>, String> {
-        changes.level(&settings(current)).map_err(|problem| problem.to_string())
+        changes.level(&settings(current)).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_in_words() {
+    fn impossible_settings_are_refused_with_a_reason() {
         let gap = LogChanges { log_warning: Some(false), ..LogChanges::default() };
         let error = level(LevelFilter::INFO, gap).unwrap_err();
         assert!(error.contains("\"info\" without \"warn\""), "{error}");

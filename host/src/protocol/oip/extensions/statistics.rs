@@ -1,4 +1,4 @@
-//! `/v2/models[/M[/versions/V]]/stats`: what a version of a model did since it was activated, in Triton's fields.
+//! `/v2/models[/M[/versions/V]]/stats`: the statistics of a model's versions since their activation, in Triton's fields.
 
 use std::sync::Arc;
 
@@ -20,13 +20,13 @@ pub struct StatisticsReply {
 struct ModelStatistics {
     name: String,
     version: String,
-    /// Milliseconds since 1970; 0 before the first.
+    /// Time of the last request, in milliseconds since 1970; 0 before the first.
     last_inference: u64,
-    /// Rows of batches; requests, where the model knows no batch.
+    /// Number of rows; for a model without a batch, of requests.
     inference_count: u64,
     execution_count: u64,
     inference_stats: InferenceStatistics,
-    /// Of requests with more than one answer.
+    /// Always empty: there are no statistics of single responses.
     response_stats: NoResponses,
     batch_stats: Vec<BatchStatistics>,
     memory_usage: Vec<MemoryUsage>,
@@ -43,12 +43,12 @@ struct InferenceStatistics {
     compute_input: Duration,
     compute_infer: Duration,
     compute_output: Duration,
-    /// There is no cache.
+    /// Always 0, because there is no cache of responses.
     cache_hit: Duration,
     cache_miss: Duration,
 }
 
-/// Of requests of so many rows: none waits for another's.
+/// Statistics of the requests with `batch_size` rows. Requests are not batched together.
 #[derive(Serialize, ToSchema)]
 struct BatchStatistics {
     batch_size: u64,
@@ -57,7 +57,7 @@ struct BatchStatistics {
     compute_output: Duration,
 }
 
-/// Of devices; models run where the host does.
+/// Memory used on a device. There are none: models run on the CPU.
 #[derive(Serialize, ToSchema)]
 struct MemoryUsage {
     r#type: String,
@@ -79,7 +79,7 @@ impl From<DurationStats> for Duration {
 }
 
 impl App {
-    /// Of all models that a client may call, of all versions of one, or of one version.
+    /// The statistics of all models that a client may call, of all versions of `model`, or of one version.
     pub(crate) fn statistics(
         &self,
         client: &Client,
@@ -90,7 +90,7 @@ impl App {
         Ok(StatisticsReply { model_stats: counted.iter().map(|pipeline| statistics(pipeline)).collect() })
     }
 
-    /// Whose statistics these are, for any protocol.
+    /// The versions whose statistics a client asks for, over any protocol.
     pub(crate) fn counted(
         &self,
         client: &Client,

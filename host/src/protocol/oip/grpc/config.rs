@@ -1,11 +1,11 @@
-//! A model's configuration, as clients of Triton ask for it before they send anything.
+//! A model's configuration over gRPC, which Triton's clients request before they send anything else.
 
 use crate::pipeline::Pipeline;
 use crate::protocol::oip::extensions::config::{PLATFORM, dims, label_file, max_batch_size};
 use crate::protocol::pb::inference as pb;
 use crate::tensor::Datatype;
 
-/// For a tenant whose requests may have so many bytes.
+/// The configuration for a tenant whose requests may have `request_bytes` bytes.
 pub fn of(pipeline: &Pipeline, request_bytes: u64) -> pb::ModelConfig {
     let max_batch_size = max_batch_size(&pipeline.signature, request_bytes);
     let input = |spec: &crate::tensor::TensorSpec| pb::ModelInput {
@@ -37,7 +37,7 @@ pub fn of(pipeline: &Pipeline, request_bytes: u64) -> pb::ModelConfig {
     }
 }
 
-/// As clients of Triton call a datatype.
+/// Triton's name of a datatype.
 pub fn data_type(datatype: Datatype) -> pb::DataType {
     match datatype {
         Datatype::Bool => pb::DataType::TypeBool,

@@ -1,4 +1,5 @@
-//! `ModelInferRequest`: found in pieces where it arrives, read on a compute thread.
+//! The decoder of `ModelInferRequest`. The message is split into its parts where it arrives; the tensors in them are read
+//! on a compute thread.
 
 use bytes::Bytes;
 
@@ -10,13 +11,13 @@ use crate::protocol::oip::json;
 use crate::sandbox::{ParameterValue, Parameters};
 use crate::tensor::{Datatype, NamedTensors, Tensor};
 
-/// A request in its parts, each still as it came.
+/// The parts of a request, still encoded.
 #[derive(Default)]
 pub struct ModelInferParts {
     pub model: String,
     pub version: String,
     pub id: String,
-    /// Of the whole message.
+    /// Size in bytes of the whole message.
     pub bytes: u64,
     parameters: Vec<Bytes>,
     inputs: Vec<Bytes>,
@@ -27,26 +28,27 @@ pub struct ModelInferParts {
 const EMPTY_FINAL_RESPONSE: &str = "triton_enable_empty_final_response";
 
 impl ModelInferParts {
-    /// Looks at each field once; how many there may be is bounded, so that this is no work.
+    /// Splits a message. This reads each field once, and the number of fields is bounded, so that it is cheap enough for an
+    /// I/O thread.
     pub fn open(message: Bytes) -> Result<ModelInferParts, Malformed> {
-        let mut envelope = ModelInferParts { bytes: message.len() as u64, ..ModelInferParts::default() };
+        let mut parts = ModelInferParts { bytes: message.len() as u64, ..ModelInferParts::default() };
         let mut fields = Fields::of(message);
         while let Some(field) = fields.next_field()? {
             match field.number {
-                1 => envelope.model = field.text()?,
-                2 => envelope.version = field.text()?,
-                3 => envelope.id = field.text()?,
-                4 => envelope.parameters.push(field.bytes()?),
-                5 => envelope.inputs.push(field.bytes()?),
-                6 => envelope.outputs.push(field.bytes()?),
-                7 => envelope.raw.push(field.bytes()?),
+                1 => parts.model = field.text()?,
+                2 => parts.version = field.text()?,
+                3 => parts.id = field.text()?,
+                4 => parts.parameters.push(field.bytes()?),
+                5 => parts.inputs.push(field.bytes()?),
+                6 => parts.outputs.push(field.bytes()?),
+                7 => parts.raw.push(field.bytes()?),
                 _ => {}
             }
         }
-        Ok(envelope)
+        Ok(parts)
     }
 
-    /// Whether the client wants to be told by an answer of its own that there are no more.
+    /// True if the client wants an empty response after the last one, to know that there are no more.
     pub fn wants_final_response(&self) -> bool {
         let parameters = decode_parameters(self.parameters.clone()).unwrap_or_default();
         parameters.contains(&(EMPTY_FINAL_RESPONSE.to_owned(), ParameterValue::Boolean(true)))
@@ -55,7 +57,8 @@ impl ModelInferParts {
     pub fn decode(self) -> Result<InferRequest, DecodeError> {
         let (inputs, raw) = (self.inputs.len(), self.raw.len());
         if raw > 0 && raw != inputs {
-            let text = format!("there are {inputs} inputs and {raw} raw_input_contents: one for each, or none at all");
+            let text =
+                format!("there are {inputs} inputs and {raw} raw_input_contents: send one for each input, or none");
             return Err(DecodeError::Message(text));
         }
         let mut raw = self.raw.into_iter();
@@ -63,7 +66,7 @@ impl ModelInferParts {
         let inputs = self.inputs.into_iter().map(decode).collect::<Result<NamedTensors, _>>()?;
         let outputs = self.outputs.into_iter().map(decode_output).collect::<Result<Vec<_>, _>>()?;
         let mut parameters = decode_parameters(self.parameters)?;
-        // It asks this host for something, and plugins for nothing.
+        // This parameter is for the host, and plugins do not get it.
         parameters.retain(|(name, _)| name != EMPTY_FINAL_RESPONSE);
         Ok(InferRequest {
             id: (!self.id.is_empty()).then_some(self.id),
@@ -94,10 +97,10 @@ fn decode_input(message: Bytes, raw: Option<Bytes>) -> Result<(std::sync::Arc<st
         (Some(raw), None) => raw,
         (None, Some(contents)) => read_contents(contents, datatype, count)
             .map_err(|problem| DecodeError::Data { input: name.clone(), problem: problem.to_string() })?,
-        // An input of no elements may leave its empty list out.
+        // An input without elements may omit its empty list.
         (None, None) if count == 0 => Bytes::new(),
         (None, None) => {
-            let problem = "there is neither contents nor raw_input_contents".into();
+            let problem = "it has neither contents nor raw_input_contents".into();
             return Err(DecodeError::Data { input: name, problem });
         }
         (Some(_), Some(_)) => {
@@ -129,7 +132,7 @@ fn open_input(message: Bytes) -> Result<Input, Malformed> {
     Ok(input)
 }
 
-/// Which list of `InferTensorContents` holds the elements of a datatype.
+/// Number and name of the field of `InferTensorContents` that lists the elements of a datatype; `None` if there is none.
 fn list(datatype: Datatype) -> Option<(u32, &'static str)> {
     Some(match datatype {
         Datatype::Bool => (1, "bool_contents"),
@@ -147,7 +150,7 @@ fn list(datatype: Datatype) -> Option<(u32, &'static str)> {
 fn read_contents(contents: Bytes, datatype: Datatype, count: u64) -> Result<Bytes, ElementError> {
     let (wanted, name) = list(datatype).ok_or(ElementError::OnlyRaw { datatype })?;
     let mut elements = RepeatedElements::new(datatype, count);
-    // Every field takes two bytes at least, and elements beyond the count end the reading.
+    // Every field takes at least two bytes, so this bound is never reached; more elements than `count` are an error.
     let mut fields = Fields::at_most(contents.len(), contents);
     while let Some(field) = fields.next_field()? {
         if field.number != wanted {
@@ -193,7 +196,7 @@ fn refuse_shared_memory(input: &str, parameters: Vec<Bytes>) -> Result<(), Decod
     }
 }
 
-/// Entries of a `map<string, InferParameter>`.
+/// Decodes the entries of a `map<string, InferParameter>`.
 fn decode_parameters(entries: Vec<Bytes>) -> Result<Parameters, DecodeError> {
     let mut parameters = Parameters::new();
     for entry in entries {
@@ -238,7 +241,7 @@ mod tests {
 
     use super::*;
 
-    /// As a client writes it; the request itself is read by hand and has no generated code.
+    /// Encodes a field as a client does; there is no generated code for the request.
     fn field(number: u32, value: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         prost::encoding::encode_varint(u64::from(number << 3 | 2), &mut bytes);
@@ -288,17 +291,17 @@ mod tests {
         assert_eq!(values, wanted);
     }
 
-    /// Whatever arrives, it is a request or an error.
+    /// Truncated and corrupted messages must give a request or an error, and never a panic.
     #[test]
-    fn torn_and_twisted_messages_are_errors() {
+    fn damaged_messages_are_requests_or_errors() {
         for whole in [request(&field(5, &field(2, &[7, 8]))), [request(b""), field(7, &[1, 2, 3, 4])].concat()] {
             assert!(decode(whole.clone()).is_ok());
             for at in 0..whole.len() {
                 let _ = decode(whole[..at].to_vec());
                 for mask in [0x01, 0x08, 0x80, 0xff] {
-                    let mut twisted = whole.clone();
-                    twisted[at] ^= mask;
-                    let _ = decode(twisted);
+                    let mut corrupted = whole.clone();
+                    corrupted[at] ^= mask;
+                    let _ = decode(corrupted);
                 }
             }
         }

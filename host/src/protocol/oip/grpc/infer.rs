@@ -1,4 +1,4 @@
-//! Inference over gRPC: one request, one answer.
+//! Inference calls over gRPC that have one request and one response.
 
 use std::sync::atomic::Ordering;
 
@@ -16,12 +16,12 @@ use crate::pipeline::Pipeline;
 use crate::protocol::grpc::admission::GrpcCall;
 use crate::protocol::pb::inference as pb;
 
-/// Answers one request.
+/// Answers one `ModelInferRequest`.
 pub async fn infer(caller: &GrpcCall, message: Bytes) -> Result<pb::ModelInferResponse, Status> {
     let opened = open(caller, message);
-    let envelope = opened.map_err(|problem| caller.refuse_call(problem))?;
-    let call = accept(caller, &Asked::of(&envelope))?;
-    run(caller, call, envelope).await
+    let parts = opened.map_err(|error| caller.refuse_call(error))?;
+    let call = accept(caller, &Asked::of(&parts))?;
+    run(caller, call, parts).await
 }
 
 pub(crate) fn open(caller: &GrpcCall, message: Bytes) -> Result<ModelInferParts, ApiError> {
@@ -32,32 +32,33 @@ pub(crate) fn open(caller: &GrpcCall, message: Bytes) -> Result<ModelInferParts,
 pub(crate) async fn run(
     caller: &GrpcCall,
     call: Call,
-    envelope: ModelInferParts,
+    parts: ModelInferParts,
 ) -> Result<pb::ModelInferResponse, Status> {
-    let decode = move |_: &Pipeline| Ok(envelope.decode()?);
+    let decode = move |_: &Pipeline| Ok(parts.decode()?);
     let encode = |pipeline: &Pipeline, answer: InferResponse, bound: u64| Ok(encode(pipeline, answer, bound)?);
     run_call(caller, call, decode, encode).await
 }
 
-/// What a message is about, whatever protocol it is of.
+/// The model, version and size of a request, of either protocol.
 pub struct Asked {
     pub model: String,
     pub version: Option<String>,
-    /// Of the whole message.
+    /// Size in bytes of the whole message.
     pub bytes: u64,
 }
 
 impl Asked {
-    pub(crate) fn of(envelope: &ModelInferParts) -> Asked {
+    pub(crate) fn of(parts: &ModelInferParts) -> Asked {
         Asked {
-            model: envelope.model.clone(),
-            version: (!envelope.version.is_empty()).then(|| envelope.version.clone()),
-            bytes: envelope.bytes,
+            model: parts.model.clone(),
+            version: (!parts.version.is_empty()).then(|| parts.version.clone()),
+            bytes: parts.bytes,
         }
     }
 }
 
-/// The recipe of whatever runs a model over gRPC, within the client's deadline. `encode` gets the bound of the reply.
+/// Runs a model over gRPC, for either protocol, within the client's deadline. `decode` and `encode` are called on a compute
+/// thread, unless the call runs inline; `encode` gets the bound of the reply in bytes.
 pub async fn answer<T: Message + 'static>(
     caller: &GrpcCall,
     asked: &Asked,
@@ -68,10 +69,10 @@ pub async fn answer<T: Message + 'static>(
     run_call(caller, call, decode, encode).await
 }
 
-/// Finds the model of a message that may be as large as it is.
+/// Begins the call: finds the model, and checks the message's size against the tenant's bound.
 pub(crate) fn accept(caller: &GrpcCall, asked: &Asked) -> Result<Call, Status> {
     let app = caller.app();
-    let client = caller.client().map_err(|problem| caller.refuse_call(problem))?;
+    let client = caller.client().map_err(|error| caller.refuse_call(error))?;
     let bound = client.caller.tenant.limits().request_bytes;
     let call = app.begin(&client, caller.headers(), &asked.model, asked.version.as_deref());
     let mut call = call.map_err(ErrorResponse::into_status)?;
@@ -98,7 +99,7 @@ async fn run_call<T: Message + 'static>(
     Ok(answer)
 }
 
-/// Outputs raw, as every client of Triton expects them; their bytes are shared until they are sent.
+/// Encodes the response. Outputs are raw bytes, as Triton's clients expect, and share their tensors' data until it is sent.
 pub(crate) fn encode(
     pipeline: &Pipeline,
     answer: InferResponse,

@@ -1,4 +1,4 @@
-//! `inference.GRPCInferenceService`, call by call.
+//! The gRPC service of the Open Inference Protocol, `inference.GRPCInferenceService`.
 
 use std::sync::Arc;
 
@@ -38,26 +38,26 @@ impl Inference {
     }
 }
 
-/// Whoever is calling, with at least this role.
+/// The caller; an error if authentication fails or the caller's role is less than `role`.
 fn client<T>(request: &Request<T>, role: Role) -> Result<Client, Status> {
     let caller = GrpcCall::of(request)?;
     let client = caller.client().and_then(|client| client.must_be(role).map(|()| client));
-    client.map_err(|problem| caller.refuse(problem))
+    client.map_err(|error| caller.refuse(error))
 }
 
-/// An empty text is none in protocol buffers.
+/// `None` for an empty string, which stands for an absent one in protobuf.
 fn given(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-fn refuse<T>(request: &Request<T>, problem: ApiError) -> Status {
+fn refuse<T>(request: &Request<T>, error: ApiError) -> Status {
     match GrpcCall::of(request) {
-        Ok(caller) => caller.refuse(problem),
+        Ok(caller) => caller.refuse(error),
         Err(status) => status,
     }
 }
 
-/// Whoever may name memory of the host's machine can read and write what is not theirs.
+/// Refuses shared memory: a client that can name memory of the host's machine could read and write memory of others.
 fn no_shared_memory<T, A>(request: &Request<T>) -> Answered<A> {
     let what = "shared memory between clients and the host".into();
     Err(refuse(request, ApiError::NotSupported { what, instead: "send and fetch tensors in the messages" }))
@@ -75,7 +75,7 @@ impl GrpcInferenceService for Inference {
 
     async fn model_ready(&self, request: Request<pb::ModelReadyRequest>) -> Answered<pb::ModelReadyResponse> {
         let pb::ModelReadyRequest { name, version } = request.get_ref();
-        // Whoever waits for a model asks before there is one: that is no error.
+        // Clients that wait for a model ask before it exists, so an unknown model is not ready, and not an error.
         let ready = self.app.find(&client(&request, Role::Infer)?, name, given(version)).is_ok();
         Ok(Response::new(pb::ModelReadyResponse { ready }))
     }
@@ -138,7 +138,7 @@ impl GrpcInferenceService for Inference {
         let asked = IndexRequest { ready: request.get_ref().ready };
         let client = client(&request, Role::Infer)?;
         let index = self.app.repository_index(&client, &asked).await;
-        let index = index.map_err(|problem| refuse(&request, problem))?;
+        let index = index.map_err(|error| refuse(&request, error))?;
         let models = index.into_iter().map(|entry| ModelIndex {
             name: entry.name,
             version: entry.version,
@@ -156,7 +156,7 @@ impl GrpcInferenceService for Inference {
         let pb::RepositoryModelLoadRequest { model_name, parameters, .. } = request.get_ref();
         let asked = LoadRequest { parameters: parameters.keys().map(|name| (name.clone(), Value::Null)).collect() };
         let loaded = self.app.load_model(&client, model_name, &asked).await;
-        loaded.map_err(|problem| refuse(&request, problem))?;
+        loaded.map_err(|error| refuse(&request, error))?;
         Ok(Response::new(pb::RepositoryModelLoadResponse {}))
     }
 
@@ -166,7 +166,7 @@ impl GrpcInferenceService for Inference {
     ) -> Answered<pb::RepositoryModelUnloadResponse> {
         let client = client(&request, Role::Deploy)?;
         let unloaded = self.app.unload_model(&client, &request.get_ref().model_name).await;
-        unloaded.map_err(|problem| refuse(&request, problem))?;
+        unloaded.map_err(|error| refuse(&request, error))?;
         Ok(Response::new(pb::RepositoryModelUnloadResponse {}))
     }
 
@@ -216,12 +216,12 @@ impl GrpcInferenceService for Inference {
         client(&request, Role::Admin)?;
         let pb::TraceSettingRequest { settings, model_name } = request.get_ref();
         given(model_name).map(|model| self.find(&request, model, "")).transpose()?;
-        settings::trace(settings).map(Response::new).map_err(|problem| refuse(&request, problem))
+        settings::trace(settings).map(Response::new).map_err(|error| refuse(&request, error))
     }
 
     async fn log_settings(&self, request: Request<pb::LogSettingsRequest>) -> Answered<pb::LogSettingsResponse> {
         client(&request, Role::Admin)?;
-        settings::log(&request.get_ref().settings).map(Response::new).map_err(|problem| refuse(&request, problem))
+        settings::log(&request.get_ref().settings).map(Response::new).map_err(|error| refuse(&request, error))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The settings of the log and of traces: the same as over HTTP, in the lists and choices of gRPC's messages.
+//! The settings of the log and of traces over gRPC: the same as over HTTP, converted to and from the types of its messages.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +9,7 @@ use crate::error::ApiError;
 use crate::protocol::oip::extensions::settings;
 use crate::protocol::pb::inference as pb;
 use crate::protocol::pb::inference::log_settings_request::setting_value::ParameterChoice as Given;
-use crate::protocol::pb::inference::log_settings_response::setting_value::ParameterChoice as Told;
+use crate::protocol::pb::inference::log_settings_response::setting_value::ParameterChoice as Reported;
 
 pub fn log(
     changes: &HashMap<String, pb::log_settings_request::SettingValue>,
@@ -25,15 +25,15 @@ pub fn log(
     };
     let changes = Value::Object(changes.iter().map(change).collect());
     let changes = serde_json::from_value(changes).map_err(ApiError::NotJson)?;
-    let told = |(name, value): (String, Value)| {
+    let reported = |(name, value): (String, Value)| {
         let choice = match value {
-            Value::Bool(value) => Told::BoolParam(value),
-            Value::Number(value) => Told::Uint32Param(value.as_u64().unwrap_or_default() as u32),
-            other => Told::StringParam(text(&other)),
+            Value::Bool(value) => Reported::BoolParam(value),
+            Value::Number(value) => Reported::Uint32Param(value.as_u64().unwrap_or_default() as u32),
+            other => Reported::StringParam(text(&other)),
         };
         (name, pb::log_settings_response::SettingValue { parameter_choice: Some(choice) })
     };
-    let settings = object(settings::change_log(changes)?).into_iter().map(told).collect();
+    let settings = object(settings::change_log(changes)?).into_iter().map(reported).collect();
     Ok(pb::LogSettingsResponse { settings })
 }
 
@@ -49,14 +49,14 @@ pub fn trace(
         (name.clone(), value)
     };
     let changes: BTreeMap<String, Value> = changes.iter().map(change).collect();
-    let told = |(name, value): (String, Value)| {
+    let reported = |(name, value): (String, Value)| {
         let value = match value {
             Value::Array(list) => list.iter().map(text).collect(),
             other => vec![text(&other)],
         };
         (name, pb::trace_setting_response::SettingValue { value })
     };
-    let settings = object(settings::change_trace(&changes)?).into_iter().map(told).collect();
+    let settings = object(settings::change_trace(&changes)?).into_iter().map(reported).collect();
     Ok(pb::TraceSettingResponse { settings })
 }
 
@@ -64,7 +64,7 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// The fields of an answer, under the names that they have over HTTP.
+/// The fields of a reply, under the names that they have over HTTP.
 fn object(answer: impl Serialize) -> Map<String, Value> {
     match serde_json::to_value(answer) {
         Ok(Value::Object(fields)) => fields,

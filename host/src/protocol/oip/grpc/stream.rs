@@ -1,4 +1,4 @@
-//! `ModelStreamInfer`: a stream of requests, each with one answer, or with any number where its model streams.
+//! `ModelStreamInfer`: a stream of requests, each with one response, or with any number of responses if its model streams.
 
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -23,14 +23,15 @@ use crate::protocol::grpc::request_body::Extent;
 use crate::protocol::pb::inference as pb;
 use crate::scheduler;
 
-/// Requests of a stream that are under way at once.
+/// Bound on how many requests of a stream run at once. Those whose models stream are counted separately.
 const AHEAD: usize = 8;
 
 pub type Replies = Pin<Box<dyn Stream<Item = Result<pb::ModelStreamInferResponse, Status>> + Send>>;
 
-/// Requests with one answer are answered in their order; the answers of those with several come as they are there. One that
-/// fails is answered by its text, and the stream goes on, unless the client asked for a status (`triton_grpc_error`), which
-/// can only be the last thing on a stream. The client's deadline is that of the whole stream, and so is its status.
+/// Answers a stream of requests. Requests with one response are answered in their order; the responses of models that
+/// stream are sent as soon as they are there. A request that fails is answered by the text of its error, and the stream
+/// goes on. If the client asked for a status instead (`triton_grpc_error`), the status ends the stream. The client's
+/// deadline is that of the whole stream, and ends it with a status.
 pub fn infer_stream(
     caller: GrpcCall,
     request: Request<Streaming<RawMessage>>,
@@ -47,14 +48,14 @@ pub fn infer_stream(
     Response::new(Box::pin(Interleaved::of(Box::pin(started)).chain(end)))
 }
 
-/// A client that does not take its answers stops the stream, which nobody looks at then. What has begun must not stand still
-/// in the middle of it, with a place that others wait for.
+/// Starts a request in a task of its own. When a client does not take its responses, the stream is not polled any more, and
+/// a request that has begun must not keep a slot that others wait for.
 async fn begin(caller: GrpcCall, message: Result<RawMessage, Status>, strict: bool) -> Started {
     let started = scheduler::unattended(start(caller.clone(), message, strict)).await;
     started.unwrap_or_else(|panicked| Started::One(Err(caller.refuse_call(panicked.into()))))
 }
 
-/// How a request is answered.
+/// A request that was started: its only response, or the stream of its responses.
 enum Started {
     One(Result<pb::ModelStreamInferResponse, Status>),
     Many(Replies),
@@ -63,18 +64,18 @@ enum Started {
 async fn start(caller: GrpcCall, message: Result<RawMessage, Status>, strict: bool) -> Started {
     let opened = message
         .map_err(|status| caller.translate(status, Extent::Stream))
-        .and_then(|message| infer::open(&caller, message.0).map_err(|problem| caller.refuse_call(problem)));
-    let envelope = match opened {
-        Ok(envelope) => envelope,
+        .and_then(|message| infer::open(&caller, message.0).map_err(|error| caller.refuse_call(error)));
+    let parts = match opened {
+        Ok(parts) => parts,
         Err(status) => return Started::One(Err(status)),
     };
-    let failing = Failing { caller: caller.clone(), id: envelope.id.clone(), strict };
-    let answered = match infer::accept(&caller, &Asked::of(&envelope)) {
-        Ok(call) if call.pipeline.streams() => match Many::start(call, envelope, failing.clone()).await {
+    let failing = Failing { caller: caller.clone(), id: parts.id.clone(), strict };
+    let answered = match infer::accept(&caller, &Asked::of(&parts)) {
+        Ok(call) if call.pipeline.streams() => match Many::start(call, parts, failing.clone()).await {
             Ok(many) => return Started::Many(Box::pin(stream::unfold(Some(many), Many::step))),
             Err(status) => Err(status),
         },
-        Ok(call) => infer::run(&caller, call, envelope).await,
+        Ok(call) => infer::run(&caller, call, parts).await,
         Err(status) => Err(status),
     };
     Started::One(match answered {
@@ -89,7 +90,7 @@ fn reply(mut response: pb::ModelInferResponse, last: bool) -> pb::ModelStreamInf
     pb::ModelStreamInferResponse { error_message: String::new(), infer_response: Some(response) }
 }
 
-/// How a request of the stream fails.
+/// The data that are needed to report a failure of a request.
 #[derive(Clone)]
 struct Failing {
     caller: GrpcCall,
@@ -102,30 +103,30 @@ impl Failing {
         if self.strict || self.caller.is_late() {
             return Err(status);
         }
-        // The id tells the client which of its requests it was.
+        // The client finds out by the id which of its requests failed.
         let response = pb::ModelInferResponse { id: self.id, ..Default::default() };
         Ok(pb::ModelStreamInferResponse { error_message: status.message().to_owned(), ..reply(response, true) })
     }
 }
 
-/// A request with any number of answers.
+/// A request whose model streams.
 struct Many {
     answers: ResponseStream<pb::ModelInferResponse>,
     failing: Failing,
-    /// Goes after the others, where the client wants to be told that there are no more.
+    /// The empty response that is sent after the others, if the client asked for it.
     last: Option<pb::ModelInferResponse>,
 }
 
 impl Many {
-    async fn start(call: Call, envelope: ModelInferParts, failing: Failing) -> Result<Many, Status> {
+    async fn start(call: Call, parts: ModelInferParts, failing: Failing) -> Result<Many, Status> {
         let usage = call.usage.clone();
-        let last = envelope.wants_final_response().then(|| pb::ModelInferResponse {
+        let last = parts.wants_final_response().then(|| pb::ModelInferResponse {
             model_name: call.pipeline.model.to_string(),
             model_version: call.pipeline.version.to_string(),
-            id: envelope.id.clone(),
+            id: parts.id.clone(),
             ..Default::default()
         });
-        let decode = move |_: &Pipeline| Ok(envelope.decode()?);
+        let decode = move |_: &Pipeline| Ok(parts.decode()?);
         let encode = move |pipeline: &Pipeline, answer: InferResponse, bound: u64| {
             let response = infer::encode(pipeline, answer, bound)?;
             let bytes = response.encoded_len() as u64;
@@ -137,7 +138,7 @@ impl Many {
         Ok(Many { answers, failing, last })
     }
 
-    /// The next reply, and what comes after it.
+    /// The next response, and the state from which to go on.
     async fn step(many: Option<Many>) -> Option<(Result<pb::ModelStreamInferResponse, Status>, Option<Many>)> {
         let mut many = many?;
         let next = match many.failing.caller.in_time(async { Ok(many.answers.next().await) }).await {
@@ -146,13 +147,14 @@ impl Many {
         };
         match next {
             Some(Ok(answer)) => Some((Ok(reply(answer, false)), Some(many))),
-            Some(Err(refusal)) => Some((many.failing.told(refusal.into_status()), None)),
+            Some(Err(error)) => Some((many.failing.told(error.into_status()), None)),
             None => many.last.map(|last| (Ok(reply(last, true)), None)),
         }
     }
 }
 
-/// Lets requests start while earlier ones still stream. Those that have one answer and those that stream take turns.
+/// Merges the responses of a stream's requests. Requests start while earlier ones still stream; single responses and those
+/// of models that stream take turns.
 struct Interleaved<S> {
     starting: Fuse<S>,
     open: SelectAll<Replies>,
@@ -166,7 +168,8 @@ impl<S: Stream<Item = Started> + Unpin> Interleaved<S> {
         Interleaved { starting: starting.fuse(), open: SelectAll::new(), streams_first: false }
     }
 
-    /// The next answer of a request that has one; those that stream are opened on the way, while there is room.
+    /// The next single response. Requests whose models stream are moved to `open` on the way, as long as it has less than
+    /// [`AHEAD`].
     fn poll_starting(&mut self, context: &mut Context<'_>) -> Polled {
         while self.open.len() < AHEAD {
             match self.starting.poll_next_unpin(context) {
@@ -196,7 +199,8 @@ impl<S: Stream<Item = Started> + Unpin> Stream for Interleaved<S> {
             return starting;
         }
         match self.open.poll_next_unpin(context) {
-            // All have ended at once, and nobody was asked for more.
+            // All open streams ended in this poll. `starting` was not polled, because they were full, so nothing else would
+            // wake the task.
             Poll::Ready(None) if full => {
                 context.waker().wake_by_ref();
                 Poll::Pending

@@ -1,4 +1,4 @@
-//! Request bodies.
+//! The decoder of inference requests in JSON, with or without binary tensors behind it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use crate::inference::InferRequest;
 use crate::sandbox::{ParameterValue, Parameters};
 use crate::tensor::{self, Datatype, NamedTensors, Tensor};
 
-/// `rest` is what follows the JSON: the bytes of tensors, which are taken where they lie.
+/// Decodes a request. `rest` is the part of the body after the JSON, the bytes of binary tensors, which become slices of
+/// it.
 pub fn decode_json(json: &Bytes, mut rest: Bytes) -> Result<InferRequest, DecodeError> {
     let wire = WireRequest::read(json)?;
     let inputs = wire.inputs.into_iter().map(|input| decode_input(input, &mut rest));
@@ -29,7 +30,8 @@ pub fn decode_json(json: &Bytes, mut rest: Bytes) -> Result<InferRequest, Decode
     Ok(InferRequest { id: wire.id, parameters, inputs, outputs, binary_output })
 }
 
-/// Whether all outputs are wanted as bytes, unless they say otherwise. It is said to the host and not to plugins.
+/// Removes `binary_data_output` from the parameters, because it is for the host and not for plugins. True if all outputs
+/// are requested as bytes, unless an output says otherwise.
 pub(crate) fn take_binary_output(parameters: &mut Parameters) -> Result<bool, DecodeError> {
     let Some(at) = parameters.iter().position(|(name, _)| name == "binary_data_output") else { return Ok(false) };
     match parameters.swap_remove(at).1 {
@@ -57,7 +59,7 @@ fn decode_input(mut wire: WireInput, rest: &mut Bytes) -> Result<(Arc<str>, Tens
     Ok((wire.name.into(), tensor))
 }
 
-/// What a client says of a tensor besides its data, and how many elements follow from it.
+/// The datatype, shape and number of elements of a tensor, from the fields that a client sends beside its data.
 pub fn tensor_head(input: &str, datatype: &str, sizes: &[i64]) -> Result<(Datatype, Vec<u64>, u64), DecodeError> {
     let known = Datatype::from_name(datatype).ok_or_else(|| DecodeError::Datatype {
         input: input.into(),
@@ -68,7 +70,7 @@ pub fn tensor_head(input: &str, datatype: &str, sizes: &[i64]) -> Result<(Dataty
     Ok((known, shape, count))
 }
 
-/// A shape that a tensor can have, and its number of elements.
+/// A shape from the sizes that a client sent, and its number of elements; an error if no tensor can have such a shape.
 pub fn tensor_shape(input: &str, sizes: &[i64]) -> Result<(Vec<u64>, u64), DecodeError> {
     let size =
         |size: &i64| u64::try_from(*size).map_err(|_| DecodeError::Dimension { input: input.into(), dimension: *size });
@@ -88,7 +90,7 @@ fn elements_of(wire: &mut WireInput, datatype: Datatype, count: u64) -> Result<B
     }
 }
 
-/// The bytes of the elements, and the length of their text.
+/// Reads the elements that `json`, a slice of `body`, begins with. Returns their bytes, and the length of their text.
 pub(crate) fn read_elements(
     input: &str,
     datatype: Datatype,
@@ -102,7 +104,7 @@ pub(crate) fn read_elements(
     }
 }
 
-/// The value of a parameter. Anything larger ends the reading where it begins.
+/// The value of a parameter: a boolean, a number or a string. A list or an object is an error as soon as it begins.
 pub struct Scalar(pub ParameterValue);
 
 impl<'de> Deserialize<'de> for Scalar {

@@ -1,4 +1,4 @@
-//! Replies.
+//! The encoder of inference replies in JSON, with or without binary tensors behind it.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -11,18 +11,20 @@ use crate::inference::InferResponse;
 use crate::pipeline::Pipeline;
 use crate::tensor::{Datatype, Tensor};
 
-/// The reply to an inference request. A NaN or an infinity, which JSON does not have, becomes `null` in it.
+/// Encodes the reply to an inference request, within `bound` bytes. NaN and infinities, which JSON does not have, become
+/// `null`.
 pub fn encode(pipeline: &Pipeline, answer: &InferResponse, bound: u64) -> Result<Encoded, EncodeError> {
     encode_as(&pipeline.model, &pipeline.version, answer, bound)
 }
 
-/// The same, of a model that is only known by its name.
+/// Like [`encode`], with the model's name and version given, for callers without a pipeline.
 pub fn encode_as(model: &str, version: &str, answer: &InferResponse, bound: u64) -> Result<Encoded, EncodeError> {
     let outputs = outputs(answer);
     encode_outputs(&Reply { model, version, id: answer.id.as_deref(), outputs: &outputs }, bound)
 }
 
-/// The reply to a request of the plainer form: each output under its name, one element without an array around it.
+/// Encodes the reply to `generate`, within `bound` bytes: each output under its name, and a single element without an
+/// array.
 pub fn encode_generated(pipeline: &Pipeline, answer: &InferResponse, bound: u64) -> Result<Encoded, EncodeError> {
     if let Some((name, _)) = answer.outputs.iter().find(|(_, tensor)| !is_text(tensor)) {
         return Err(EncodeError::NotText { output: name.to_string() });
@@ -41,9 +43,9 @@ fn encode_outputs(reply: &Reply, bound: u64) -> Result<Encoded, EncodeError> {
     }
     let binary: Vec<&Tensor> = outputs.iter().filter(|output| output.binary).map(|output| output.tensor).collect();
     let bytes: usize = binary.iter().map(|tensor| tensor.data().len()).sum();
-    let room = (bound as usize).checked_sub(bytes).ok_or(EncodeError::TooLarge { bound })?;
+    let left = (bound as usize).checked_sub(bytes).ok_or(EncodeError::TooLarge { bound })?;
     let tensors = binary.iter().map(|tensor| tensor.data().clone()).filter(|data| !data.is_empty()).collect();
-    let json = write_json(room, bound, |out| reply.write(out))?;
+    let json = write_json(left, bound, |out| reply.write(out))?;
     Ok(Encoded { json, tensors, binary: !binary.is_empty() })
 }
 
@@ -56,13 +58,13 @@ fn is_text(tensor: &Tensor) -> bool {
     tensor.datatype() != Datatype::Bytes || tensor.byte_strings().all(|text| std::str::from_utf8(text).is_ok())
 }
 
-/// Within `room`, which is what is left of the `bound` of the whole reply.
+/// Writes JSON of at most `left` bytes, the part of the reply's `bound` that the binary tensors do not take.
 fn write_json(
-    room: usize,
+    left: usize,
     bound: u64,
     write: impl FnOnce(&mut Bounded) -> serde_json::Result<()>,
 ) -> Result<Vec<Bytes>, EncodeError> {
-    let mut body = Bounded::new(room);
+    let mut body = Bounded::new(left);
     match write(&mut body) {
         Ok(()) => Ok(body.into_pieces()),
         Err(error) if error.is_io() => Err(EncodeError::TooLarge { bound }),
@@ -70,7 +72,7 @@ fn write_json(
     }
 }
 
-/// What is sent, without the bytes that follow.
+/// The JSON part of a reply.
 struct Reply<'a> {
     model: &'a str,
     version: &'a str,
@@ -107,7 +109,7 @@ struct BinarySize {
 }
 
 impl Reply<'_> {
-    /// Objects are left open for what comes last in them.
+    /// Writes the reply. Each object is left open until its last field, which is written piece by piece.
     fn write(&self, out: &mut Bounded) -> serde_json::Result<()> {
         let Reply { model, version, id, outputs } = *self;
         out.open_object(&ReplyHead { model_name: model, model_version: version, id })?;

@@ -1,4 +1,4 @@
-//! The plainer form of requests and replies: an object whose fields are the model's inputs, or its outputs.
+//! The decoder of `generate` requests, which are plain objects whose fields are the model's inputs and parameters.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +12,16 @@ use crate::inference::InferRequest;
 use crate::sandbox::Parameters;
 use crate::tensor::{Signature, Tensor, TensorSpec};
 
-/// A field that names an input is that tensor: one value, or an array of them. Of the others, `id` and `parameters` are
-/// what they are in every request, and the rest are parameters too.
+/// Decodes a request. A field with the name of an input is that tensor: one value, or an array of values. `id` and
+/// `parameters` have the same meaning as in other requests, and every other field is a parameter.
 pub fn decode_generate(json: &[u8], signature: &Signature) -> Result<InferRequest, DecodeError> {
-    let mut walk = JsonScanner::new(json);
+    let mut scanner = JsonScanner::new(json);
     let mut fields = BTreeMap::new();
-    walk.object(|walk, name| {
-        fields.insert(name.to_owned(), walk.raw()?);
+    scanner.object(|scanner, name| {
+        fields.insert(name.to_owned(), scanner.raw()?);
         Ok(())
     })?;
-    walk.end()?;
+    scanner.end()?;
     let mut request = InferRequest::default();
     for (name, value) in fields {
         if let Some(spec) = signature.inputs.iter().find(|spec| *spec.name == *name) {
@@ -56,7 +56,8 @@ fn tensor(spec: &TensorSpec, value: &str) -> Result<Tensor, DecodeError> {
     tensor.map_err(|error| DecodeError::Tensor { input: input(), error })
 }
 
-/// Dimensions that vary are 1, but for the innermost, which is what the others leave.
+/// The shape of `count` elements: dimensions that vary are 1, except for the innermost of them, which takes the rest.
+/// `None` if the elements do not fit.
 fn shape(spec: &TensorSpec, count: u64) -> Option<Vec<u64>> {
     let known = spec.shape.iter().filter_map(|dimension| u64::try_from(*dimension).ok());
     let known = known.fold(1, u64::saturating_mul);
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_no_shape_is_refused() {
+    fn fields_that_do_not_fit_are_refused() {
         for (json, wanted) in [
             (r#"{"rows": [1, 2, 3]}"#, "3 elements"),
             (r#"{"text_input": ["a", "b"]}"#, "2 elements"),

@@ -1,5 +1,5 @@
-//! The Open Inference Protocol's bodies, to tensors and back. Numbers go straight from the text into the bytes of a tensor
-//! and from there into the text: no tree of values is built. Binary tensors stay where they arrived.
+//! The JSON and binary bodies of the Open Inference Protocol, to tensors and back. Numbers go straight between the text and
+//! the bytes of a tensor, so that no tree of values is built. Binary tensors are slices of the body that arrived.
 
 mod decode;
 mod encode;

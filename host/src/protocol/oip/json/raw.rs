@@ -1,4 +1,4 @@
-//! Bodies without JSON: one tensor, and all that is known of it is what the model declares.
+//! The decoder of bodies without JSON, which are a single tensor. Its datatype and shape come from the model's declaration.
 
 use bytes::Bytes;
 
@@ -8,16 +8,16 @@ use crate::inference::InferRequest;
 use crate::sandbox::{ParameterValue, Parameters};
 use crate::tensor::{Signature, Tensor, TensorSpec};
 
-/// How a client came to send such a body.
+/// The way in which a client sent a body without JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Raw {
-    /// By a content type of its own: a picture, a text, a file.
+    /// A content type other than JSON, such as that of a picture, a text or a file.
     Plain,
-    /// By the binary extension, which also wants the outputs as bytes.
+    /// The binary extension, which also requests the outputs as bytes.
     Binary,
 }
 
-/// Parameters of such a request stand in its address: `?top_k=3`.
+/// Decodes a request. Its parameters are in the query of its address, such as `?top_k=3`.
 pub fn decode_raw(raw: Raw, body: &Bytes, query: &str, signature: &Signature) -> Result<InferRequest, DecodeError> {
     let not_raw = || {
         let inputs: Vec<String> = signature.inputs.iter().map(TensorSpec::describe).collect();
@@ -26,7 +26,7 @@ pub fn decode_raw(raw: Raw, body: &Bytes, query: &str, signature: &Signature) ->
     };
     let [input] = &signature.inputs[..] else { return Err(not_raw()) };
     let (shape, data) = match input.datatype.width() {
-        // One element, whatever the number of dimensions.
+        // A single element, for any number of dimensions.
         None => (vec![1; input.shape.len()], Tensor::byte_string(body).data().clone()),
         Some(width) if raw == Raw::Binary => (shape_of(input, width, body.len(), not_raw)?, body.clone()),
         Some(_) => return Err(not_raw()),
@@ -39,7 +39,7 @@ pub fn decode_raw(raw: Raw, body: &Bytes, query: &str, signature: &Signature) ->
     Ok(InferRequest { parameters, inputs, binary_output, ..InferRequest::default() })
 }
 
-/// The shape that so many bytes have, when only one dimension is open.
+/// The shape of a body of `bytes` bytes. At most one dimension may vary; its size follows from the number of bytes.
 fn shape_of(
     input: &TensorSpec,
     width: u64,
@@ -59,7 +59,7 @@ fn shape_of(
     Ok(input.shape.iter().map(|dimension| u64::try_from(*dimension).unwrap_or(rows)).collect())
 }
 
-/// Each value is taken for what it looks like: a boolean, a number, else a text.
+/// The parameters of a query. A value that reads as a boolean or a number is one; any other is a string.
 fn query_parameters(query: &str) -> Parameters {
     let value = |text: &str| {
         let boolean = text.parse().map(ParameterValue::Boolean).ok();

@@ -1,5 +1,5 @@
-//! An inference request as it stands in JSON. Its tensors are read where they stand, when what they are was said before;
-//! clients of the protocol say it before.
+//! The JSON form of an inference request. A tensor's data is read in place if its name, datatype and shape come before it,
+//! as the protocol's clients send them; otherwise its text is kept until they are known.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,9 +20,9 @@ use crate::tensor::{self, Datatype};
 #[derive(ToSchema)]
 #[schema(as = InferRequest)]
 pub struct WireRequest<'a> {
-    /// Comes back in the reply.
+    /// An id that the reply repeats.
     pub id: Option<String>,
-    /// Booleans, numbers and texts for the plugins; `binary_data_output` is the host's.
+    /// Parameters for the plugins, which are booleans, numbers or strings. `binary_data_output` is for the host.
     #[schema(value_type = Option<BTreeMap<String, ParameterForm>>)]
     pub parameters: Option<BTreeMap<String, Scalar>>,
     pub inputs: Vec<WireInput<'a>>,
@@ -38,7 +38,7 @@ pub struct WireInput<'a> {
     #[schema(value_type = Vec<u64>)]
     pub shape: Vec<i64>,
     pub parameters: Option<TensorParameters>,
-    /// Flat or nested; absent where `binary_data_size` says that bytes follow the JSON.
+    /// The elements, as a flat or nested list; absent if `binary_data_size` says that they follow the JSON as bytes.
     #[schema(value_type = Option<Vec<serde_json::Value>>)]
     pub data: Option<Data<'a>>,
 }
@@ -47,14 +47,14 @@ pub struct WireInput<'a> {
 #[derive(ToSchema)]
 #[schema(as = Parameter)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "read by the document of the surface only")]
+#[expect(dead_code, reason = "used for the OpenAPI schema only")]
 pub enum ParameterForm {
     Boolean(bool),
     Number(f64),
     Text(String),
 }
 
-/// A name of a datatype, for the document of the surface.
+/// The schema of a datatype's name, which lists all datatypes.
 fn datatype_form() -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(Datatype::ALL.map(Datatype::name))).build()
 }
@@ -62,11 +62,12 @@ fn datatype_form() -> Object {
 /// The elements of an input.
 pub enum Data<'a> {
     Read(Vec<u8>),
-    /// What it is was said after it, or not at all.
+    /// The text of elements that could not be read in place: the name, datatype or shape was not known before them, or they
+    /// are not a list.
     Text(&'a str),
 }
 
-/// Asks for an output.
+/// An output that the client requests.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = RequestedOutput)]
 pub struct WireOutput {
@@ -75,15 +76,15 @@ pub struct WireOutput {
     parameters: Option<TensorParameters>,
 }
 
-/// What we know of the parameters of a tensor. Others are of extensions that we do not have, and change nothing.
+/// The parameters of a tensor. Others belong to extensions that the host does not have, and are ignored.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct TensorParameters {
-    /// Of an input: so many bytes after the JSON are its data.
+    /// Size in bytes of an input's data, which follows the JSON.
     pub binary_data_size: Option<u64>,
-    /// Of an output: whether it is wanted as bytes after the JSON.
+    /// True to get an output as bytes after the JSON.
     binary_data: Option<bool>,
-    /// Of an output: so many of its best elements are wanted, as texts `value:index`.
+    /// Number of an output's largest elements to get as strings `value:index`, instead of the tensor.
     classification: Option<usize>,
     #[schema(ignore)]
     pub shared_memory_region: Option<IgnoredAny>,
@@ -91,48 +92,48 @@ pub struct TensorParameters {
 
 impl<'a> WireRequest<'a> {
     pub fn read(json: &'a Bytes) -> Result<WireRequest<'a>, DecodeError> {
-        let mut walk = JsonScanner::new(json);
+        let mut scanner = JsonScanner::new(json);
         let (mut id, mut parameters, mut inputs, mut outputs) = (None, None, None, None);
-        walk.object(|walk, field| match field {
-            "id" => walk.once(field, &mut id),
-            "parameters" => walk.once(field, &mut parameters),
-            "outputs" => walk.once(field, &mut outputs),
-            "inputs" if inputs.is_some() => Err(walk.twice(field)),
+        scanner.object(|scanner, field| match field {
+            "id" => scanner.once(field, &mut id),
+            "parameters" => scanner.once(field, &mut parameters),
+            "outputs" => scanner.once(field, &mut outputs),
+            "inputs" if inputs.is_some() => Err(scanner.twice(field)),
             "inputs" => {
                 let all = inputs.insert(Vec::new());
-                walk.array(|walk| {
-                    all.push(WireInput::read(walk, json)?);
+                scanner.array(|scanner| {
+                    all.push(WireInput::read(scanner, json)?);
                     Ok(())
                 })
             }
-            _ => walk.skip_value(),
+            _ => scanner.skip_value(),
         })?;
-        walk.end()?;
-        let inputs = inputs.ok_or_else(|| walk.missing("inputs"))?;
+        scanner.end()?;
+        let inputs = inputs.ok_or_else(|| scanner.missing("inputs"))?;
         Ok(WireRequest { id: id.flatten(), parameters: parameters.flatten(), inputs, outputs: outputs.flatten() })
     }
 }
 
 impl<'a> WireInput<'a> {
-    fn read(walk: &mut JsonScanner<'a>, body: &Bytes) -> Result<WireInput<'a>, DecodeError> {
+    fn read(scanner: &mut JsonScanner<'a>, body: &Bytes) -> Result<WireInput<'a>, DecodeError> {
         let (mut name, mut datatype, mut shape) = (None, None, None);
         let (mut parameters, mut data) = (None, None);
-        walk.object(|walk, field| match field {
-            "name" => walk.once(field, &mut name),
-            "datatype" => walk.once(field, &mut datatype),
-            "shape" => walk.once(field, &mut shape),
-            "parameters" => walk.once(field, &mut parameters),
-            "data" if data.is_some() => Err(walk.twice(field)),
+        scanner.object(|scanner, field| match field {
+            "name" => scanner.once(field, &mut name),
+            "datatype" => scanner.once(field, &mut datatype),
+            "shape" => scanner.once(field, &mut shape),
+            "parameters" => scanner.once(field, &mut parameters),
+            "data" if data.is_some() => Err(scanner.twice(field)),
             "data" => {
-                data = Some(read_data(walk, body, name.as_deref(), datatype.as_deref(), shape.as_deref())?);
+                data = Some(read_data(scanner, body, name.as_deref(), datatype.as_deref(), shape.as_deref())?);
                 Ok(())
             }
-            _ => walk.skip_value(),
+            _ => scanner.skip_value(),
         })?;
         Ok(WireInput {
-            name: name.ok_or_else(|| walk.missing("name"))?,
-            datatype: datatype.ok_or_else(|| walk.missing("datatype"))?,
-            shape: shape.ok_or_else(|| walk.missing("shape"))?,
+            name: name.ok_or_else(|| scanner.missing("name"))?,
+            datatype: datatype.ok_or_else(|| scanner.missing("datatype"))?,
+            shape: shape.ok_or_else(|| scanner.missing("shape"))?,
             parameters: parameters.flatten(),
             data: data.flatten(),
         })
@@ -140,7 +141,7 @@ impl<'a> WireInput<'a> {
 }
 
 fn read_data<'a>(
-    walk: &mut JsonScanner<'a>,
+    scanner: &mut JsonScanner<'a>,
     body: &Bytes,
     name: Option<&str>,
     datatype: Option<&str>,
@@ -148,14 +149,14 @@ fn read_data<'a>(
 ) -> Result<Option<Data<'a>>, DecodeError> {
     let (datatype, count) = (datatype.and_then(Datatype::from_name), shape.and_then(count));
     if let (Some(name), Some(datatype), Some(count)) = (name, datatype, count)
-        && let Some(json) = walk.rest_if(b'[')
+        && let Some(json) = scanner.rest_if(b'[')
     {
         let (bytes, length) = read_elements(name, datatype, count, json, body)?;
-        walk.advance(length);
+        scanner.advance(length);
         return Ok(Some(Data::Read(bytes)));
     }
-    // A wrong shape or datatype is told by whoever makes the tensor.
-    let text = walk.raw()?;
+    // A wrong shape or datatype is reported later, when the tensor is made.
+    let text = scanner.raw()?;
     Ok((text != "null").then_some(Data::Text(text)))
 }
 
@@ -170,7 +171,7 @@ impl WireOutput {
         if parameters.shared_memory_region.is_some() {
             return Err(DecodeError::SharedMemory { tensor: self.name });
         }
-        // As the extension has it, none of the classes is the tensor itself.
+        // A classification of 0 requests the tensor itself, as the extension defines it.
         let classification = parameters.classification.filter(|count| *count > 0);
         Ok(WantedOutput { name: self.name, binary: parameters.binary_data, classification })
     }

@@ -1,4 +1,4 @@
-//! An inference request over HTTP, as one recipe.
+//! Inference over HTTP: the steps from a request to its reply, which all protocols over HTTP share.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,8 +39,8 @@ impl App {
         self.answer(path, client, request, decode, encode).await
     }
 
-    /// The recipe of whatever runs a model over HTTP. `decode` gets the body unpacked, `encode` how the client gets
-    /// the answer; both are called on a compute thread.
+    /// Runs a model for any protocol over HTTP. `decode` gets the decompressed body, and `encode` the form of the reply;
+    /// both are called on a compute thread, unless the call runs inline.
     pub(crate) async fn answer(
         self: &Arc<Self>,
         path: &ModelPath,
@@ -63,7 +63,8 @@ impl App {
         respond(client, answered.await)
     }
 
-    /// The same for whatever has any number of answers: a refusal if that is the first, and then each as an event.
+    /// Like [`Self::answer`], for any number of responses: each is sent as an event. An error before the first response is
+    /// a reply of its own.
     pub(crate) async fn answer_in_events(
         self: &Arc<Self>,
         path: &ModelPath,
@@ -89,7 +90,7 @@ impl App {
         respond(client, answered.await)
     }
 
-    /// Finds the model, and reads the body.
+    /// Finds the model, and reads the body within the tenant's bound.
     async fn begin_received(
         &self,
         path: &ModelPath,
@@ -98,9 +99,9 @@ impl App {
     ) -> Result<(Call, Parts, Received, Replying), ErrorResponse> {
         let mut call = match self.begin(client, request.headers(), &path.model, path.version.as_deref()) {
             Ok(call) => call,
-            Err(refusal) => {
+            Err(error) => {
                 self.drain(request.into_body()).await;
-                return Err(refusal);
+                return Err(error);
             }
         };
         let (head, body) = request.into_parts();
@@ -113,7 +114,7 @@ impl App {
                 let replying = Replying { coding: Coding::accepted(&head.headers), room };
                 Ok((call, head, received, replying))
             }
-            Err(problem) => self.end(call, Err(problem)),
+            Err(error) => self.end(call, Err(error)),
         }
     }
 }
@@ -124,20 +125,20 @@ fn respond(client: &Client, answered: Result<Response<Body>, ErrorResponse>) -> 
     response
 }
 
-/// How the body is to be read.
+/// The format of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum BodyFormat {
-    /// JSON of so many bytes, and after it tensors as bytes.
+    /// JSON of this length in bytes, and binary tensors after it.
     Json(usize),
-    /// The model's only input.
+    /// The bytes of the model's only input.
     Raw(Raw),
-    /// One of the two: a request if it is one.
+    /// JSON if it is a valid request, else the bytes of the model's only input.
     Either,
 }
 
 impl BodyFormat {
-    /// By its binary header, else by content type. Clients of the protocol often send none, and curl says
-    /// `x-www-form-urlencoded` unless told otherwise; then what begins like an object is JSON.
+    /// The format by the binary header, else by the content type. The protocol's clients often send no content type, and
+    /// curl sends `x-www-form-urlencoded` by default; then a body that begins like an object is JSON.
     fn of(headers: &HeaderMap, body: &[u8]) -> Result<BodyFormat, DecodeError> {
         if let Some(length) = json_length(headers, body.len())? {
             return Ok(if length == 0 { BodyFormat::Raw(Raw::Binary) } else { BodyFormat::Json(length) });
@@ -149,7 +150,7 @@ impl BodyFormat {
             "application/json" => json,
             "" | "application/x-www-form-urlencoded" if body.trim_ascii_start().starts_with(b"{") => json,
             "" => json,
-            // Clients on aiohttp say so of whatever they send.
+            // Clients on aiohttp send this type for every body.
             "application/octet-stream" if body.trim_ascii_start().starts_with(b"{") => BodyFormat::Either,
             _ => BodyFormat::Raw(Raw::Plain),
         })
@@ -159,7 +160,8 @@ impl BodyFormat {
         Ok(match self {
             BodyFormat::Json(length) => json::decode_json(&body.slice(..length), body.slice(length..))?,
             BodyFormat::Raw(raw) => match json::decode_raw(raw, body, query, &pipeline.signature) {
-                // Whatever its type: browsers call every text plain, and this model could take none.
+                // The model takes no plain body, so this can only be JSON, whatever its type: browsers send JSON as plain
+                // text.
                 Err(DecodeError::NotBytes { .. }) if body.trim_ascii_start().starts_with(b"{") => {
                     json::decode_json(body, Bytes::new())?
                 }
@@ -171,7 +173,7 @@ impl BodyFormat {
     }
 }
 
-/// What the binary header says, if it is there and can be.
+/// The length of the JSON by the binary header; `None` without the header, and an error if it is not valid.
 fn json_length(headers: &HeaderMap, body: usize) -> Result<Option<usize>, DecodeError> {
     let mut values = headers.get_all(BINARY_HEADER).iter();
     let Some(value) = values.next() else { return Ok(None) };

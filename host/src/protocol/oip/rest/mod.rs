@@ -1,4 +1,4 @@
-//! The Open Inference Protocol over HTTP.
+//! The REST API of the Open Inference Protocol.
 mod infer;
 pub mod path;
 pub mod routes;

@@ -1,5 +1,5 @@
-//! The part of an address after `/v2/models/`. A model's name may hold slashes, encoded or not, so the address is read
-//! from its end.
+//! The parser of addresses after `/v2/models/`. A model's name may contain slashes, encoded or not, so that an address is
+//! read from its end.
 
 use axum::http::Method;
 use percent_encoding::percent_decode_str;
@@ -23,7 +23,7 @@ pub enum Action {
     TraceSetting,
 }
 
-/// How addresses end that are about more than metadata.
+/// The ends of addresses, and their actions. An address with none of these ends is for metadata.
 const ENDS: [(&str, Action); 7] = [
     ("/ready", Action::Ready),
     ("/config", Action::Config),
@@ -40,7 +40,7 @@ impl Action {
         self.allowed().split(", ").any(|allowed| allowed == name)
     }
 
-    /// As an `Allow` header says it.
+    /// The methods of the action, as the value of an `Allow` header.
     pub fn allowed(self) -> &'static str {
         match self {
             Action::Infer | Action::Generate | Action::GenerateStream => "POST",
@@ -50,11 +50,11 @@ impl Action {
     }
 }
 
-/// Longer than any model's name.
+/// Upper bound in bytes on a model's name in an address; no model has a longer one.
 const MAX_NAME: usize = 256;
 
 impl ModelPath {
-    /// `None` when there is no model's name in it, or what is encoded is not text.
+    /// Parses an address; `None` if it has no model's name, or its percent-encoding is not UTF-8.
     pub fn parse(path: &str) -> Option<ModelPath> {
         let path = path.trim_end_matches('/');
         let end = ENDS.iter().find_map(|(end, action)| Some((path.strip_suffix(end)?, *action)));
@@ -71,7 +71,7 @@ impl ModelPath {
     }
 }
 
-/// A model's name as it stands in an address.
+/// Decodes a model's name in an address; `None` if it is empty, too long or not UTF-8.
 pub fn parse_name(encoded: &str) -> Option<String> {
     decode(encoded).filter(|name| (1..=MAX_NAME).contains(&name.len()))
 }

@@ -1,4 +1,4 @@
-//! The addresses that clients know: server and model metadata, health, inference, and what extends them.
+//! The routes of the clients' port: server and model metadata, health, inference and the extensions of the protocol.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ async fn all_statistics(State(app): AppState, request: Request<Body>) -> Reply {
 type Reply = Result<Response<Body>, ApiError>;
 
 async fn model(State(app): AppState, request: Request<Body>) -> Reply {
-    // The undecoded path: an encoded slash in a name is part of the name.
+    // The path is not decoded yet, because an encoded slash is part of a name.
     let path = request.uri().path().strip_prefix("/v2/models/").and_then(ModelPath::parse);
     let allowed = match &path {
         None => Err(ApiError::NoSuchAddress),
@@ -87,9 +87,9 @@ async fn model(State(app): AppState, request: Request<Body>) -> Reply {
     };
     let (path, client) = match allowed {
         Ok(allowed) => allowed,
-        Err(problem) => {
+        Err(error) => {
             app.drain(request.into_body()).await;
-            return Err(problem);
+            return Err(error);
         }
     };
     match path.action {
@@ -125,7 +125,7 @@ fn model_metadata(pipeline: &Pipeline, versions: Vec<String>) -> ModelMetadata<'
     }
 }
 
-/// `index`, `models/M/load` and `models/M/unload`.
+/// Answers `index`, `models/M/load` and `models/M/unload`.
 async fn repository(State(app): AppState, request: Request<Body>) -> Reply {
     let path = request.uri().path().strip_prefix("/v2/repository/").unwrap_or_default().to_owned();
     let model = path.strip_prefix("models/").and_then(|path| path.rsplit_once('/'));
@@ -137,9 +137,9 @@ async fn repository(State(app): AppState, request: Request<Body>) -> Reply {
     };
     let client = match allowed {
         Ok(client) => client,
-        Err(problem) => {
+        Err(error) => {
             app.drain(request.into_body()).await;
-            return Err(problem);
+            return Err(error);
         }
     };
     let (head, body) = request.into_parts();

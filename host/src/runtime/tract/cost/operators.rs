@@ -1,6 +1,6 @@
-//! Fuel and scratch memory of each operator of tract that a graph may hold. An operator that is not here has no cost, and
-//! its graph is refused. The weights were measured (`tests`): CPU time for a unit of fuel stays within ten times that of a
-//! matrix product.
+//! Fuel and scratch memory of each of tract's operators that a graph may contain. An operator that is not listed here has
+//! no cost, and its graph is refused. The weights were measured (`tests`): the CPU time for a unit of fuel stays within ten
+//! times that of a matrix product.
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
@@ -17,7 +17,7 @@ use tract_onnx_opl::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
 use crate::runtime::tract::bodies::Branches;
 use crate::runtime::tract::resident;
 
-/// A coefficient and the dimensions that it is multiplied with.
+/// A coefficient and the dimensions that it is multiplied by.
 #[derive(Debug)]
 pub(super) struct Product {
     pub coefficient: u64,
@@ -30,25 +30,25 @@ const ELEMENT: u64 = 8;
 const SCATTERED: u64 = 64;
 /// Fuel for an element of a function such as an exponential.
 const FUNCTION: u64 = 96;
-/// Fuel for an element whose place is computed from its coordinates.
+/// Fuel for an element whose position is computed from its coordinates.
 const INDEXED: u64 = 512;
 /// Fuel for an element of text.
 const TEXT: u64 = 4_000;
-/// Fuel for an operator that plans itself anew in each evaluation, as tract does where sizes of an image vary.
+/// Fuel for an operator that is planned again in each evaluation, as tract does if the sizes of an image vary.
 const PLANNED_ANEW: u64 = 16_000_000;
 
-/// What an operator is given and gives.
+/// The inputs and outputs of an operator.
 struct Facts<'a> {
     inputs: TVec<&'a TypedFact>,
     outputs: TVec<&'a TypedFact>,
 }
 
-/// The terms of an operator's fuel; `None` where it has no cost here.
+/// The terms of an operator's fuel; `None` if the operator has no cost here.
 pub(super) fn fuel(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Vec<Product>>> {
     let facts = Facts { inputs: model.node_input_facts(node.id)?, outputs: model.node_output_facts(node.id)? };
     let Some(mut terms) = own(node, &facts)? else { return Ok(None) };
-    // An operator may look at every element that it is given or makes, whatever it does with them. Constants are looked at
-    // only in the operator's own terms: a lookup reads some rows of a large table.
+    // An operator may read every element that it is given and write every element that it makes, so each counts one unit.
+    // Constants count only in the operator's own terms: a lookup reads some rows of a large table.
     let given = facts.inputs.iter().filter(|fact| fact.konst.is_none());
     terms.extend(given.chain(&facts.outputs).flat_map(|fact| volumes(1, fact)));
     Ok(Some(terms))
@@ -87,7 +87,7 @@ fn named(name: &str, node: &TypedNode, facts: &Facts) -> TractResult<Option<Vec<
         // The bytes of a request are copied for their alignment.
         "Source" => facts.outputs(2 * ELEMENT),
         "Const" | "Identity" | "AddAxis" | "RmAxis" | "Reshape" | "IntoShape" | "Dropout" => Vec::new(),
-        // Bodies are counted where they are evaluated.
+        // The fuel of bodies is added by `Region`, which counts it for each iteration.
         "Scan" if node.op_is::<OptScan>() => facts.all(SCATTERED),
         "If" if node.op_is::<Branches>() => Vec::new(),
         "Slice" | "Concat" | "Range" | "MultiBroadcastTo" | "Tile" | "DynTile" | "Pad" | "DynSlice" => {
@@ -179,7 +179,7 @@ impl Facts<'_> {
         given.chain(&self.outputs).flat_map(|fact| volumes(weight, fact)).collect()
     }
 
-    /// Fuel for an element of an operation on two tensors: halves are computed one by one, by way of single floats.
+    /// Fuel for an element of an operation on two tensors. FP16 elements are computed one by one, by conversion to FP32.
     fn half(&self, weight: u64) -> u64 {
         if self.has_halves() { weight.saturating_add(6 * INDEXED) } else { weight }
     }
@@ -193,7 +193,8 @@ impl Facts<'_> {
     }
 }
 
-/// The elements of a tensor, by its dimensions. Packed tensors tell their bytes.
+/// The elements of a tensor, as a product of its dimensions. Packed tensors also report bytes, of which four count as one
+/// element.
 fn volumes(weight: u64, fact: &TypedFact) -> Vec<Product> {
     let elements = Product { coefficient: weight, factors: fact.shape.iter().cloned().collect() };
     let packed = fact.exotic_fact().into_iter().flat_map(|fact| fact.buffer_sizes());
@@ -244,7 +245,7 @@ fn pool_of(node: &TypedNode) -> Option<&PoolSpec> {
     max().or_else(planned_max).or_else(sum).or_else(planned_sum)
 }
 
-/// Each element of the output looks at a kernel's volume of the input.
+/// Each element of the output reads a kernel's volume of the input.
 fn pooling(pool: &PoolSpec, facts: &Facts) -> Vec<Product> {
     facts.outputs((SCATTERED / 2).saturating_mul(volume(&pool.kernel_shape)))
 }
@@ -252,7 +253,7 @@ fn pooling(pool: &PoolSpec, facts: &Facts) -> Vec<Product> {
 fn reduction(node: &TypedNode, facts: &Facts) -> Vec<Product> {
     let whole = node.op_as::<Reduce>().is_some_and(|reduce| {
         let rank = facts.inputs.first().map_or(0, |fact| fact.rank());
-        // Along the last axes the elements of a result lie side by side.
+        // If the last axes are reduced, the elements of one result lie side by side.
         (0..reduce.axes.len()).all(|back| reduce.axes.contains(&(rank - 1 - back)))
     });
     let name = node.op().name();
@@ -268,7 +269,7 @@ fn along_last_axis(node: &TypedNode, facts: &Facts) -> bool {
     node.op_as::<Softmax>().is_some_and(|softmax| softmax.axes.iter().all(|axis| axis + 1 == rank))
 }
 
-/// tract's own count of multiply-adds, times what one of them costs without a fast kernel.
+/// tract's own count of multiply-adds, times the cost of one of them without a fast kernel.
 fn declared(node: &TypedNode, facts: &Facts, weight: u64) -> TractResult<Vec<Product>> {
     let slow = facts.inputs.iter().chain(&facts.outputs).any(|fact| fact.datum_type == DatumType::F16);
     let mut terms = Vec::new();
@@ -281,7 +282,7 @@ fn declared(node: &TypedNode, facts: &Facts, weight: u64) -> TractResult<Vec<Pro
         };
         terms.push(Product { coefficient: if slow { 4 * weight } else { weight }, factors: vec![count] });
     }
-    // Weights are read from memory also where only one row is multiplied with them.
+    // Weights are read from memory even if only one row is multiplied by them.
     terms.extend(facts.inputs(12));
     let held = node.op_as::<OptMatMul>().map_or(0, resident::bytes_of_product);
     terms.push(Product { coefficient: held.saturating_mul(3), factors: Vec::new() });
@@ -289,7 +290,7 @@ fn declared(node: &TypedNode, facts: &Facts, weight: u64) -> TractResult<Vec<Pro
     Ok(terms)
 }
 
-/// A convolution whose image has sizes that vary is planned in each evaluation.
+/// A convolution over an image whose sizes vary, which is planned in each evaluation.
 fn planned_convolution(node: &TypedNode, facts: &Facts) -> TractResult<Vec<Product>> {
     let mut terms = declared(node, facts, 4)?;
     terms.push(Product { coefficient: PLANNED_ANEW, factors: Vec::new() });
@@ -301,7 +302,7 @@ fn planned_convolution(node: &TypedNode, facts: &Facts) -> TractResult<Vec<Produ
     Ok(terms)
 }
 
-/// n log n for rows of at most 2^32 elements.
+/// Fuel for n log n steps in rows of at most 2^32 elements.
 fn sorted_or_transformed(facts: &Facts, weight: u64) -> Vec<Product> {
     facts.all(weight.saturating_mul(16))
 }
@@ -325,7 +326,7 @@ fn sampling(node: &TypedNode, facts: &Facts) -> Vec<Product> {
     terms
 }
 
-/// Each element looks at its neighbours in the axis of channels.
+/// Each element reads its neighbours along the axis of channels.
 fn normalization_over_channels(node: &TypedNode, facts: &Facts) -> Vec<Product> {
     let size = node.op_as::<Lrn>().map_or(1, |lrn| lrn.size as u64);
     let channels = facts.inputs.first().and_then(|fact| fact.shape.get(1)?.as_i64());
@@ -333,7 +334,7 @@ fn normalization_over_channels(node: &TypedNode, facts: &Facts) -> Vec<Product> 
     facts.outputs((2 * SCATTERED).saturating_mul(looked_at).saturating_add(32 * FUNCTION))
 }
 
-/// Each sample walks through all classes.
+/// Each sample reads all classes.
 fn multinomial(facts: &Facts) -> Vec<Product> {
     let classes = facts.inputs.first().and_then(|fact| fact.shape.iter().last().cloned()).unwrap_or_else(|| 1.into());
     let mut terms = facts.inputs(2 * FUNCTION);
@@ -344,7 +345,7 @@ fn multinomial(facts: &Facts) -> Vec<Product> {
     terms
 }
 
-/// Each row walks down every tree: at most all nodes, and in a tree that is worth its name a few.
+/// Each row walks down every tree: it visits few nodes of a balanced tree, and at most all nodes of any tree.
 fn trees(node: &TypedNode, facts: &Facts) -> Vec<Product> {
     let Some(op) = node.op_as::<TreeEnsembleClassifier>() else { return facts.all(TEXT) };
     let steps = super::trees::steps(&op.ensemble.data);
@@ -354,10 +355,10 @@ fn trees(node: &TypedNode, facts: &Facts) -> Vec<Product> {
     terms
 }
 
-/// A whole sequence in one operator: for each step three products of the state with the recurrent weights.
+/// A whole sequence in one operator: each step has three products of the state with the recurrent weights.
 fn recurrent(facts: &Facts) -> Vec<Product> {
     let mut terms = facts.all(2 * FUNCTION);
-    // Input 0 is [batch, steps, ...]; the weights are its largest constants, of which every step reads all.
+    // Input 0 is [batch, steps, ...]. The weights are the largest constants, and each step reads all of them.
     let Some(sequence) = facts.inputs.first() else { return terms };
     let steps: Vec<TDim> = sequence.shape.iter().take(2).cloned().collect();
     for weights in facts.inputs.iter().skip(1) {

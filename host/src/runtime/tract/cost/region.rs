@@ -1,5 +1,5 @@
-//! The cost of a plan as sums of products of dimensions, with the bodies of `Scan` and `If` inside of it. Dimensions are
-//! numbered, so that a new size of the inputs evaluates each expression once.
+//! The cost of a plan as sums of products of dimensions, including the bodies of `Scan` and `If`. Dimensions are numbered,
+//! so that each expression is evaluated only once for new sizes of the inputs.
 
 use std::collections::HashMap;
 
@@ -20,16 +20,17 @@ const OPERATOR: u64 = 8_000;
 /// Fuel for starting a body: each iteration binds its inputs and takes its outputs.
 const BODY: u64 = 16_000;
 
-/// Dimensions that a body calls by names of its own, in the names of the graph around it.
+/// The names that a body has for its dimensions, with the dimensions of the outer graph that they stand for.
 type Renamed = HashMap<Symbol, TDim>;
 
-/// A coefficient and the dimensions that it is multiplied with.
+/// A coefficient and the numbers of the dimensions that it is multiplied by.
 #[derive(Clone, Debug, PartialEq)]
 struct Term {
     coefficient: u64,
     factors: Vec<usize>,
 }
 
+/// The value that a dimension of zero counts as.
 #[derive(Clone, Copy, PartialEq)]
 enum Zero {
     /// Memory: an empty tensor takes no bytes.
@@ -38,21 +39,21 @@ enum Zero {
     CountsAsOne,
 }
 
-/// What a plan, or a body in it, costs.
+/// The cost of a plan, or of a body in it.
 pub(super) struct Region {
     fuel: Vec<Term>,
     steps: Vec<Step>,
     bodies: Vec<Body>,
 }
 
-/// One step of the plan: the bytes that are alive while it is evaluated.
+/// One step of the plan, with the bytes that are alive while it is evaluated.
 #[derive(PartialEq)]
 struct Step {
     bytes: Vec<Term>,
     body: Option<usize>,
 }
 
-/// Plans inside of an operator, of which each iteration evaluates one.
+/// The plans of an operator's bodies. Each iteration evaluates one of them.
 struct Body {
     iterations: Term,
     regions: Vec<Region>,
@@ -75,7 +76,7 @@ impl Expressions {
         self.dimensions
     }
 
-    /// A product in the numbers of its dimensions; what is fixed goes into the coefficient.
+    /// A product with numbered dimensions; dimensions of a fixed size go into the coefficient.
     fn term(&mut self, product: &Product, renamed: &Renamed, operator: &str, zero: Zero) -> Result<Term, LoadError> {
         let mut term = Term { coefficient: product.coefficient, factors: Vec::new() };
         for factor in &product.factors {
@@ -139,7 +140,7 @@ impl Region {
         Ok(())
     }
 
-    /// Tensors are alive from the step that makes them to the last that reads them, as the plan frees them.
+    /// A tensor is alive from the step that makes it to the last step that reads it, where the plan frees it.
     fn add_steps(
         &mut self,
         plan: &Plan,
@@ -174,7 +175,7 @@ impl Region {
         Ok(())
     }
 
-    /// Of the steps that depend on no size, only the largest can be the peak.
+    /// Adds a step. Among the steps that depend on no size, only the largest is kept, because no other can be the peak.
     fn add_step(&mut self, step: Step) {
         let fixed = |step: &Step| step.body.is_none() && step.bytes.iter().all(|term| term.factors.is_empty());
         if !fixed(&step) {
@@ -241,7 +242,7 @@ impl Body {
     }
 }
 
-/// What the body of a `Scan` is given, and the axis that is cut into chunks.
+/// The inputs of a `Scan`'s body, each with the axis along which it is cut into chunks.
 fn scan_inputs<'a>(
     mapping: &'a [InputMapping],
     inputs: &'a [&'a TypedFact],
@@ -249,7 +250,7 @@ fn scan_inputs<'a>(
     mapping.iter().zip(inputs).map(|(mapping, fact)| (*fact, mapping.as_scan().map(|scan| scan.axis)))
 }
 
-/// The names that a body gives to dimensions of its inputs, as the graph around it calls them.
+/// The names that a body gives to the dimensions of its inputs, with the dimensions of the outer graph that they stand for.
 fn of_body<'a>(
     body: &TypedModel,
     inputs: impl Iterator<Item = (&'a TypedFact, Option<usize>)>,

@@ -1,4 +1,5 @@
-//! Charged fuel against CPU time, for every operator that has a cost, and against what an attacker would ask for.
+//! Tests that compare the charged fuel with CPU time, for every operator that has a cost, and tests of graphs that an
+//! attacker could send.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::runtime::{GraphError, LoadError};
 use crate::tenant::{Budget, Limit};
 use crate::tensor::{Datatype, NamedTensors, Tensor};
 
-/// CPU time for a unit of fuel, over that of a matrix product, that no operator exceeds.
+/// The most CPU time for a unit of fuel that an operator may take, in multiples of that of a matrix product.
 const DEAREST: f64 = 10.0;
 
 fn budget() -> Budget {
@@ -44,7 +45,7 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// CPU seconds for a billion units of fuel: the lowest of some runs, as other programs can only add to it.
+/// CPU seconds for a billion units of fuel: the lowest of some runs, because other programs can only add to the time.
 fn seconds_per_billion(graph: &Graph) -> f64 {
     let mut best = f64::MAX;
     for _ in 0..4 {
@@ -69,7 +70,7 @@ struct Case {
 }
 
 impl Case {
-    /// From `x` to `y`, with weights as further inputs.
+    /// A case with input `x` and output `y`; the weights are further inputs.
     fn of(
         name: &'static str,
         operator: &str,
@@ -89,7 +90,7 @@ impl Case {
         Case::of(operator, operator, (F32, shape), (F32, shape), Vec::new(), Vec::new())
     }
 
-    /// On two tensors.
+    /// A case with two inputs.
     fn two(operator: &'static str, element: i32, a: &[i64], b: &[i64]) -> Case {
         let output = if matches!(operator, "Equal" | "Less" | "And") { BOOL } else { element };
         let nodes = vec![onnx::node(operator, &["a", "b"], &["y"], Vec::new())];
@@ -422,7 +423,7 @@ fn quantized() -> Case {
     Case { name: "DynamicQuantizeLinear", nodes, inputs, outputs, weights: vec![], version: 17 }
 }
 
-/// One tree that is a chain: each row walks down all of it.
+/// One tree that is a chain, so that each row visits all of its nodes.
 fn chain(nodes: i64) -> Case {
     let inner = |leaf: i64, other: fn(i64) -> i64| {
         (0..nodes).map(move |at| if at + 1 < nodes { other(at) } else { leaf }).collect::<Vec<i64>>()
@@ -569,7 +570,7 @@ fn bodies_are_counted() {
     assert!(budget.usage().peak_memory > 2000 * 256 * 256 * 4, "{:?}", budget.usage());
 }
 
-/// A branch that makes a vast tensor out of nothing.
+/// The branches reduce an empty input to a large tensor.
 #[test]
 fn branches_are_counted() {
     let then = onnx::graph(

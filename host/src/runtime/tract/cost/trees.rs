@@ -1,11 +1,11 @@
-//! The longest walks through the trees of an ensemble.
+//! Longest paths through the trees of an ensemble, which bound the nodes that a row visits.
 
 use tract_onnx_opl::ml::tree::TreeEnsembleData;
 
-/// Numbers of one node: feature, the nodes behind its two answers, value, flags; a leaf has flags 0 in its last byte.
+/// Numbers per node: feature, the nodes for its two answers, value, flags. The lowest byte of the flags is 0 for a leaf.
 const NODE: usize = 5;
 
-/// The nodes that one row visits at most, over all trees; all nodes where the trees cannot be followed.
+/// The most nodes that one row visits, over all trees; the number of all nodes if the trees cannot be followed.
 pub(super) fn steps(data: &TreeEnsembleData) -> u64 {
     let numbers = |tensor: &tract_onnx::prelude::Tensor| tensor.cast_to::<u32>().ok().map(|t| read(&t));
     let (Some(roots), Some(nodes)) = (numbers(&data.trees), numbers(&data.nodes)) else {
@@ -22,7 +22,8 @@ fn read(tensor: &tract_onnx::prelude::Tensor) -> Vec<u32> {
     tensor.as_bytes().as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect()
 }
 
-/// The longest walk from a node, without recursion: a chain of nodes may be as long as the file. `None` for a circle.
+/// The number of nodes on the longest path from a node; `None` for a cycle. It is computed without recursion, because a
+/// chain of nodes can be as long as the file.
 fn depth(root: usize, nodes: &[&[u32]], depths: &mut [Option<u64>]) -> Option<u64> {
     let mut path = vec![root];
     while let Some(&at) = path.last() {
