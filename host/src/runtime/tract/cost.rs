@@ -2,6 +2,8 @@
 //! (`operators`), and memory from the tensors that are alive at each step of the plan. Both depend on the sizes of the
 //! dimensions that vary, and are remembered for sizes that were seen before.
 
+#[cfg(test)]
+mod cases;
 mod operators;
 mod region;
 mod trees;
