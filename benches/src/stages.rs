@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use bulkhead::activation::{Activation, Activator, Bundle, Dependencies};
 use bulkhead::cache::Cache;
 use bulkhead::config::Config;
-use bulkhead::runtime::Graph;
+use bulkhead::runtime::onnx;
 use bulkhead::sandbox::{Initialisation, Plugin, PluginSource, Sandbox};
 use bulkhead::scheduler::Compute;
 use bulkhead::telemetry::Metrics;
@@ -163,7 +163,7 @@ impl Bench<'_> {
         let tenant = Arc::new(Tenant::new("bench", self.config.tenant.clone()));
         let permit = compute.admit(&tenant, Arc::default()).await?;
         let inputs: NamedTensors = vec![("image".into(), Tensor::byte_string(&a_picture()?))];
-        let graph = Graph::load_onnx(bundle.files().get("digits.onnx").context("no digits.onnx")?, &BTreeMap::new())?;
+        let graph = onnx().load(bundle.files().get("digits.onnx").context("no digits.onnx")?, &BTreeMap::new())?;
         let picture = Tensor::new(Datatype::Fp32, vec![1, 1, 8, 8], vec![0; 256].into())?;
         let graph_inputs: NamedTensors = vec![("image".into(), picture)];
         let (ours, other) = alternately(

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use super::Bundle;
 use super::activate::{ActivateError, Activator};
 use super::manifest::PluginEntry;
-use crate::runtime::{Graph, LoadError};
+use crate::runtime::{self, LoadError, Model};
 use crate::sandbox::{Initialisation, Plugin, PluginSource};
 use crate::tenant::{Capability, Grants, Reservation};
 
 /// Graphs by their names in the bundle.
-pub(super) type Graphs = BTreeMap<String, Arc<Graph>>;
+pub(super) type Graphs = BTreeMap<String, Arc<dyn Model>>;
 
 pub(super) struct Loading<'a> {
     activator: &'a Activator,
@@ -53,12 +53,12 @@ impl<'a> Loading<'a> {
         for entry in &bundle.manifest.graphs {
             let file = bundle.file(&entry.file)?;
             let workers = &self.activator.workers;
-            let graph = Graph::load_untrusted(&file, &entry.inputs, workers, &mut self.reservation).await;
+            let graph = runtime::load_untrusted(&file, &entry.inputs, workers, &mut self.reservation).await;
             let graph = graph.map_err(|error| match error {
                 LoadError::NotResident(error) => ActivateError::NotResident(error),
                 error => ActivateError::Graph { graph: entry.name.clone(), error },
             })?;
-            graphs.insert(entry.name.clone(), Arc::new(graph));
+            graphs.insert(entry.name.clone(), graph);
         }
         Ok(self.bundles[place].graphs.insert(graphs).clone())
     }

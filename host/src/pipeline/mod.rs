@@ -9,7 +9,7 @@ mod stream;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::runtime::Graph;
+use crate::runtime::Model;
 use crate::sandbox::Plugin;
 use crate::scheduler::Placement;
 use crate::telemetry::ModelMetrics;
@@ -50,7 +50,7 @@ pub struct Labels {
 pub enum Runner {
     /// Shared by all stages that use the same plugin.
     Plugin(Arc<Plugin>),
-    Graph(Arc<Graph>),
+    Graph(Arc<dyn Model>),
 }
 
 struct Stage {

@@ -2,12 +2,13 @@
 //! graph keeps. If that much memory is left, the file is then loaded in this process. The child's report is stored with the
 //! host's compiled code.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::digest::digest_of;
-use super::tract::Graph;
-use super::{InputShapes, LoadError};
+use super::{InputShapes, LoadError, Model, onnx};
 use crate::cache::{CacheKey, CacheKeyBuilder};
 use crate::config::clip;
 use crate::tenant::Reservation;
@@ -30,7 +31,7 @@ impl Job for TryGraph {
 
     fn work(self, bytes: &[u8]) -> (Self::Answer, Vec<u8>) {
         let before = own_memory();
-        let loaded = Graph::load_onnx(bytes, &self.shapes);
+        let loaded = onnx().load(bytes, &self.shapes);
         let answer = match &loaded {
             // Some operators keep tables that cannot be counted from outside.
             Ok(graph) => Ok(graph.resident_bytes().max(own_memory().saturating_sub(before) / KEPT_SHARE)),
@@ -48,21 +49,19 @@ fn own_memory() -> u64 {
     kibibytes.unwrap_or(0).saturating_mul(1024)
 }
 
-impl Graph {
-    /// Loads a graph in this process after a child has loaded it, and first counts in `reservation` the memory that it will
-    /// keep. Without child processes, the memory is counted after loading.
-    pub async fn load_untrusted(
-        bytes: &Bytes,
-        shapes: &InputShapes,
-        workers: &Workers,
-        reservation: &mut Reservation,
-    ) -> Result<Graph, LoadError> {
-        let reported = if workers.are_in_process() { 0 } else { try_out(bytes, shapes, workers).await? };
-        reservation.add(reported)?;
-        let graph = Graph::load_onnx(bytes, shapes)?;
-        reservation.add(graph.resident_bytes().saturating_sub(reported))?;
-        Ok(graph)
-    }
+/// Loads a graph in this process after a child has loaded it, and first counts in `reservation` the memory that it will
+/// keep. Without child processes, the memory is counted after loading.
+pub async fn load_untrusted(
+    bytes: &Bytes,
+    shapes: &InputShapes,
+    workers: &Workers,
+    reservation: &mut Reservation,
+) -> Result<Arc<dyn Model>, LoadError> {
+    let reported = if workers.are_in_process() { 0 } else { try_out(bytes, shapes, workers).await? };
+    reservation.add(reported)?;
+    let graph = onnx().load(bytes, shapes)?;
+    reservation.add(graph.resident_bytes().saturating_sub(reported))?;
+    Ok(graph)
 }
 
 async fn try_out(bytes: &Bytes, shapes: &InputShapes, workers: &Workers) -> Result<u64, LoadError> {

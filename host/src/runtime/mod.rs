@@ -1,18 +1,50 @@
-//! Native graphs: model files that run without a sandbox. An untrusted file is loaded in a child process first.
+//! Native graphs: model files that run without a sandbox. The rest of the host knows them as a [`Model`], which a
+//! [`Runtime`] loads from a file; tract is the only runtime today. An untrusted file is loaded in a child process first.
 
 mod digest;
 mod isolated_load;
-pub mod tract;
+mod tract;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::tenant::{Exceeded, NotResident};
-use crate::tensor::{Datatype, SpecMismatch};
+use crate::cache::Digest;
+use crate::tenant::{Budget, Exceeded, NotResident};
+use crate::tensor::{Datatype, NamedTensors, Signature, SpecMismatch};
 use crate::worker::WorkerError;
 
-pub use isolated_load::TryGraph;
-pub use tract::Graph;
-pub use tract::run::Charged;
+pub use isolated_load::{TryGraph, load_untrusted};
+
+/// A graph that is ready to run. All requests share it, so a run changes nothing in it.
+pub trait Model: Send + Sync {
+    /// The inputs that a run takes and the outputs that it gives, in this order.
+    fn signature(&self) -> &Signature;
+
+    /// Digest of the graph's file and of the shapes that it was loaded with.
+    fn digest(&self) -> &Digest;
+
+    /// Bytes that the graph keeps in memory for as long as it is loaded.
+    fn resident_bytes(&self) -> u64;
+
+    /// Runs the graph, and blocks the thread until the result is there, a limit is reached, or an operator fails.
+    ///
+    /// The budget is the meter: the implementation charges fuel and memory to it, before the run where they are known, and
+    /// looks at its time as often as it can.
+    fn run(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<NamedTensors, GraphError>;
+}
+
+/// A library that runs model files.
+pub trait Runtime: Send + Sync {
+    /// Loads a file in this process, where an untrusted file can take more memory than there is. It is for files that a
+    /// child has loaded, and for the caller's own. A large file takes long, so this must not be called on the path of a
+    /// request.
+    fn load(&self, bytes: &[u8], shapes: &InputShapes) -> Result<Arc<dyn Model>, LoadError>;
+}
+
+/// The runtime of ONNX files.
+pub fn onnx() -> &'static dyn Runtime {
+    &tract::Tract
+}
 
 /// Shapes that the manifest gives to inputs whose shapes in the file are not sufficient; -1 is a dimension that varies.
 pub type InputShapes = BTreeMap<String, Vec<i64>>;

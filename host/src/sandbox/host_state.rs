@@ -10,7 +10,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::ResponseSink;
 use super::plugin_log::PluginLog;
-use crate::runtime::Graph;
+use crate::runtime::Model;
 use crate::tenant::{Budget, Charge, Limit};
 
 /// Bound on the handles that one call holds at once. A request has a handful of tensors; a million handles would cost the
@@ -25,7 +25,7 @@ pub(crate) struct Shared {
     pub model: Arc<str>,
     pub stage: Arc<str>,
     pub assets: BTreeMap<String, Bytes>,
-    pub graphs: BTreeMap<String, Arc<Graph>>,
+    pub graphs: BTreeMap<String, Arc<dyn Model>>,
 }
 
 /// The state behind one instance.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::runtime::Graph;
+use crate::runtime::Model;
 use crate::tenant::Grants;
 
 pub use activate::Initialisation;
@@ -46,7 +46,7 @@ pub struct PluginSource {
     /// Files that the plugin may read if it was granted assets, by path.
     pub assets: BTreeMap<String, Bytes>,
     /// Graphs that the plugin may run if it was granted graphs, by name.
-    pub graphs: BTreeMap<String, Arc<Graph>>,
+    pub graphs: BTreeMap<String, Arc<dyn Model>>,
 }
 
 /// The value of a request parameter.

@@ -20,20 +20,15 @@ const LOADER_STACK: usize = 64 << 20;
 /// Most bytes of a dimension's name. tract parses these names recursively, and real ones have a handful of letters.
 const MAX_DIMENSION_NAME: usize = 200;
 
-impl Graph {
-    /// Loads an ONNX file in this process, where an untrusted file can take more memory than there is. It is for files that
-    /// a child has loaded, and for the caller's own. A large file takes long, so this must not be called on the path of a
-    /// request.
-    pub fn load_onnx(bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
-        // An untrusted file can make the loader panic or nest deeply. On a thread of its own, which is not used again,
-        // either is only an error of the file.
-        std::thread::scope(|scope| {
-            let loader = std::thread::Builder::new().name("load-graph".into()).stack_size(LOADER_STACK);
-            let loader = loader.spawn_scoped(scope, || load(bytes, shapes));
-            let loader = loader.map_err(|error| LoadError::Plan(format!("no thread could be started: {error}")))?;
-            loader.join().unwrap_or(Err(LoadError::Panicked))
-        })
-    }
+/// Loads an ONNX file on a thread of its own, which is not used again: a panic of the loader, or a nesting that is too deep,
+/// is then only an error of the file.
+pub(super) fn load_onnx(bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
+    std::thread::scope(|scope| {
+        let loader = std::thread::Builder::new().name("load-graph".into()).stack_size(LOADER_STACK);
+        let loader = loader.spawn_scoped(scope, || load(bytes, shapes));
+        let loader = loader.map_err(|error| LoadError::Plan(format!("no thread could be started: {error}")))?;
+        loader.join().unwrap_or(Err(LoadError::Panicked))
+    })
 }
 
 fn load(mut bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
@@ -44,7 +39,7 @@ fn load(mut bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
 }
 
 /// Plans a parsed file, and computes the cost of its runs.
-pub(crate) fn load_model(proto: &ModelProto, shapes: &InputShapes, digest: Digest) -> Result<Graph, LoadError> {
+pub(super) fn load_model(proto: &ModelProto, shapes: &InputShapes, digest: Digest) -> Result<Graph, LoadError> {
     preflight(proto)?;
     // The inner shapes that a file declares can contradict those that it computes; the declared ones are then ignored.
     let mut model = match plan(proto, shapes, shapes.is_empty()) {

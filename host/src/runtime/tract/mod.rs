@@ -6,27 +6,37 @@ mod convert;
 mod cost;
 mod load;
 mod resident;
-pub mod run;
+mod run;
 #[cfg(test)]
 mod testing;
+
+use std::sync::Arc;
 
 use tract_onnx::prelude::{Symbol, TractError};
 use tract_onnx::tract_core::internal::{TypedFact, TypedOp};
 use tract_onnx::tract_core::plan::SimplePlan;
 
-use super::LoadError;
+use super::{GraphError, InputShapes, LoadError, Model, Runtime};
 use crate::cache::Digest;
-use crate::tensor::Signature;
+use crate::tenant::Budget;
+use crate::tensor::{NamedTensors, Signature};
 use cost::CostModel;
-
-pub use run::Charged;
 
 type Plan = SimplePlan<TypedFact, Box<dyn TypedOp>>;
 
-/// A graph that is ready to run.
-pub struct Graph {
+/// tract, as the runtime of ONNX files.
+pub struct Tract;
+
+impl Runtime for Tract {
+    fn load(&self, bytes: &[u8], shapes: &InputShapes) -> Result<Arc<dyn Model>, LoadError> {
+        Ok(Arc::new(load::load_onnx(bytes, shapes)?))
+    }
+}
+
+/// A planned graph.
+struct Graph {
     signature: Signature,
-    plan: std::sync::Arc<Plan>,
+    plan: Arc<Plan>,
     /// For each input of the signature, the symbol behind each dimension that varies.
     symbols: Vec<Vec<Option<Symbol>>>,
     costs: CostModel,
@@ -35,19 +45,22 @@ pub struct Graph {
     resident: u64,
 }
 
-impl Graph {
-    pub fn signature(&self) -> &Signature {
+impl Model for Graph {
+    fn signature(&self) -> &Signature {
         &self.signature
     }
 
-    /// Bytes that the graph keeps in memory for as long as it is loaded.
-    pub fn resident_bytes(&self) -> u64 {
+    fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    fn resident_bytes(&self) -> u64 {
         self.resident
     }
 
-    /// Digest of the graph's file and of the shapes that it was loaded with.
-    pub fn digest(&self) -> &Digest {
-        &self.digest
+    /// The cost is charged before the run: no run starts that its budget cannot pay.
+    fn run(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<NamedTensors, GraphError> {
+        self.charge(inputs, budget)?.run(budget)
     }
 }
 

@@ -143,10 +143,10 @@ fn sum(size: &TDim) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::runtime::tract::Graph;
+    use crate::runtime::onnx;
 
-    fn resident(onnx: &[u8]) -> u64 {
-        Graph::load_onnx(onnx, &Default::default()).unwrap().resident_bytes()
+    fn resident(file: &[u8]) -> u64 {
+        onnx().load(file, &Default::default()).unwrap().resident_bytes()
     }
 
     #[test]

@@ -15,20 +15,15 @@ use crate::tenant::{Budget, Charge};
 use crate::tensor::{self, NamedTensors, Tensor as NamedTensor, TensorSpec};
 
 /// A run whose cost was charged, and that has not begun.
-pub struct Charged<'a> {
+pub(super) struct Charged<'a> {
     graph: &'a Graph,
     inputs: NamedTensors,
     planned: Charge,
 }
 
 impl Graph {
-    /// Runs the graph, and blocks the thread until the result is there, a limit is reached, or an operator fails.
-    pub fn run(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<NamedTensors, GraphError> {
-        self.charge(inputs, budget)?.run(budget)
-    }
-
     /// Checks the inputs, and charges the fuel and the memory that their run will use.
-    pub fn charge(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<Charged<'_>, GraphError> {
+    pub(super) fn charge(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<Charged<'_>, GraphError> {
         let inputs = tensor::bind_tensors(&self.signature.inputs, inputs)?;
         tensor::check_extents(&inputs, budget.memory_limit())?;
         let sizes = self.sizes(&inputs);

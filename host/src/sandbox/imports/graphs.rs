@@ -6,18 +6,18 @@ use std::sync::Arc;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceType};
 
-use crate::runtime::{Graph, GraphError};
+use crate::runtime::{GraphError, Model};
 use crate::sandbox::bindings::v0_1::wire::{NamedTensor, TensorSpec};
 use crate::sandbox::bindings::v0_1::{lend_tensors, take_tensors};
 use crate::sandbox::host_state::HostState;
 
-type Handle = Resource<Arc<Graph>>;
+type Handle = Resource<Arc<dyn Model>>;
 type Store<'a> = StoreContextMut<'a, HostState>;
 
 pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut interface = linker.instance("bulkhead:plugin/graphs@0.1.0")?;
-    interface.resource("graph", ResourceType::host::<Arc<Graph>>(), |mut store, handle| {
-        store.data_mut().handles.delete::<Arc<Graph>>(Resource::new_own(handle))?;
+    interface.resource("graph", ResourceType::host::<Arc<dyn Model>>(), |mut store, handle| {
+        store.data_mut().handles.delete::<Arc<dyn Model>>(Resource::new_own(handle))?;
         Ok(())
     })?;
     interface.func_wrap("[static]graph.open", |mut store: Store, (name,): (String,)| {
