@@ -100,9 +100,9 @@ fn named(name: &str, node: &TypedNode, facts: &Facts) -> TractResult<Option<Vec<
         "DequantizeLinearF32" | "DynamicQuantizeLinearU8" | "InnerDimToComplex" | "ComplexToInnerDim" => {
             facts.all(4 * ELEMENT)
         }
-        "Onehot" => facts.outputs(ELEMENT),
+        "Onehot" | "EyeLike" | "ConstantLike" => facts.outputs(ELEMENT),
         "Trilu" => facts.all(4 * SCATTERED),
-        "GatherElements" => facts.outputs(INDEXED),
+        "GatherElements" | "OnnxMaxPoolIndices" => facts.outputs(INDEXED),
         "GatherNd" => facts.outputs(4 * INDEXED),
         "ScatterElements" | "ScatterNd" => facts.inputs(INDEXED),
         "Softmax" | "LogSoftmax" => facts.all(if along_last_axis(node, facts) { 2 * FUNCTION } else { 8 * INDEXED }),
@@ -230,6 +230,8 @@ fn binary(name: &str) -> Option<u64> {
         "Eq" | "NE" | "LT" | "LTE" | "GT" | "GTE" => ELEMENT,
         "ShiftLeft" | "ShiftRight" => ELEMENT,
         "Div" => 2 * ELEMENT,
+        // The product of a quantised tensor with its scale, and its rounding.
+        "Scale" => 4 * ELEMENT,
         "Rem" => 16 * ELEMENT,
         "Pow" => 8 * FUNCTION,
         _ => return None,

@@ -132,7 +132,14 @@ impl Region {
     ) -> Result<(), LoadError> {
         let operator = node.op().name();
         let fuel = operators::fuel(model, node).map_err(planning)?;
-        let fuel = fuel.ok_or_else(|| LoadError::NoCost { operator: operator.to_string(), node: node.name.clone() })?;
+        let Some(fuel) = fuel else {
+            // If the sizes of its outputs depend on values, that is the reason that the publisher can act on.
+            for fact in model.node_output_facts(node.id).map_err(planning)? {
+                let size = Product { coefficient: 1, factors: fact.shape.iter().cloned().collect() };
+                expressions.term(&size, renamed, &operator, Zero::Counts)?;
+            }
+            return Err(LoadError::NoCost { operator: operator.to_string(), node: node.name.clone() });
+        };
         add(&mut self.fuel, Term { coefficient: OPERATOR, factors: Vec::new() });
         for product in &fuel {
             add(&mut self.fuel, expressions.term(product, renamed, &operator, Zero::CountsAsOne)?);
