@@ -118,7 +118,7 @@ mod tests {
             (vec![("x/a", ""), ("X/b", "")], "\"x\" and \"X\" differ only in case"),
             (vec![("a", ""), ("a/b", "")], "\"a\" is a file, and a folder"),
             (vec![("a", ""), ("A/b", "")], "differ only in case"),
-            (vec![("a/../b", "")], "climbs"),
+            (vec![("a/../b", "")], "leads out"),
         ] {
             let error = files(&parts).unwrap_err().to_string();
             assert!(error.contains(wanted), "{parts:?}: {error}");
