@@ -68,7 +68,7 @@ pub fn examples_rest(json: &[u8], specs: &[TensorSpec], bound: u64) -> Decoded {
 
 /// Encodes a reply of the Open Inference Protocol: its JSON, and the bytes after it if `binary` is set.
 pub fn encode_json(outputs: NamedTensors, binary: bool, bound: u64) -> Result<(Vec<u8>, Vec<Bytes>), EncodeError> {
-    let answer = InferResponse { id: None, binary: vec![binary; outputs.len()], outputs };
+    let answer = InferResponse { id: None, binary: vec![binary; outputs.len()], outputs, bound };
     json::encode_as("model", "1.0.0", &answer, bound).map(|encoded| (encoded.json.concat(), encoded.tensors))
 }
 

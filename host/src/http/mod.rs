@@ -1,11 +1,13 @@
 //! Transport: listeners, connections and their limits, TLS, bodies, and authentication.
 pub mod auth;
+pub mod binary_header;
 pub mod buffer_budget;
 pub mod compression;
 mod connection;
 pub mod connection_limit;
 pub mod drain;
 mod fair_share;
+pub mod inference;
 pub mod listener;
 mod reply_timeout;
 mod repoll;

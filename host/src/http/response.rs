@@ -11,13 +11,11 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
 
+use super::binary_header::BINARY_HEADER;
 use super::buffer_budget::BufferBudget;
 use super::compression::Coding;
 use crate::codec::json::writer::Encoded;
 use crate::error::ApiError;
-
-/// Name of the header with the length of the JSON in front of a body's binary tensors; 0 if there is no JSON.
-pub(crate) const BINARY_HEADER: &str = "inference-header-content-length";
 
 /// A reply with a small JSON object, not compressed.
 pub(crate) fn json(object: &impl Serialize) -> Response<Body> {

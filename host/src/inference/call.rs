@@ -1,5 +1,5 @@
 //! The steps of an inference request, the same for every protocol: find the model, wait for a slot, then decode, run and
-//! encode on a compute thread. The `decode` and `encode` functions of a protocol know its wire format.
+//! encode on a compute thread. The `Exchange` of a protocol knows its wire format.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,7 +9,8 @@ use axum::http::HeaderMap;
 
 use super::app::App;
 use super::classification::{self, TextRoom};
-use super::request::{InferRequest, WantedOutput};
+use super::exchange::Exchange;
+use super::request::WantedOutput;
 use super::response::InferResponse;
 use super::shadow::Copied;
 use crate::catalog::{LookupError, Traits};
@@ -77,12 +78,7 @@ impl App {
 
     /// Waits for a slot, then decodes, runs and encodes: on a compute thread, or inline if that is cheap. If the caller
     /// drops this future, the work is dropped at its next yield.
-    pub(crate) async fn compute<T: Send + 'static>(
-        &self,
-        call: &Call,
-        decode: impl FnOnce(&Pipeline) -> Result<InferRequest, ApiError> + Send + 'static,
-        encode: impl FnOnce(&Pipeline, InferResponse) -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
+    pub(crate) async fn compute<E: Exchange>(&self, call: &Call, mut exchange: E) -> Result<E::Reply, ApiError> {
         let mut clock = Clock::start();
         let permit = self.compute.admit(&call.client.caller.tenant, call.usage.clone()).await?;
         let (pipeline, id, shadow) = (call.pipeline.clone(), call.client.request_id.clone(), call.shadow.clone());
@@ -90,7 +86,7 @@ impl App {
         let work = |permit: Permit| -> Work<_> {
             Box::pin(async move {
                 let queue = clock.lap();
-                let request = decode(&pipeline)?;
+                let request = exchange.decode(&pipeline)?;
                 let inputs = tensor::bind_tensors(&pipeline.signature.inputs, request.inputs)?;
                 tensor::check_extents(&inputs, permit.tenant.limits().call.memory)?;
                 check_outputs(&pipeline, request.outputs.as_deref())?;
@@ -104,17 +100,18 @@ impl App {
                     scheduler::move_to_compute_thread().await;
                 }
                 let answer = answer(&pipeline, outputs, request.outputs.as_deref(), request.binary_output, bound)?;
-                let encoded = encode(&pipeline, InferResponse { id: request.id, ..answer })?;
+                let reply = exchange.encode(&pipeline, InferResponse { id: request.id, ..answer })?;
                 pipeline.metrics.statistics.succeeded(&Timings { rows, queue, input, infer, output: clock.lap() });
-                Ok::<_, ApiError>((encoded, copied))
+                Ok::<_, ApiError>((reply, copied))
             })
         };
         let placement = if call.small { call.pipeline.placement } else { Placement::ComputeThread };
-        let (answer, copied) = self.compute.run(permit, placement, work).await??;
+        let (reply, copied) = self.compute.run(permit, placement, work).await??;
+        call.usage.reply_bytes.fetch_add(E::reply_bytes(&reply), Ordering::Relaxed);
         if let Some(copied) = copied {
             self.shadow.start(copied, &call.client.request_id);
         }
-        Ok(answer)
+        Ok(reply)
     }
 
     /// Counts the call, and turns an error into the client's `ErrorResponse`.
@@ -208,10 +205,10 @@ pub(crate) fn answer(
     bound: u64,
 ) -> Result<InferResponse, ApiError> {
     let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
-        return Ok(InferResponse { id: None, binary: vec![binary; outputs.len()], outputs });
+        return Ok(InferResponse { id: None, binary: vec![binary; outputs.len()], outputs, bound });
     };
     let mut room = TextRoom::new(bound);
-    let mut answer = InferResponse { id: None, outputs: Vec::with_capacity(wanted.len()), binary: Vec::new() };
+    let mut answer = InferResponse { id: None, outputs: Vec::with_capacity(wanted.len()), binary: Vec::new(), bound };
     for wanted in wanted {
         // Each exists: `check_outputs` was called before the computation.
         let found = outputs.iter().zip(&pipeline.signature.outputs).find(|((name, _), _)| **name == *wanted.name);

@@ -10,4 +10,6 @@ pub struct InferResponse {
     pub outputs: NamedTensors,
     /// True for each output that is wanted as a binary tensor.
     pub binary: Vec<bool>,
+    /// Upper bound on the encoded reply, in bytes; for a stream, what the responses before have left of it.
+    pub bound: u64,
 }

@@ -3,6 +3,7 @@
 //! memory.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +12,8 @@ use tokio::sync::mpsc;
 
 use super::app::App;
 use super::call::{self, Call, Clock};
-use super::request::{InferRequest, WantedOutput};
+use super::exchange::Exchange;
+use super::request::WantedOutput;
 use super::response::InferResponse;
 use crate::codec::error::EncodeError;
 use crate::error::{ApiError, ErrorResponse};
@@ -19,7 +21,7 @@ use crate::pipeline::{Pipeline, RunError, StageError};
 use crate::sandbox::{CallError, ResponseSink, SinkError};
 use crate::scheduler::Task;
 use crate::telemetry::Timings;
-use crate::tenant::Budget;
+use crate::tenant::{Budget, ModelUsage};
 use crate::tensor::{self, NamedTensors};
 
 /// Responses of a call in progress. Dropping it ends the work at its next yield.
@@ -53,17 +55,13 @@ impl<T: Send + 'static> ResponseStream<T> {
     }
 }
 
-/// An encoded response, and its size in bytes.
-pub(crate) type Encoded<T> = (T, u64);
-
 impl App {
-    /// Waits for a slot, and starts the work. `encode` also gets the bytes that the call may still send.
-    pub(crate) async fn stream<T: Send + 'static>(
+    /// Waits for a slot, and starts the work. The exchange encodes each response.
+    pub(crate) async fn stream<E: Exchange>(
         self: &Arc<Self>,
         call: Call,
-        decode: impl FnOnce(&Pipeline) -> Result<InferRequest, ApiError> + Send + 'static,
-        encode: impl FnMut(&Pipeline, InferResponse, u64) -> Result<Encoded<T>, ApiError> + Send + 'static,
-    ) -> Result<ResponseStream<T>, ErrorResponse> {
+        mut exchange: E,
+    ) -> Result<ResponseStream<E::Reply>, ErrorResponse> {
         let mut clock = Clock::start();
         let admitted = self.compute.admit(&call.client.caller.tenant, call.usage.clone()).await;
         let permit = match admitted {
@@ -74,16 +72,25 @@ impl App {
         let (sender, receiver) = mpsc::channel(1);
         let whole = permit.tenant.limits().reply_bytes;
         let tenant = permit.tenant.name.clone();
-        let usage = call.usage.clone();
+        let (usage, charged) = (call.usage.clone(), call.usage.clone());
         let work = Box::pin(async move {
             let queue = clock.lap();
-            let request = decode(&pipeline)?;
+            let request = exchange.decode(&pipeline)?;
             let inputs = tensor::bind_tensors(&pipeline.signature.inputs, request.inputs)?;
             tensor::check_extents(&inputs, permit.tenant.limits().call.memory)?;
             call::check_outputs(&pipeline, request.outputs.as_deref())?;
             let (wanted, binary, request_id) = (request.outputs, request.binary_output, request.id);
-            let held = pipeline.clone();
-            let sink = Encoding { pipeline: held, wanted, binary, request_id, encode, whole, left: whole, sender };
+            let sink = Encoding {
+                pipeline: pipeline.clone(),
+                usage: charged,
+                wanted,
+                binary,
+                request_id,
+                exchange,
+                whole,
+                left: whole,
+                sender,
+            };
             let rows = pipeline.signature.rows(&inputs);
             let input = clock.lap();
             let ended = pipeline.stream(&permit, &id, inputs, request.parameters, Box::new(sink)).await;
@@ -109,16 +116,17 @@ fn problem(error: RunError) -> ApiError {
 }
 
 /// The sink of a call's responses: encodes each, and waits while the connection has not taken the one before.
-struct Encoding<T, E> {
+struct Encoding<E: Exchange> {
     pipeline: Arc<Pipeline>,
+    usage: Arc<ModelUsage>,
     wanted: Option<Vec<WantedOutput>>,
     binary: bool,
     request_id: Option<String>,
-    encode: E,
+    exchange: E,
     /// Bytes that the call may send in all; `left` is the rest of them.
     whole: u64,
     left: u64,
-    sender: mpsc::Sender<T>,
+    sender: mpsc::Sender<E::Reply>,
 }
 
 /// Bound on the wait for the client. A connection whose client takes nothing is closed long before (`http.reply-time`),
@@ -126,11 +134,7 @@ struct Encoding<T, E> {
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 #[async_trait]
-impl<T, E> ResponseSink for Encoding<T, E>
-where
-    T: Send,
-    E: FnMut(&Pipeline, InferResponse, u64) -> Result<Encoded<T>, ApiError> + Send,
-{
+impl<E: Exchange> ResponseSink for Encoding<E> {
     async fn take(&mut self, outputs: NamedTensors, budget: &mut Budget) -> Result<bool, SinkError> {
         let bound = self.whole;
         // The error names the whole bound, because the client does not know what is left of it.
@@ -140,10 +144,11 @@ where
         };
         let answer = call::answer(&self.pipeline, outputs, self.wanted.as_deref(), self.binary, self.left);
         let answer = InferResponse { id: self.request_id.clone(), ..answer.map_err(of_whole)? };
-        let encoded = (self.encode)(&self.pipeline, answer, self.left).map_err(of_whole);
-        let (encoded, bytes) = encoded?;
+        let reply = self.exchange.encode(&self.pipeline, answer).map_err(of_whole)?;
+        let bytes = E::reply_bytes(&reply);
+        self.usage.reply_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.left = self.left.saturating_sub(bytes);
         let _pause = budget.pause(LONGEST_WAIT);
-        Ok(self.sender.send(encoded).await.is_ok())
+        Ok(self.sender.send(reply).await.is_ok())
     }
 }

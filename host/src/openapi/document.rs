@@ -18,8 +18,8 @@ use utoipa::openapi::{
 
 use super::NamedSchema;
 use super::table::{Operation, Payload, PayloadForm, Query, QueryKind, Section};
+use crate::http::binary_header::BINARY_HEADER;
 use crate::http::request_id::REQUEST_ID;
-use crate::http::response::BINARY_HEADER;
 
 /// The title and description of a port's document.
 pub struct About {

@@ -3,6 +3,7 @@
 
 pub mod admission;
 mod health;
+pub mod inference;
 pub mod request_body;
 mod response_body;
 

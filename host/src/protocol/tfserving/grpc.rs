@@ -11,10 +11,10 @@ use super::{SIGNATURE, number, proto, status};
 use crate::codec::error::{DecodeError, EncodeError};
 use crate::codec::protobuf::fields::{Fields, MAX_FIELDS, Malformed, RawMessage};
 use crate::error::ApiError;
-use crate::inference::{App, InferRequest, InferResponse, WantedOutput};
+use crate::inference::{App, Exchange, InferRequest, InferResponse, WantedOutput};
 use crate::pipeline::Pipeline;
 use crate::protocol::grpc::admission::GrpcCall;
-use crate::protocol::oip::grpc::infer::{self, Asked};
+use crate::protocol::grpc::inference::{self, Asked};
 use crate::protocol::pb::tensorflow::error::Code;
 use crate::protocol::pb::tensorflow::serving as pb;
 use crate::protocol::pb::tensorflow::serving::model_service_server::ModelService;
@@ -101,7 +101,31 @@ fn open_entry(entry: Bytes) -> Result<(String, Bytes), Malformed> {
     Ok((name, tensor))
 }
 
-fn encode(pipeline: &Pipeline, answer: &InferResponse, bound: u64) -> Result<pb::PredictResponse, EncodeError> {
+/// A `PredictRequest`.
+struct Predict {
+    parts: PredictParts,
+    /// Number of bytes that values which stand for many may become.
+    repeat_budget: u64,
+}
+
+impl Exchange for Predict {
+    type Reply = pb::PredictResponse;
+
+    fn decode(&mut self, _: &Pipeline) -> Result<InferRequest, ApiError> {
+        Ok(std::mem::take(&mut self.parts).decode(self.repeat_budget)?)
+    }
+
+    fn encode(&self, model: &Pipeline, response: InferResponse) -> Result<pb::PredictResponse, ApiError> {
+        Ok(encode(model, &response)?)
+    }
+
+    fn reply_bytes(reply: &pb::PredictResponse) -> u64 {
+        reply.encoded_len() as u64
+    }
+}
+
+fn encode(pipeline: &Pipeline, answer: &InferResponse) -> Result<pb::PredictResponse, EncodeError> {
+    let bound = answer.bound;
     // Lists are about as large as the data of their tensors, which is checked before they are made. Their exact size is
     // checked afterwards.
     let bytes: u64 = answer.outputs.iter().map(|(_, tensor)| tensor.data().len() as u64).sum();
@@ -126,15 +150,11 @@ fn no_examples<T, A>(request: &Request<T>, what: &str) -> Answered<A> {
 impl PredictionService for Predictions {
     async fn predict(&self, request: Request<RawMessage>) -> Answered<pb::PredictResponse> {
         let caller = GrpcCall::of(&request)?;
-        let message = caller.inbox().take(request.into_inner().0);
-        let opened = message.and_then(|message| Ok(PredictParts::open(message).map_err(DecodeError::from)?));
-        let parts = opened.map_err(|error| caller.refuse_call(error))?;
+        let parts = inference::open(&caller, request.into_inner().0, PredictParts::open)?;
         let (model, version) = (parts.spec.name.clone(), version(&parts.spec));
         let asked = Asked { model, version, bytes: parts.bytes };
-        let request_bytes = self.app.http.request_bytes;
-        let decode = move |_: &Pipeline| Ok(parts.decode(request_bytes)?);
-        let encode = |pipeline: &Pipeline, answer: InferResponse, bound: u64| Ok(encode(pipeline, &answer, bound)?);
-        Ok(Response::new(infer::answer(&caller, &asked, decode, encode).await?))
+        let exchange = Predict { parts, repeat_budget: self.app.http.request_bytes };
+        Ok(Response::new(inference::answer(&caller, &asked, exchange).await?))
     }
 
     async fn get_model_metadata(

@@ -1,12 +1,11 @@
 //! The REST routes of TensorFlow Serving, and their handlers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::request::Parts;
 use axum::http::{Method, Request, Response};
 use axum::routing::any;
 use bytes::Bytes;
@@ -18,11 +17,11 @@ use super::{encode, examples, status};
 use crate::codec::error::EncodeError;
 use crate::codec::json::writer::Encoded;
 use crate::error::ApiError;
-use crate::http::response::{self, Replying};
+use crate::http::inference::{ArrivedRequest, body_length};
+use crate::http::response;
 use crate::inference::call::Client;
-use crate::inference::{App, InferResponse};
+use crate::inference::{App, Exchange, InferRequest, InferResponse};
 use crate::pipeline::{Labels, Pipeline};
-use crate::protocol::oip::rest::path::{Action, ModelPath};
 use crate::tensor::NamedTensors;
 
 /// The routes, for the router of the clients' port.
@@ -38,16 +37,13 @@ async fn model(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Re
             return Err(error);
         }
     };
+    let (model, version) = (wanted.model.as_str(), wanted.version.as_deref());
     Ok(match wanted.verb {
-        Verb::Status => {
-            response::json(&VersionStatuses::from(status::of(&app, &client, &wanted.model, wanted.version.as_deref())?))
-        }
-        Verb::Metadata => {
-            response::json(&MetadataReply::of(&*app.find(&client, &wanted.model, wanted.version.as_deref())?))
-        }
-        Verb::Predict => predict(&app, wanted, &client, request).await,
-        Verb::Classify => learn(&app, wanted, &client, request, "tensorflow/serving/classify", encode::classes).await,
-        Verb::Regress => learn(&app, wanted, &client, request, "tensorflow/serving/regress", encode::values).await,
+        Verb::Status => response::json(&VersionStatuses::from(status::of(&app, &client, model, version)?)),
+        Verb::Metadata => response::json(&MetadataReply::of(&*app.find(&client, model, version)?)),
+        Verb::Predict => app.answer(&client, model, version, request, Predict::new).await,
+        Verb::Classify => app.answer(&client, model, version, request, Evaluate::classify).await,
+        Verb::Regress => app.answer(&client, model, version, request, Evaluate::regress).await,
     })
 }
 
@@ -61,49 +57,73 @@ fn admit(app: &App, request: &Request<Body>) -> Result<(Wanted, Client), ApiErro
     Ok((wanted, app.client(request)?))
 }
 
-fn address(wanted: Wanted) -> ModelPath {
-    ModelPath { model: wanted.model, version: wanted.version, action: Action::Infer }
+/// A request to `:predict`. The reply has the layout of the request, which is known once it is decoded.
+struct Predict {
+    arrived: ArrivedRequest,
+    layout: RequestLayout,
 }
 
-async fn predict(app: &Arc<App>, wanted: Wanted, client: &Client, request: Request<Body>) -> Response<Body> {
-    let limits = client.caller.tenant.limits();
-    let (request_bytes, reply_bytes) = (limits.request_bytes, limits.reply_bytes);
-    // The reply has the layout of the request, which `decode` passes on to `encode`.
-    let layout = Arc::new(OnceLock::new());
-    let decoded = layout.clone();
-    let decode = move |_: &Parts, body: &Bytes, pipeline: &Pipeline| {
-        let (request, layout) = rows::decode(body, &pipeline.signature.inputs, request_bytes)?;
-        let _ = decoded.set(layout);
+impl Predict {
+    fn new(arrived: ArrivedRequest) -> Predict {
+        Predict { arrived, layout: RequestLayout::Columns }
+    }
+}
+
+impl Exchange for Predict {
+    type Reply = Response<Body>;
+
+    fn decode(&mut self, model: &Pipeline) -> Result<InferRequest, ApiError> {
+        let body = self.arrived.take_body()?;
+        let (request, layout) = rows::decode(&body, &model.signature.inputs, self.arrived.bound)?;
+        self.layout = layout;
         Ok(request)
-    };
-    let encode = move |_: &Pipeline, answer: InferResponse, replying: Replying| {
-        let layout = layout.get().copied().unwrap_or(RequestLayout::Columns);
-        let json = encode::predictions(&answer.outputs, layout, reply_bytes)?;
-        replying.inference(Encoded { json, tensors: Vec::new(), binary: false })
-    };
-    app.answer(&address(wanted), client, request, decode, encode).await
+    }
+
+    fn encode(&self, _: &Pipeline, response: InferResponse) -> Result<Response<Body>, ApiError> {
+        let json = encode::predictions(&response.outputs, self.layout, response.bound)?;
+        self.arrived.reply(Encoded { json, tensors: Vec::new(), binary: false })
+    }
+
+    fn reply_bytes(reply: &Response<Body>) -> u64 {
+        body_length(reply)
+    }
 }
 
 /// A writer of outputs, with the labels of their classes, within a bound in bytes.
 type Results = fn(&NamedTensors, &BTreeMap<String, Labels>, u64) -> Result<Vec<Bytes>, EncodeError>;
 
-/// Answers classification and regression, whose requests are examples, and whose replies are scores or values.
-async fn learn(
-    app: &Arc<App>,
-    wanted: Wanted,
-    client: &Client,
-    request: Request<Body>,
-    signature: &'static str,
+/// A request to `:classify` or `:regress`, which consists of examples, and whose reply is scores or values.
+struct Evaluate {
+    arrived: ArrivedRequest,
+    /// The method name of the call.
+    method: &'static str,
     results: Results,
-) -> Response<Body> {
-    let limits = client.caller.tenant.limits();
-    let (request_bytes, reply_bytes) = (limits.request_bytes, limits.reply_bytes);
-    let decode = move |_: &Parts, body: &Bytes, pipeline: &Pipeline| {
-        Ok(examples::decode(body, &pipeline.signature.inputs, signature, request_bytes)?)
-    };
-    let encode = move |pipeline: &Pipeline, answer: InferResponse, replying: Replying| {
-        let json = results(&answer.outputs, &pipeline.labels, reply_bytes)?;
-        replying.inference(Encoded { json, tensors: Vec::new(), binary: false })
-    };
-    app.answer(&address(wanted), client, request, decode, encode).await
+}
+
+impl Evaluate {
+    fn classify(arrived: ArrivedRequest) -> Evaluate {
+        Evaluate { arrived, method: "tensorflow/serving/classify", results: encode::classes }
+    }
+
+    fn regress(arrived: ArrivedRequest) -> Evaluate {
+        Evaluate { arrived, method: "tensorflow/serving/regress", results: encode::values }
+    }
+}
+
+impl Exchange for Evaluate {
+    type Reply = Response<Body>;
+
+    fn decode(&mut self, model: &Pipeline) -> Result<InferRequest, ApiError> {
+        let body = self.arrived.take_body()?;
+        Ok(examples::decode(&body, &model.signature.inputs, self.method, self.arrived.bound)?)
+    }
+
+    fn encode(&self, model: &Pipeline, response: InferResponse) -> Result<Response<Body>, ApiError> {
+        let json = (self.results)(&response.outputs, &model.labels, response.bound)?;
+        self.arrived.reply(Encoded { json, tensors: Vec::new(), binary: false })
+    }
+
+    fn reply_bytes(reply: &Response<Body>) -> u64 {
+        body_length(reply)
+    }
 }

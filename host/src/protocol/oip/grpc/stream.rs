@@ -1,24 +1,21 @@
 //! `ModelStreamInfer`: a stream of requests, each with one response, or with any number of responses if its model streams.
 
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use futures_util::stream::{self, Fuse, SelectAll};
 use futures_util::{Stream, StreamExt, future};
-use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::decode::ModelInferParts;
-use super::infer::{self, Asked};
+use super::infer::{Infer, asked};
 use crate::codec::protobuf::fields::RawMessage;
 use crate::error::{ApiError, ErrorResponse};
 use crate::http::listener::Shutdown;
-use crate::inference::InferResponse;
 use crate::inference::call::Call;
 use crate::inference::stream::ResponseStream;
-use crate::pipeline::Pipeline;
 use crate::protocol::grpc::admission::GrpcCall;
+use crate::protocol::grpc::inference;
 use crate::protocol::grpc::request_body::Extent;
 use crate::protocol::pb::inference as pb;
 use crate::scheduler;
@@ -64,18 +61,18 @@ enum Started {
 async fn start(caller: GrpcCall, message: Result<RawMessage, Status>, strict: bool) -> Started {
     let opened = message
         .map_err(|status| caller.translate(status, Extent::Stream))
-        .and_then(|message| infer::open(&caller, message.0).map_err(|error| caller.refuse_call(error)));
+        .and_then(|message| inference::open(&caller, message.0, ModelInferParts::open));
     let parts = match opened {
         Ok(parts) => parts,
         Err(status) => return Started::One(Err(status)),
     };
     let failing = Failing { caller: caller.clone(), id: parts.id.clone(), strict };
-    let answered = match infer::accept(&caller, &Asked::of(&parts)) {
+    let answered = match inference::accept(&caller, &asked(&parts)) {
         Ok(call) if call.pipeline.streams() => match Many::start(call, parts, failing.clone()).await {
             Ok(many) => return Started::Many(Box::pin(stream::unfold(Some(many), Many::step))),
             Err(status) => Err(status),
         },
-        Ok(call) => infer::run(&caller, call, parts).await,
+        Ok(call) => inference::run(&caller, call, Infer(parts)).await,
         Err(status) => Err(status),
     };
     Started::One(match answered {
@@ -119,22 +116,14 @@ struct Many {
 
 impl Many {
     async fn start(call: Call, parts: ModelInferParts, failing: Failing) -> Result<Many, Status> {
-        let usage = call.usage.clone();
         let last = parts.wants_final_response().then(|| pb::ModelInferResponse {
             model_name: call.pipeline.model.to_string(),
             model_version: call.pipeline.version.to_string(),
             id: parts.id.clone(),
             ..Default::default()
         });
-        let decode = move |_: &Pipeline| Ok(parts.decode()?);
-        let encode = move |pipeline: &Pipeline, answer: InferResponse, bound: u64| {
-            let response = infer::encode(pipeline, answer, bound)?;
-            let bytes = response.encoded_len() as u64;
-            usage.reply_bytes.fetch_add(bytes, Ordering::Relaxed);
-            Ok((response, bytes))
-        };
         let app = failing.caller.app().clone();
-        let answers = app.stream(call, decode, encode).await.map_err(ErrorResponse::into_status)?;
+        let answers = app.stream(call, Infer(parts)).await.map_err(ErrorResponse::into_status)?;
         Ok(Many { answers, failing, last })
     }
 

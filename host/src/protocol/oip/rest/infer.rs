@@ -1,128 +1,36 @@
-//! Inference over HTTP: the steps from a request to its reply, which all protocols over HTTP share.
-
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+//! Inference over HTTP, with requests and replies as JSON, raw bytes, or both.
 
 use axum::body::Body;
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, Request, Response, header};
+use axum::http::{HeaderMap, Response, header};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
 
-use super::path::ModelPath;
 use crate::codec::error::DecodeError;
-use crate::error::{ApiError, ErrorResponse};
-use crate::http::compression::Coding;
-use crate::http::request_body::Received;
-use crate::http::response::{BINARY_HEADER, Replying};
-use crate::http::{auth, sse};
-use crate::inference::call::{Call, Client};
-use crate::inference::{App, InferRequest, InferResponse};
+use crate::error::ApiError;
+use crate::http::binary_header::json_length;
+use crate::http::inference::{ArrivedRequest, body_length};
+use crate::inference::{Exchange, InferRequest, InferResponse};
 use crate::pipeline::Pipeline;
 use crate::protocol::oip::json::{self, Raw};
 
-impl App {
-    /// Answers an inference request over HTTP.
-    pub(crate) async fn infer(
-        self: &Arc<Self>,
-        path: &ModelPath,
-        client: &Client,
-        request: Request<Body>,
-    ) -> Response<Body> {
-        let bound = client.caller.tenant.limits().reply_bytes;
-        let decode = |head: &Parts, body: &Bytes, pipeline: &Pipeline| {
-            BodyFormat::of(&head.headers, body)?.decode(body, head.uri.query().unwrap_or_default(), pipeline)
-        };
-        let encode = move |pipeline: &Pipeline, answer: InferResponse, replying: Replying| {
-            replying.inference(json::encode(pipeline, &answer, bound)?)
-        };
-        self.answer(path, client, request, decode, encode).await
+/// A request to `infer`.
+pub(crate) struct Infer(pub ArrivedRequest);
+
+impl Exchange for Infer {
+    type Reply = Response<Body>;
+
+    fn decode(&mut self, model: &Pipeline) -> Result<InferRequest, ApiError> {
+        let body = self.0.take_body()?;
+        let head = &self.0.head;
+        BodyFormat::of(&head.headers, &body)?.decode(&body, head.uri.query().unwrap_or_default(), model)
     }
 
-    /// Runs a model for any protocol over HTTP. `decode` gets the decompressed body, and `encode` the form of the reply;
-    /// both are called on a compute thread, unless the call runs inline.
-    pub(crate) async fn answer(
-        self: &Arc<Self>,
-        path: &ModelPath,
-        client: &Client,
-        request: Request<Body>,
-        decode: impl FnOnce(&Parts, &Bytes, &Pipeline) -> Result<InferRequest, ApiError> + Send + 'static,
-        encode: impl FnOnce(&Pipeline, InferResponse, Replying) -> Result<Response<Body>, ApiError> + Send + 'static,
-    ) -> Response<Body> {
-        let answered = async {
-            let (call, head, received, replying) = self.begin_received(path, client, request).await?;
-            let decode = move |pipeline: &Pipeline| decode(&head, &received.unpack()?, pipeline);
-            let encode = move |pipeline: &Pipeline, answer: InferResponse| encode(pipeline, answer, replying);
-            let answer = self.compute(&call, decode, encode).await;
-            let usage = call.usage.clone();
-            let response = self.end(call, answer)?;
-            let length = axum::body::HttpBody::size_hint(response.body()).lower();
-            usage.reply_bytes.fetch_add(length, Ordering::Relaxed);
-            Ok(response)
-        };
-        respond(client, answered.await)
+    fn encode(&self, model: &Pipeline, response: InferResponse) -> Result<Response<Body>, ApiError> {
+        self.0.reply(json::encode(model, &response, response.bound)?)
     }
 
-    /// Like [`Self::answer`], for any number of responses: each is sent as an event. An error before the first response is
-    /// a reply of its own.
-    pub(crate) async fn answer_in_events(
-        self: &Arc<Self>,
-        path: &ModelPath,
-        client: &Client,
-        request: Request<Body>,
-        decode: impl FnOnce(&Parts, &Bytes, &Pipeline) -> Result<InferRequest, ApiError> + Send + 'static,
-        encode: impl Fn(&Pipeline, InferResponse, u64) -> Result<Vec<u8>, ApiError> + Send + 'static,
-    ) -> Response<Body> {
-        let answered = async {
-            let (call, head, received, replying) = self.begin_received(path, client, request).await?;
-            let usage = call.usage.clone();
-            let decode = move |pipeline: &Pipeline| decode(&head, &received.unpack()?, pipeline);
-            let encode = move |pipeline: &Pipeline, answer: InferResponse, bound: u64| {
-                let event = sse::event(&encode(pipeline, answer, bound)?);
-                let bytes = event.len() as u64;
-                usage.reply_bytes.fetch_add(bytes, Ordering::Relaxed);
-                Ok((replying.room.hold(event)?, bytes))
-            };
-            let mut answers = self.stream(call, decode, encode).await?;
-            let first = answers.next().await.transpose()?;
-            Ok(sse::events(stream::iter(first.map(Ok)).chain(answers.into_stream())))
-        };
-        respond(client, answered.await)
+    fn reply_bytes(reply: &Response<Body>) -> u64 {
+        body_length(reply)
     }
-
-    /// Finds the model, and reads the body within the tenant's bound.
-    async fn begin_received(
-        &self,
-        path: &ModelPath,
-        client: &Client,
-        request: Request<Body>,
-    ) -> Result<(Call, Parts, Received, Replying), ErrorResponse> {
-        let mut call = match self.begin(client, request.headers(), &path.model, path.version.as_deref()) {
-            Ok(call) => call,
-            Err(error) => {
-                self.drain(request.into_body()).await;
-                return Err(error);
-            }
-        };
-        let (head, body) = request.into_parts();
-        let bound = client.caller.tenant.limits().request_bytes;
-        let room = self.room.of(&client.caller.tenant.buffered);
-        match self.read_body(&head.headers, body, bound, &room).await {
-            Ok(received) => {
-                call.usage.request_bytes.fetch_add(received.len() as u64, Ordering::Relaxed);
-                call.small = received.is_small(json_length(&head.headers, received.len()).unwrap_or_default());
-                let replying = Replying { coding: Coding::accepted(&head.headers), room };
-                Ok((call, head, received, replying))
-            }
-            Err(error) => self.end(call, Err(error)),
-        }
-    }
-}
-
-fn respond(client: &Client, answered: Result<Response<Body>, ErrorResponse>) -> Response<Body> {
-    let mut response = answered.unwrap_or_else(ErrorResponse::into_response);
-    auth::add_rate_limit(&client.caller.tenant, response.headers_mut());
-    response
 }
 
 /// The format of a request's body.
@@ -173,22 +81,10 @@ impl BodyFormat {
     }
 }
 
-/// The length of the JSON by the binary header; `None` without the header, and an error if it is not valid.
-fn json_length(headers: &HeaderMap, body: usize) -> Result<Option<usize>, DecodeError> {
-    let mut values = headers.get_all(BINARY_HEADER).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let text = String::from_utf8_lossy(value.as_bytes());
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse::<usize>() {
-        Ok(length) if digits && values.next().is_none() && length <= body => Ok(Some(length)),
-        Ok(length) if digits && length > body => Err(DecodeError::HeaderTooLong { length, body }),
-        _ => Err(DecodeError::Header { value: text.into_owned() }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::binary_header::BINARY_HEADER;
 
     fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
         values.iter().filter(|value| !value.is_empty()).map(|v| (name.parse().unwrap(), v.parse().unwrap())).collect()

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{Method, Request, Response, StatusCode};
 use axum::routing::{any, get};
 
+use super::infer::Infer;
 use super::path::{Action, ModelPath, parse_name};
 use crate::error::ApiError;
 use crate::http::request_id::around;
@@ -18,6 +19,7 @@ use crate::inference::call::Client;
 use crate::pipeline::Pipeline;
 use crate::protocol::oip::extensions;
 use crate::protocol::oip::extensions::config::{ModelConfig, PLATFORM};
+use crate::protocol::oip::extensions::generate::{Generate, GenerateStream};
 use crate::protocol::oip::types::{ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
 use crate::protocol::openapi;
 use crate::tenant::Role;
@@ -92,10 +94,11 @@ async fn model(State(app): AppState, request: Request<Body>) -> Reply {
             return Err(error);
         }
     };
+    let (model, version) = (path.model.as_str(), path.version.as_deref());
     match path.action {
-        Action::Infer => Ok(app.infer(path, &client, request).await),
-        Action::Generate => Ok(app.generate(path, &client, request).await),
-        Action::GenerateStream => Ok(app.generate_stream(path, &client, request).await),
+        Action::Infer => Ok(app.answer(&client, model, version, request, Infer).await),
+        Action::Generate => Ok(app.answer(&client, model, version, request, Generate).await),
+        Action::GenerateStream => Ok(app.answer_in_events(&client, model, version, request, GenerateStream).await),
         Action::TraceSetting => trace_of(&app, Some(&path.model), request).await,
         Action::Metadata | Action::Ready | Action::Config | Action::Statistics => describe(&app, &client, path),
     }
