@@ -54,6 +54,10 @@ const OWNERS: [(&str, &[&str]); 18] = [
     ("rustix", &["worker", "runtime", "http"]),
 ];
 
+/// Folders that are beside each other, each with the folders that it must not use. The files above them join them.
+const APART: [(&str, &[&str]); 3] =
+    [("protocol/oip", &["tfserving"]), ("protocol/tfserving", &["oip"]), ("protocol/grpc", &["oip", "tfserving"])];
+
 /// Dependencies that still point to a higher layer: the file, the module that it uses, and the reason.
 const EXCEPTIONS: [(&str, &str, &str); 1] =
     [("inference/app.rs", "http", "`App` holds the budget of buffered bytes until it is split by what it serves")];
@@ -105,6 +109,26 @@ fn arrows_point_down_only() -> Result<()> {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(met.len(), EXCEPTIONS.len(), "an exception is no longer needed, or met twice: {met:?}");
+    Ok(())
+}
+
+#[test]
+fn folders_that_are_apart_do_not_use_each_other() -> Result<()> {
+    let mut wrong = Vec::new();
+    for (folder, others) in APART {
+        let files = rust_files(&repository().join("host/src").join(folder))?;
+        assert!(!files.is_empty(), "{folder} is gone: update the list of folders");
+        for file in files {
+            let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+            let paths = text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+            let used: Vec<&str> =
+                paths.flat_map(|path| path.split("::")).filter(|part| others.contains(part)).collect();
+            if !used.is_empty() {
+                wrong.push(format!("{} uses {used:?}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }
 

@@ -2,3 +2,4 @@
 pub mod error;
 pub mod json;
 pub mod protobuf;
+pub mod tensor_head;

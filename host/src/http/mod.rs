@@ -9,6 +9,7 @@ pub mod drain;
 mod fair_share;
 pub mod inference;
 pub mod listener;
+pub mod model_name;
 mod reply_timeout;
 mod repoll;
 pub mod request_body;

@@ -1,6 +1,6 @@
 //! The parser of addresses after `/v1/models/`: a model, optionally one of its versions or labels, and the operation on it.
 
-use crate::protocol::oip::rest::path::parse_name;
+use crate::http::model_name::parse_name;
 
 #[derive(Debug, PartialEq)]
 pub struct Wanted {

@@ -6,8 +6,8 @@ use super::rows::wrong;
 use crate::codec::error::DecodeError;
 use crate::codec::protobuf::fields::{Fields, MAX_FIELDS};
 use crate::codec::protobuf::repeated::RepeatedElements;
+use crate::codec::tensor_head::tensor_shape;
 use crate::config::format_bytes;
-use crate::protocol::oip::json::tensor_shape;
 use crate::protocol::pb::tensorflow as tf;
 use crate::tensor::{Datatype, Tensor};
 

@@ -7,9 +7,9 @@ use super::nesting;
 use crate::codec::error::DecodeError;
 use crate::codec::json::elements;
 use crate::codec::json::scanner::JsonScanner;
+use crate::codec::tensor_head::tensor_shape;
 use crate::config::format_bytes;
 use crate::inference::InferRequest;
-use crate::protocol::oip::json::tensor_shape;
 use crate::tensor::{NamedTensors, Tensor, TensorSpec, element_count};
 
 /// The layout of a request, which its reply has too.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use crate::codec::error::DecodeError;
 use crate::codec::protobuf::fields::{Fields, MAX_FIELDS, Malformed};
 use crate::codec::protobuf::repeated::{ElementError, RepeatedElements};
+use crate::codec::tensor_head::tensor_head;
 use crate::inference::{InferRequest, WantedOutput};
-use crate::protocol::oip::json;
 use crate::sandbox::{ParameterValue, Parameters};
 use crate::tensor::{Datatype, NamedTensors, Tensor};
 
@@ -92,7 +92,7 @@ fn decode_input(message: Bytes, raw: Option<Bytes>) -> Result<(std::sync::Arc<st
     let input = open_input(message)?;
     let name = input.name;
     refuse_shared_memory(&name, input.parameters)?;
-    let (datatype, shape, count) = json::tensor_head(&name, &input.datatype, &input.shape)?;
+    let (datatype, shape, count) = tensor_head(&name, &input.datatype, &input.shape)?;
     let data = match (raw, input.contents) {
         (Some(raw), None) => raw,
         (None, Some(contents)) => read_contents(contents, datatype, count)

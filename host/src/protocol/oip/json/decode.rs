@@ -10,9 +10,10 @@ use serde::de::Visitor;
 use super::request::{Data, WireInput, WireOutput, WireRequest};
 use crate::codec::error::DecodeError;
 use crate::codec::json::{elements, parallel_read};
+use crate::codec::tensor_head::tensor_head;
 use crate::inference::InferRequest;
 use crate::sandbox::{ParameterValue, Parameters};
-use crate::tensor::{self, Datatype, NamedTensors, Tensor};
+use crate::tensor::{Datatype, NamedTensors, Tensor};
 
 /// Decodes a request. `rest` is the part of the body after the JSON, the bytes of binary tensors, which become slices of
 /// it.
@@ -57,26 +58,6 @@ fn decode_input(mut wire: WireInput, rest: &mut Bytes) -> Result<(Arc<str>, Tens
     let tensor = Tensor::new(datatype, shape, data);
     let tensor = tensor.map_err(|error| DecodeError::Tensor { input: input(), error })?;
     Ok((wire.name.into(), tensor))
-}
-
-/// The datatype, shape and number of elements of a tensor, from the fields that a client sends beside its data.
-pub fn tensor_head(input: &str, datatype: &str, sizes: &[i64]) -> Result<(Datatype, Vec<u64>, u64), DecodeError> {
-    let known = Datatype::from_name(datatype).ok_or_else(|| DecodeError::Datatype {
-        input: input.into(),
-        datatype: datatype.into(),
-        known: Datatype::ALL.map(Datatype::name).join(", "),
-    })?;
-    let (shape, count) = tensor_shape(input, sizes)?;
-    Ok((known, shape, count))
-}
-
-/// A shape from the sizes that a client sent, and its number of elements; an error if no tensor can have such a shape.
-pub fn tensor_shape(input: &str, sizes: &[i64]) -> Result<(Vec<u64>, u64), DecodeError> {
-    let size =
-        |size: &i64| u64::try_from(*size).map_err(|_| DecodeError::Dimension { input: input.into(), dimension: *size });
-    let shape = sizes.iter().map(size).collect::<Result<Vec<u64>, _>>()?;
-    let count = tensor::element_count(&shape).map_err(|error| DecodeError::Tensor { input: input.into(), error })?;
-    Ok((shape, count))
 }
 
 fn elements_of(wire: &mut WireInput, datatype: Datatype, count: u64) -> Result<Bytes, DecodeError> {

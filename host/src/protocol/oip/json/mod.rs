@@ -7,7 +7,7 @@ mod generate;
 mod raw;
 mod request;
 
-pub use decode::{decode_json, tensor_head, tensor_shape};
+pub use decode::decode_json;
 pub use encode::{encode, encode_as, encode_generated};
 pub use generate::decode_generate;
 pub use raw::{Raw, decode_raw};

@@ -2,7 +2,8 @@
 //! read from its end.
 
 use axum::http::Method;
-use percent_encoding::percent_decode_str;
+
+use crate::http::model_name::{decode, parse_name};
 
 #[derive(Debug, PartialEq)]
 pub struct ModelPath {
@@ -50,9 +51,6 @@ impl Action {
     }
 }
 
-/// Upper bound in bytes on a model's name in an address; no model has a longer one.
-const MAX_NAME: usize = 256;
-
 impl ModelPath {
     /// Parses an address; `None` if it has no model's name, or its percent-encoding is not UTF-8.
     pub fn parse(path: &str) -> Option<ModelPath> {
@@ -69,15 +67,6 @@ impl ModelPath {
         };
         Some(ModelPath { model: parse_name(model)?, version, action })
     }
-}
-
-/// Decodes a model's name in an address; `None` if it is empty, too long or not UTF-8.
-pub fn parse_name(encoded: &str) -> Option<String> {
-    decode(encoded).filter(|name| (1..=MAX_NAME).contains(&name.len()))
-}
-
-fn decode(part: &str) -> Option<String> {
-    percent_decode_str(part).decode_utf8().ok().map(|text| text.into_owned())
 }
 
 #[cfg(test)]

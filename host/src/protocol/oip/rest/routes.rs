@@ -1,4 +1,4 @@
-//! The routes of the clients' port: server and model metadata, health, inference and the extensions of the protocol.
+//! The routes of the Open Inference Protocol: server and model metadata, health, inference and the extensions of the protocol.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use axum::http::{Method, Request, Response, StatusCode};
 use axum::routing::{any, get};
 
 use super::infer::Infer;
-use super::path::{Action, ModelPath, parse_name};
+use super::path::{Action, ModelPath};
 use crate::error::ApiError;
-use crate::http::request_id::around;
+use crate::http::model_name::parse_name;
 use crate::http::response::json;
 use crate::inference::App;
 use crate::inference::call::Client;
@@ -21,15 +21,13 @@ use crate::protocol::oip::extensions;
 use crate::protocol::oip::extensions::config::{ModelConfig, PLATFORM};
 use crate::protocol::oip::extensions::generate::{Generate, GenerateStream};
 use crate::protocol::oip::types::{ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
-use crate::protocol::openapi;
 use crate::tenant::Role;
 
-pub fn router(app: Arc<App>) -> Router {
-    let router = Router::new()
+/// The routes, for the router of the clients' port.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
         .route("/v2", get(server_metadata))
         .route("/v2/", get(server_metadata))
-        .route("/openapi.json", get(openapi::for_clients))
-        .route("/docs", get(openapi::page_for_clients))
         .route("/v2/health/live", get(server_live))
         .route("/v2/health/ready", get(server_ready))
         .route("/v2/models/stats", get(all_statistics))
@@ -39,10 +37,6 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v2/trace/setting", get(trace).post(trace))
         .route("/v2/systemsharedmemory/{*path}", any(shared_memory))
         .route("/v2/cudasharedmemory/{*path}", any(shared_memory))
-        .merge(crate::protocol::tfserving::router())
-        .fallback(unknown_endpoint)
-        .with_state(app);
-    around(router)
 }
 
 type AppState = State<Arc<App>>;
@@ -63,11 +57,6 @@ async fn server_ready(State(app): AppState) -> Response<Body> {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     response
-}
-
-async fn unknown_endpoint(State(app): AppState, request: Request<Body>) -> ApiError {
-    app.drain(request.into_body()).await;
-    ApiError::NoSuchAddress
 }
 
 async fn all_statistics(State(app): AppState, request: Request<Body>) -> Reply {

@@ -1,0 +1,81 @@
+//! The routers of the clients' ports. They join the protocols, which do not know each other.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Request;
+use axum::routing::get;
+use axum::{Router, middleware};
+use tonic::codec::CompressionEncoding::{Deflate, Gzip};
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tonic_health::pb::health_server::HealthServer;
+
+use super::grpc::admission;
+use super::grpc::health::Health;
+use super::oip::grpc::service::Inference;
+use super::pb::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
+use super::pb::tensorflow::serving::model_service_server::ModelServiceServer;
+use super::pb::tensorflow::serving::prediction_service_server::PredictionServiceServer;
+use super::tfserving::{Models, Predictions};
+use super::{oip, openapi, pb, tfserving};
+use crate::error::ApiError;
+use crate::http::listener::Shutdown;
+use crate::http::request_id::{around, with_request_id};
+use crate::inference::App;
+
+/// The reflection service cannot be built from the compiled descriptors.
+pub type ReflectionError = tonic_reflection::server::Error;
+
+/// The router of the port for HTTP.
+pub fn client_router(app: Arc<App>) -> Router {
+    let router = oip::rest::routes::router()
+        .merge(tfserving::router())
+        .route("/openapi.json", get(openapi::for_clients))
+        .route("/docs", get(openapi::page_for_clients))
+        .fallback(unknown_endpoint)
+        .with_state(app);
+    around(router)
+}
+
+async fn unknown_endpoint(State(app): State<Arc<App>>, request: Request<Body>) -> ApiError {
+    app.drain(request.into_body()).await;
+    ApiError::NoSuchAddress
+}
+
+/// The router of the port for gRPC.
+pub fn grpc_router(app: Arc<App>, shutdown: &Shutdown) -> Result<Router, ReflectionError> {
+    let request_bytes = app.http.request_bytes as usize;
+    let inference = GrpcInferenceServiceServer::new(Inference { app: app.clone(), shutdown: shutdown.clone() })
+        .max_decoding_message_size(request_bytes)
+        .max_encoding_message_size(usize::MAX)
+        .accept_compressed(Gzip)
+        .accept_compressed(Deflate)
+        .send_compressed(Gzip)
+        .send_compressed(Deflate);
+    let predictions = PredictionServiceServer::new(Predictions { app: app.clone() })
+        .max_decoding_message_size(request_bytes)
+        .max_encoding_message_size(usize::MAX)
+        .accept_compressed(Gzip)
+        .accept_compressed(Deflate)
+        .send_compressed(Gzip)
+        .send_compressed(Deflate);
+    let models = ModelServiceServer::new(Models { app: app.clone() });
+    let services = vec![name(&inference), name(&predictions), name(&models)];
+    let health = HealthServer::new(Health { app: app.clone(), shutdown: shutdown.clone(), services });
+    let calls = Routes::new(inference).add_service(predictions).add_service(models).add_service(health);
+    let calls = calls.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
+    let calls = calls.into_axum_router();
+    Ok(calls.layer(middleware::from_fn_with_state(app, admission::admit)).layer(middleware::from_fn(with_request_id)))
+}
+
+fn name<S: NamedService>(_: &S) -> &'static str {
+    S::NAME
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
