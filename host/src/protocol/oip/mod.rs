@@ -2,5 +2,6 @@
 pub mod extensions;
 pub mod grpc;
 pub mod json;
+mod model_config;
 pub mod rest;
 pub mod types;

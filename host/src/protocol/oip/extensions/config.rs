@@ -4,8 +4,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::pipeline::Pipeline;
-use crate::protocol::oip::grpc::config::data_type;
-use crate::tensor::{Signature, TensorSpec};
+use crate::protocol::oip::model_config::{PLATFORM, data_type, dims, label_file, max_batch_size};
+use crate::tensor::TensorSpec;
 
 /// A model's configuration: the fields of Triton's `ModelConfig` that have a meaning for this server.
 #[derive(Serialize, ToSchema)]
@@ -57,8 +57,6 @@ struct ModelOutput<'a> {
     is_shape_tensor: bool,
 }
 
-pub(crate) const PLATFORM: &str = "bulkhead_pipeline";
-
 impl<'a> ModelConfig<'a> {
     /// The configuration for a tenant whose requests may have `request_bytes` bytes.
     pub fn of(pipeline: &'a Pipeline, request_bytes: u64) -> ModelConfig<'a> {
@@ -74,34 +72,6 @@ impl<'a> ModelConfig<'a> {
             model_transaction_policy: TransactionPolicy { decoupled: pipeline.streams() },
         }
     }
-}
-
-/// Number of rows that fit a request of `request_bytes` bytes, at least 1; 0 for a model without a batch. Load generators
-/// and Triton's clients depend on it: they send rows only if it is not 0, and then take a model's dimensions for those of a
-/// row.
-pub(crate) fn max_batch_size(signature: &Signature, request_bytes: u64) -> u32 {
-    if !signature.is_batched() {
-        return 0;
-    }
-    let sizes = |spec: &TensorSpec| {
-        let known = spec.shape.iter().filter_map(|size| u64::try_from(*size).ok());
-        known.fold(spec.datatype.width().unwrap_or(BYTES_WIDTH), u64::saturating_mul)
-    };
-    let row = signature.inputs.iter().map(sizes).fold(0, u64::saturating_add);
-    u32::try_from((request_bytes / row.max(1)).clamp(1, i32::MAX as u64)).unwrap_or(1)
-}
-
-/// Smallest size in bytes of an element of BYTES, which is its length.
-const BYTES_WIDTH: u64 = 4;
-
-/// The dimensions of a tensor in the configuration: those of a row if there is a batch.
-pub(crate) fn dims(spec: &TensorSpec, max_batch_size: u32) -> &[i64] {
-    if max_batch_size > 0 { &spec.shape[1..] } else { &spec.shape }
-}
-
-/// The name of the file with the labels of an output's classes; empty if they have none.
-pub(crate) fn label_file<'a>(pipeline: &'a Pipeline, output: &TensorSpec) -> &'a str {
-    pipeline.labels.get(&*output.name).map_or("", |labels| &labels.file)
 }
 
 fn input(spec: &TensorSpec, max_batch_size: u32) -> ModelInput<'_> {

@@ -18,8 +18,9 @@ use crate::inference::App;
 use crate::inference::call::Client;
 use crate::pipeline::Pipeline;
 use crate::protocol::oip::extensions;
-use crate::protocol::oip::extensions::config::{ModelConfig, PLATFORM};
+use crate::protocol::oip::extensions::config::ModelConfig;
 use crate::protocol::oip::extensions::generate::{Generate, GenerateStream};
+use crate::protocol::oip::model_config::PLATFORM;
 use crate::protocol::oip::types::{ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
 use crate::tenant::Role;
 
