@@ -4,6 +4,7 @@
 mod decode;
 mod encode;
 mod generate;
+mod parameter;
 mod raw;
 mod request;
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::decode::take_binary_output;
+use super::parameter::take_binary_output;
 use crate::codec::error::DecodeError;
 use crate::inference::InferRequest;
 use crate::sandbox::{ParameterValue, Parameters};

@@ -10,8 +10,9 @@ use serde::de::IgnoredAny;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
-use super::decode::{Scalar, read_elements};
+use super::parameter::Scalar;
 use crate::codec::error::DecodeError;
+use crate::codec::json::parallel_read;
 use crate::codec::json::scanner::JsonScanner;
 use crate::inference::WantedOutput;
 use crate::tensor::{self, Datatype};
@@ -158,6 +159,20 @@ fn read_data<'a>(
     // A wrong shape or datatype is reported later, when the tensor is made.
     let text = scanner.raw()?;
     Ok((text != "null").then_some(Data::Text(text)))
+}
+
+/// Reads the elements that `json`, a slice of `body`, begins with. Returns their bytes, and the length of their text.
+fn read_elements(
+    input: &str,
+    datatype: Datatype,
+    count: u64,
+    json: &[u8],
+    body: &Bytes,
+) -> Result<(Vec<u8>, usize), DecodeError> {
+    match parallel_read::parse_within(datatype, count, json, body) {
+        Ok(elements) => Ok((elements.bytes, elements.length)),
+        Err(problem) => Err(DecodeError::Data { input: input.to_owned(), problem }),
+    }
 }
 
 fn count(shape: &[i64]) -> Option<u64> {
