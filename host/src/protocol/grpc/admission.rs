@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
-use super::request_body::{CountedBody, Extent, Inbox, SMALL};
+use super::request_body::{Bounds, CountedBody, Extent, Inbox, SMALL};
 use super::response_body::Outgoing;
 use crate::codec::error::DecodeError;
 use crate::error::{ApiError, ErrorResponse};
@@ -33,7 +33,7 @@ struct Admitted {
     deadline: Option<Instant>,
     /// The caller's buffer budget, for both its requests and its replies.
     budget: BufferBudget,
-    inbox: Inbox,
+    inbox: Arc<Inbox>,
 }
 
 /// The metadata key of the error code, which is `code` over HTTP.
@@ -55,10 +55,10 @@ pub async fn admit(State(app): State<Arc<App>>, request: Request<Body>, next: Ne
         head.headers.remove("grpc-accept-encoding");
     }
     head.extensions.insert(caller.clone());
-    let body = Body::new(CountedBody::new(body, caller.clone(), extent));
+    let body = Body::new(CountedBody::new(body, caller.0.inbox.clone(), caller.bounds(extent), caller.refuse_with()));
     let response = next.run(Request::from_parts(head, body)).await;
     let response = caller.in_our_words(response, extent);
-    response.map(|body| Body::new(Outgoing::new(body, caller)))
+    response.map(|body| Body::new(Outgoing::new(body, caller.0.budget.clone(), caller.refuse_with())))
 }
 
 fn extent(path: &str) -> Extent {
@@ -91,7 +91,7 @@ impl GrpcCall {
             Ok(caller) => app.room.of(&caller.tenant.buffered),
             Err(_) => app.room.clone(),
         };
-        let (inbox, headers) = (Inbox::new(budget.clone()), headers.clone());
+        let (inbox, headers) = (Arc::new(Inbox::new(budget.clone())), headers.clone());
         GrpcCall(Arc::new(Admitted { budget, inbox, app, request_id, caller, headers, deadline }))
     }
 
@@ -103,10 +103,6 @@ impl GrpcCall {
 
     pub fn app(&self) -> &Arc<App> {
         &self.0.app
-    }
-
-    pub fn room(&self) -> &BufferBudget {
-        &self.0.budget
     }
 
     pub fn inbox(&self) -> &Inbox {
@@ -124,9 +120,16 @@ impl GrpcCall {
         &self.0.headers
     }
 
-    /// The client's deadline, if it sent one.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.0.deadline
+    /// The bounds on the body of the request.
+    fn bounds(&self, extent: Extent) -> Bounds {
+        let Admitted { app, deadline, .. } = &*self.0;
+        Bounds { extent, request_bytes: app.http.request_bytes, body_time: app.http.body_time, deadline: *deadline }
+    }
+
+    /// [`Self::refuse_call`] as a function, for the bodies of the call.
+    fn refuse_with(&self) -> impl Fn(ApiError) -> Status + Send + Unpin + use<> {
+        let caller = self.clone();
+        move |error| caller.refuse_call(error)
     }
 
     pub fn is_late(&self) -> bool {

@@ -2,8 +2,9 @@
 //! its arrival until its message has been computed.
 
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -11,7 +12,6 @@ use hyper::body::{Body as HttpBody, Frame};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
-use super::admission::GrpcCall;
 use crate::error::ApiError;
 use crate::http::buffer_budget::{BufferBudget, BufferPermit};
 
@@ -85,40 +85,52 @@ pub enum Extent {
 /// code, which allocates for each field.
 pub const SMALL: u64 = 64 << 10;
 
-/// A body that is counted and bounded while it is read.
-pub struct CountedBody {
+/// The bounds on a body.
+pub struct Bounds {
+    pub extent: Extent,
+    /// `http.request-bytes`.
+    pub request_bytes: u64,
+    /// `http.body-time`.
+    pub body_time: Duration,
+    /// The client's own deadline.
+    pub deadline: Option<Instant>,
+}
+
+/// A body that is counted and bounded while it is read. `refuse` makes the status of an error, with which the body ends.
+pub struct CountedBody<F> {
     body: Body,
-    caller: GrpcCall,
-    extent: Extent,
+    inbox: Arc<Inbox>,
+    bounds: Bounds,
+    refuse: F,
     received: u64,
     began: Instant,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl CountedBody {
-    pub fn new(body: Body, caller: GrpcCall, extent: Extent) -> CountedBody {
-        CountedBody { body, caller, extent, received: 0, began: Instant::now(), timer: None }
+impl<F: Fn(ApiError) -> Status> CountedBody<F> {
+    pub fn new(body: Body, inbox: Arc<Inbox>, bounds: Bounds, refuse: F) -> CountedBody<F> {
+        CountedBody { body, inbox, bounds, refuse, received: 0, began: Instant::now(), timer: None }
     }
 
     fn count(&mut self, frame: &Frame<Bytes>) -> Result<(), ApiError> {
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         self.received += bytes as u64;
-        let bound = self.caller.app().http.request_bytes;
-        match self.extent {
+        let bound = self.bounds.request_bytes;
+        match self.bounds.extent {
             Extent::Small if self.received > SMALL => Err(ApiError::BodyNotSmall { bound: SMALL }),
             Extent::Tensors if self.received > bound + PREFIX as u64 => Err(ApiError::BodyTooLarge { bound }),
-            _ => self.caller.inbox().receive(bytes),
+            _ => self.inbox.receive(bytes),
         }
     }
 
     /// Checks the time while no bytes arrive: an error once `http.body-time` or the client's own deadline has passed.
     fn too_slow(&mut self, context: &mut Context) -> Poll<ApiError> {
-        let waited = self.caller.app().http.body_time;
-        let since = match self.extent {
-            Extent::Stream => self.caller.inbox().arriving_since(),
+        let waited = self.bounds.body_time;
+        let since = match self.bounds.extent {
+            Extent::Stream => self.inbox.arriving_since(),
             Extent::Tensors | Extent::Small => Some(self.began),
         };
-        let (slow, deadline) = (since.map(|since| since + waited), self.caller.deadline());
+        let (slow, deadline) = (since.map(|since| since + waited), self.bounds.deadline);
         let Some(due) = slow.into_iter().chain(deadline).min() else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         if timer.deadline() != due {
@@ -129,7 +141,7 @@ impl CountedBody {
     }
 }
 
-impl HttpBody for CountedBody {
+impl<F: Fn(ApiError) -> Status + Unpin> HttpBody for CountedBody<F> {
     type Data = Bytes;
     type Error = Status;
 
@@ -143,7 +155,7 @@ impl HttpBody for CountedBody {
                 Poll::Ready(error) => Err(error),
             },
         };
-        Poll::Ready(Some(counted.map_err(|error| self.caller.refuse_call(error))))
+        Poll::Ready(Some(counted.map_err(&self.refuse)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -7,24 +7,27 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tonic::Status;
 
-use super::admission::GrpcCall;
 use crate::error::ApiError;
+use crate::http::buffer_budget::BufferBudget;
 
-pub struct Outgoing {
+/// A body that is charged to a budget. `refuse` makes the status of an error, with which the body ends.
+pub struct Outgoing<F> {
     body: Body,
-    caller: GrpcCall,
+    budget: BufferBudget,
+    refuse: F,
     refused: bool,
 }
 
-impl Outgoing {
-    pub fn new(body: Body, caller: GrpcCall) -> Outgoing {
-        Outgoing { body, caller, refused: false }
+impl<F: Fn(ApiError) -> Status> Outgoing<F> {
+    pub fn new(body: Body, budget: BufferBudget, refuse: F) -> Outgoing<F> {
+        Outgoing { body, budget, refuse, refused: false }
     }
 
     /// Counts a message within the buffer budget. If it does not fit, the call ends, and its status is sent instead.
     fn count(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
-        match frame.into_data().map(|data| self.caller.room().hold(data)) {
+        match frame.into_data().map(|data| self.budget.hold(data)) {
             Ok(Ok(data)) => Frame::data(data),
             Ok(Err(error)) => self.end(error),
             Err(trailers) => trailers,
@@ -35,12 +38,12 @@ impl Outgoing {
         self.refused = true;
         let mut trailers = HeaderMap::new();
         // Fields of the status that are not valid in a header are left out.
-        let _ = self.caller.refuse_call(error).add_header(&mut trailers);
+        let _ = (self.refuse)(error).add_header(&mut trailers);
         Frame::trailers(trailers)
     }
 }
 
-impl HttpBody for Outgoing {
+impl<F: Fn(ApiError) -> Status + Unpin> HttpBody for Outgoing<F> {
     type Data = Bytes;
     type Error = axum::Error;
 
