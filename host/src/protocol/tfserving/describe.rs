@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::signature::{self, SIGNATURE, number};
 use super::status::VersionStatus;
-use super::{SIGNATURE, number};
 use crate::pipeline::Pipeline;
 use crate::protocol::pb::tensorflow as tf;
 
@@ -104,7 +104,7 @@ struct Dimension {
 
 impl<'a> MetadataReply<'a> {
     pub fn of(pipeline: &'a Pipeline) -> MetadataReply<'a> {
-        let signature = super::signature(pipeline);
+        let signature = signature::of(pipeline);
         let tensors = |tensors: std::collections::HashMap<String, tf::TensorInfo>| {
             tensors.into_iter().map(|(name, info)| (name, info.into())).collect()
         };

@@ -2,6 +2,7 @@
 //! become the rows of inputs with one or two dimensions, so that only models with such inputs can take them.
 
 use super::rows::{Columns, Row, each, each_entry, open, wrong};
+use super::signature::check_signature;
 use crate::codec::error::DecodeError;
 use crate::inference::InferRequest;
 use crate::tensor::TensorSpec;
@@ -11,7 +12,7 @@ use crate::tensor::TensorSpec;
 pub fn decode(json: &[u8], specs: &[TensorSpec], signature: &str, bound: u64) -> Result<InferRequest, DecodeError> {
     // The context holds features that all examples share.
     let (name, [context, examples]) = open(json, ["context", "examples"])?;
-    super::check_signature(&name, signature)?;
+    check_signature(&name, signature)?;
     let Some(examples) = examples else {
         return Err(wrong("key 'examples' is expected and was not found".into()));
     };

@@ -7,7 +7,8 @@ use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::rows::wrong;
-use super::{SIGNATURE, number, proto, status};
+use super::signature::{self, PREDICT, SIGNATURE, check_signature, number};
+use super::{proto, status};
 use crate::codec::error::{DecodeError, EncodeError};
 use crate::codec::protobuf::fields::{Fields, MAX_FIELDS, Malformed, RawMessage};
 use crate::error::ApiError;
@@ -75,7 +76,7 @@ impl PredictParts {
 
     /// Decodes the tensors. `repeat_budget` is the number of bytes that values which stand for many may become.
     pub fn decode(self, mut repeat_budget: u64) -> Result<InferRequest, DecodeError> {
-        super::check_signature(&self.spec.signature_name, super::PREDICT)?;
+        check_signature(&self.spec.signature_name, PREDICT)?;
         let mut request = InferRequest::default();
         for entry in self.inputs {
             let (name, tensor) = open_entry(entry)?;
@@ -176,7 +177,7 @@ impl PredictionService for Predictions {
         let client = caller.client().map_err(refuse)?;
         let pipeline = self.app.find(&client, &spec.name, version(&spec).as_deref());
         let pipeline = pipeline.map_err(|not_served| refuse(not_served.into()))?;
-        let map = pb::SignatureDefMap { signature_def: [(SIGNATURE.to_owned(), super::signature(&pipeline))].into() };
+        let map = pb::SignatureDefMap { signature_def: [(SIGNATURE.to_owned(), signature::of(&pipeline))].into() };
         let any = prost_types::Any {
             type_url: "type.googleapis.com/tensorflow.serving.SignatureDefMap".into(),
             value: map.encode_to_vec(),

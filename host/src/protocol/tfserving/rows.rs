@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::nesting;
+use super::signature::{PREDICT, check_signature};
 use crate::codec::error::DecodeError;
 use crate::codec::json::elements;
 use crate::codec::json::scanner::JsonScanner;
@@ -23,7 +24,7 @@ pub enum RequestLayout {
 /// together. A signature that the host does not have is an error.
 pub fn decode(json: &[u8], specs: &[TensorSpec], bound: u64) -> Result<(InferRequest, RequestLayout), DecodeError> {
     let (signature, [instances, inputs]) = open(json, ["instances", "inputs"])?;
-    super::check_signature(&signature, super::PREDICT)?;
+    check_signature(&signature, PREDICT)?;
     let (inputs, layout) = match (instances, inputs) {
         (Some(rows), None) => (decode_rows(rows, specs, bound)?, RequestLayout::Rows),
         (None, Some(columns)) => (decode_columns(columns, specs)?, RequestLayout::Columns),

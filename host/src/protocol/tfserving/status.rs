@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::number;
+use super::signature::number;
 use crate::catalog::{Entry, LookupError};
 use crate::inference::App;
 use crate::inference::call::Client;
