@@ -164,8 +164,12 @@ impl Host {
     }
 
     /// Brings back what was served before, one version after the other, while requests are already answered.
-    pub fn restore(&self) {
-        self.control.restore();
+    pub async fn restore(&self) -> Result<(), StartError> {
+        let restored = self.control.blocking(|control| {
+            control.restore();
+            Ok(())
+        });
+        Ok(restored.await?)
     }
 
     /// Serves until shutdown begins, then gives requests in progress the grace period to finish.

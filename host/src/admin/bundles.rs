@@ -157,7 +157,7 @@ impl App {
         }
         // The semaphore is never closed.
         let slot = self.receiving.clone().acquire_owned().await.map_err(|_| ApiError::ShuttingDown)?;
-        let mut file = self.control.staging_file()?;
+        let mut file = self.control.blocking(|control| control.staging_file()).await?;
         let waited = limits.upload_time;
         let received = async {
             let mut bytes = 0;

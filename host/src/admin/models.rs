@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::extract::{JsonBody, QueryParams};
 use super::operator::{Operator, Scope};
 use crate::catalog::{Shadow, Sharing, Split};
-use crate::control::{Actor, Control, ControlError, ModelView, Policy};
+use crate::control::{Actor, BlockingControl, ControlError, ModelView, Policy};
 use crate::error::ApiError;
 use crate::inference::App;
 
@@ -30,7 +30,7 @@ async fn act(
     app: Arc<App>,
     operator: Operator,
     scope: Scope,
-    act: impl FnOnce(&Arc<Control>, &Actor, &str) -> Result<ModelView, ControlError> + Send + 'static,
+    act: impl FnOnce(&BlockingControl, &Actor, &str) -> Result<ModelView, ControlError> + Send + 'static,
 ) -> Reply {
     let tenant = operator.tenant(scope)?;
     Ok(Json(app.control.blocking(move |control| act(control, &operator.who, &tenant)).await?))

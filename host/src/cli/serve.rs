@@ -105,7 +105,7 @@ fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
 
 async fn serve(config: &Config) -> Result<(), StartError> {
     let host = Host::start(config).await?;
-    host.restore();
+    host.restore().await?;
     if let Some(folder) = &config.models {
         host.load_models(folder).await?;
     }

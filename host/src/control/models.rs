@@ -1,7 +1,6 @@
 //! The versions of a tenant's models that are served, and to whom: labels, splits, shadows, policies, sharing, rollback.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use bulkhead_bundle::Digest;
 use semver::Version;
@@ -10,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::records::{BundleState, ModelSettings, Policy, StoredBundle};
 use super::state::{Change, ControlState, bundle_key, model_key};
-use super::{Actor, Control, ControlError};
+use super::{Actor, BlockingControl, Control, ControlError};
 use crate::catalog::{Entry, Routing, STABLE, Shadow, Sharing, Split};
 
 /// A tenant's model.
@@ -51,9 +50,9 @@ impl ModelSettings {
     }
 }
 
-impl Control {
+impl BlockingControl {
     pub fn set_label(
-        self: &Arc<Self>,
+        &self,
         who: &Actor,
         tenant: &str,
         model: &str,
@@ -77,7 +76,7 @@ impl Control {
     }
 
     pub fn set_split(
-        self: &Arc<Self>,
+        &self,
         who: &Actor,
         tenant: &str,
         model: &str,
@@ -93,7 +92,7 @@ impl Control {
     }
 
     pub fn set_shadow(
-        self: &Arc<Self>,
+        &self,
         who: &Actor,
         tenant: &str,
         model: &str,
@@ -109,7 +108,7 @@ impl Control {
     }
 
     pub fn set_policy(
-        self: &Arc<Self>,
+        &self,
         who: &Actor,
         tenant: &str,
         model: &str,
@@ -124,13 +123,7 @@ impl Control {
         })
     }
 
-    pub fn share(
-        self: &Arc<Self>,
-        who: &Actor,
-        tenant: &str,
-        model: &str,
-        sharing: Sharing,
-    ) -> Result<ModelView, ControlError> {
+    pub fn share(&self, who: &Actor, tenant: &str, model: &str, sharing: Sharing) -> Result<ModelView, ControlError> {
         self.change_model(who, "model share", tenant, model, |settings, _, _| {
             settings.sharing = sharing;
             Ok(())
@@ -138,7 +131,7 @@ impl Control {
     }
 
     /// Returns to the version that served before, with one swap. Requests in flight are not interrupted.
-    pub fn rollback(self: &Arc<Self>, who: &Actor, tenant: &str, model: &str) -> Result<ModelView, ControlError> {
+    pub fn rollback(&self, who: &Actor, tenant: &str, model: &str) -> Result<ModelView, ControlError> {
         self.change_model(who, "model rollback", tenant, model, |settings, served, active| {
             let nothing = || ControlError::NothingToReturnTo {
                 model: model.into(),
@@ -156,7 +149,7 @@ impl Control {
 
     /// Takes a version out of service, or puts it back into service. Its files stay.
     pub fn retire(
-        self: &Arc<Self>,
+        &self,
         who: &Actor,
         tenant: &str,
         model: &str,
@@ -192,13 +185,7 @@ impl Control {
     }
 
     /// Takes all of a model's versions out of service, or puts them back into service.
-    pub fn set_loaded(
-        self: &Arc<Self>,
-        who: &Actor,
-        tenant: &str,
-        model: &str,
-        loaded: bool,
-    ) -> Result<(), ControlError> {
+    pub fn set_loaded(&self, who: &Actor, tenant: &str, model: &str, loaded: bool) -> Result<(), ControlError> {
         let (what, from, to) = match loaded {
             true => ("model load", BundleState::Retired, BundleState::Active),
             false => ("model unload", BundleState::Active, BundleState::Retired),
@@ -236,7 +223,7 @@ impl Control {
     }
 
     fn change_model(
-        self: &Arc<Self>,
+        &self,
         who: &Actor,
         what: &str,
         tenant: &str,
@@ -257,7 +244,9 @@ impl Control {
         })?;
         self.model(tenant, model)
     }
+}
 
+impl Control {
     fn active(&self, state: &ControlState, tenant: &str, model: &str) -> BTreeSet<Version> {
         let ready = |bundle: &&StoredBundle| {
             matches!(self.catalog.entry(tenant, model, &bundle.version), Some(Entry::Ready(_)))

@@ -2,7 +2,6 @@
 //! revocation of keys and bundles.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use bulkhead_bundle::{Digest, KeyHint, PublicKey};
 use serde::Deserialize;
@@ -11,7 +10,7 @@ use utoipa::ToSchema;
 use super::models::forget_routes;
 use super::records::{BundleState, Publisher, Revocation, StoredBundle, Timestamp, TrustedKey};
 use super::state::{ControlState, bundle_key};
-use super::{Actor, Control, ControlError};
+use super::{Actor, BlockingControl, Control, ControlError};
 use crate::tenant::Capability;
 
 /// Creates a publisher, or changes the given fields of an existing one.
@@ -33,8 +32,8 @@ pub struct TrustRequest {
     pub imports: Option<BTreeSet<Capability>>,
 }
 
-impl Control {
-    pub fn trust(self: &Arc<Self>, who: &Actor, name: &str, request: TrustRequest) -> Result<Publisher, ControlError> {
+impl BlockingControl {
+    pub fn trust(&self, who: &Actor, name: &str, request: TrustRequest) -> Result<Publisher, ControlError> {
         check_name("publisher", name)?;
         self.commit(who, "publisher trust", name, |state, change| {
             let before = state.publishers.get(name);
@@ -66,7 +65,7 @@ impl Control {
 
     /// Revokes a key. Bundles that it signed stop serving at once, and its signatures are not accepted again, under any
     /// publisher.
-    pub fn revoke_key(self: &Arc<Self>, who: &Actor, name: &str, hint: &KeyHint) -> Result<Publisher, ControlError> {
+    pub fn revoke_key(&self, who: &Actor, name: &str, hint: &KeyHint) -> Result<Publisher, ControlError> {
         self.commit(who, "publisher revoke", name, |state, change| {
             let before = find_publisher(state, name)?;
             if !before.keys.iter().any(|key| key.hint == *hint) {
@@ -85,7 +84,7 @@ impl Control {
 
     /// Removes a publisher, except for its revoked keys, which cannot return. The bundles that it published stop serving at
     /// once.
-    pub fn distrust(self: &Arc<Self>, who: &Actor, name: &str) -> Result<(), ControlError> {
+    pub fn distrust(&self, who: &Actor, name: &str) -> Result<(), ControlError> {
         self.commit(who, "publisher remove", name, |state, change| {
             let before = find_publisher(state, name)?;
             let revoked = before.keys.iter().filter(|key| key.revoked.is_some()).cloned().collect::<Vec<_>>();
@@ -103,7 +102,7 @@ impl Control {
     }
 
     /// Revokes contents by their digest. They stop serving at once, in every tenant, and cannot return.
-    pub fn revoke_bundle(self: &Arc<Self>, who: &Actor, digest: &Digest, reason: &str) -> Result<(), ControlError> {
+    pub fn revoke_bundle(&self, who: &Actor, digest: &Digest, reason: &str) -> Result<(), ControlError> {
         let key = digest.to_string();
         self.commit(who, "bundle revoke", &key, |state, change| {
             if state.revoked.contains_key(&key) {
@@ -118,7 +117,7 @@ impl Control {
     }
 
     /// Removes a bundle's files. The record of its version stays.
-    pub fn delete_bundle(self: &Arc<Self>, who: &Actor, tenant: &str, digest: &Digest) -> Result<(), ControlError> {
+    pub fn delete_bundle(&self, who: &Actor, tenant: &str, digest: &Digest) -> Result<(), ControlError> {
         let mut files = Vec::new();
         self.commit(who, "bundle delete", &format!("{digest} of tenant {tenant}"), |state, change| {
             for (key, stored) in find_bundles(state, tenant, digest)? {
@@ -144,7 +143,9 @@ impl Control {
             some.map(|bundle| (bundle.clone(), self.why_not(state, bundle))).collect()
         })
     }
+}
 
+impl Control {
     pub(super) fn why_not(&self, state: &ControlState, bundle: &StoredBundle) -> Option<String> {
         if let Some(revocation) = state.revoked.get(&bundle.digest.to_string()) {
             return Some(format!("revoked: {}", revocation.reason));

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead_bundle::{Digest, Files, PublicKey, verify};
+use bulkhead_bundle::{Files, PublicKey, verify};
 use bulkhead_store::Digest as BlobDigest;
 
 use super::records::StoredBundle;
 use super::state::{ControlState, bundle_key, model_key};
-use super::{Control, ControlError};
+use super::{BlockingControl, Control, ControlError};
 use crate::activation::{Activation, Bundle, Dependencies, run_trials};
 use crate::catalog::{Entry, Routing, Sharing};
 use crate::config::TenantLimits;
@@ -19,9 +19,6 @@ use crate::pipeline::Pipeline;
 use crate::sandbox::ACTIVATION_SLOTS;
 use crate::scheduler::{Permit, Placement, Work};
 use crate::tenant::{Grants, KnownKey, Member, Members, Reservation, Tenant};
-
-/// Files that are removed under one lock of the state, while other acts wait for it.
-const FILES_AT_ONCE: usize = 32;
 
 /// Bound on the queue of trials, which is more than there are uploads and loads at once.
 const TRIALS_WAITING: usize = 1024;
@@ -45,12 +42,6 @@ impl Control {
             }
         }
         self.route(state);
-    }
-
-    /// Serves again what was served before the host was started.
-    pub fn restore(self: &Arc<Self>) {
-        let locked = self.lock();
-        self.reconcile(&locked.state);
     }
 
     /// The tenants and keys of the state. A known tenant keeps its counters; its limits hold from the next request on.
@@ -100,17 +91,14 @@ impl Control {
                     Entry::Failed(error.to_string().into())
                 }
             };
-            control.finish_loading(&bundle, &model, entry);
+            let finished = control.blocking(move |control| {
+                control.finish_loading(&bundle, &model, entry);
+                Ok(())
+            });
+            if let Err(error) = finished.await {
+                tracing::error!(%error, "a loaded version could not be put into the catalog");
+            }
         });
-    }
-
-    /// Puts the result of a load into the catalog, unless the version was taken out of service in the meantime.
-    fn finish_loading(&self, bundle: &StoredBundle, model: &str, entry: Entry) {
-        let locked = self.lock();
-        let key = bundle_key(&bundle.tenant, &bundle.name, &bundle.version);
-        if locked.state.wanted(self.dev).contains(&key) {
-            self.catalog.set(&bundle.tenant, model, &bundle.version, entry);
-        }
     }
 
     /// Loads a version, and tries again every second while the host is too busy to admit its trials.
@@ -136,11 +124,85 @@ impl Control {
         self.activate(&stored.tenant, Arc::new(bundle), grants, Arc::new(others), Arc::new(|_: &str| ())).await
     }
 
+    /// A memory reservation for a version that is about to be loaded; nothing is counted in it yet.
+    fn reserve(&self, tenant: &str) -> Result<Reservation, ControlError> {
+        let members = self.directory.members();
+        let member = members.tenants.get(tenant).ok_or_else(|| ControlError::no_such("tenant", tenant))?;
+        Ok(self.resident.reserve(&member.tenant))
+    }
+
+    /// Compiles, initialises, loads and tries a bundle in the turns of its tenant, within the tenant's limits. The caller
+    /// holds a permit of `activations`.
+    pub async fn activate(
+        self: &Arc<Self>,
+        tenant: &str,
+        bundle: Arc<Bundle>,
+        grants: Grants,
+        others: Arc<Dependencies>,
+        report: Arc<dyn Fn(&str) + Send + Sync>,
+    ) -> Result<Arc<Pipeline>, ControlError> {
+        let reservation = self.reserve(tenant)?;
+        let (control, made, told) = (self.clone(), bundle.clone(), report.clone());
+        let making = Box::pin(async move {
+            let activation = Activation { bundle: &made, grants: &grants, others: &others, report: &*told };
+            control.activator.activate(&activation, reservation).await
+        });
+        let made = self.compute.run_background(&tenant.into(), making).await.map_err(|_| ControlError::Panicked)?;
+        let pipeline = Arc::new(made?);
+        if bundle.manifest.trials.is_empty() {
+            return Ok(pipeline);
+        }
+        let owner = tenant.to_owned();
+        let trial_tenant = move |control: &BlockingControl| control.read(|state| control.trial_tenant(state, &owner));
+        let tenant = self.blocking(trial_tenant).await?;
+        let permit = self.compute.admit(&tenant, Arc::default()).await?;
+        let trials = bundle.manifest.trials.len();
+        let trying = |permit: Permit| -> Work<_> {
+            Box::pin(async move { run_trials(&bundle, &pipeline, &permit).await.map(|_| pipeline) })
+        };
+        let tried = self.compute.run(permit, Placement::ComputeThread, trying).await;
+        let pipeline = tried.map_err(|_| ControlError::Panicked)??;
+        let plural = if trials == 1 { "" } else { "s" };
+        report(&format!("{trials} trial request{plural}"));
+        Ok(pipeline)
+    }
+
+    /// The tenant that trials run as. It has the call limits of the bundle's tenant, but a queue and fuel of its own, so
+    /// that a tenant whose calls use up its fuel and queue can still be served again after a restart.
+    fn trial_tenant(&self, state: &ControlState, tenant: &str) -> Result<Arc<Tenant>, ControlError> {
+        let record = state.tenants.get(tenant).ok_or_else(|| ControlError::no_such("tenant", tenant))?;
+        let limits = TenantLimits {
+            fuel_per_second: None,
+            concurrency: ACTIVATION_SLOTS as usize,
+            queue: TRIALS_WAITING,
+            ..self.limits_of(record)
+        };
+        // This name is free, because no tenant's name has parentheses.
+        Ok(Arc::new(Tenant::new("(trial)", limits)))
+    }
+}
+
+impl BlockingControl {
+    /// Serves again what was served before the host was started.
+    pub fn restore(&self) {
+        let locked = self.lock();
+        self.reconcile(&locked.state);
+    }
+
+    /// Puts the result of a load into the catalog, unless the version was taken out of service in the meantime.
+    fn finish_loading(&self, bundle: &StoredBundle, model: &str, entry: Entry) {
+        let locked = self.lock();
+        let key = bundle_key(&bundle.tenant, &bundle.name, &bundle.version);
+        if locked.state.wanted(self.dev).contains(&key) {
+            self.catalog.set(&bundle.tenant, model, &bundle.version, entry);
+        }
+    }
+
     /// Reads the stored files and verifies them again, so that exactly the signed contents are served.
     pub(super) fn open_stored(&self, stored: &StoredBundle) -> Result<(Bundle, Grants), ControlError> {
         let mut parts = BTreeMap::new();
         for (path, file) in &stored.files {
-            parts.insert(path.clone(), self.blobs.get(&BlobDigest(*file.digest.as_bytes()))?);
+            parts.insert(path.clone(), self.blobs().get(&BlobDigest(*file.digest.as_bytes()))?);
         }
         let files = Files::from_parts(parts, &self.bounds)?;
         let signer = self.read(|state| {
@@ -175,91 +237,5 @@ impl Control {
             others.extend(opened.get(&key).map(|opened| (stage.clone(), opened.clone())));
         }
         Ok(others)
-    }
-
-    /// A memory reservation for a version that is about to be loaded; nothing is counted in it yet.
-    fn reserve(&self, tenant: &str) -> Result<Reservation, ControlError> {
-        let members = self.directory.members();
-        let member = members.tenants.get(tenant).ok_or_else(|| ControlError::no_such("tenant", tenant))?;
-        Ok(self.resident.reserve(&member.tenant))
-    }
-
-    /// Compiles, initialises, loads and tries a bundle in the turns of its tenant, within the tenant's limits. The caller
-    /// holds a permit of `activations`.
-    pub async fn activate(
-        self: &Arc<Self>,
-        tenant: &str,
-        bundle: Arc<Bundle>,
-        grants: Grants,
-        others: Arc<Dependencies>,
-        report: Arc<dyn Fn(&str) + Send + Sync>,
-    ) -> Result<Arc<Pipeline>, ControlError> {
-        let reservation = self.reserve(tenant)?;
-        let (control, made, told) = (self.clone(), bundle.clone(), report.clone());
-        let making = Box::pin(async move {
-            let activation = Activation { bundle: &made, grants: &grants, others: &others, report: &*told };
-            control.activator.activate(&activation, reservation).await
-        });
-        let made = self.compute.run_background(&tenant.into(), making).await.map_err(|_| ControlError::Panicked)?;
-        let pipeline = Arc::new(made?);
-        if bundle.manifest.trials.is_empty() {
-            return Ok(pipeline);
-        }
-        let tenant = self.read(|state| self.trial_tenant(state, tenant))?;
-        let permit = self.compute.admit(&tenant, Arc::default()).await?;
-        let trials = bundle.manifest.trials.len();
-        let trying = |permit: Permit| -> Work<_> {
-            Box::pin(async move { run_trials(&bundle, &pipeline, &permit).await.map(|_| pipeline) })
-        };
-        let tried = self.compute.run(permit, Placement::ComputeThread, trying).await;
-        let pipeline = tried.map_err(|_| ControlError::Panicked)??;
-        let plural = if trials == 1 { "" } else { "s" };
-        report(&format!("{trials} trial request{plural}"));
-        Ok(pipeline)
-    }
-
-    /// The tenant that trials run as. It has the call limits of the bundle's tenant, but a queue and fuel of its own, so
-    /// that a tenant whose calls use up its fuel and queue can still be served again after a restart.
-    fn trial_tenant(&self, state: &ControlState, tenant: &str) -> Result<Arc<Tenant>, ControlError> {
-        let record = state.tenants.get(tenant).ok_or_else(|| ControlError::no_such("tenant", tenant))?;
-        let limits = TenantLimits {
-            fuel_per_second: None,
-            concurrency: ACTIVATION_SLOTS as usize,
-            queue: TRIALS_WAITING,
-            ..self.limits_of(record)
-        };
-        // This name is free, because no tenant's name has parentheses.
-        Ok(Arc::new(Tenant::new("(trial)", limits)))
-    }
-
-    /// Removes the files that no bundle names; called once, at the start. Does nothing if a document is damaged, because it
-    /// may name some of them.
-    pub(super) fn remove_strays(&self) -> Result<(), ControlError> {
-        let locked = self.lock();
-        if locked.damaged {
-            return Ok(());
-        }
-        let needed = locked.state.needed_files();
-        let needed: BTreeSet<&[u8; 32]> = needed.iter().map(|digest| digest.as_bytes()).collect();
-        let mut strays = self.blobs.list()?.into_iter().filter(|(digest, _)| !needed.contains(&digest.0));
-        strays.try_for_each(|(digest, _)| Ok(self.blobs.remove(&digest)?))
-    }
-
-    /// Removes the given files that neither a bundle nor an upload under way needs, a few at a time, because other acts
-    /// wait for the state meanwhile. A file that cannot be removed stays until the next start.
-    pub(super) fn remove_unneeded(&self, files: &[Digest]) {
-        for some in files.chunks(FILES_AT_ONCE) {
-            let locked = self.lock();
-            if locked.damaged {
-                return;
-            }
-            let needed = locked.state.needed_files();
-            let unneeded = some.iter().filter(|file| !needed.contains(file) && !locked.claimed.contains_key(file));
-            for file in unneeded {
-                if let Err(error) = self.blobs.remove(&BlobDigest(*file.as_bytes())) {
-                    tracing::warn!(%error, "a file that nothing needs could not be removed");
-                }
-            }
-        }
     }
 }

@@ -1,7 +1,6 @@
 //! Tenants, their limits and their keys.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -10,7 +9,7 @@ use utoipa::ToSchema;
 use super::publishers::check_name;
 use super::records::{BundleState, KeyRecord, ModelSettings, StoredBundle, TenantRecord, Timestamp};
 use super::state::ControlState;
-use super::{Actor, Control, ControlError};
+use super::{Actor, BlockingControl, Control, ControlError};
 use crate::config::TenantLimits;
 use crate::tenant::{ApiKey, DEFAULT_TENANT, Role};
 
@@ -44,9 +43,9 @@ pub struct NewKey {
     pub expires: Option<Timestamp>,
 }
 
-impl Control {
+impl BlockingControl {
     /// Creates the default tenant if it does not exist. Callers without a key, and the operator's own models, belong to it.
-    pub(super) fn ensure_default_tenant(self: &Arc<Self>) -> Result<(), ControlError> {
+    pub(super) fn ensure_default_tenant(&self) -> Result<(), ControlError> {
         if self.read(|state| state.tenants.contains_key(DEFAULT_TENANT)) {
             return Ok(());
         }
@@ -54,7 +53,7 @@ impl Control {
     }
 
     pub fn create_tenant(
-        self: &Arc<Self>,
+        &self,
         who: &Actor,
         name: &str,
         limits: Map<String, Value>,
@@ -73,12 +72,7 @@ impl Control {
     }
 
     /// Sets some limits; `null` resets a limit to that of the host's configuration.
-    pub fn set_limits(
-        self: &Arc<Self>,
-        who: &Actor,
-        name: &str,
-        limits: Map<String, Value>,
-    ) -> Result<TenantView, ControlError> {
+    pub fn set_limits(&self, who: &Actor, name: &str, limits: Map<String, Value>) -> Result<TenantView, ControlError> {
         self.change_tenant(who, "tenant limits", name, |record| {
             for (key, value) in limits {
                 match value {
@@ -89,13 +83,13 @@ impl Control {
         })
     }
 
-    pub fn set_disabled(self: &Arc<Self>, who: &Actor, name: &str, disabled: bool) -> Result<TenantView, ControlError> {
+    pub fn set_disabled(&self, who: &Actor, name: &str, disabled: bool) -> Result<TenantView, ControlError> {
         let what = if disabled { "tenant disable" } else { "tenant enable" };
         self.change_tenant(who, what, name, |record| record.disabled = disabled)
     }
 
     fn change_tenant(
-        self: &Arc<Self>,
+        &self,
         who: &Actor,
         what: &str,
         name: &str,
@@ -113,7 +107,7 @@ impl Control {
     }
 
     /// Removes a tenant with its keys, models and bundles. Its usage stays, so that it can be billed.
-    pub fn delete_tenant(self: &Arc<Self>, who: &Actor, name: &str) -> Result<(), ControlError> {
+    pub fn delete_tenant(&self, who: &Actor, name: &str) -> Result<(), ControlError> {
         if name == DEFAULT_TENANT {
             return Err(ControlError::Invalid(
                 "the tenant \"default\" cannot be deleted: callers without a key use it; disable it instead".into(),
@@ -155,12 +149,7 @@ impl Control {
     }
 
     /// Creates a key. The key itself is returned here and never again; the state keeps only its hash.
-    pub fn create_key(
-        self: &Arc<Self>,
-        who: &Actor,
-        tenant: &str,
-        new: NewKey,
-    ) -> Result<(ApiKey, KeyRecord), ControlError> {
+    pub fn create_key(&self, who: &Actor, tenant: &str, new: NewKey) -> Result<(ApiKey, KeyRecord), ControlError> {
         let key = ApiKey::new().map_err(|error| ControlError::Invalid(format!("no random numbers: {error}")))?;
         self.commit(who, "tenant key create", &format!("{} of tenant {tenant}", key.id), |state, change| {
             find_tenant(state, tenant)?;
@@ -178,7 +167,7 @@ impl Control {
     }
 
     /// Revokes a key. The next request with it is refused.
-    pub fn revoke_api_key(self: &Arc<Self>, who: &Actor, tenant: &str, id: &str) -> Result<KeyRecord, ControlError> {
+    pub fn revoke_api_key(&self, who: &Actor, tenant: &str, id: &str) -> Result<KeyRecord, ControlError> {
         self.commit(who, "tenant key revoke", &format!("{id} of tenant {tenant}"), |state, change| {
             let before = state.keys.get(id).filter(|key| key.tenant == tenant);
             let before = before.ok_or_else(|| ControlError::no_such("key", id))?;
@@ -199,7 +188,9 @@ impl Control {
             Ok(keys.map(|(id, key)| (id.clone(), key.clone())).collect())
         })
     }
+}
 
+impl Control {
     /// The limits of a tenant. If its own limits no longer fit the host's configuration, all of them are left out, with a
     /// warning.
     pub(super) fn limits_of(&self, record: &TenantRecord) -> TenantLimits {

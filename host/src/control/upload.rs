@@ -11,9 +11,10 @@ use semver::Version;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::claims::Claim;
 use super::records::{BundleState, ModelSettings, StoredBundle, StoredFile, Timestamp};
 use super::state::{Change, ControlState, bundle_key, model_key};
-use super::{Actor, Control, ControlError};
+use super::{Actor, BlockingControl, Control, ControlError};
 use crate::activation::{Bundle, Dependencies};
 use crate::catalog::Entry;
 use crate::pipeline::Pipeline;
@@ -57,13 +58,6 @@ struct Staged {
     claim: Claim,
 }
 
-/// Protects files from removal while no document names them. Dropping it ends the protection, and removes the files that
-/// are not needed.
-struct Claim {
-    control: Arc<Control>,
-    digests: Vec<Digest>,
-}
-
 type Report = Arc<dyn Fn(Progress) + Send + Sync>;
 
 impl Control {
@@ -99,6 +93,7 @@ impl Control {
                 let staged = control.stage(trusted, &owner, &by)?;
                 // This is checked only after the files were staged, which repairs files that are damaged on the disk.
                 if control.read(|state| control.is_served(state, &staged.stored)) {
+                    staged.claim.release(control);
                     return Ok(Err(Uploaded::of(&staged.stored, true)));
                 }
                 told(Progress { step: "stored", detail: format!("{} bytes", staged.stored.bytes) });
@@ -118,19 +113,20 @@ impl Control {
             }
             None => Ok(None),
         };
-        // The claim is dropped on a thread that may wait for the disk, whether the upload succeeded or not.
         self.blocking(move |control| {
             let published = activated.and_then(|pipeline| control.publish(&who, stored, pipeline));
             match &published {
                 // It is not known whether the next start finds the bundle, so its files stay.
-                Err(ControlError::Store(StoreError::Unconfirmed { .. })) => std::mem::forget(claim),
-                _ => drop(claim),
+                Err(ControlError::Store(StoreError::Unconfirmed { .. })) => claim.keep(),
+                _ => claim.release(control),
             }
             published
         })
         .await
     }
+}
 
+impl BlockingControl {
     /// Verifies the files; nothing of their contents is read before that.
     fn examine(&self, files: Files) -> Result<Trusted, ControlError> {
         if self.dev && files.get(SIGNATURE).is_none() {
@@ -147,7 +143,7 @@ impl Control {
     }
 
     /// Makes the checks that need the state, and writes the files to the disk.
-    fn stage(self: &Arc<Self>, trusted: Trusted, tenant: &str, by: &str) -> Result<Staged, ControlError> {
+    fn stage(&self, trusted: Trusted, tenant: &str, by: &str) -> Result<Staged, ControlError> {
         let mut stored = trusted.describe_stored(tenant, by);
         let (uses, replaced) = self.read(|state| {
             self.check_room(state, &stored)?;
@@ -161,11 +157,20 @@ impl Control {
         stored.uses = uses;
         let digests: Vec<Digest> = stored.files.values().chain(replaced.values()).map(|file| file.digest).collect();
         let claim = Claim::new(self, digests);
-        for (_, content) in trusted.bundle.files().iter() {
-            self.blobs.put(content)?;
+        match self.store_files(&trusted.bundle).and_then(|()| self.open_used(&stored)) {
+            Ok(others) => Ok(Staged { stored, others, trusted, claim }),
+            Err(error) => {
+                claim.release(self);
+                Err(error)
+            }
         }
-        let others = self.open_used(&stored)?;
-        Ok(Staged { stored, others, trusted, claim })
+    }
+
+    fn store_files(&self, bundle: &Bundle) -> Result<(), ControlError> {
+        for (_, content) in bundle.files().iter() {
+            self.blobs().put(content)?;
+        }
+        Ok(())
     }
 
     /// True if the same contents, signed by the same key, are served already.
@@ -184,7 +189,7 @@ impl Control {
 
     /// Checks the state once more, commits the bundle, and puts it into the catalog, as one act.
     fn publish(
-        self: &Arc<Self>,
+        &self,
         who: &str,
         stored: StoredBundle,
         pipeline: Option<Arc<Pipeline>>,
@@ -273,30 +278,5 @@ impl Uploaded {
             tenant: stored.tenant.clone(),
             already,
         }
-    }
-}
-
-impl Claim {
-    fn new(control: &Arc<Control>, digests: Vec<Digest>) -> Claim {
-        let mut locked = control.lock();
-        for digest in &digests {
-            *locked.claimed.entry(*digest).or_default() += 1;
-        }
-        Claim { control: control.clone(), digests }
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let mut locked = self.control.lock();
-        for digest in &self.digests {
-            let claims = locked.claimed.entry(*digest).or_default();
-            *claims = claims.saturating_sub(1);
-            if *claims == 0 {
-                locked.claimed.remove(digest);
-            }
-        }
-        drop(locked);
-        self.control.remove_unneeded(&self.digests);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bulkhead_store::{StoredUsage, UsageRow};
 
-use super::{Control, ControlError};
+use super::{BlockingControl, Control, ControlError};
 use crate::tenant::Tenant;
 
 const STEP: Duration = Duration::from_secs(1);
@@ -24,7 +24,9 @@ impl Control {
             }
         }
     }
+}
 
+impl BlockingControl {
     /// Stores the usage counted until now. If that fails, the counts return to the counters.
     pub fn store_usage(&self) -> Result<(), ControlError> {
         let members = self.directory.members();
@@ -46,7 +48,7 @@ impl Control {
         if rows.is_empty() {
             return Ok(());
         }
-        self.metadata.add_usage(&rows).map_err(|error| {
+        self.metadata().add_usage(&rows).map_err(|error| {
             taken.into_iter().for_each(|(tenant, counts)| tenant.usage.put_back(counts));
             error.into()
         })
@@ -55,6 +57,6 @@ impl Control {
     /// The usage until now, of one tenant or of all tenants.
     pub fn usage(&self, tenant: Option<&str>) -> Result<StoredUsage, ControlError> {
         self.store_usage()?;
-        Ok(self.metadata.usage(tenant)?)
+        Ok(self.metadata().usage(tenant)?)
     }
 }
