@@ -7,9 +7,11 @@ mod blocking;
 mod claims;
 mod error;
 mod models;
+mod publish;
 mod publishers;
 mod reconcile;
 mod records;
+mod staging;
 mod state;
 mod tenants;
 mod upload;
@@ -38,8 +40,8 @@ pub use records::{
     BundleState, KeyRecord, ModelSettings, Policy, Publisher, StoredBundle, StoredFile, TenantRecord, Timestamp,
     TrustedKey,
 };
+pub use staging::{Progress, Uploaded};
 pub use tenants::{NewKey, TenantView};
-pub use upload::{Progress, Uploaded};
 
 /// The state that an operator can change, and the live parts of the host that follow from it.
 pub struct Control {

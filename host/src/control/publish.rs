@@ -1,0 +1,109 @@
+//! The last steps of an upload: the bundle is activated, then published. The fields of the state between them are private
+//! to this file.
+
+use std::sync::Arc;
+
+use super::claims::Claim;
+use super::records::{ModelSettings, StoredBundle};
+use super::staging::{Progress, Report, Staged, Uploaded};
+use super::state::{Change, ControlState, bundle_key, model_key};
+use super::{BlockingControl, Control, ControlError};
+use crate::catalog::{Entry, STABLE};
+use crate::pipeline::Pipeline;
+
+/// A bundle that passed every step before it is published. Only [`Publishable::activate`] makes it, so that a bundle
+/// with a pipeline cannot be published without its pipeline.
+pub(super) struct Publishable {
+    stored: StoredBundle,
+    serves: Serves,
+}
+
+/// What a published bundle serves.
+enum Serves {
+    Model {
+        name: String,
+        pipeline: Arc<Pipeline>,
+    },
+    /// A bundle without a pipeline lends its plugins to others.
+    Plugins,
+}
+
+impl Publishable {
+    /// Activates the bundle if it has a pipeline. The claim is returned whether that succeeds or not.
+    pub async fn activate(
+        control: &Arc<Control>,
+        staged: Staged,
+        report: Report,
+    ) -> (Claim, Result<Publishable, ControlError>) {
+        let Staged { stored, others, trusted, claim } = staged;
+        let Some(model) = &stored.model else {
+            return (claim, Ok(Publishable { stored, serves: Serves::Plugins }));
+        };
+        let name = model.clone();
+        let told = move |part: &str| report(Progress { step: "activated", detail: part.to_owned() });
+        let _turn = control.activations.acquire().await;
+        let (bundle, others) = (Arc::new(trusted.bundle), Arc::new(others));
+        let activated = control.activate(&stored.tenant, bundle, trusted.grants, others, Arc::new(told)).await;
+        let serves = activated.map(|pipeline| Serves::Model { name, pipeline });
+        (claim, serves.map(|serves| Publishable { stored, serves }))
+    }
+}
+
+impl BlockingControl {
+    /// Checks the state once more, commits the bundle, and puts it into the catalog, as one act.
+    pub(super) fn publish(&self, who: &str, publishable: Publishable) -> Result<Uploaded, ControlError> {
+        let Publishable { stored, serves } = publishable;
+        let key = bundle_key(&stored.tenant, &stored.name, &stored.version);
+        let uploaded = Uploaded::of(&stored, false);
+        let subject = format!("{} of tenant {}", stored.name, stored.tenant);
+        self.commit(who, "bundle upload", &subject, |state, change| {
+            self.check_room(state, &stored)?;
+            if !state.trusted(&stored, self.dev) {
+                let Uploaded { name, version, .. } = uploaded;
+                return Err(ControlError::Withdrawn { name, version });
+            }
+            if self.is_served(state, &stored) {
+                return Ok(Uploaded { already: true, ..uploaded });
+            }
+            let note =
+                |stored: &StoredBundle| serde_json::json!({ "version": stored.version, "digest": stored.digest });
+            change.audit(&state.bundles.get(&key).map(note), &note(&stored));
+            change.put(&key, stored.clone());
+            if let Serves::Model { name, pipeline } = serves {
+                self.note_served(state, change, &stored, &name);
+                self.serve_once_durable(change, key, &stored, name, pipeline);
+            }
+            Ok(uploaded)
+        })
+    }
+
+    /// Puts the pipeline into the catalog after the commit, unless the model's policy leaves this version out.
+    fn serve_once_durable(
+        &self,
+        change: &mut Change,
+        key: String,
+        stored: &StoredBundle,
+        model: String,
+        pipeline: Arc<Pipeline>,
+    ) {
+        let (catalog, dev) = (self.catalog.clone(), self.dev);
+        let (tenant, version) = (stored.tenant.clone(), stored.version.clone());
+        change.then(move |state| {
+            if state.wanted(dev).contains(&key) {
+                catalog.set(&tenant, &model, &version, Entry::Ready(pipeline));
+            }
+        });
+    }
+
+    /// Remembers the version that served until now, if a newer one takes over.
+    fn note_served(&self, state: &ControlState, change: &mut Change, stored: &StoredBundle, model: &str) {
+        let key = model_key(&stored.tenant, model);
+        let mut settings = state.models.get(&key).cloned().unwrap_or_default();
+        let Some(before) = self.catalog.served(&stored.tenant, model) else { return };
+        if settings.routing.labels.contains_key(STABLE) || before >= stored.version {
+            return;
+        }
+        settings.remember(before);
+        change.put::<ModelSettings>(&key, settings);
+    }
+}
