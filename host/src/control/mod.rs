@@ -4,9 +4,11 @@
 //! for the disk: they are methods of [`BlockingControl`].
 
 mod blocking;
+mod bundles;
 mod claims;
 mod error;
 mod models;
+mod names;
 mod publish;
 mod publishers;
 mod reconcile;

@@ -7,10 +7,11 @@ use semver::Version;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::names::check_label;
 use super::records::{BundleState, ModelSettings, Policy, StoredBundle};
-use super::state::{Change, ControlState, bundle_key, model_key};
+use super::state::{ControlState, bundle_key, model_key};
 use super::{Actor, BlockingControl, Control, ControlError};
-use crate::catalog::{Entry, Routing, STABLE, Shadow, Sharing, Split};
+use crate::catalog::{Entry, STABLE, Shadow, Sharing, Split};
 
 /// A tenant's model.
 #[derive(Debug, Serialize, ToSchema)]
@@ -169,7 +170,7 @@ impl BlockingControl {
             let key = bundle_key(tenant, &bundle.name, version);
             change.put(&key, StoredBundle { state: now, ..bundle.clone() });
             if retired {
-                forget_routes(state, change, tenant, model, version);
+                change.forget_routes(state, tenant, model, version);
             }
             // Without its failed entry, the version is loaded again.
             let (catalog, tenant, model, version) =
@@ -279,7 +280,7 @@ impl Control {
             Some(Entry::Ready(_)) => ("ready", None),
             Some(Entry::Loading) => ("loading", None),
             Some(Entry::Failed(reason)) => ("failed", Some(reason.to_string())),
-            None => match self.why_not(state, bundle) {
+            None => match state.why_not(bundle, self.dev) {
                 Some(reason) => ("revoked", Some(reason)),
                 None => ("inactive", None),
             },
@@ -303,21 +304,6 @@ impl ModelSettings {
     }
 }
 
-/// Removes the labels, the split and the shadow that send requests to a version that is gone.
-pub(super) fn forget_routes(state: &ControlState, change: &mut Change, tenant: &str, model: &str, version: &Version) {
-    let key = model_key(tenant, model);
-    let Some(mut settings) = state.models.get(&key).cloned() else { return };
-    let Routing { labels, split, shadow } = &mut settings.routing;
-    labels.retain(|_, labelled| labelled != version);
-    if split.as_ref().is_some_and(|split| split.weights.contains_key(version)) {
-        *split = None;
-    }
-    if shadow.as_ref().is_some_and(|shadow| shadow.version == *version) {
-        *shadow = None;
-    }
-    change.put(&key, settings);
-}
-
 fn versions<'a>(state: &'a ControlState, tenant: &str, model: &str) -> impl Iterator<Item = &'a StoredBundle> {
     let of_model = move |bundle: &&StoredBundle| bundle.tenant == tenant && bundle.model.as_deref() == Some(model);
     let mut found: BTreeMap<&Version, &StoredBundle> = BTreeMap::new();
@@ -336,15 +322,6 @@ fn find_model(state: &ControlState, tenant: &str, model: &str) -> Result<(), Con
         Some(_) => Ok(()),
         None => Err(ControlError::no_such("model", model)),
     }
-}
-
-/// Checks a label, which appears in URLs and must not look like a version.
-fn check_label(label: &str) -> Result<(), ControlError> {
-    super::publishers::check_name("label", label)?;
-    if label.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(ControlError::Invalid(format!("the label \"{label}\" begins with a digit; only versions may")));
-    }
-    Ok(())
 }
 
 fn check_split(split: &Split) -> Result<(), ControlError> {

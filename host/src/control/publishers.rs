@@ -1,16 +1,16 @@
 //! Publishers: the keys whose signatures are accepted, the bundle names and imports that each publisher may use, and the
-//! revocation of keys and bundles.
+//! revocation of keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bulkhead_bundle::{Digest, KeyHint, PublicKey};
+use bulkhead_bundle::{KeyHint, PublicKey};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::models::forget_routes;
-use super::records::{BundleState, Publisher, Revocation, StoredBundle, Timestamp, TrustedKey};
-use super::state::{ControlState, bundle_key};
-use super::{Actor, BlockingControl, Control, ControlError};
+use super::names::{check_name, check_pattern};
+use super::records::{Publisher, Timestamp, TrustedKey};
+use super::state::ControlState;
+use super::{Actor, BlockingControl, ControlError};
 use crate::tenant::Capability;
 
 /// Creates a publisher, or changes the given fields of an existing one.
@@ -100,62 +100,6 @@ impl BlockingControl {
     pub fn publishers(&self) -> BTreeMap<String, Publisher> {
         self.read(|state| state.publishers.clone())
     }
-
-    /// Revokes contents by their digest. They stop serving at once, in every tenant, and cannot return.
-    pub fn revoke_bundle(&self, who: &Actor, digest: &Digest, reason: &str) -> Result<(), ControlError> {
-        let key = digest.to_string();
-        self.commit(who, "bundle revoke", &key, |state, change| {
-            if state.revoked.contains_key(&key) {
-                return Ok(());
-            }
-            let reason = crate::config::clip(reason.into());
-            let revocation = Revocation { at: Timestamp::now(), by: who.to_string(), reason };
-            change.audit(&(), &revocation);
-            change.put(&key, revocation);
-            Ok(())
-        })
-    }
-
-    /// Removes a bundle's files. The record of its version stays.
-    pub fn delete_bundle(&self, who: &Actor, tenant: &str, digest: &Digest) -> Result<(), ControlError> {
-        let mut files = Vec::new();
-        self.commit(who, "bundle delete", &format!("{digest} of tenant {tenant}"), |state, change| {
-            for (key, stored) in find_bundles(state, tenant, digest)? {
-                refuse_if_used(state, stored)?;
-                let deleted = StoredBundle { state: BundleState::Deleted, ..stored.clone() };
-                change.audit(&stored.state, &deleted.state);
-                files.extend(stored.files.values().map(|file| file.digest));
-                change.put(key, deleted);
-                if let Some(model) = &stored.model {
-                    forget_routes(state, change, tenant, model, &stored.version);
-                }
-            }
-            Ok(())
-        })?;
-        self.remove_unneeded(&files);
-        Ok(())
-    }
-
-    /// The bundles of one tenant or of all tenants, each with the reason why it may not be served, if there is one.
-    pub fn bundles(&self, tenant: Option<&str>) -> Vec<(StoredBundle, Option<String>)> {
-        self.read(|state| {
-            let some = state.bundles.values().filter(|bundle| tenant.is_none_or(|tenant| bundle.tenant == tenant));
-            some.map(|bundle| (bundle.clone(), self.why_not(state, bundle))).collect()
-        })
-    }
-}
-
-impl Control {
-    pub(super) fn why_not(&self, state: &ControlState, bundle: &StoredBundle) -> Option<String> {
-        if let Some(revocation) = state.revoked.get(&bundle.digest.to_string()) {
-            return Some(format!("revoked: {}", revocation.reason));
-        }
-        (!state.trusted(bundle, self.dev)).then(|| match bundle.key {
-            None => "unsigned: it was uploaded under serve --dev".into(),
-            Some(key) if state.signer(bundle).is_none() => format!("key {key} is not trusted for it, or was revoked"),
-            Some(_) => "a bundle that it takes stages from was revoked or deleted".into(),
-        })
-    }
 }
 
 impl Publisher {
@@ -189,48 +133,4 @@ fn refuse_revoked(state: &ControlState, hint: &KeyHint) -> Result<(), ControlErr
 
 fn find_publisher<'a>(state: &'a ControlState, name: &str) -> Result<&'a Publisher, ControlError> {
     state.publishers.get(name).ok_or_else(|| ControlError::no_such("publisher", name))
-}
-
-fn find_bundles<'a>(
-    state: &'a ControlState,
-    tenant: &str,
-    digest: &Digest,
-) -> Result<Vec<(&'a String, &'a StoredBundle)>, ControlError> {
-    let kept = |bundle: &StoredBundle| bundle.digest == *digest && bundle.state != BundleState::Deleted;
-    let found: Vec<_> = state.bundles.iter().filter(|(_, bundle)| bundle.tenant == tenant && kept(bundle)).collect();
-    if found.is_empty() { Err(ControlError::no_such("bundle", digest.to_string())) } else { Ok(found) }
-}
-
-fn refuse_if_used(state: &ControlState, bundle: &StoredBundle) -> Result<(), ControlError> {
-    let key = bundle_key(&bundle.tenant, &bundle.name, &bundle.version);
-    let uses = |other: &&StoredBundle| {
-        let mut used = other.uses.values().map(|used| bundle_key(&other.tenant, &used.name, &used.version));
-        other.state != BundleState::Deleted && used.any(|used| used == key)
-    };
-    match state.bundles.values().find(uses) {
-        None => Ok(()),
-        Some(by) => Err(ControlError::InUse {
-            name: bundle.name.clone(),
-            version: bundle.version.clone(),
-            by: format!("{} {}", by.name, by.version),
-        }),
-    }
-}
-
-/// Checks that a name has 1 to 64 lowercase letters, digits and dashes: names appear in URLs, log lines and metrics.
-pub(super) fn check_name(what: &'static str, name: &str) -> Result<(), ControlError> {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if (1..=64).contains(&name.len()) && name.chars().all(fits) {
-        return Ok(());
-    }
-    let name = crate::config::clip(name.to_owned());
-    Err(ControlError::Invalid(format!(
-        "the {what}'s name \"{name}\" must have 1 to 64 lowercase letters, digits or dashes"
-    )))
-}
-
-fn check_pattern(pattern: &str) -> Result<(), ControlError> {
-    let (publisher, bundle) = pattern.split_once('/').unwrap_or((pattern, ""));
-    check_name("publisher", publisher)?;
-    if bundle == "*" { Ok(()) } else { check_name("bundle", bundle) }
 }

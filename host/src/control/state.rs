@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::records::{
     BundleState, KeyRecord, ModelSettings, Publisher, Revocation, StoredBundle, TenantRecord, TrustedKey,
 };
+use crate::catalog::Routing;
 
 /// A kind of document.
 pub trait Record: Serialize + DeserializeOwned + Clone {
@@ -77,6 +78,21 @@ impl Change {
     /// Adds a step that runs once the change is durable.
     pub fn then(&mut self, step: impl FnOnce(&mut ControlState) + Send + 'static) {
         self.steps.push(Box::new(step));
+    }
+
+    /// Removes the labels, the split and the shadow that send requests to a version that is gone.
+    pub fn forget_routes(&mut self, state: &ControlState, tenant: &str, model: &str, version: &Version) {
+        let key = model_key(tenant, model);
+        let Some(mut settings) = state.models.get(&key).cloned() else { return };
+        let Routing { labels, split, shadow } = &mut settings.routing;
+        labels.retain(|_, labelled| labelled != version);
+        if split.as_ref().is_some_and(|split| split.weights.contains_key(version)) {
+            *split = None;
+        }
+        if shadow.as_ref().is_some_and(|shadow| shadow.version == *version) {
+            *shadow = None;
+        }
+        self.put(&key, settings);
     }
 
     /// Sets the values that the audit log records as before and after the change.
@@ -158,6 +174,18 @@ impl ControlState {
     fn trusted_itself(&self, bundle: &StoredBundle, unsigned: bool) -> bool {
         let signed = if bundle.key.is_none() { unsigned } else { self.signer(bundle).is_some() };
         signed && !self.revoked.contains_key(&bundle.digest.to_string())
+    }
+
+    /// The reason why a bundle may not be served; none if it is trusted.
+    pub fn why_not(&self, bundle: &StoredBundle, unsigned: bool) -> Option<String> {
+        if let Some(revocation) = self.revoked.get(&bundle.digest.to_string()) {
+            return Some(format!("revoked: {}", revocation.reason));
+        }
+        (!self.trusted(bundle, unsigned)).then(|| match bundle.key {
+            None => "unsigned: it was uploaded under serve --dev".into(),
+            Some(key) if self.signer(bundle).is_none() => format!("key {key} is not trusted for it, or was revoked"),
+            Some(_) => "a bundle that it takes stages from was revoked or deleted".into(),
+        })
     }
 
     /// The keys of all bundles that should be served now, as models.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::publishers::check_name;
+use super::names::check_name;
 use super::records::{BundleState, KeyRecord, ModelSettings, StoredBundle, TenantRecord, Timestamp};
 use super::state::ControlState;
 use super::{Actor, BlockingControl, Control, ControlError};

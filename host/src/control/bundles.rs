@@ -1,0 +1,78 @@
+//! Acts on stored bundles: listing, deletion, and revocation of contents.
+
+use bulkhead_bundle::Digest;
+
+use super::records::{BundleState, Revocation, StoredBundle, Timestamp};
+use super::state::{ControlState, bundle_key};
+use super::{Actor, BlockingControl, ControlError};
+
+impl BlockingControl {
+    /// Revokes contents by their digest. They stop serving at once, in every tenant, and cannot return.
+    pub fn revoke_bundle(&self, who: &Actor, digest: &Digest, reason: &str) -> Result<(), ControlError> {
+        let key = digest.to_string();
+        self.commit(who, "bundle revoke", &key, |state, change| {
+            if state.revoked.contains_key(&key) {
+                return Ok(());
+            }
+            let reason = crate::config::clip(reason.into());
+            let revocation = Revocation { at: Timestamp::now(), by: who.to_string(), reason };
+            change.audit(&(), &revocation);
+            change.put(&key, revocation);
+            Ok(())
+        })
+    }
+
+    /// Removes a bundle's files. The record of its version stays.
+    pub fn delete_bundle(&self, who: &Actor, tenant: &str, digest: &Digest) -> Result<(), ControlError> {
+        let mut files = Vec::new();
+        self.commit(who, "bundle delete", &format!("{digest} of tenant {tenant}"), |state, change| {
+            for (key, stored) in find_bundles(state, tenant, digest)? {
+                refuse_if_used(state, stored)?;
+                let deleted = StoredBundle { state: BundleState::Deleted, ..stored.clone() };
+                change.audit(&stored.state, &deleted.state);
+                files.extend(stored.files.values().map(|file| file.digest));
+                change.put(key, deleted);
+                if let Some(model) = &stored.model {
+                    change.forget_routes(state, tenant, model, &stored.version);
+                }
+            }
+            Ok(())
+        })?;
+        self.remove_unneeded(&files);
+        Ok(())
+    }
+
+    /// The bundles of one tenant or of all tenants, each with the reason why it may not be served, if there is one.
+    pub fn bundles(&self, tenant: Option<&str>) -> Vec<(StoredBundle, Option<String>)> {
+        self.read(|state| {
+            let some = state.bundles.values().filter(|bundle| tenant.is_none_or(|tenant| bundle.tenant == tenant));
+            some.map(|bundle| (bundle.clone(), state.why_not(bundle, self.dev))).collect()
+        })
+    }
+}
+
+fn find_bundles<'a>(
+    state: &'a ControlState,
+    tenant: &str,
+    digest: &Digest,
+) -> Result<Vec<(&'a String, &'a StoredBundle)>, ControlError> {
+    let kept = |bundle: &StoredBundle| bundle.digest == *digest && bundle.state != BundleState::Deleted;
+    let found: Vec<_> = state.bundles.iter().filter(|(_, bundle)| bundle.tenant == tenant && kept(bundle)).collect();
+    if found.is_empty() { Err(ControlError::no_such("bundle", digest.to_string())) } else { Ok(found) }
+}
+
+fn refuse_if_used(state: &ControlState, bundle: &StoredBundle) -> Result<(), ControlError> {
+    let key = bundle_key(&bundle.tenant, &bundle.name, &bundle.version);
+    let uses = |other: &&StoredBundle| {
+        let mut used = other.uses.values().map(|used| bundle_key(&other.tenant, &used.name, &used.version));
+        other.state != BundleState::Deleted && used.any(|used| used == key)
+    };
+    match state.bundles.values().find(uses) {
+        None => Ok(()),
+        Some(by) => Err(ControlError::InUse {
+            name: bundle.name.clone(),
+            version: bundle.version.clone(),
+            by: format!("{} {}", by.name, by.version),
+        }),
+    }
+}
