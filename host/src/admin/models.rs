@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::extract::{JsonBody, QueryParams};
 use super::operator::{Operator, Scope};
 use crate::catalog::{Shadow, Sharing, Split};
-use crate::control::{Actor, BlockingControl, ControlError, ModelView, Policy};
+use crate::control::{Actor, BlockingControl, ControlError, ModelView, Policy, Serving};
 use crate::error::ApiError;
 use crate::inference::App;
 
@@ -152,7 +152,7 @@ pub async fn retire(
     Path((model, version)): Path<(String, String)>,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
-    retired(app, operator, scope, model, version, true).await
+    set_serving(app, operator, scope, model, version, Serving::Stop).await
 }
 
 pub async fn activate(
@@ -161,17 +161,20 @@ pub async fn activate(
     Path((model, version)): Path<(String, String)>,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
-    retired(app, operator, scope, model, version, false).await
+    set_serving(app, operator, scope, model, version, Serving::Resume).await
 }
 
-async fn retired(
+async fn set_serving(
     app: Arc<App>,
     operator: Operator,
     scope: Scope,
     model: String,
     version: String,
-    retired: bool,
+    serving: Serving,
 ) -> Reply {
     let version = Version::parse(&version).map_err(|error| ControlError::Invalid(format!("\"{version}\": {error}")))?;
-    act(app, operator, scope, move |control, who, tenant| control.retire(who, tenant, &model, &version, retired)).await
+    act(app, operator, scope, move |control, who, tenant| {
+        control.set_version_serving(who, tenant, &model, &version, serving)
+    })
+    .await
 }

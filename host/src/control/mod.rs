@@ -36,7 +36,7 @@ use blocking::Storage;
 
 pub use blocking::BlockingControl;
 pub use error::ControlError;
-pub use models::{ModelView, VersionView};
+pub use models::{ModelView, Serving, VersionView};
 pub use publishers::TrustRequest;
 pub use records::{
     BundleState, KeyRecord, ModelSettings, Policy, Publisher, StoredBundle, StoredFile, TenantRecord, Timestamp,

@@ -38,6 +38,15 @@ pub struct VersionView {
     pub reason: Option<String>,
 }
 
+/// What an act makes of a version, or of all versions of a model. Their files stay in either case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serving {
+    /// Puts them back into service.
+    Resume,
+    /// Takes them out of service.
+    Stop,
+}
+
 /// Bound on the versions that are remembered for rollback.
 const REMEMBERED: usize = 20;
 
@@ -148,28 +157,30 @@ impl BlockingControl {
         })
     }
 
-    /// Takes a version out of service, or puts it back into service. Its files stay.
-    pub fn retire(
+    /// Takes a version out of service, or puts it back into service.
+    pub fn set_version_serving(
         &self,
         who: &Actor,
         tenant: &str,
         model: &str,
         version: &Version,
-        retired: bool,
+        serving: Serving,
     ) -> Result<ModelView, ControlError> {
-        let what = if retired { "model retire" } else { "model activate" };
+        let (what, now) = match serving {
+            Serving::Resume => ("model activate", BundleState::Active),
+            Serving::Stop => ("model retire", BundleState::Retired),
+        };
         self.commit(who, what, &format!("{model} {version} of tenant {tenant}"), |state, change| {
             let bundle = versions(state, tenant, model).find(|bundle| bundle.version == *version);
             let bundle = bundle.filter(|bundle| bundle.state != BundleState::Deleted);
             let bundle = bundle.ok_or_else(|| ControlError::no_such("version", version.to_string()))?;
-            let now = if retired { BundleState::Retired } else { BundleState::Active };
-            if now == BundleState::Active && bundle.state != now {
+            if serving == Serving::Resume && bundle.state != now {
                 self.check_models(state, tenant, 1)?;
             }
             change.audit(&bundle.state, &now);
             let key = bundle_key(tenant, &bundle.name, version);
             change.put(&key, StoredBundle { state: now, ..bundle.clone() });
-            if retired {
+            if serving == Serving::Stop {
                 change.forget_routes(state, tenant, model, version);
             }
             // Without its failed entry, the version is loaded again.
@@ -186,16 +197,16 @@ impl BlockingControl {
     }
 
     /// Takes all of a model's versions out of service, or puts them back into service.
-    pub fn set_loaded(&self, who: &Actor, tenant: &str, model: &str, loaded: bool) -> Result<(), ControlError> {
-        let (what, from, to) = match loaded {
-            true => ("model load", BundleState::Retired, BundleState::Active),
-            false => ("model unload", BundleState::Active, BundleState::Retired),
+    pub fn set_serving(&self, who: &Actor, tenant: &str, model: &str, serving: Serving) -> Result<(), ControlError> {
+        let (what, from, to) = match serving {
+            Serving::Resume => ("model load", BundleState::Retired, BundleState::Active),
+            Serving::Stop => ("model unload", BundleState::Active, BundleState::Retired),
         };
         self.commit(who, what, &format!("{model} of tenant {tenant}"), |state, change| {
             find_model(state, tenant, model)?;
             let changed: Vec<&StoredBundle> =
                 versions(state, tenant, model).filter(|bundle| bundle.state == from).collect();
-            if loaded {
+            if serving == Serving::Resume {
                 self.check_models(state, tenant, changed.len())?;
             }
             change.audit(&changed.iter().map(|bundle| &bundle.version).collect::<Vec<_>>(), &to);

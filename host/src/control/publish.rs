@@ -54,7 +54,7 @@ impl BlockingControl {
     pub(super) fn publish(&self, who: &str, publishable: Publishable) -> Result<Uploaded, ControlError> {
         let Publishable { stored, serves } = publishable;
         let key = bundle_key(&stored.tenant, &stored.name, &stored.version);
-        let uploaded = Uploaded::of(&stored, false);
+        let uploaded = Uploaded::new(&stored);
         let subject = format!("{} of tenant {}", stored.name, stored.tenant);
         self.commit(who, "bundle upload", &subject, |state, change| {
             self.check_room(state, &stored)?;

@@ -80,7 +80,7 @@ impl BlockingControl {
         // This is checked only after the files were staged, which repairs files that are damaged on the disk.
         if self.read(|state| self.is_served(state, &staged.stored)) {
             staged.claim.release(self);
-            return Ok(Staging::AlreadyServed(Uploaded::of(&staged.stored, true)));
+            return Ok(Staging::AlreadyServed(Uploaded { already: true, ..Uploaded::new(&staged.stored) }));
         }
         report(Progress { step: "stored", detail: format!("{} bytes", staged.stored.bytes) });
         Ok(Staging::New(Box::new(staged)))
@@ -177,14 +177,15 @@ impl Trusted {
 }
 
 impl Uploaded {
-    pub(super) fn of(stored: &StoredBundle, already: bool) -> Uploaded {
+    /// The result of an upload that changes the state.
+    pub(super) fn new(stored: &StoredBundle) -> Uploaded {
         Uploaded {
             name: stored.name.clone(),
             version: stored.version.clone(),
             digest: stored.digest,
             model: stored.model.clone(),
             tenant: stored.tenant.clone(),
-            already,
+            already: false,
         }
     }
 }

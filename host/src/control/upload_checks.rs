@@ -103,12 +103,12 @@ impl ControlState {
         &self,
         bundle: &Bundle,
         tenant: &str,
-        dev: bool,
+        unsigned: bool,
     ) -> Result<BTreeMap<String, Used>, ControlError> {
         let choose = |stage: ExternalStage| {
             let fits = |other: &&StoredBundle| {
                 let active = other.tenant == tenant && other.name == stage.bundle && other.state == BundleState::Active;
-                active && stage.versions.matches(&other.version) && self.trusted(other, dev)
+                active && stage.versions.matches(&other.version) && self.trusted(other, unsigned)
             };
             let newest = self.bundles.values().filter(fits).max_by_key(|other| &other.version);
             let newest = newest.ok_or_else(|| ControlError::NoSuchStage {

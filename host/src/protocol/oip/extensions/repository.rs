@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::catalog::{Entry, Listed};
-use crate::control::{ControlError, VersionView};
+use crate::control::{ControlError, Serving, VersionView};
 use crate::error::ApiError;
 use crate::inference::App;
 use crate::inference::call::Client;
@@ -91,24 +91,24 @@ impl App {
             let what = format!("loading a model with the parameter \"{parameter}\"");
             return Err(ApiError::NotSupported { what, instead: "put its configuration and files into a bundle" });
         }
-        self.set_loaded(client, model, true).await
+        self.set_serving(client, model, Serving::Resume).await
     }
 
     /// Takes a tenant's model out of service, with all of its versions.
     pub(crate) async fn unload_model(&self, client: &Client, model: &str) -> Result<(), ApiError> {
-        self.set_loaded(client, model, false).await
+        self.set_serving(client, model, Serving::Stop).await
     }
 
-    async fn set_loaded(&self, client: &Client, model: &str, loaded: bool) -> Result<(), ApiError> {
+    async fn set_serving(&self, client: &Client, model: &str, serving: Serving) -> Result<(), ApiError> {
         let (who, tenant) = (client.caller.name.clone(), client.tenant().to_owned());
         let name = model.to_owned();
-        let done = self.control.blocking(move |control| control.set_loaded(&who, &tenant, &name, loaded)).await;
+        let done = self.control.blocking(move |control| control.set_serving(&who, &tenant, &name, serving)).await;
         match done {
             Ok(()) => Ok(()),
             // A model that the tenant does not own may still be served: it is shared by another tenant, or from the folder
             // of `--dev`.
             Err(ControlError::NoSuch { .. }) => match self.find(client, model, None) {
-                Ok(_) if loaded => Ok(()),
+                Ok(_) if serving == Serving::Resume => Ok(()),
                 Ok(_) => Err(ApiError::NotSupported {
                     what: format!("unloading \"{model}\", which is not a model of your tenant,"),
                     instead: "ask the operator",
