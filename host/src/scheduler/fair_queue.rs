@@ -35,10 +35,6 @@ pub struct Share {
     pub queue: usize,
 }
 
-impl Share {
-    pub const WITHOUT_BOUND: Share = Share { slots: usize::MAX, queue: usize::MAX };
-}
-
 /// A slot, a position in the queue, or neither.
 pub enum Acquire {
     Granted(Slot),
@@ -72,27 +68,45 @@ impl FairQueue {
     /// Takes a slot or a position in the queue. `queue` bounds the calls that wait, of all tenants together.
     pub fn acquire(self: &Arc<Self>, tenant: &Arc<str>, share: Share, queue: usize) -> Acquire {
         let mut state = self.state();
-        let QueueState { free, waiting, tenant_queues, clock } = &mut *state;
-        let fresh = || TenantQueue { waiters: VecDeque::new(), holds: 0, slots: share.slots, used: *clock };
-        let tenant_queue = tenant_queues.entry(tenant.clone()).or_insert_with(fresh);
-        tenant_queue.slots = share.slots;
-        if *free > 0 && tenant_queue.holds < tenant_queue.slots && tenant_queue.waiters.is_empty() {
-            *free -= 1;
-            tenant_queue.holds += 1;
-            return Acquire::Granted(Slot { queue: Some(self.clone()), tenant: tenant.clone(), used: 0 });
+        if state.take(tenant, share.slots) {
+            return Acquire::Granted(self.slot(tenant));
         }
-        if tenant_queue.waiters.len() >= share.queue {
+        if state.tenant_queue(tenant).waiters.len() >= share.queue {
             state.forget_idle(tenant);
             return Acquire::TenantQueueFull;
         }
-        if *waiting >= queue {
+        if state.waiting >= queue {
             state.forget_idle(tenant);
             return Acquire::QueueFull;
         }
+        Acquire::Queued(self.enqueue(&mut state, tenant))
+    }
+
+    /// Takes a slot, or else a position in the queue. Neither has a bound, so one of the two is always there.
+    pub fn acquire_unbounded(self: &Arc<Self>, tenant: &Arc<str>) -> Result<Slot, Waiter> {
+        let mut state = self.state();
+        if state.take(tenant, usize::MAX) { Ok(self.slot(tenant)) } else { Err(self.enqueue(&mut state, tenant)) }
+    }
+
+    /// Takes a slot if one is free and no call of the tenant waits for it.
+    pub fn try_acquire(self: &Arc<Self>, tenant: &Arc<str>) -> Option<Slot> {
+        let mut state = self.state();
+        if state.take(tenant, usize::MAX) {
+            return Some(self.slot(tenant));
+        }
+        state.forget_idle(tenant);
+        None
+    }
+
+    fn slot(self: &Arc<Self>, tenant: &Arc<str>) -> Slot {
+        Slot { queue: Some(self.clone()), tenant: tenant.clone(), used: 0 }
+    }
+
+    fn enqueue(self: &Arc<Self>, state: &mut QueueState, tenant: &Arc<str>) -> Waiter {
         let (waiter, slot) = oneshot::channel();
-        tenant_queue.waiters.push_back(waiter);
-        *waiting += 1;
-        Acquire::Queued(Waiter { queue: self.clone(), tenant: tenant.clone(), slot })
+        state.tenant_queue(tenant).waiters.push_back(waiter);
+        state.waiting += 1;
+        Waiter { queue: self.clone(), tenant: tenant.clone(), slot }
     }
 
     /// Number of slots that are free.
@@ -121,6 +135,25 @@ impl FairQueue {
 }
 
 impl QueueState {
+    /// Takes a slot for a tenant that may hold `slots` of them; false if it has to wait.
+    fn take(&mut self, tenant: &Arc<str>, slots: usize) -> bool {
+        let free = self.free > 0;
+        let tenant_queue = self.tenant_queue(tenant);
+        tenant_queue.slots = slots;
+        let taken = free && tenant_queue.holds < slots && tenant_queue.waiters.is_empty();
+        if taken {
+            tenant_queue.holds += 1;
+            self.free -= 1;
+        }
+        taken
+    }
+
+    fn tenant_queue(&mut self, tenant: &Arc<str>) -> &mut TenantQueue {
+        let used = self.clock;
+        let fresh = || TenantQueue { waiters: VecDeque::new(), holds: 0, slots: 0, used };
+        self.tenant_queues.entry(tenant.clone()).or_insert_with(fresh)
+    }
+
     fn pass_on(&mut self, queue: &Arc<FairQueue>, from: &Arc<str>, used: u64) -> Option<(oneshot::Sender<Slot>, Slot)> {
         self.free += 1;
         if let Some(tenant_queue) = self.tenant_queues.get_mut(from) {
@@ -250,6 +283,21 @@ mod tests {
         assert!(got(&mut again).is_none());
         drop(got(&mut modest).unwrap());
         assert!(got(&mut again).is_some());
+    }
+
+    #[test]
+    fn without_bounds_a_call_gets_a_slot_or_waits() {
+        let queue = FairQueue::new(1);
+        let tenant: Arc<str> = "a".into();
+        let Ok(slot) = queue.acquire_unbounded(&tenant) else { panic!() };
+        assert!(queue.try_acquire(&tenant).is_none());
+        let Err(mut wait) = queue.acquire_unbounded(&tenant) else { panic!() };
+        drop(slot);
+        assert!(queue.try_acquire(&tenant).is_none(), "the slot is on its way to the call that waits");
+        drop(got(&mut wait).unwrap());
+        drop(wait);
+        drop(queue.try_acquire(&tenant).unwrap());
+        assert!(queue.state().tenant_queues.is_empty());
     }
 
     #[test]

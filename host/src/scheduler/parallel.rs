@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::fair_queue::{Acquire, FairQueue, Share};
+use super::fair_queue::FairQueue;
 use super::{inline, nanoseconds};
 use crate::tenant::ModelUsage;
 
@@ -56,8 +56,7 @@ pub fn parallel_map<T: Send + 'static>(parts: usize, part: impl Fn(usize) -> T +
 }
 
 fn help<T, F: Fn(usize) -> T>(job: &Job<T, F>, call_context: &CallContext) {
-    // With a bound of 0 on the queue, a helper never waits for a core.
-    while let Acquire::Granted(mut core) = call_context.cores.acquire(&call_context.tenant, Share::WITHOUT_BOUND, 0) {
+    while let Some(mut core) = call_context.cores.try_acquire(&call_context.tenant) {
         let began = Instant::now();
         let more = job.do_next();
         let took = nanoseconds(began.elapsed());

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use super::fair_queue::{Acquire, Share, Slot, Waiter};
+use super::fair_queue::{Slot, Waiter};
 use super::parallel::{CallContext, CallContextGuard};
 use super::{Work, nanoseconds};
 
@@ -26,14 +26,10 @@ impl<T> Sliced<T> {
     fn poll_core(&mut self, context: &mut Context<'_>) -> Poll<Slot> {
         let mut wait = match self.wait.take() {
             Some(wait) => wait,
-            None => {
-                match self.call_context.cores.acquire(&self.call_context.tenant, Share::WITHOUT_BOUND, usize::MAX) {
-                    Acquire::Granted(core) => return Poll::Ready(core),
-                    Acquire::Queued(wait) => wait,
-                    // Never reached, because the share and the queue have no bounds.
-                    Acquire::TenantQueueFull | Acquire::QueueFull => return Poll::Pending,
-                }
-            }
+            None => match self.call_context.cores.acquire_unbounded(&self.call_context.tenant) {
+                Ok(core) => return Poll::Ready(core),
+                Err(wait) => wait,
+            },
         };
         let polled = Pin::new(&mut wait).poll(context);
         if polled.is_pending() {
