@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use bulkhead::activation::{Activation, Activator, Bundle, Dependencies};
 use bulkhead::cache::Cache;
 use bulkhead::config::Config;
+use bulkhead::pipeline::{Stage, StageContext, StageRun};
 use bulkhead::runtime::onnx;
 use bulkhead::sandbox::{Initialisation, Plugin, PluginSource, Sandbox};
 use bulkhead::scheduler::Compute;
@@ -33,6 +34,7 @@ const SIDE: u64 = 224;
 const LABELS: usize = 30_000;
 
 const FRESH: &str = "A fresh sandboxed stage that does nothing";
+const TRAIT: &str = "A plugin as a stage of a pipeline, behind the trait and in its boxed future";
 const KERNEL: &str = "image-to-tensor, 224x224x3 pixels to normalised FP32 planes";
 const SNAPSHOT: &str = "classify with 30,000 labels";
 const WHOLE: &str = "A whole digits request in process: PNG, two sandboxed plugins, the graph";
@@ -43,6 +45,9 @@ pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Re
     let bench = Bench::new(options)?;
     if options.wants(FRESH) {
         comparisons.push(bench.fresh_stage().await?);
+    }
+    if options.wants(TRAIT) {
+        comparisons.push(bench.boxed_stage().await?);
     }
     if options.wants(KERNEL) {
         comparisons.push(bench.kernel().await?);
@@ -87,6 +92,37 @@ impl Bench<'_> {
             other: ("8 µs, what is aimed for", 8.0),
             unit: "µs",
             aim: Some(Aim::AtMost(1.0)),
+        })
+    }
+
+    /// What the boxed future of a stage costs, beside the smallest call that a plugin can have.
+    async fn boxed_stage(&self) -> Result<Comparison> {
+        let plugin = self.plugin("identity", json!({}), Initialisation::Snapshot, BTreeMap::new()).await?;
+        let stage: &dyn Stage = &plugin;
+        let inputs: NamedTensors = vec![("input".into(), floats(&[1.0; 4])?)];
+        let (ours, other) = alternately(
+            self.options.rounds,
+            async || {
+                let mut budget = Budget::new(&self.config.call);
+                let (request, parameters) = (&self.request, &Vec::new());
+                let context = StageContext { request, parameters, budget: &mut budget };
+                let outputs = match stage.run(context, inputs.clone()) {
+                    StageRun::Done(outputs) => outputs,
+                    StageRun::Waiting(run) => run.await,
+                };
+                assert!(outputs.is_ok(), "{outputs:?}");
+            },
+            async || {
+                self.call(&plugin, &inputs).await;
+            },
+        )
+        .await;
+        Ok(Comparison {
+            what: TRAIT,
+            ours: ("as a stage", ours),
+            other: ("the plugin called directly", other),
+            unit: "µs",
+            aim: None,
         })
     }
 

@@ -8,9 +8,9 @@ use super::labels::{self, LabelsError};
 use super::loading::Loading;
 use super::manifest::StageEntry;
 use super::{Bundle, ContentsError};
-use crate::pipeline::{BuildError, Pipeline, Runner, StageSource};
+use crate::pipeline::{BuildError, GraphStage, Pipeline, Stage, StageSource};
 use crate::runtime::LoadError;
-use crate::sandbox::{ActivationError, Sandbox};
+use crate::sandbox::{ActivationError, Plugin, Sandbox};
 use crate::telemetry::Metrics;
 use crate::tenant::{Capability, Grants, NotResident, Reservation};
 use crate::worker::Workers;
@@ -75,12 +75,12 @@ impl Activator {
         graphs.keys().for_each(|graph| (activation.report)(&format!("graph {graph}")));
         let mut sources = Vec::with_capacity(pipeline.stages.len());
         for entry in &pipeline.stages {
-            let runner = match graphs.get(entry.name()) {
-                Some(graph) => Runner::Graph(graph.clone()),
+            let stage: Arc<dyn Stage> = match graphs.get(entry.name()) {
+                Some(graph) => Arc::new(GraphStage(graph.clone())),
                 None => plugin(&mut loading, entry.name(), activation).await?,
             };
             (activation.report)(&format!("stage {}", entry.name()));
-            sources.push(stage_source(entry, runner));
+            sources.push(stage_source(entry, stage));
         }
         let version = manifest.bundle.version.to_string().into();
         let mut built = Pipeline::build(model, version, sources, &self.metrics)?;
@@ -96,7 +96,7 @@ async fn plugin<'a>(
     loading: &mut Loading<'a>,
     stage: &str,
     activation: &Activation<'a>,
-) -> Result<Runner, ActivateError> {
+) -> Result<Arc<Plugin>, ActivateError> {
     let (name, bundle, grants) = match activation.others.get(stage) {
         Some((bundle, grants)) => (foreign_plugin(stage), &**bundle, grants),
         None => (stage, activation.bundle, activation.grants),
@@ -106,7 +106,7 @@ async fn plugin<'a>(
         let bundle = bundle.manifest.bundle.name.clone();
         return Err(ActivateError::UnknownForeign { stage: stage.into(), bundle, known });
     };
-    Ok(Runner::Plugin(loading.plugin(entry, bundle, grants).await?))
+    loading.plugin(entry, bundle, grants).await
 }
 
 fn foreign_plugin(stage: &str) -> &str {
@@ -114,10 +114,10 @@ fn foreign_plugin(stage: &str) -> &str {
     rest.split_once('@').unwrap_or((rest, "")).0
 }
 
-fn stage_source(entry: &StageEntry, runner: Runner) -> StageSource {
+fn stage_source(entry: &StageEntry, stage: Arc<dyn Stage>) -> StageSource {
     let (inputs, outputs) = match entry {
         StageEntry::Name(_) => (BTreeMap::new(), BTreeMap::new()),
         StageEntry::Renamed(renamed) => (renamed.inputs.clone(), renamed.outputs.clone()),
     };
-    StageSource { name: entry.name().into(), runner, inputs, outputs }
+    StageSource { name: entry.name().into(), stage, inputs, outputs }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Pipeline, Runner, Source, Stage};
+use super::{ConnectedStage, Pipeline, Source, Stage};
 use crate::scheduler::Placement;
 use crate::telemetry::Metrics;
 use crate::tensor::{Signature, SpecMismatch, TensorSpec};
@@ -12,7 +12,8 @@ use crate::tensor::{Signature, SpecMismatch, TensorSpec};
 /// A stage of a pipeline to be built, and the pipeline's names for its tensors.
 pub struct StageSource {
     pub name: Arc<str>,
-    pub runner: Runner,
+    /// Shared by all stages that use the same plugin.
+    pub stage: Arc<dyn Stage>,
     /// Map from an input's name in the stage's signature to the tensor of the pipeline that it takes.
     pub inputs: BTreeMap<String, String>,
     /// Map from an output's name in the stage's signature to its name in the pipeline.
@@ -65,8 +66,8 @@ impl Pipeline {
         let metrics = metrics.model(&model, &version, &names);
         let signature = Signature { inputs: builder.model_inputs, outputs: builder.last_outputs };
         let labels = BTreeMap::new();
-        let gives_way = generator.is_none() && stages.iter().all(|stage| stage.runner.gives_way());
-        let placement = if gives_way { Placement::Inline } else { Placement::ComputeThread };
+        let starts_inline = generator.is_none() && stages.iter().all(|stage| stage.stage.can_start_inline());
+        let placement = if starts_inline { Placement::Inline } else { Placement::ComputeThread };
         let (slots, resident) = (builder.slots, None);
         Ok(Pipeline { model, version, signature, labels, metrics, placement, stages, generator, slots, resident })
     }
@@ -82,8 +83,8 @@ struct Builder {
 }
 
 impl Builder {
-    fn add(&mut self, source: StageSource) -> Result<Stage, BuildError> {
-        let signature = source.runner.signature();
+    fn add(&mut self, source: StageSource) -> Result<ConnectedStage, BuildError> {
+        let signature = source.stage.signature();
         check_names(&source.name, &source.inputs, &signature.inputs)?;
         check_names(&source.name, &source.outputs, &signature.outputs)?;
         let wanted: Vec<TensorSpec> = signature.inputs.iter().map(|spec| renamed(spec, &source.inputs)).collect();
@@ -98,7 +99,7 @@ impl Builder {
         let outputs = given.iter().map(|spec| self.provide(spec.clone(), source.name.clone())).collect();
         self.last_outputs = given;
         self.has_stage = true;
-        Ok(Stage { name: source.name, runner: source.runner, inputs, outputs })
+        Ok(ConnectedStage { name: source.name, stage: source.stage, inputs, outputs })
     }
 
     /// Makes the inputs of the first stage the model's inputs, which come from the client.
@@ -152,8 +153,8 @@ fn check_names(stage: &Arc<str>, names: &BTreeMap<String, String>, specs: &[Tens
 
 /// The index of the generator, of which a pipeline has one at most: a call has room for two instances at once, the
 /// generator's and that of a later stage.
-fn find_generator(stages: &[Stage]) -> Result<Option<usize>, BuildError> {
-    let mut generators = stages.iter().enumerate().filter(|(_, stage)| stage.runner.streams());
+fn find_generator(stages: &[ConnectedStage]) -> Result<Option<usize>, BuildError> {
+    let mut generators = stages.iter().enumerate().filter(|(_, stage)| stage.stage.generator().is_some());
     let first = generators.next();
     if let (Some((_, first)), Some((_, second))) = (first, generators.next()) {
         return Err(BuildError::TwoGenerators { first: first.name.clone(), second: second.name.clone() });
@@ -163,7 +164,7 @@ fn find_generator(stages: &[Stage]) -> Result<Option<usize>, BuildError> {
 
 /// Marks the last use of each slot. Walking backwards, the first use that is seen is the last one of a run, even if one
 /// stage reads a slot twice. The outputs of the last stage are kept for the response.
-fn mark_last_uses(stages: &mut [Stage]) {
+fn mark_last_uses(stages: &mut [ConnectedStage]) {
     let mut seen = std::collections::HashSet::new();
     if let Some(last) = stages.last() {
         seen.extend(last.outputs.iter().copied());

@@ -3,21 +3,22 @@
 //! and the stages after the generator run once for each of its responses.
 
 mod build;
+mod error;
 mod run;
+mod stage;
 mod stream;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::runtime::Model;
-use crate::sandbox::Plugin;
 use crate::scheduler::Placement;
 use crate::telemetry::ModelMetrics;
 use crate::tenant::Reservation;
 use crate::tensor::Signature;
 
 pub use build::{BuildError, StageSource};
-pub use run::{RunError, StageError};
+pub use error::{RunError, StageError};
+pub use stage::{Generator, GraphStage, Stage, StageContext, StageRun};
 
 pub struct Pipeline {
     pub model: Arc<str>,
@@ -28,7 +29,7 @@ pub struct Pipeline {
     pub metrics: ModelMetrics,
     /// The threads on which a call may begin. `Inline` permits inline execution if recent calls were cheap.
     pub placement: Placement,
-    stages: Vec<Stage>,
+    stages: Vec<ConnectedStage>,
     /// Index of the stage that is a generator.
     generator: Option<usize>,
     /// Number of slots for the tensors of a run.
@@ -46,16 +47,10 @@ pub struct Labels {
     pub classes: Vec<String>,
 }
 
-/// The implementation of a stage.
-pub enum Runner {
-    /// Shared by all stages that use the same plugin.
-    Plugin(Arc<Plugin>),
-    Graph(Arc<dyn Model>),
-}
-
-struct Stage {
+/// A stage in its place: connected to the tensors of the pipeline.
+struct ConnectedStage {
     name: Arc<str>,
-    runner: Runner,
+    stage: Arc<dyn Stage>,
     /// Slot of each input, in the order of the stage's signature.
     inputs: Vec<Source>,
     /// Slot of each output, in the order of the stage's signature.
@@ -68,35 +63,6 @@ struct Source {
     last_use: bool,
 }
 
-impl Runner {
-    pub fn signature(&self) -> &Signature {
-        match self {
-            Runner::Plugin(plugin) => plugin.signature(),
-            Runner::Graph(graph) => graph.signature(),
-        }
-    }
-
-    /// True if the stage may give any number of responses to one request.
-    pub fn streams(&self) -> bool {
-        matches!(self, Runner::Plugin(plugin) if plugin.streams())
-    }
-
-    /// True if the stage can be stopped at the end of a time slice. A graph cannot be stopped inside an operator, even if a
-    /// plugin runs it.
-    fn gives_way(&self) -> bool {
-        matches!(self, Runner::Plugin(plugin) if !plugin.runs_graphs())
-    }
-
-    /// The kind of the stage, as metadata names it.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Runner::Plugin(plugin) if plugin.streams() => "generator",
-            Runner::Plugin(_) => "plugin",
-            Runner::Graph(_) => "graph",
-        }
-    }
-}
-
 impl Pipeline {
     /// True if one request may have any number of responses.
     pub fn streams(&self) -> bool {
@@ -105,6 +71,6 @@ impl Pipeline {
 
     /// Names and kinds of the stages, in order.
     pub fn stages(&self) -> impl Iterator<Item = (&str, &'static str)> {
-        self.stages.iter().map(|stage| (&*stage.name, stage.runner.kind()))
+        self.stages.iter().map(|stage| (&*stage.name, stage.stage.kind()))
     }
 }

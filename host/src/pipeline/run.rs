@@ -5,53 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{Pipeline, Runner, Stage};
-use crate::runtime::GraphError;
-use crate::sandbox::{CallError, Parameters};
+use super::error::{RunError, StageError};
+use super::stage::{StageContext, StageRun};
+use super::{ConnectedStage, Pipeline};
+use crate::sandbox::Parameters;
 use crate::scheduler::{self, Permit};
 use crate::telemetry::ModelMetrics;
-use crate::tenant::{Budget, Exceeded};
+use crate::tenant::Budget;
 use crate::tensor::{self, NamedTensors, SpecMismatch, Tensor};
 
 /// The tensors of a run, by slot number.
 pub(super) type Slots = Vec<Option<Tensor>>;
-
-/// A stage failed, which ended the call.
-#[derive(Debug, thiserror::Error)]
-#[error("stage \"{stage}\" {error}")]
-pub struct RunError {
-    pub stage: Arc<str>,
-    pub error: StageError,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum StageError {
-    #[error(transparent)]
-    Plugin(CallError),
-    #[error(transparent)]
-    Graph(GraphError),
-    #[error(transparent)]
-    Exceeded(Exceeded),
-    #[error("cannot take its inputs: {0}")]
-    Input(SpecMismatch),
-    /// A generator gave no response or several to a request that has exactly one.
-    #[error(
-        "gave {given}, and this kind of request has exactly one; use generate_stream or ModelStreamInfer, which take any number of answers"
-    )]
-    NotOne { given: &'static str },
-}
-
-impl StageError {
-    /// The limit that the call reached in this stage; `None` for any other error.
-    pub fn exceeded(&self) -> Option<&Exceeded> {
-        match self {
-            StageError::Plugin(CallError::Exceeded(exceeded))
-            | StageError::Graph(GraphError::Exceeded(exceeded))
-            | StageError::Exceeded(exceeded) => Some(exceeded),
-            _ => None,
-        }
-    }
-}
 
 /// The budget of a call. When it is dropped, its used part is charged to the tenant, however the call ended and even if its
 /// client left.
@@ -120,7 +84,7 @@ impl Pipeline {
             let stage = &self.stages[at];
             let started = Instant::now();
             let inputs = stage.gather(slots)?;
-            let outputs = stage.run(request, inputs, parameters, budget).await;
+            let outputs = stage.run(StageContext { request, parameters, budget: &mut *budget }, inputs).await;
             self.metrics.stage_took(at, started.elapsed());
             stage.put(outputs.map_err(|error| stage.failed(error))?, slots);
             // A result that came after the deadline is not used, even if nothing could stop its computation.
@@ -137,7 +101,7 @@ impl Pipeline {
     }
 }
 
-impl Stage {
+impl ConnectedStage {
     pub(super) fn failed(&self, error: StageError) -> RunError {
         RunError { stage: self.name.clone(), error }
     }
@@ -150,7 +114,7 @@ impl Stage {
 
     fn find_inputs(&self, slots: &mut [Option<Tensor>]) -> Result<NamedTensors, SpecMismatch> {
         let mut inputs = Vec::with_capacity(self.inputs.len());
-        for (spec, source) in self.runner.signature().inputs.iter().zip(&self.inputs) {
+        for (spec, source) in self.stage.signature().inputs.iter().zip(&self.inputs) {
             let slot = &mut slots[source.slot];
             let tensor = if source.last_use { slot.take() } else { slot.clone() };
             let missing = || SpecMismatch::Missing { name: spec.name.clone(), wanted: spec.describe() };
@@ -168,24 +132,13 @@ impl Stage {
         }
     }
 
-    async fn run(
-        &self,
-        request: &Arc<str>,
-        inputs: NamedTensors,
-        parameters: &Parameters,
-        budget: &mut Budget,
-    ) -> Result<NamedTensors, StageError> {
-        match &self.runner {
-            Runner::Plugin(plugin) => {
-                let (outputs, teardown) = plugin.call(request, inputs, parameters, budget).await;
-                scheduler::defer_drop(teardown);
-                outputs.map_err(StageError::Plugin)
-            }
-            Runner::Graph(graph) => {
-                // A graph cannot be stopped inside an operator, so it never runs on an I/O thread.
-                scheduler::move_to_compute_thread().await;
-                graph.run(inputs, budget).map_err(StageError::Graph)
-            }
+    async fn run(&self, context: StageContext<'_>, inputs: NamedTensors) -> Result<NamedTensors, StageError> {
+        if !self.stage.can_start_inline() {
+            scheduler::move_to_compute_thread().await;
+        }
+        match self.stage.run(context, inputs) {
+            StageRun::Done(outputs) => outputs,
+            StageRun::Waiting(run) => run.await,
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 
 use super::run::{Slots, Spending};
-use super::{Pipeline, RunError, Runner, StageError};
-use crate::sandbox::{CallError, Parameters, Plugin, ResponseSink, SinkError};
+use super::{Generator, Pipeline, RunError, StageContext, StageError};
+use crate::sandbox::{CallError, Parameters, ResponseSink, SinkError};
 use crate::scheduler::Permit;
 use crate::tenant::Budget;
 use crate::tensor::{self, NamedTensors};
@@ -30,7 +30,7 @@ impl Pipeline {
         let before = self.generator.unwrap_or(self.stages.len());
         self.run_stages(0..before, request, &mut slots, &parameters, budget).await?;
         match self.generator() {
-            Some((at, plugin)) => self.generate(at, plugin, request, slots, parameters, answers, budget).await,
+            Some((at, generator)) => self.generate(at, generator, request, slots, parameters, answers, budget).await,
             None => {
                 let taken = answers.take(self.collect(slots), budget).await;
                 taken.map(drop).map_err(|error| self.refused(before.saturating_sub(1), error))
@@ -38,18 +38,15 @@ impl Pipeline {
         }
     }
 
-    fn generator(&self) -> Option<(usize, &Plugin)> {
+    fn generator(&self) -> Option<(usize, &dyn Generator)> {
         let at = self.generator?;
-        match &self.stages[at].runner {
-            Runner::Plugin(plugin) => Some((at, plugin)),
-            Runner::Graph(_) => None,
-        }
+        Some((at, self.stages[at].stage.generator()?))
     }
 
     async fn generate(
         self: &Arc<Self>,
         at: usize,
-        plugin: &Plugin,
+        generator: &dyn Generator,
         request: &Arc<str>,
         mut slots: Slots,
         parameters: Parameters,
@@ -61,11 +58,12 @@ impl Pipeline {
         let parameters = Arc::new(parameters);
         let (pipeline, request_name) = (self.clone(), request.clone());
         let behind = Behind { pipeline, at, slots, request: request_name, parameters: parameters.clone(), answers };
-        let ended = plugin.generate(request, inputs, &parameters, budget, Box::new(behind)).await;
+        let context = StageContext { request, parameters: &parameters, budget };
+        let ended = generator.generate(context, inputs, Box::new(behind)).await;
         self.metrics.stage_took(at, started.elapsed());
         ended.map_err(|error| match error {
-            CallError::Sink(error) => self.refused(at, error),
-            error => self.stages[at].failed(StageError::Plugin(error)),
+            StageError::Plugin(CallError::Sink(error)) => self.refused(at, error),
+            error => self.stages[at].failed(error),
         })
     }
 
@@ -110,7 +108,7 @@ impl ResponseSink for Behind {
     async fn take(&mut self, outputs: NamedTensors, budget: &mut Budget) -> Result<bool, SinkError> {
         let Behind { pipeline, at, slots, request, parameters, answers } = self;
         let generator = &pipeline.stages[*at];
-        let outputs = tensor::bind_tensors(&generator.runner.signature().outputs, outputs)
+        let outputs = tensor::bind_tensors(&generator.stage.signature().outputs, outputs)
             .map_err(|mismatch| generator.failed(StageError::Plugin(CallError::Output(mismatch))))?;
         let mut slots = slots.clone();
         generator.put(outputs, &mut slots);
