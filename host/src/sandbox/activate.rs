@@ -9,27 +9,21 @@ use wasmtime::component::Linker;
 use wasmtime_wizer::{ComponentContext, Wizer};
 
 use super::artifact::{self, Artifact};
+use super::bindings::{self, Linked};
 use super::compile::{self, COMPILING, COMPILING_SNAPSHOT};
 use super::error::Bounds;
-use super::host_state::{self, Shared};
+use super::host_state;
+use super::shared::Shared;
 use super::snapshot::Accessors;
-use super::{ActivationError, CallError, Plugin, PluginSource, Sandbox, imports, load_code};
+use super::{ActivationError, CallError, Initialisation, Plugin, PluginSource, Sandbox, load_code};
 use crate::cache::CacheKey;
 use crate::config::CallLimits;
-use crate::sandbox::bindings::v0_1::Linked;
 use crate::sandbox::imports::wasi;
 use crate::tenant::{Budget, Grants, Limit};
 use crate::tensor::Signature;
 
-/// The way in which a fresh instance gets to the state that `init` leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Initialisation {
-    /// The state is part of the compiled component.
-    Snapshot,
-    /// `init` runs again in every instance, which is slow. It serves plugins that draw random numbers in `init`, components
-    /// of toolchains that Wizer cannot snapshot, and plugins whose `init` holds a stream because it printed something.
-    EveryCall,
-}
+/// An activated plugin: the part that is cached, and its code with linked imports.
+type Activated = (Artifact, Box<dyn Linked>);
 
 impl Sandbox {
     /// Compiles and initialises a plugin, or loads it from the cache if this host has activated it before. Takes seconds
@@ -70,7 +64,7 @@ impl Sandbox {
 
     /// Looks for the plugin in the cache. An entry that no longer loads, for example after a change of limits, is deleted
     /// and made again.
-    fn find(&self, name: Option<&CacheKey>, grants: &Grants) -> Result<Option<(Artifact, Linked)>, ActivationError> {
+    fn find(&self, name: Option<&CacheKey>, grants: &Grants) -> Result<Option<Activated>, ActivationError> {
         let (Some(cache), Some(name)) = (self.workers.cache(), name) else { return Ok(None) };
         let Some(saved) = Artifact::find(cache, name) else { return Ok(None) };
         match self.link(&saved.code, grants) {
@@ -91,14 +85,14 @@ impl Sandbox {
         shared: &Arc<Shared>,
         grants: &Grants,
         config: &str,
-    ) -> Result<(Artifact, Linked), ActivationError> {
+    ) -> Result<Activated, ActivationError> {
         let code = match wanted {
             Initialisation::Snapshot => compile::instrumented(&self.workers, wasm).await?,
             Initialisation::EveryCall => compile::plain(&self.workers, wasm, COMPILING).await?,
         };
         let instrumented = code.context.is_some();
         let linked = self.link(&code.bytes, grants)?;
-        let (signature, snapshot) = self.initialise(&linked, shared, config, code.context).await?;
+        let (signature, snapshot) = self.initialise(&*linked, shared, config, code.context).await?;
         let (initialisation, code, linked) = match snapshot {
             None if !instrumented => (Initialisation::EveryCall, code.bytes, linked),
             None => {
@@ -116,7 +110,7 @@ impl Sandbox {
     }
 
     /// Loads compiled code and links the granted imports. No code of the component runs here.
-    fn link(&self, code: &[u8], grants: &Grants) -> Result<Linked, ActivationError> {
+    fn link(&self, code: &[u8], grants: &Grants) -> Result<Box<dyn Linked>, ActivationError> {
         let unloadable = |error: wasmtime::Error| ActivationError::Compile(format!("{error:#}"));
         let component = load_code::load(&self.engine, code).map_err(unloadable)?;
         for (import, _) in component.component_type().imports(&self.engine) {
@@ -124,15 +118,16 @@ impl Sandbox {
         }
         let mut linker = Linker::new(&self.engine);
         let stage = |error: wasmtime::Error| ActivationError::NotAStage(format!("{error:#}"));
-        wasi::link(&mut linker, grants).and_then(|()| imports::link(&mut linker, grants)).map_err(stage)?;
-        linker.instantiate_pre(&component).and_then(Linked::new).map_err(stage)
+        let contract = bindings::contract();
+        wasi::link(&mut linker, grants).and_then(|()| contract.link_imports(&mut linker, grants)).map_err(stage)?;
+        linker.instantiate_pre(&component).and_then(|linked| contract.bind(linked)).map_err(stage)
     }
 
     /// Runs `init` in an instance of its own. Takes a snapshot of that instance if the component was instrumented and
     /// `init` left no stream open.
     async fn initialise(
         &self,
-        linked: &Linked,
+        linked: &dyn Linked,
         shared: &Arc<Shared>,
         config: &str,
         instrumented: Option<ComponentContext<'_>>,
@@ -144,9 +139,8 @@ impl Sandbox {
         let store = &mut *guard.store;
         let failed = |error| ActivationError::from(CallError::from_wasmtime(error, &self.bounds(limits)));
         let started = async {
-            let (started, instance) = linked.instantiate_for_snapshot(store).await.map_err(failed)?;
-            let signature = started.init(store, config).await.map_err(failed)??;
-            Ok((signature, instance))
+            let (signature, instance) = linked.init(store, config).await.map_err(failed)?;
+            Ok((signature?, instance))
         };
         let (signature, instance) = within_time(limits, started).await?;
         if !store.data().handles.is_empty() {

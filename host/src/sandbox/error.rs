@@ -2,7 +2,7 @@
 
 use wasmtime::Trap;
 
-use crate::sandbox::imports::emitter::{Refused, SinkError};
+use super::sink::{Refused, SinkError};
 use crate::tenant::{Capability, Exceeded, Limit};
 use crate::tensor::SpecMismatch;
 use crate::worker::WorkerError;

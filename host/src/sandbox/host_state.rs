@@ -1,17 +1,16 @@
 //! The host's side of an instance while it lives: the call's budget, its handles and its log.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::WasiCtx;
 
 use super::ResponseSink;
 use super::plugin_log::PluginLog;
-use crate::runtime::Model;
+use super::shared::Shared;
 use crate::tenant::{Budget, Charge, Limit};
+use crate::tensor::TensorBuilder;
 
 /// Bound on the handles that one call holds at once. A request has a handful of tensors; a million handles would cost the
 /// host memory.
@@ -20,12 +19,11 @@ const MAX_HANDLES: usize = 10_000;
 /// Bytes of a function reference in a table, as wasmtime stores it.
 const TABLE_ELEMENT_BYTES: u64 = 8;
 
-/// Immutable data that all instances of a plugin share.
-pub(crate) struct Shared {
-    pub model: Arc<str>,
-    pub stage: Arc<str>,
-    pub assets: BTreeMap<String, Bytes>,
-    pub graphs: BTreeMap<String, Arc<dyn Model>>,
+/// A tensor that a guest is writing. Its full size is charged from the start.
+pub struct Building {
+    /// `None` only while bytes are being appended.
+    pub builder: Option<TensorBuilder>,
+    pub charge: Charge,
 }
 
 /// The state behind one instance.
@@ -43,7 +41,7 @@ pub(crate) struct HostState {
     growth: Option<Charge>,
     // Made on first use, because most calls neither log nor use WASI.
     log: Option<PluginLog>,
-    wasi: Option<WasiCtx>,
+    pub wasi: Option<WasiCtx>,
 }
 
 impl HostState {
@@ -148,15 +146,5 @@ impl ResourceLimiter for HostState {
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         self.grow(current, desired, maximum, TABLE_ELEMENT_BYTES)
-    }
-}
-
-impl WasiView for HostState {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        if self.wasi.is_none() {
-            self.wasi = Some(crate::sandbox::imports::wasi::closed_context(self.log().clone()));
-        }
-        let ctx = self.wasi.get_or_insert_default();
-        WasiCtxView { ctx, table: &mut self.wasi_handles }
     }
 }

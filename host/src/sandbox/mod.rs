@@ -12,6 +12,8 @@ mod imports;
 mod load_code;
 mod plugin;
 mod plugin_log;
+mod shared;
+mod sink;
 mod snapshot;
 mod teardown;
 
@@ -23,12 +25,11 @@ use bytes::Bytes;
 use crate::runtime::Model;
 use crate::tenant::Grants;
 
-pub use activate::Initialisation;
 pub use compile::Compile;
 pub use engine::{ACTIVATION_SLOTS, Sandbox};
 pub use error::{ActivationError, CallError, EngineError};
-pub use imports::emitter::{ResponseSink, SinkError};
 pub use plugin::Plugin;
+pub use sink::{ResponseSink, SinkError};
 pub use teardown::Remains;
 
 /// A plugin as a bundle describes it, before any of its code has run.
@@ -47,6 +48,16 @@ pub struct PluginSource {
     pub assets: BTreeMap<String, Bytes>,
     /// Graphs that the plugin may run if it was granted graphs, by name.
     pub graphs: BTreeMap<String, Arc<dyn Model>>,
+}
+
+/// The way in which a fresh instance gets to the state that `init` leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Initialisation {
+    /// The state is part of the compiled component.
+    Snapshot,
+    /// `init` runs again in every instance, which is slow. It serves plugins that draw random numbers in `init`, components
+    /// of toolchains that Wizer cannot snapshot, and plugins whose `init` holds a stream because it printed something.
+    EveryCall,
 }
 
 /// The value of a request parameter.

@@ -4,13 +4,14 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use wasmtime::Engine;
+use wasmtime::component::Component;
 
+use super::bindings::Linked;
 use super::error::Bounds;
-use super::host_state::{self, HostState, Shared};
+use super::host_state;
+use super::shared::Shared;
 use super::teardown::{Remains, TeardownSlots};
 use super::{CallError, Initialisation, Parameters, ResponseSink};
-use crate::config::clip;
-use crate::sandbox::bindings::v0_1::{Failure, Linked};
 use crate::tenant::{Budget, Clock, Exceeded, Limit};
 use crate::tensor::{self, NamedTensors, Signature};
 
@@ -18,7 +19,7 @@ use crate::tensor::{self, NamedTensors, Signature};
 pub struct Plugin {
     pub(crate) engine: Engine,
     pub(crate) remains: TeardownSlots,
-    pub(crate) linked: Linked,
+    pub(crate) linked: Box<dyn Linked>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) config: String,
     pub(crate) signature: Signature,
@@ -39,14 +40,14 @@ impl Plugin {
 
     /// True if the plugin is a generator, which gives any number of responses to one request and is called with `generate`.
     pub fn streams(&self) -> bool {
-        matches!(self.linked, Linked::Generator(_))
+        self.linked.is_generator()
     }
 
     /// Bytes that the plugin keeps in memory, without the bundle's files and graphs. The initial memory counts twice,
     /// because a second copy of it is mapped into instances. That copy is no larger than the code, which contains the first
     /// one.
     pub fn resident_bytes(&self) -> u64 {
-        let image = self.linked.initial_memory().map_or(self.code, |memory| memory.min(self.code));
+        let image = initial_memory(self.linked.component()).map_or(self.code, |memory| memory.min(self.code));
         self.code + image + self.config.len() as u64
     }
 
@@ -95,33 +96,23 @@ impl Plugin {
         let mut home = None;
         let guard = host_state::enter(&mut home, &self.engine, &self.shared, request, budget);
         guard.store.data_mut().sink = sink;
-        let result = in_time(&clock, timeout, self.run(&mut *guard.store, inputs, parameters)).await;
+        let config = (self.initialisation == Initialisation::EveryCall).then_some(self.config.as_str());
+        let call = self.linked.call(&mut *guard.store, config, inputs, parameters);
+        let result = in_time(&clock, timeout, call).await;
         drop(guard);
-        let outputs = match result {
-            Ok(Ok(outputs)) => Ok(outputs),
-            Ok(Err(Failure::InvalidInput(text))) => Err(CallError::InvalidInput(clip(text))),
-            Ok(Err(Failure::Unavailable(text))) => Err(CallError::Unavailable(clip(text))),
-            Ok(Err(Failure::Internal(text))) => Err(CallError::Internal(clip(text))),
-            Err(error) => Err(CallError::from_wasmtime(error, &bounds)),
-        };
+        let outputs = result.unwrap_or_else(|error| Err(CallError::from_wasmtime(error, &bounds)));
         (outputs, self.remains.of(home))
     }
+}
 
-    async fn run(
-        &self,
-        store: &mut wasmtime::Store<HostState>,
-        inputs: NamedTensors,
-        parameters: &Parameters,
-    ) -> wasmtime::Result<Result<NamedTensors, Failure>> {
-        let started = self.linked.instantiate(store).await?;
-        if self.initialisation == Initialisation::EveryCall {
-            let again = started.init(store, &self.config).await?;
-            if let Err(error) = again {
-                return Ok(Err(Failure::Internal(format!("init refused what it accepted before: {error}"))));
-            }
-        }
-        started.run(store, inputs, parameters).await
-    }
+/// Bytes of a page, the unit in which WebAssembly counts memory.
+const WASM_PAGE: u64 = 64 << 10;
+
+/// Upper bound on the bytes of memory that an instance begins with; `None` if only an instance can report it.
+fn initial_memory(component: &Component) -> Option<u64> {
+    let required = component.resources_required()?;
+    let largest = required.max_initial_memory_size.unwrap_or(0).saturating_mul(WASM_PAGE);
+    Some(largest.saturating_mul(required.num_memories.into()))
 }
 
 /// The time limit of a call. Epochs stop guest code; this timeout stops a call that waits in the host. The deadline may

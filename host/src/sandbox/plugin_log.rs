@@ -6,7 +6,7 @@ use bytes::Bytes;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-use super::host_state::Shared;
+use super::shared::Shared;
 use crate::tenant::{Exceeded, Limit};
 
 /// Bytes of printed output that are accepted in one write.

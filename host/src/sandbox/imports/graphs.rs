@@ -7,15 +7,15 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceType};
 
 use crate::runtime::{GraphError, Model};
-use crate::sandbox::bindings::v0_1::wire::{NamedTensor, TensorSpec};
-use crate::sandbox::bindings::v0_1::{lend_tensors, take_tensors};
+use crate::sandbox::bindings::v0_1::wire::tensors::{NamedTensor, TensorSpec};
+use crate::sandbox::bindings::v0_1::wire::{interface, lend_tensors, take_tensors};
 use crate::sandbox::host_state::HostState;
 
 type Handle = Resource<Arc<dyn Model>>;
 type Store<'a> = StoreContextMut<'a, HostState>;
 
 pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
-    let mut interface = linker.instance("bulkhead:plugin/graphs@0.1.0")?;
+    let mut interface = linker.instance(&interface("graphs"))?;
     interface.resource("graph", ResourceType::host::<Arc<dyn Model>>(), |mut store, handle| {
         store.data_mut().handles.delete::<Arc<dyn Model>>(Resource::new_own(handle))?;
         Ok(())

@@ -5,9 +5,9 @@ use bytes::Bytes;
 use wasmtime::component::{Linker, Resource, ResourceType, WasmList};
 use wasmtime::{AsContextMut, StoreContextMut};
 
-use crate::sandbox::bindings::v0_1::wire::{Datatype, Description};
-use crate::sandbox::host_state::HostState;
-use crate::tenant::Charge;
+use crate::sandbox::bindings::v0_1::wire::interface;
+use crate::sandbox::bindings::v0_1::wire::tensors::{Datatype, Description};
+use crate::sandbox::host_state::{Building, HostState};
 use crate::tensor::{Tensor, TensorBuilder, TensorError};
 
 type Handle = Resource<Tensor>;
@@ -17,15 +17,8 @@ type Store<'a> = StoreContextMut<'a, HostState>;
 /// Result returned to the guest; `Err` carries a message.
 type Told<T> = Result<T, String>;
 
-/// A tensor that a guest is writing. Its full size is charged from the start.
-pub struct Building {
-    /// `None` only while bytes are being appended.
-    builder: Option<TensorBuilder>,
-    charge: Charge,
-}
-
 pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
-    let mut interface = linker.instance("bulkhead:plugin/tensors@0.1.0")?;
+    let mut interface = linker.instance(&interface("tensors"))?;
     interface.resource("tensor", ResourceType::host::<Tensor>(), |mut store, handle| {
         store.data_mut().handles.delete::<Tensor>(Resource::new_own(handle))?;
         Ok(())

@@ -9,7 +9,7 @@ use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
 use wasmtime_wasi::random::WasiRandom;
-use wasmtime_wasi::{WasiCtx, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
 use crate::sandbox::ActivationError;
@@ -85,8 +85,18 @@ pub(crate) fn link(linker: &mut Linker<HostState>, grants: &Grants) -> wasmtime:
     Ok(())
 }
 
+impl WasiView for HostState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        if self.wasi.is_none() {
+            self.wasi = Some(closed_context(self.log().clone()));
+        }
+        let ctx = self.wasi.get_or_insert_default();
+        WasiCtxView { ctx, table: &mut self.wasi_handles }
+    }
+}
+
 /// The context behind the linked interfaces: it gives access to nothing, and output goes to the plugin's log.
-pub(crate) fn closed_context(log: PluginLog) -> WasiCtx {
+fn closed_context(log: PluginLog) -> WasiCtx {
     WasiCtx::builder().stdout(log.clone()).stderr(log).build()
 }
 
@@ -104,9 +114,9 @@ mod tests {
     fn imports_need_grants_by_name() {
         let none = Grants::default();
         check_import("wasi:cli/stderr@0.2.6", &none).unwrap();
-        let error = check_import("bulkhead:plugin/assets@0.1.0", &none).unwrap_err().to_string();
+        let error = check_import("bulkhead:plugin/assets@0.9.0", &none).unwrap_err().to_string();
         assert!(error.contains("\"assets\""), "{error}");
-        check_import("bulkhead:plugin/assets@0.1.0", &Grants::from_iter([Capability::Assets])).unwrap();
+        check_import("bulkhead:plugin/assets@0.9.0", &Grants::from_iter([Capability::Assets])).unwrap();
         let all = Grants::from_iter(Capability::ALL);
         for never in ["wasi:sockets/tcp@0.2.0", "wasi:http/outgoing-handler@0.2.0", "evil:corp/spy", "env"] {
             assert!(matches!(check_import(never, &all), Err(ActivationError::Forbidden { .. })), "{never}");
