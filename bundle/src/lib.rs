@@ -10,21 +10,22 @@
 
 mod archive;
 mod bounds;
-mod digest;
 mod files;
 mod files_builder;
 mod folder;
 mod key;
+mod key_hint;
 mod path;
 mod signature;
 
 pub use crate::archive::Compression;
 pub use crate::bounds::Bounds;
-pub use crate::digest::{Digest, KeyHint, ParseDigestError};
 pub use crate::files::{Files, FilesError};
 pub use crate::key::{Curve, KeyError, PublicKey, SigningKey};
+pub use crate::key_hint::{KeyHint, ParseKeyHintError};
 pub use crate::path::PathError;
 pub use crate::signature::{Paths, Refused, SignError, Verified, claimed_key, sign, verify};
+pub use bulkhead_digest::{Digest, ParseDigestError};
 pub use p256::elliptic_curve::zeroize::Zeroizing;
 
 /// The manifest, which makes a folder a bundle.

@@ -8,13 +8,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::digest::record_hash;
+use crate::record_hash::record_hash;
 use crate::{Act, Digest, StoreError};
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AuditEntry {
     /// Number of the entry: 1 for the first, then without gaps.
     pub id: u64,
@@ -33,7 +32,7 @@ pub struct AuditEntry {
 }
 
 /// The end of the log at some time, written as `count:hash`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AuditHead {
     pub count: u64,
     /// Hash of the last entry; zeros if there is none.
@@ -41,7 +40,7 @@ pub struct AuditHead {
 }
 
 /// Result of a verification that found the log whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditSummary {
     pub head: AuditHead,
 }
@@ -91,10 +90,10 @@ impl Record {
             subject: act.subject.clone().into_bytes(),
             before: before.into_bytes(),
             after: after.into_bytes(),
-            previous: head.hash.0.to_vec(),
+            previous: head.hash.as_bytes().to_vec(),
             hash: Vec::new(),
         };
-        record.hash = record.computed_hash().0.to_vec();
+        record.hash = record.computed_hash().as_bytes().to_vec();
         record
     }
 
@@ -106,7 +105,7 @@ impl Record {
     }
 
     fn is_intact(&self) -> bool {
-        self.computed_hash().0[..] == self.hash[..]
+        self.computed_hash().as_bytes()[..] == self.hash[..]
     }
 
     /// The entry for readers of the log. A damaged entry is shown as well as possible, and marked.
@@ -147,7 +146,7 @@ impl<'n> ChainVerifier<'n> {
         if record.id < id as i64 || !record.is_intact() {
             return Err(AuditBroken::Changed { id });
         }
-        if record.previous != self.seen.hash.0 {
+        if record.previous != self.seen.hash.as_bytes() {
             return Err(AuditBroken::Unlinked { id });
         }
         self.seen = AuditHead { count: id, hash: record.computed_hash() };
@@ -176,7 +175,7 @@ impl<'n> ChainVerifier<'n> {
 
 impl fmt::Display for AuditHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.count, self.hash)
+        write!(f, "{}:{:x}", self.count, self.hash)
     }
 }
 
@@ -186,7 +185,7 @@ impl FromStr for AuditHead {
     fn from_str(text: &str) -> Result<AuditHead, String> {
         let parsed = text.split_once(':').and_then(|(count, hash)| {
             let count = count.parse().ok().filter(|count| *count <= i64::MAX as u64)?;
-            Some(AuditHead { count, hash: hash.parse().ok()? })
+            Some(AuditHead { count, hash: Digest::from_hex(hash)? })
         });
         parsed.ok_or_else(|| {
             "the head of an audit log is written as `count:hash`, the hash as 64 hexadecimal digits".into()

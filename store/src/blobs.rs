@@ -38,7 +38,7 @@ impl FolderBlobs {
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
-        self.folder.join(digest.to_string())
+        self.folder.join(digest.hex())
     }
 
     fn write(&self, digest: &Digest, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), StoreError> {
@@ -73,7 +73,7 @@ impl Blobs for FolderBlobs {
         let mut blobs = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            let Some(digest) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let Some(digest) = entry.file_name().to_str().and_then(Digest::from_hex) else { continue };
             match entry.metadata() {
                 Ok(metadata) => blobs.push((digest, metadata.len())),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -104,7 +104,7 @@ fn read(path: &std::path::Path) -> io::Result<Vec<u8>> {
 }
 
 fn failed(doing: &'static str, digest: &Digest, source: io::Error) -> StoreError {
-    StoreError::io(doing, format!("blobs/{digest}"), source)
+    StoreError::io(doing, format!("blobs/{digest:x}"), source)
 }
 
 #[cfg(test)]

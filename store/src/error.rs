@@ -80,11 +80,11 @@ pub enum StoreError {
     #[error("{what} could not be read back after it is written: {why}. JSON may be nested 127 levels deep")]
     Unstorable { what: String, why: String },
 
-    #[error("the blob {0} is missing. Upload its bundle again, or restore a backup of the folder `blobs`")]
+    #[error("the blob {0:x} is missing. Upload its bundle again, or restore a backup of the folder `blobs`")]
     BlobMissing(Digest),
 
     #[error(
-        "the blob {digest} is damaged: the {bytes} bytes that are there have another digest. Upload its bundle again, or \
+        "the blob {digest:x} is damaged: the {bytes} bytes that are there have another digest. Upload its bundle again, or \
          restore the file of that name in `blobs`"
     )]
     BlobDamaged { digest: Digest, bytes: u64 },

@@ -11,18 +11,18 @@
 
 mod audit;
 mod blobs;
-mod digest;
 mod durable;
 mod error;
 mod folder;
 mod metadata;
+mod record_hash;
 mod secret;
 mod sqlite;
 
 pub use crate::audit::{AuditBroken, AuditEntry, AuditHead, AuditSummary};
 pub use crate::blobs::Blobs;
-pub use crate::digest::{Digest, NotADigest};
 pub use crate::error::StoreError;
 pub use crate::folder::DataFolder;
 pub use crate::metadata::{Act, Change, Corrupt, Document, Loaded, Metadata, StoredUsage, UsageRow, Write};
 pub use crate::secret::{Secret, Token};
+pub use bulkhead_digest::Digest;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::digest::record_hash;
+use crate::record_hash::record_hash;
 use crate::{StoreError, durable};
 
 /// 32 random bytes, wiped from memory when dropped.
@@ -43,7 +43,7 @@ pub(crate) fn secret(folder: &Path, staging: &Path, name: &str) -> Result<Secret
 pub(crate) fn token(folder: &Path, staging: &Path, name: &str) -> Result<Token, StoreError> {
     let file = format!("{name}.token");
     let bytes = read_or_make(folder, staging, &file, || {
-        let digits: Zeroizing<String> = Zeroizing::new(random()?.iter().map(|byte| format!("{byte:02x}")).collect());
+        let digits = Zeroizing::new(hex::encode(&random()?[..]));
         Ok(Zeroizing::new(format!("bulkhead-{name}-{}\n", *digits).into_bytes()))
     })?;
     let text = std::str::from_utf8(&bytes).unwrap_or_default().trim_ascii();
@@ -55,7 +55,7 @@ pub(crate) fn token(folder: &Path, staging: &Path, name: &str) -> Result<Token, 
 }
 
 fn check(secret: &[u8]) -> [u8; 32] {
-    record_hash("bulkhead secret 1", &[secret]).0
+    *record_hash("bulkhead secret 1", &[secret]).as_bytes()
 }
 
 fn random() -> Result<Secret, StoreError> {

@@ -1,10 +1,9 @@
 //! The contract is frozen: a change of its file must change the digest in its changelog too.
 
-use std::fmt::Write;
 use std::fs;
 
 use anyhow::Result;
-use sha2::{Digest, Sha256};
+use bulkhead_bundle::Digest;
 use system_tests::repository;
 
 #[test]
@@ -18,10 +17,7 @@ fn a_frozen_file_changes_only_with_its_changelog() -> Result<()> {
         }
         for file in fs::read_dir(&version)? {
             let file = file?.path();
-            let mut digest = String::new();
-            for byte in Sha256::digest(fs::read(&file)?) {
-                write!(digest, "{byte:02x}")?;
-            }
+            let digest = Digest::of(fs::read(&file)?).hex();
             let path = file.strip_prefix(repository().join("wit"))?.display().to_string();
             let line = format!("`{path}` sha256 `{digest}`");
             assert!(

@@ -54,7 +54,7 @@ pub struct AuditLine {
 impl From<AuditEntry> for AuditLine {
     fn from(entry: AuditEntry) -> AuditLine {
         let AuditEntry { id, at, who, what, subject, before, after, previous, hash, intact } = entry;
-        let (previous, hash) = (previous.to_string(), hash.to_string());
+        let (previous, hash) = (previous.hex(), hash.hex());
         AuditLine { id, at, who, what, subject, before, after, previous, hash, intact }
     }
 }
@@ -96,5 +96,5 @@ pub async fn verify(
     })?;
     let verified = app.control.blocking(move |control| Ok(control.metadata().verify_audit(head.as_ref())?));
     let head = verified.await?.head;
-    Ok(Json(AuditVerified { head: AuditHeadView { count: head.count, hash: head.hash.to_string() } }))
+    Ok(Json(AuditVerified { head: AuditHeadView { count: head.count, hash: head.hash.hex() } }))
 }

@@ -2,27 +2,20 @@
 
 use std::fmt;
 
-use sha2::{Digest as _, Sha256};
+use bulkhead_digest::{Digest, DigestBuilder};
 
-/// A SHA-256 digest.
-pub type Digest = [u8; 32];
-
-/// The digest of everything that an entry's content depends on; also the name of its file.
+/// The digest of everything that an entry's content depends on; its hexadecimal digits are the name of the entry's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheKey(Digest);
 
 /// Collects everything that a content depends on. Each part is hashed with its length, so that no two lists of parts have
 /// the same digest.
-pub struct CacheKeyBuilder(Sha256);
-
-pub fn digest(bytes: &[u8]) -> Digest {
-    Sha256::digest(bytes).into()
-}
+pub struct CacheKeyBuilder(DigestBuilder);
 
 impl CacheKeyBuilder {
     /// A builder for a kind of entries, which `what` names. The program's version is always a part.
     pub fn of(what: &str) -> CacheKeyBuilder {
-        CacheKeyBuilder(Sha256::new()).part(env!("CARGO_PKG_VERSION")).part(what)
+        CacheKeyBuilder(DigestBuilder::default()).part(env!("CARGO_PKG_VERSION")).part(what)
     }
 
     pub fn part(mut self, part: impl AsRef<[u8]>) -> CacheKeyBuilder {
@@ -41,18 +34,18 @@ impl CacheKeyBuilder {
     }
 
     pub fn digest(self) -> Digest {
-        self.0.finalize().into()
+        self.0.finish()
     }
 }
 
 impl CacheKey {
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
+        self.0.as_bytes()
     }
 }
 
 impl fmt::Display for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        fmt::LowerHex::fmt(&self.0, f)
     }
 }

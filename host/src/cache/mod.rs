@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-pub use key::{CacheKey, CacheKeyBuilder, Digest, digest};
+pub use key::{CacheKey, CacheKeyBuilder};
 
 /// The entries of a host, in a folder of their own.
 pub struct Cache {

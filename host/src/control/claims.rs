@@ -1,10 +1,8 @@
 //! Files of the store that no document names. Those of uploads under way are claimed; all others are removed.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bulkhead_bundle::Digest;
-use bulkhead_store::Digest as BlobDigest;
 use tokio::runtime::Handle;
 
 use super::{BlockingControl, Control, ControlError};
@@ -81,8 +79,7 @@ impl BlockingControl {
             return Ok(());
         }
         let needed = locked.state.needed_files();
-        let needed: BTreeSet<&[u8; 32]> = needed.iter().map(|digest| digest.as_bytes()).collect();
-        let mut strays = self.blobs().list()?.into_iter().filter(|(digest, _)| !needed.contains(&digest.0));
+        let mut strays = self.blobs().list()?.into_iter().filter(|(digest, _)| !needed.contains(digest));
         strays.try_for_each(|(digest, _)| Ok(self.blobs().remove(&digest)?))
     }
 
@@ -97,7 +94,7 @@ impl BlockingControl {
             let needed = locked.state.needed_files();
             let unneeded = some.iter().filter(|file| !needed.contains(file) && !locked.claimed.contains_key(file));
             for file in unneeded {
-                if let Err(error) = self.blobs().remove(&BlobDigest(*file.as_bytes())) {
+                if let Err(error) = self.blobs().remove(file) {
                     tracing::warn!(%error, "a file that nothing needs could not be removed");
                 }
             }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_bundle::{Files, PublicKey, verify};
-use bulkhead_store::Digest as BlobDigest;
 
 use super::records::StoredBundle;
 use super::state::{ControlState, bundle_key, model_key};
@@ -202,7 +201,7 @@ impl BlockingControl {
     pub(super) fn open_stored(&self, stored: &StoredBundle) -> Result<(Bundle, Grants), ControlError> {
         let mut parts = BTreeMap::new();
         for (path, file) in &stored.files {
-            parts.insert(path.clone(), self.blobs().get(&BlobDigest(*file.digest.as_bytes()))?);
+            parts.insert(path.clone(), self.blobs().get(&file.digest)?);
         }
         let files = Files::from_parts(parts, &self.bounds)?;
         let signer = self.read(|state| {

@@ -129,8 +129,9 @@ impl Stage for GraphStage {
 
 #[cfg(test)]
 mod tests {
+    use bulkhead_digest::Digest;
+
     use super::*;
-    use crate::cache::Digest;
     use crate::config::Config;
     use crate::runtime::GraphError;
 

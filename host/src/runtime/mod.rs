@@ -8,7 +8,8 @@ mod tract;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::cache::Digest;
+use bulkhead_digest::Digest;
+
 use crate::tenant::{Budget, Exceeded, NotResident};
 use crate::tensor::{Datatype, NamedTensors, Signature, SpecMismatch};
 use crate::worker::WorkerError;

@@ -4,13 +4,14 @@
 
 use std::hash::{Hash, Hasher};
 
+use bulkhead_digest::Digest;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 
 use super::engine::Limits;
 use super::{Initialisation, PluginSource};
-use crate::cache::{Cache, CacheKey, CacheKeyBuilder, digest};
+use crate::cache::{Cache, CacheKey, CacheKeyBuilder};
 use crate::tenant::Capability;
 use crate::tensor::{Datatype, Signature, TensorSpec};
 use crate::worker::frame;
@@ -69,7 +70,8 @@ pub(crate) fn name(engine: &Engine, limits: &Limits, source: &PluginSource, conf
     if snapshot && fleeting {
         return None;
     }
-    let mut name = CacheKeyBuilder::of(FORMAT).part(compatibility(engine)).part(digest(&source.component)).part(config);
+    let mut name =
+        CacheKeyBuilder::of(FORMAT).part(compatibility(engine)).part(Digest::of(&source.component)).part(config);
     name = name.number(snapshot.into());
     let init = &limits.init;
     for limit in [init.fuel, init.memory, init.time.as_millis() as u64, init.log, limits.stack] {
@@ -80,7 +82,7 @@ pub(crate) fn name(engine: &Engine, limits: &Limits, source: &PluginSource, conf
     }
     name = name.number(source.assets.len() as u64);
     for (path, content) in &source.assets {
-        name = name.part(path).part(digest(content));
+        name = name.part(path).part(Digest::of(content));
     }
     for (graph, loaded) in &source.graphs {
         name = name.part(graph).part(loaded.digest());

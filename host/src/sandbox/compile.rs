@@ -2,13 +2,13 @@
 //! worker compile`). The child also instruments the component for the snapshot, so that this process repeats on untrusted
 //! bytes only what a child survived.
 
+use bulkhead_digest::Digest;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wasmtime::{Config, Engine};
 use wasmtime_wizer::{ComponentContext, Wizer};
 
 use super::ActivationError;
-use crate::cache::{Digest, digest};
 use crate::config::clip;
 use crate::worker::{Job, Workers};
 
@@ -39,7 +39,7 @@ impl Job for Compile {
             None => precompile(wasm),
         };
         match (code, instrumented) {
-            (Ok(code), Some((_, wasm))) => (Compiled::Instrumented(digest(&wasm)), code),
+            (Ok(code), Some((_, wasm))) => (Compiled::Instrumented(Digest::of(&wasm)), code),
             (Ok(code), None) => (Compiled::Plain, code),
             (Err(error), _) => (Compiled::Failed(clip(format!("{error:#}"))), Vec::new()),
         }
@@ -92,7 +92,7 @@ pub(crate) async fn instrumented<'a>(workers: &Workers, wasm: &'a Bytes) -> Resu
     let Compiled::Instrumented(expected) = compiled else { return Ok(Code { bytes, context: None }) };
     // A child survived this on the same bytes, and the instrumentation is deterministic.
     match instrument(wasm) {
-        Some((context, wasm)) if digest(&wasm) == expected => Ok(Code { bytes, context: Some(context) }),
+        Some((context, wasm)) if Digest::of(&wasm) == expected => Ok(Code { bytes, context: Some(context) }),
         _ => Err(ActivationError::Snapshot("instrumenting it twice gave two different components".into())),
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sha2::{Digest, Sha256};
+use bulkhead_digest::Digest;
 use subtle::ConstantTimeEq;
 
 /// The rights of a key.
@@ -61,8 +61,8 @@ impl ApiKey {
         let mut bytes = [0; ID_LETTERS / 2 + 32];
         getrandom::fill(&mut bytes)?;
         let (id, secret) = bytes.split_at(ID_LETTERS / 2);
-        let id = hex(id);
-        Ok(ApiKey { text: format!("{PREFIX}{id}_{}", hex(secret)), id })
+        let id = hex::encode(id);
+        Ok(ApiKey { text: format!("{PREFIX}{id}_{}", hex::encode(secret)), id })
     }
 
     /// The text of the key, which is shown to its owner once.
@@ -83,7 +83,7 @@ impl fmt::Debug for ApiKey {
 
 impl KeyHash {
     pub fn of(text: &str) -> KeyHash {
-        KeyHash(hex(&Sha256::digest(text.as_bytes())))
+        KeyHash(Digest::of(text).hex())
     }
 
     /// True if this is the hash of `text`. The comparison takes constant time, so that its time does not reveal a part of
@@ -97,10 +97,6 @@ impl KeyHash {
 pub fn key_id(text: &str) -> Option<&str> {
     let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
     (id.len() == ID_LETTERS && secret.len() == 64).then_some(id)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

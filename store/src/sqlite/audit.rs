@@ -37,7 +37,7 @@ pub(super) fn append(
     let record = Record::next(&state.head, now(), act, before, after);
     insert(transaction, &record).map_err(failed)?;
     state.head.count += 1;
-    state.head.hash.0.copy_from_slice(&record.hash);
+    state.head.hash = record.hash[..].try_into().unwrap_or_default();
     Ok(record)
 }
 

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 use serde_json::Value;
 
 use super::state::{self, DatabaseState};
-use crate::digest::record_hash;
+use crate::record_hash::record_hash;
 use crate::{Corrupt, Document, Loaded, StoreError, Write};
 
 const MOST_BYTES: u64 = 16 << 20;
@@ -139,5 +139,5 @@ fn complaints(connection: &Connection) -> Result<Vec<String>, StoreError> {
 }
 
 fn hash(kind: &[u8], key: &[u8], value: &[u8]) -> [u8; 32] {
-    record_hash("bulkhead document 1", &[kind, key, value]).0
+    *record_hash("bulkhead document 1", &[kind, key, value]).as_bytes()
 }

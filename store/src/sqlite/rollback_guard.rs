@@ -10,7 +10,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::audit::{hash_of, last};
-use crate::digest::record_hash;
+use crate::record_hash::record_hash;
 use crate::{AuditHead, StoreError, durable};
 
 const FILE: &str = "audit.head";
@@ -53,8 +53,8 @@ impl AuditHeadFile {
 /// The line of the file. It always has the same length, so that it can be overwritten in place, and contains a checksum, so
 /// that a damaged note is ignored instead of raising a false alarm.
 fn line(head: &AuditHead) -> String {
-    let text = format!("{:020}:{}", head.count, head.hash);
-    format!("{text} {}\n", record_hash("bulkhead noted head 1", &[text.as_bytes()]))
+    let text = format!("{:020}:{:x}", head.count, head.hash);
+    format!("{text} {:x}\n", record_hash("bulkhead noted head 1", &[text.as_bytes()]))
 }
 
 fn read(path: &Path) -> io::Result<Option<AuditHead>> {
@@ -71,7 +71,7 @@ fn compare(noted: &AuditHead, database: &Connection, last: &AuditHead) -> Result
     match hash_of(database, noted.count).map_err(unreadable)? {
         _ if noted.count == 0 => Ok(()),
         None => behind(format!("the database does not have number {} (its last is {})", noted.count, last.count)),
-        Some(hash) if hash != noted.hash.0 => {
+        Some(hash) if hash != *noted.hash.as_bytes() => {
             behind(format!("number {} of the database is a different one", noted.count))
         }
         Some(_) => Ok(()),

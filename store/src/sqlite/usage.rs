@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, Row, Transaction, params};
 
 use super::documents::bytes;
-use crate::digest::record_hash;
+use crate::record_hash::record_hash;
 use crate::{Corrupt, StoreError, StoredUsage, UsageRow};
 
 const COLUMNS: &str = "id, tenant, model, requests, refused, fuel, cpu_nanoseconds, request_bytes, reply_bytes, hash";
@@ -101,5 +101,5 @@ fn usage_row(tenant: String, model: String, counters: Counters) -> UsageRow {
 
 fn hash(tenant: &[u8], model: &[u8], counters: &Counters) -> [u8; 32] {
     let counters: Vec<u8> = counters.iter().flat_map(|counter| counter.to_be_bytes()).collect();
-    record_hash("bulkhead usage 1", &[tenant, model, &counters]).0
+    *record_hash("bulkhead usage 1", &[tenant, model, &counters]).as_bytes()
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bulkhead_digest::Digest;
 use tract_onnx::pb::{ModelProto, ValueInfoProto, tensor_shape_proto, type_proto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceFact, ShapeFactoid};
@@ -10,7 +11,6 @@ use tract_onnx::tract_hir::internal::{GenericFactoid, TDim};
 
 use super::cost::CostModel;
 use super::{Graph, bodies, convert, planning, resident};
-use crate::cache::Digest;
 use crate::runtime::{InputShapes, LoadError, digest};
 use crate::tensor::{Signature, TensorSpec};
 

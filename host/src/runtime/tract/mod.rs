@@ -12,12 +12,12 @@ mod testing;
 
 use std::sync::Arc;
 
+use bulkhead_digest::Digest;
 use tract_onnx::prelude::{Symbol, TractError};
 use tract_onnx::tract_core::internal::{TypedFact, TypedOp};
 use tract_onnx::tract_core::plan::SimplePlan;
 
 use super::{GraphError, InputShapes, LoadError, Model, Runtime};
-use crate::cache::Digest;
 use crate::tenant::Budget;
 use crate::tensor::{NamedTensors, Signature};
 use cost::CostModel;
