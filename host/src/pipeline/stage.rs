@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn the_future_of_a_plugin_is_small() {
-        assert!(bytes_of_a_run(call) <= 4096, "{}", bytes_of_a_run(call));
+        assert!(bytes_of_a_run(call) <= 1024, "{}", bytes_of_a_run(call));
     }
 
     #[test]
