@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use reader::Section;
 
-pub use limits::{CallLimits, TenantLimits};
+pub use limits::{CallLimits, LIMITS, Limit, TenantLimits};
 pub use reader::ConfigErrors;
 pub use tls::{Tls, TlsFiles};
 pub use units::{clip, format_bytes, format_count, parse_bytes, parse_count, parse_duration};
@@ -163,19 +163,7 @@ impl Default for Config {
             dev: false,
             listen: Listen { http: loopback(8000), grpc: loopback(8001), admin: loopback(8002) },
             tls: Tls::default(),
-            tenant: TenantLimits {
-                fuel_per_second: None,
-                fuel_burst: u64::MAX >> 1,
-                memory: 2 * GIB,
-                concurrency: 16,
-                queue: 256,
-                request_bytes: http.request_bytes,
-                reply_bytes: http.reply_bytes,
-                models: 100,
-                stored_bytes: 10 * GIB,
-                resident_bytes: 4 * GIB,
-                call: call.clone(),
-            },
+            tenant: TenantLimits::of_host(&call, &http),
             anonymous: Anonymous::Loopback,
             bundles: Bundles {
                 upload_bytes: 512 * MIB,
@@ -292,9 +280,7 @@ impl Config {
         });
         file.finish()?;
         // The host's limits of calls, requests and replies are the defaults of each tenant.
-        config.tenant.call = config.call.clone();
-        config.tenant.request_bytes = config.http.request_bytes;
-        config.tenant.reply_bytes = config.http.reply_bytes;
+        config.tenant.inherit(&config.call, &config.http);
         Ok(config)
     }
 }

@@ -10,7 +10,7 @@ use ureq::http::Method;
 
 use super::client::{Admin, Client, address};
 use super::output::{Table, cell, fields, rows};
-use crate::config::{format_bytes, format_count};
+use crate::config::{LIMITS, Limit, format_bytes};
 
 /// Create tenants, set their limits, manage their keys, show their usage
 #[derive(Args)]
@@ -62,17 +62,7 @@ struct Create {
 
 /// Change some of a tenant's limits, from the next request on
 #[derive(Args)]
-#[command(after_help = "Keys:
-  call-fuel call-memory call-time call-log            what one call may use; never more than [call] of the host
-  request-bytes reply-bytes                           bodies; never more than [http] of the host
-  fuel-per-second fuel-burst                          fuel of all calls together
-  memory concurrency queue                            of all calls under way
-  models stored-bytes                                 versions of models that are active, bundles that are stored
-  resident-bytes                                      memory of all versions that are loaded
-
-Examples:
-  bulkhead tenant limits shop fuel-per-second='5 G' fuel-burst='20 G'
-  bulkhead tenant limits shop concurrency=default                    (as the host's configuration says)")]
+#[command(after_help = limits_help())]
 struct Limits {
     name: String,
     #[arg(value_name = "KEY=VALUE", required = true, value_parser = limit)]
@@ -141,6 +131,17 @@ fn switch(client: &Client, name: &str, to: &str) -> Result<()> {
     client.tell(&reply, |_| format!("{to}d tenant {name}"))
 }
 
+fn limits_help() -> String {
+    let mut help = String::from("Keys:\n");
+    for limit in &LIMITS {
+        help += &format!("  {:<16} {}; {}\n", limit.key, limit.about, limit.bound());
+    }
+    help + "
+Examples:
+  bulkhead tenant limits shop fuel-per-second='5 G' fuel-burst='20 G'
+  bulkhead tenant limits shop concurrency=default                    (as the host's configuration says)"
+}
+
 /// Parses `key=value`. A whole number becomes a JSON number, `default` becomes null, which removes the tenant's own limit,
 /// and any other value stays text.
 fn limit(text: &str) -> Result<(String, Value), String> {
@@ -188,11 +189,9 @@ fn state(tenant: &Value) -> &'static str {
 }
 
 fn in_units(key: &str, value: &Value) -> String {
-    match (key, value.as_u64()) {
-        (_, None) => cell(value),
-        ("concurrency" | "queue" | "models", Some(number)) => number.to_string(),
-        (key, Some(count)) if key.contains("fuel") => format_count(count),
-        (_, Some(bytes)) => format_bytes(bytes),
+    match (Limit::named(key), value.as_u64()) {
+        (Some(limit), Some(number)) => limit.format(number),
+        _ => cell(value),
     }
 }
 
