@@ -1,5 +1,6 @@
 //! Tests of conventions: the layers, the frozen contract, and the promises of the documents.
 
+mod circles;
 mod configuration;
 mod contract;
 mod layers;

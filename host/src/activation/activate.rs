@@ -4,23 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::labels::{self, LabelsError};
+use super::error::ActivateError;
+use super::labels;
 use super::loading::Loading;
 use super::manifest::StageEntry;
-use super::{Bundle, ContentsError};
-use crate::pipeline::{BuildError, GraphStage, Pipeline, Stage, StageSource};
-use crate::runtime::LoadError;
-use crate::sandbox::{ActivationError, Plugin, Sandbox};
-use crate::telemetry::Metrics;
-use crate::tenant::{Capability, Grants, NotResident, Reservation};
-use crate::worker::Workers;
-
-/// The parts of the host that activation uses.
-pub struct Activator {
-    pub sandbox: Sandbox,
-    pub workers: Workers,
-    pub metrics: Arc<Metrics>,
-}
+use super::{Activator, Bundle};
+use crate::pipeline::{GraphStage, Pipeline, Stage, StageSource};
+use crate::sandbox::Plugin;
+use crate::tenant::{Grants, Reservation};
 
 /// A bundle to activate, with the grants of its publisher and the bundles that it depends on.
 pub struct Activation<'a> {
@@ -36,29 +27,6 @@ pub struct Activation<'a> {
 /// Bundles that stages take plugins from, by the stage's text in the manifest, each with the capabilities that its
 /// publisher was granted.
 pub type Dependencies = BTreeMap<String, (Arc<Bundle>, Grants)>;
-
-/// A bundle cannot be served. The texts name the part, and may be shown to clients.
-#[derive(Debug, thiserror::Error)]
-pub enum ActivateError {
-    #[error("the bundle has no [pipeline], and so nothing that clients could call")]
-    NoPipeline,
-    #[error("plugin \"{plugin}\" asks for \"{import}\", which its publisher is not granted; granted are: {granted}")]
-    NotGranted { plugin: String, import: Capability, granted: String },
-    #[error("plugin \"{plugin}\": {error}")]
-    Plugin { plugin: String, error: ActivationError },
-    #[error("graph \"{graph}\": {error}")]
-    Graph { graph: String, error: LoadError },
-    #[error(transparent)]
-    Pipeline(#[from] BuildError),
-    #[error(transparent)]
-    Contents(#[from] ContentsError),
-    #[error("stage \"{stage}\": bundle {bundle} has no plugin of that name; it has: {known}")]
-    UnknownForeign { stage: String, bundle: String, known: String },
-    #[error(transparent)]
-    Labels(#[from] LabelsError),
-    #[error(transparent)]
-    NotResident(#[from] NotResident),
-}
 
 impl Activator {
     /// Activates a bundle. The memory of its parts is counted in `reservation`, which then belongs to the pipeline.

@@ -3,33 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::Bundle;
-use super::activate::ActivateError;
+use super::error::{ActivateError, LabelsError, MAX_LABEL, MAX_LINES};
 use super::manifest::PipelineEntry;
 use crate::pipeline::Labels;
 use crate::tenant::Reservation;
 use crate::tensor::{self, Signature};
 
-/// Bound on the lines of a file, above any real list of classes.
-const MAX_LINES: usize = 1_000_000;
-
-/// Bound on the bytes of a label, because a label is repeated in each response that has its class.
-const MAX_LABEL: usize = 1024;
-
 /// Memory of a label in addition to its text: the `String`, and the allocator's overhead.
 const LABEL_BYTES: u64 = (size_of::<String>() + 16) as u64;
-
-/// A label file cannot be used. The texts name the file or the output.
-#[derive(Debug, thiserror::Error)]
-pub enum LabelsError {
-    #[error("labels: there is no output \"{output}\"; the pipeline gives: {known}")]
-    OfNothing { output: String, known: String },
-    #[error("labels: {file} is not UTF-8")]
-    NotText { file: String },
-    #[error("labels: {file} has {lines} lines; at most {MAX_LINES} are allowed")]
-    Lines { file: String, lines: usize },
-    #[error("labels: line {line} of {file} has {bytes} bytes; at most {MAX_LABEL} are allowed")]
-    Long { file: String, line: usize, bytes: usize },
-}
 
 /// Reads the labels of classes, by output. Their memory is counted before they are stored.
 pub(super) fn read(

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Bundle;
-use super::activate::{ActivateError, Activator};
+use super::error::ActivateError;
 use super::manifest::PluginEntry;
+use super::{Activator, Bundle};
 use crate::runtime::{self, LoadError, Model};
 use crate::sandbox::{Initialisation, Plugin, PluginSource};
 use crate::tenant::{Capability, Grants, Reservation};

@@ -2,12 +2,27 @@
 
 mod activate;
 mod contents;
+mod error;
 mod labels;
 mod loading;
 mod manifest;
 mod trial;
 
-pub use activate::{ActivateError, Activation, Activator, Dependencies};
+use std::sync::Arc;
+
+use crate::sandbox::Sandbox;
+use crate::telemetry::Metrics;
+use crate::worker::Workers;
+
+pub use activate::{Activation, Dependencies};
 pub use contents::{Bundle, ContentsError, find_bundles};
+pub use error::ActivateError;
 pub use manifest::{ExternalStage, Manifest, ManifestError, PluginEntry};
 pub use trial::{TrialError, run_trials};
+
+/// The parts of the host that activation uses.
+pub struct Activator {
+    pub sandbox: Sandbox,
+    pub workers: Workers,
+    pub metrics: Arc<Metrics>,
+}

@@ -1,7 +1,8 @@
 //! The decoder of classification and regression requests: lists of examples, each an object of features. The examples
 //! become the rows of inputs with one or two dimensions, so that only models with such inputs can take them.
 
-use super::rows::{Columns, Row, each, each_entry, open, wrong};
+use super::proto::wrong;
+use super::rows::{Columns, Row, each, each_entry, open};
 use super::signature::check_signature;
 use crate::codec::error::DecodeError;
 use crate::inference::InferRequest;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::rows::wrong;
+use super::proto::wrong;
 use super::signature::{self, PREDICT, SIGNATURE, check_signature, number};
 use super::{proto, status};
 use crate::codec::error::{DecodeError, EncodeError};

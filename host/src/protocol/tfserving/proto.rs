@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::rows::wrong;
 use crate::codec::error::DecodeError;
 use crate::codec::protobuf::fields::{Fields, MAX_FIELDS};
 use crate::codec::protobuf::repeated::RepeatedElements;
@@ -177,6 +176,10 @@ pub fn encode(tensor: &Tensor) -> tf::TensorProto {
 
 fn list_of<T, const WIDTH: usize>(data: &[u8], read: impl Fn([u8; WIDTH]) -> T) -> Vec<T> {
     data.as_chunks::<WIDTH>().0.iter().map(|bytes| read(*bytes)).collect()
+}
+
+pub fn wrong(text: String) -> DecodeError {
+    DecodeError::Tensorflow(text)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::nesting;
+use super::proto::wrong;
 use super::signature::{PREDICT, check_signature};
 use crate::codec::error::DecodeError;
 use crate::codec::json::elements;
@@ -62,10 +63,6 @@ fn parse_error(error: DecodeError) -> DecodeError {
         DecodeError::Json { problem, byte } => wrong(format!("JSON Parse error: {problem}, at byte {byte}")),
         other => other,
     }
-}
-
-pub fn wrong(text: String) -> DecodeError {
-    DecodeError::Tensorflow(text)
 }
 
 /// True if this is an object whose fields are named inputs, and not one that stands for bytes (`{"b64": …}`).
