@@ -43,6 +43,7 @@ fn post(address: &str, body: &Value) -> Result<Reply> {
 
 #[test]
 fn a_client_without_tensorflow_is_served() -> Result<()> {
+    let _host = HOST.get();
     client(&HOST.get(), &[])
 }
 
@@ -56,6 +57,7 @@ fn client(host: &Host, arguments: &[&str]) -> Result<()> {
 /// Labels in the path (`/labels/L`), and `version_label` over gRPC.
 #[test]
 fn labels_find_their_version() -> Result<()> {
+    let _host = HOST.get();
     let host = Start::default().start()?;
     let acme = Publisher::trusted("acme", &host)?;
     for version in ["1.0.0", "2.0.0"] {
@@ -76,6 +78,7 @@ fn labels_find_their_version() -> Result<()> {
 /// NaN and infinities in requests and replies, written as TensorFlow Serving's documentation shows.
 #[test]
 fn nan_and_infinities_are_written_as_words() -> Result<()> {
+    let _host = HOST.get();
     let ask = |address: &str, body: &str| HOST.get().post(address, "application/json", body.as_bytes());
     for (body, wanted) in [
         (r#"{"instances": [[NaN, -Infinity, 1.5]]}"#, r#"{"predictions": [[NaN, -Infinity, 1.5]]}"#),
@@ -94,6 +97,7 @@ fn nan_and_infinities_are_written_as_words() -> Result<()> {
 /// Invalid JSON at positions that different parsers of the host read.
 #[test]
 fn invalid_json_is_refused_at_its_position() -> Result<()> {
+    let _host = HOST.get();
     for (body, wanted) in [
         (r#"{"instances": [[1.0"#, "JSON Parse error"),
         (r#"{"instances": }"#, "JSON Parse error"),
@@ -113,6 +117,7 @@ fn invalid_json_is_refused_at_its_position() -> Result<()> {
 
 #[test]
 fn rows_come_back_as_predictions_and_columns_as_outputs() -> Result<()> {
+    let _host = HOST.get();
     for (model, value) in [
         ("identity-bool", json!([[true, false]])),
         ("identity-uint8", json!([[0, 255]])),
@@ -140,6 +145,7 @@ fn rows_come_back_as_predictions_and_columns_as_outputs() -> Result<()> {
 
 #[test]
 fn bytes_are_base64_in_both_directions() -> Result<()> {
+    let _host = HOST.get();
     let rows = json!({ "instances": [{ "b64": "/wA=" }, "text", { "b64": "YQ" }] });
     let reply = post("named:predict", &rows)?;
     assert_eq!(reply.json(), json!({ "predictions": [{ "b64": "/wA=" }, { "b64": "dGV4dA==" }, { "b64": "YQ==" }] }));
@@ -152,6 +158,7 @@ fn bytes_are_base64_in_both_directions() -> Result<()> {
 
 #[test]
 fn versions_and_signatures_are_chosen() -> Result<()> {
+    let _host = HOST.get();
     let body = json!({ "signature_name": "serving_default", "instances": [[1.0]] });
     for address in ["versioned", "versioned/versions/1", "versioned/versions/1.9.0", "versioned/versions/2"] {
         assert_eq!(post(&format!("{address}:predict"), &body)?.status, 200, "{address}");
@@ -195,6 +202,7 @@ fn status_and_metadata_are_what_tensorflow_serving_says() -> Result<()> {
 
 #[test]
 fn examples_are_classified_and_regressed_by_models_that_fit() -> Result<()> {
+    let _host = HOST.get();
     let scores =
         post("identity-fp32:classify", &json!({ "examples": [{ "input": [0.25, 0.75] }, { "input": [1.0, 0.0] }] }))?;
     assert_eq!(scores.json(), json!({ "results": [[["", 0.25], ["", 0.75]], [["", 1.0], ["", 0.0]]] }), "{scores:?}");
@@ -214,6 +222,7 @@ fn examples_are_classified_and_regressed_by_models_that_fit() -> Result<()> {
 
 #[test]
 fn errors_say_what_is_wrong_with_a_request() -> Result<()> {
+    let _host = HOST.get();
     for (body, wanted) in [
         (json!({}), "Missing 'inputs' or 'instances' key"),
         (json!({ "inputs": [[1.0]], "instances": [[1.0]] }), "only one of 'inputs' or 'instances'"),
