@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use system_tests::{Shared, Start, component, identity, prepared, succeed};
+use system_tests::{Host, Shared, Start, component, identity, prepared, succeed};
 
 static HOST: Shared = Shared::new(|| {
     let files = [component("identity")];
@@ -18,8 +18,19 @@ static HOST: Shared = Shared::new(|| {
 
 const REQUESTS: u64 = 200;
 
-/// Runs perf_analyzer and returns its output.
-fn run(model: &str, arguments: &[&str]) -> Result<String> {
+/// Runs perf_analyzer and returns its output. It sometimes does not end on a busy machine. If the host then has no call in
+/// progress, it has answered all that it got, and the program is started once more.
+fn run(host: &Host, model: &str, arguments: &[&str]) -> Result<String> {
+    match run_once(model, arguments) {
+        Err(error) if error.to_string().contains("did not end within") => {
+            assert_eq!(host.metric("bulkhead_calls_in_flight")?, 0, "the host has calls in progress: {error}");
+            run_once(model, arguments)
+        }
+        ended => ended,
+    }
+}
+
+fn run_once(model: &str, arguments: &[&str]) -> Result<String> {
     let folder = tempfile::tempdir()?;
     let report = folder.path().join("report.csv");
     let mut command = Command::new(prepared("BULKHEAD_PERF_ANALYZER"));
@@ -49,7 +60,7 @@ fn perf_analyzer_runs_over_http_and_grpc() -> Result<()> {
     ];
     for way in ways {
         // perf_analyzer fills tensors with random bits, so some of a thousand numbers are NaN.
-        let said = run("numbers", way)?;
+        let said = run(&host, "numbers", way)?;
         assert!(number(&said, "Request count: ")? >= REQUESTS, "{way:?}: {said}");
     }
     // Its report of the server's own times is empty, because it expects versions to be whole numbers.
@@ -64,7 +75,7 @@ fn perf_analyzer_gives_shapes_and_sends_texts() -> Result<()> {
     let host = HOST.get();
     for way in [["-i", "http", "-u", host.address()], ["-i", "grpc", "-u", &host.grpc]] {
         for (model, what) in [("rows", ["--shape", "input:8,16"]), ("texts", ["--string-data", "a text"])] {
-            let said = run(model, &[&way[..], &what, &["-x", "1.0.0"]].concat())?;
+            let said = run(&host, model, &[&way[..], &what, &["-x", "1.0.0"]].concat())?;
             assert!(number(&said, "Request count: ")? >= REQUESTS, "{way:?}: {said}");
         }
     }
