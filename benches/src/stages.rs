@@ -95,7 +95,7 @@ impl Bench<'_> {
         })
     }
 
-    /// What the boxed future of a stage costs, beside the smallest call that a plugin can have.
+    /// Compares the cost of a stage's boxed future with the smallest call that a plugin can have.
     async fn boxed_stage(&self) -> Result<Comparison> {
         let plugin = self.plugin("identity", json!({}), Initialisation::Snapshot, BTreeMap::new()).await?;
         let stage: &dyn Stage = &plugin;

@@ -46,7 +46,7 @@ fn files(folder: &Path) -> Result<Vec<Vec<u8>>> {
     Ok(paths.into_iter().map(fs::read).collect::<Result<_, _>>()?)
 }
 
-/// For each datatype a tensor with a few elements and an empty one.
+/// Two tensors of each datatype: one with a few elements, and an empty one.
 fn tensors() -> impl Iterator<Item = Tensor> {
     Datatype::ALL.into_iter().flat_map(|datatype| {
         let elements = match datatype.width() {

@@ -10,7 +10,7 @@ pub fn one_of_each() -> Signature {
     Signature { inputs: inputs.collect(), outputs: Vec::new() }
 }
 
-/// For each datatype a signature with a single input of this shape.
+/// One signature for each datatype, with a single input of this shape.
 pub fn alone(shape: &[i64]) -> impl Iterator<Item = Signature> {
     Datatype::ALL
         .into_iter()

@@ -48,7 +48,7 @@ pub struct TensorEntry {
     pub data: Option<Vec<Value>>,
     /// A file of the bundle: row-major and little-endian; for BYTES the file is the one element.
     pub file: Option<String>,
-    /// For outputs, the tolerance of floating-point numbers: `absolute + relative * |expected|`.
+    /// Tolerance of an output's floating-point numbers: `absolute + relative * |expected|`.
     #[serde(default)]
     pub absolute: f64,
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! What requests say about a tensor beside its data, in any format: its datatype and its shape.
+//! Datatype and shape of a tensor in a request, as they are written in any format.
 
 use super::error::DecodeError;
 use crate::tensor::{self, Datatype};

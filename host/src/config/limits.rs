@@ -62,7 +62,7 @@ pub struct Limit {
     field: Field,
 }
 
-/// Where the host's value of a limit comes from, and what a tenant's own value may be.
+/// Source of the host's value of a limit, and range of a tenant's own value.
 enum Scope {
     /// The section `[tenant]` of the configuration has the host's value. It, and a tenant's own, may be any of the range.
     Tenant { range: RangeInclusive<u64>, default: u64 },

@@ -38,7 +38,7 @@ pub struct VersionView {
     pub reason: Option<String>,
 }
 
-/// What an act makes of a version, or of all versions of a model. Their files stay in either case.
+/// The state that an act gives to a version, or to all versions of a model. Their files stay in either case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Serving {
     /// Puts them back into service.

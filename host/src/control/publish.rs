@@ -18,7 +18,7 @@ pub(super) struct Publishable {
     serves: Serves,
 }
 
-/// What a published bundle serves.
+/// The part of a published bundle that is served.
 enum Serves {
     Model {
         name: String,

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 /// Declares [`Code`] from one row for each code.
 macro_rules! codes {
     ($($variant:ident => $name:literal, $status:ident, $grpc:ident, $retry:expr;)*) => {
-        /// What went wrong, for programs.
+        /// The kind of an error, for programs.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Code {
             $($variant,)*

@@ -1,4 +1,4 @@
-//! What all gRPC services share: admission of calls, bodies, the recipe of an inference call, and health.
+//! Shared parts of all gRPC services: admission of calls, bodies, the recipe of an inference call, and health.
 
 pub mod admission;
 pub mod health;
