@@ -84,7 +84,8 @@ impl Expressions {
             match factor.to_i64() {
                 Ok(size) => {
                     let least = if zero == Zero::CountsAsOne { 1 } else { 0 };
-                    let size = u64::try_from(size).unwrap_or(0).max(least);
+                    let negative = |_| LoadError::Plan(format!("operator {operator} has a dimension of {size}"));
+                    let size = u64::try_from(size).map_err(negative)?.max(least);
                     term.coefficient = term.coefficient.saturating_mul(size);
                 }
                 Err(_) => term.factors.push(self.number(factor, operator)?),
