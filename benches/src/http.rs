@@ -19,7 +19,7 @@ const ROUND: Duration = Duration::from_secs(2);
 
 const TITLE: &str = "Digits over HTTP, 16 connections, the load generator on the same cores";
 
-pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Result<()> {
+pub(crate) async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Result<()> {
     if !options.wants(TITLE) {
         return Ok(());
     }

@@ -41,7 +41,7 @@ const WHOLE: &str = "A whole digits request in process: PNG, two sandboxed plugi
 
 const ACTIVATION: &str = "Activating the digits bundle: two plugins, a graph";
 
-pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Result<()> {
+pub(crate) async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Result<()> {
     let bench = Bench::new(options)?;
     if options.wants(FRESH) {
         comparisons.push(bench.fresh_stage().await?);
@@ -283,7 +283,7 @@ fn floats(values: &[f32]) -> Result<Tensor> {
 }
 
 /// A held-out digit of the example, as a PNG file.
-pub fn a_picture() -> Result<Vec<u8>> {
+pub(crate) fn a_picture() -> Result<Vec<u8>> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").context("not run by cargo")?;
     let folder = Path::new(&package).join("../examples/digits/held-out");
     let mut pictures: Vec<_> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;

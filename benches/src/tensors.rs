@@ -20,7 +20,7 @@ const TITLE: &str = "A tensor of 600 KB through one identity stage over HTTP, on
 
 const TENSOR: Numbers = Numbers { model: "identity", input: "input", shape: &[150_000] };
 
-pub async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Result<()> {
+pub(crate) async fn compare(options: &Options, comparisons: &mut Vec<Comparison>) -> Result<()> {
     if !options.wants(TITLE) {
         return Ok(());
     }

@@ -13,16 +13,16 @@ use crate::codecs;
 const BOUND: u64 = 1 << 30;
 
 /// A name with characters that must be escaped.
-pub const NAME: &str = "in \"put\"";
+pub(crate) const NAME: &str = "in \"put\"";
 
 /// A name that ends in `_bytes`, for which TensorFlow Serving encodes strings in base64.
-pub const BYTES_NAME: &str = "input_bytes";
+pub(crate) const BYTES_NAME: &str = "input_bytes";
 
-pub fn named(name: &str, tensor: &Tensor) -> NamedTensors {
+pub(crate) fn named(name: &str, tensor: &Tensor) -> NamedTensors {
     vec![(name.into(), tensor.clone())]
 }
 
-pub fn json(tensor: &Tensor) -> Option<Vec<u8>> {
+pub(crate) fn json(tensor: &Tensor) -> Option<Vec<u8>> {
     let encoded = codecs::encode_json(named(NAME, tensor), false, BOUND);
     assert_eq!(encoded.is_ok(), is_text(tensor), "bytes that are no text are the only tensors that JSON refuses");
     let request = rename(&encoded.ok()?.0, "\"outputs\":", "\"inputs\":");
@@ -30,12 +30,12 @@ pub fn json(tensor: &Tensor) -> Option<Vec<u8>> {
 }
 
 /// The JSON, and the binary tensors after it.
-pub fn binary(tensor: &Tensor) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn binary(tensor: &Tensor) -> (Vec<u8>, Vec<u8>) {
     let (json, rest) = codecs::encode_json(named(NAME, tensor), true, BOUND).expect("bytes can always be sent");
     (rename(&json, "\"outputs\":", "\"inputs\":"), rest.concat())
 }
 
-pub fn grpc(tensor: &Tensor, contents: Option<InferTensorContents>) -> Vec<u8> {
+pub(crate) fn grpc(tensor: &Tensor, contents: Option<InferTensorContents>) -> Vec<u8> {
     let raw = contents.is_none().then(|| tensor.data().clone());
     let input = InferInputTensor {
         name: NAME.into(),
@@ -49,7 +49,7 @@ pub fn grpc(tensor: &Tensor, contents: Option<InferTensorContents>) -> Vec<u8> {
 }
 
 /// The typed list that gRPC clients put the elements into; half-precision types have none.
-pub fn contents(tensor: &Tensor) -> Option<InferTensorContents> {
+pub(crate) fn contents(tensor: &Tensor) -> Option<InferTensorContents> {
     let data = tensor.data();
     let mut contents = InferTensorContents::default();
     match tensor.datatype() {
@@ -70,14 +70,14 @@ pub fn contents(tensor: &Tensor) -> Option<InferTensorContents> {
     has_booleans(tensor).then_some(contents)
 }
 
-pub fn predict_grpc(tensor: &Tensor) -> Option<Vec<u8>> {
+pub(crate) fn predict_grpc(tensor: &Tensor) -> Option<Vec<u8>> {
     let inputs = [(NAME.to_owned(), codecs::encode_tensor_proto(tensor))].into();
     has_booleans(tensor).then(|| PredictRequest { inputs }.encode_to_vec())
 }
 
 /// The body of a `:predict` request. `None` for shapes that the nesting of JSON lists cannot represent, such as those with
 /// a dimension of zero.
-pub fn predict_rest(tensor: &Tensor, form: RequestLayout) -> Option<Vec<u8>> {
+pub(crate) fn predict_rest(tensor: &Tensor, form: RequestLayout) -> Option<Vec<u8>> {
     let lost = tensor.shape().contains(&0) || form == RequestLayout::Rows && tensor.shape().is_empty();
     if lost || !has_decimals(tensor) {
         return None;
@@ -90,7 +90,7 @@ pub fn predict_rest(tensor: &Tensor, form: RequestLayout) -> Option<Vec<u8>> {
     })
 }
 
-pub fn tensorflow_name(tensor: &Tensor) -> &'static str {
+pub(crate) fn tensorflow_name(tensor: &Tensor) -> &'static str {
     if is_text(tensor) { NAME } else { BYTES_NAME }
 }
 
@@ -120,6 +120,6 @@ fn has_decimals(tensor: &Tensor) -> bool {
     }
 }
 
-pub fn list<T, const WIDTH: usize>(data: &[u8], read: impl Fn([u8; WIDTH]) -> T) -> Vec<T> {
+pub(crate) fn list<T, const WIDTH: usize>(data: &[u8], read: impl Fn([u8; WIDTH]) -> T) -> Vec<T> {
     data.as_chunks::<WIDTH>().0.iter().map(|bytes| read(*bytes)).collect()
 }

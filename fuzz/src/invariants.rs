@@ -12,7 +12,7 @@ const BYTES_PER_BYTE: u64 = 48;
 const BYTES_ALWAYS: u64 = 8 << 10;
 
 /// Decodes an input and checks the result and the memory used. `allowance` is additional memory that the decoder may take.
-pub fn decoded<E: Display>(
+pub(crate) fn decoded<E: Display>(
     arrived: usize,
     allowance: u64,
     decode: impl FnOnce() -> Result<NamedTensors, E>,

@@ -9,7 +9,7 @@ use crate::codecs;
 use crate::forms::{self, NAME};
 
 /// Encodes a tensor in every format that can represent it, and decodes it again.
-pub fn check(tensor: &Tensor) {
+pub(crate) fn check(tensor: &Tensor) {
     if let Some(json) = forms::json(tensor) {
         same("JSON", NAME, tensor, codecs::json(&json, Default::default()));
     }

@@ -3,7 +3,7 @@
 use bulkhead::tensor::{Datatype, Signature, TensorSpec};
 
 /// A signature with one input of each datatype, named after the datatype.
-pub fn one_of_each() -> Signature {
+pub(crate) fn one_of_each() -> Signature {
     const SHAPES: [&[i64]; 4] = [&[-1], &[-1, 2], &[2, -1, 1], &[]];
     let shapes = SHAPES.into_iter().cycle();
     let inputs = Datatype::ALL.into_iter().zip(shapes).map(|(datatype, shape)| spec(datatype, shape));
@@ -11,7 +11,7 @@ pub fn one_of_each() -> Signature {
 }
 
 /// One signature for each datatype, with a single input of this shape.
-pub fn alone(shape: &[i64]) -> impl Iterator<Item = Signature> {
+pub(crate) fn alone(shape: &[i64]) -> impl Iterator<Item = Signature> {
     Datatype::ALL
         .into_iter()
         .map(move |datatype| Signature { inputs: vec![spec(datatype, shape)], outputs: Vec::new() })

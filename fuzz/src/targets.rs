@@ -18,7 +18,7 @@ fn all_agree(tensors: Option<NamedTensors>) {
 }
 
 /// A JSON request, in the protocol's form and in the form of `generate`.
-pub fn json(input: &[u8]) {
+pub(crate) fn json(input: &[u8]) {
     let tensors = decoded(input.len(), 0, || codecs::json(input, Bytes::new()));
     if let Some(tensors) = &tensors {
         reference::check(input, tensors);
@@ -30,7 +30,7 @@ pub fn json(input: &[u8]) {
 
 /// JSON up to the first zero byte, and binary tensors after it. If the head begins with `?`, it is the query of an address,
 /// and the rest is one tensor.
-pub fn binary(input: &[u8]) {
+pub(crate) fn binary(input: &[u8]) {
     let end = input.iter().position(|byte| *byte == 0).unwrap_or(input.len());
     let (head, rest) = (&input[..end], input.get(end + 1..).unwrap_or_default());
     let rest = Bytes::copy_from_slice(rest);
@@ -58,13 +58,13 @@ fn only_tensor(query: &str, body: &Bytes) {
 }
 
 /// A `ModelInferRequest`.
-pub fn grpc(input: &[u8]) {
+pub(crate) fn grpc(input: &[u8]) {
     let message = Bytes::copy_from_slice(input);
     all_agree(decoded(input.len(), 0, || codecs::grpc(message.clone())));
 }
 
 /// A body of `:predict`, `:classify` and `:regress`.
-pub fn tensorflow_rest(input: &[u8]) {
+pub(crate) fn tensorflow_rest(input: &[u8]) {
     for signature in signatures::alone(&[-1, -1]).chain([signatures::one_of_each()]) {
         let specs = &signature.inputs;
         let predict = || codecs::predict_rest(input, specs, REQUEST_BYTES).map(|(tensors, _)| tensors);
@@ -74,20 +74,20 @@ pub fn tensorflow_rest(input: &[u8]) {
 }
 
 /// A `PredictRequest`.
-pub fn tensorflow_grpc(input: &[u8]) {
+pub(crate) fn tensorflow_grpc(input: &[u8]) {
     let message = Bytes::copy_from_slice(input);
     all_agree(decoded(input.len(), LIST_ALLOWANCE, || codecs::predict_grpc(message.clone(), REQUEST_BYTES)));
 }
 
 /// A datatype, the number of rows, and the elements' bytes; elements of BYTES are separated by line feeds.
-pub fn round_trip(input: &[u8]) {
+pub(crate) fn round_trip(input: &[u8]) {
     if let Some(tensor) = tensor(input) {
         round_trip::check(&tensor);
     }
 }
 
 /// A datatype, the size of the parts, and a JSON array, possibly followed by other text.
-pub fn parts(input: &[u8]) {
+pub(crate) fn parts(input: &[u8]) {
     let [datatype, size, json @ ..] = input else { return };
     let size = 1 + usize::from(*size) % 64;
     let (whole, in_parts) = codecs::elements(datatype_of(*datatype), &Bytes::copy_from_slice(json), size);

@@ -8,7 +8,7 @@ use crate::setup::{Workspace, run};
 
 /// Measure what isolation costs, as ratios within one run
 #[derive(clap::Args)]
-pub struct Bench {
+pub(crate) struct Bench {
     /// Print JSON for machines instead of a table
     #[arg(long)]
     json: bool,
@@ -17,7 +17,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let workspace = Workspace::find()?;
         let trained = Trained::of(&workspace)?;
         let host = trained.host()?;

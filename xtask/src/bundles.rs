@@ -11,14 +11,14 @@ use crate::setup::{Workspace, run, step};
 
 /// Build the plugins and assemble the examples' bundles into a folder
 #[derive(clap::Args)]
-pub struct Bundles {
+pub(crate) struct Bundles {
     /// The folder to put them in [default: models in the target folder]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
 }
 
 impl Bundles {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let workspace = Workspace::find()?;
         workspace.build_plugins()?;
         let output = self.output.unwrap_or_else(|| workspace.target.join("models"));
@@ -32,7 +32,7 @@ impl Bundles {
 }
 
 /// A bundle among the examples.
-pub struct Example {
+pub(crate) struct Example {
     name: &'static str,
     manifest: &'static str,
     /// Folders that contain the files that the manifest names, other than built components.
@@ -40,7 +40,7 @@ pub struct Example {
 }
 
 impl Example {
-    pub fn digits(workspace: &Workspace) -> Vec<Example> {
+    pub(crate) fn digits(workspace: &Workspace) -> Vec<Example> {
         let digits = workspace.root.join("examples/digits");
         vec![
             Example { name: "digits", manifest: "examples/digits/bundle.toml", sources: vec![digits.clone()] },
@@ -57,7 +57,7 @@ impl Example {
     }
 
     /// The bundles of the comparison with another server.
-    pub fn peers(workspace: &Workspace) -> Vec<Example> {
+    pub(crate) fn peers(workspace: &Workspace) -> Vec<Example> {
         let sources = vec![workspace.root.join("benches/peers")];
         let example = |name, manifest| Example { name, manifest, sources: sources.clone() };
         vec![
@@ -66,14 +66,14 @@ impl Example {
         ]
     }
 
-    pub fn all(workspace: &Workspace) -> Result<Vec<Example>> {
+    pub(crate) fn all(workspace: &Workspace) -> Result<Vec<Example>> {
         let mut all = Self::digits(workspace);
         all.push(Self::fetched(workspace, "file-type", "examples/file-type/bundle.toml")?);
         all.push(Self::fetched(workspace, "romanize", "examples/romanize/bundle.toml")?);
         Ok(all)
     }
 
-    pub fn assemble(&self, workspace: &Workspace, output: &Path) -> Result<()> {
+    pub(crate) fn assemble(&self, workspace: &Workspace, output: &Path) -> Result<()> {
         step(&format!("assembling the bundle {}", self.name));
         assemble(workspace, &workspace.root.join(self.manifest), &self.sources, &output.join(self.name))
     }
@@ -112,7 +112,7 @@ fn named_files(manifest: &str) -> Result<Vec<String>> {
 }
 
 /// Assembles the hostile guests of the tests. Guests in text format are wrapped into components first.
-pub fn hostile(workspace: &Workspace, output: &Path) -> Result<()> {
+pub(crate) fn hostile(workspace: &Workspace, output: &Path) -> Result<()> {
     step("assembling the hostile bundles");
     let cases = workspace.root.join("tests/hostile/cases");
     let wrapped = workspace.target.join("hostile-components");

@@ -17,14 +17,14 @@ use crate::setup::{HOST, Workspace, cargo, run, step};
 /// The profile is kept in the target folder, and used by later builds. Prints the path of the program.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask dist\n  cargo xtask dist --train    # to record a new profile")]
-pub struct Dist {
+pub(crate) struct Dist {
     /// Record a new profile, even if there is one
     #[arg(long)]
     train: bool,
 }
 
 impl Dist {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let workspace = Workspace::find()?;
         let trained = Trained::of(&workspace)?;
         if self.train {
@@ -40,7 +40,7 @@ impl Dist {
 const ONLY_COUNTS: &str = "-Cllvm-args=-disable-vp";
 
 /// Builds with the profile of the host under load.
-pub struct Trained<'a> {
+pub(crate) struct Trained<'a> {
     workspace: &'a Workspace,
     /// Target triple of this machine. It is passed to cargo as `--target`, because then build scripts and macros are not
     /// built with these flags.
@@ -49,13 +49,13 @@ pub struct Trained<'a> {
 }
 
 impl Trained<'_> {
-    pub fn of(workspace: &Workspace) -> Result<Trained<'_>> {
+    pub(crate) fn of(workspace: &Workspace) -> Result<Trained<'_>> {
         let machine = workspace.rustc_print("host-tuple")?;
         Ok(Trained { workspace, machine, folder: workspace.target.join("training") })
     }
 
     /// Builds the host's program, and records a profile first if there is none. Returns the path of the program.
-    pub fn host(&self) -> Result<PathBuf> {
+    pub(crate) fn host(&self) -> Result<PathBuf> {
         if !self.seen().is_file() {
             self.train()?;
         }
@@ -65,7 +65,7 @@ impl Trained<'_> {
     }
 
     /// A cargo command for programs that are built with the same profile as the host.
-    pub fn cargo(&self, command: &str) -> Command {
+    pub(crate) fn cargo(&self, command: &str) -> Command {
         let seen = format!("-Cprofile-use={}", self.seen().display());
         // Code that has changed since the profile was recorded is built without one, and without a warning.
         self.cargo_with(command, &[&seen, "-Cllvm-args=-no-pgo-warn-mismatch", ONLY_COUNTS])

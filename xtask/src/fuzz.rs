@@ -21,7 +21,7 @@ Examples:
 /// Search for input that breaks a decoder, guided by the code that the input reaches
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Fuzz {
+pub(crate) struct Fuzz {
     /// One of the targets, the folders in fuzz/seeds [default: all, one after the other]
     target: Option<String>,
     /// How long to run each target
@@ -30,7 +30,7 @@ pub struct Fuzz {
 }
 
 impl Fuzz {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let workspace = Workspace::find()?;
         let targets = self.targets(&workspace.root)?;
         check_compiler()?;

@@ -21,7 +21,7 @@ use crate::setup::{Workspace, cargo, run, step};
 #[command(
     after_help = "Examples:\n  cargo xtask peers\n  cargo xtask peers gRPC --rounds 3\n  cargo xtask peers --json"
 )]
-pub struct Peers {
+pub(crate) struct Peers {
     /// Print JSON for machines instead of a table
     #[arg(long)]
     json: bool,
@@ -42,7 +42,7 @@ const MODELS: [(&str, Option<&str>, &[&str]); 4] = [
 ];
 
 impl Peers {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let workspace = Workspace::find()?;
         let host = Trained::of(&workspace)?.host()?;
         workspace.build_plugins()?;

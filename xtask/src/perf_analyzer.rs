@@ -37,7 +37,7 @@ const LIBRARIES: [(&str, &[&str]); 2] = [
 
 impl Workspace {
     /// The program `perf_analyzer`, ready to run.
-    pub fn perf_analyzer(&self) -> Result<PathBuf> {
+    pub(crate) fn perf_analyzer(&self) -> Result<PathBuf> {
         let requirements = self.root.join("tests/clients/requirements-perf-analyzer.txt");
         let program = self.python_with_only("perf-analyzer", &requirements)?.with_file_name("perf_analyzer");
         let folder = self.target.join("perf-analyzer");

@@ -10,17 +10,17 @@ use serde_json::Value;
 const WASM: &str = "wasm32-wasip2";
 
 /// Name of the host's program.
-pub const HOST: &str = "bulkhead";
+pub(crate) const HOST: &str = "bulkhead";
 
 /// Paths and packages of this repository.
-pub struct Workspace {
+pub(crate) struct Workspace {
     pub root: PathBuf,
     pub target: PathBuf,
     metadata: Value,
 }
 
 impl Workspace {
-    pub fn find() -> Result<Workspace> {
+    pub(crate) fn find() -> Result<Workspace> {
         let output = cargo().args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
         if !output.status.success() {
             bail!("cargo metadata failed:\n{}", String::from_utf8_lossy(&output.stderr));
@@ -31,22 +31,22 @@ impl Workspace {
     }
 
     /// Path of the host's release build, for tests and the demo.
-    pub fn host_binary(&self) -> PathBuf {
+    pub(crate) fn host_binary(&self) -> PathBuf {
         self.target.join("release").join(HOST)
     }
 
     /// The folder of the components that were built from this workspace's plugins.
-    pub fn components(&self) -> PathBuf {
+    pub(crate) fn components(&self) -> PathBuf {
         self.target.join(WASM).join("guest")
     }
 
-    pub fn build_host(&self) -> Result<()> {
+    pub(crate) fn build_host(&self) -> Result<()> {
         step("building the host (the first time takes 10 to 15 minutes on two cores)");
         run(cargo().current_dir(&self.root).args(["build", "--release", "--package", "bulkhead"]))
     }
 
     /// Builds every package that makes a component.
-    pub fn build_plugins(&self) -> Result<()> {
+    pub(crate) fn build_plugins(&self) -> Result<()> {
         self.add_wasm_target()?;
         step("building the plugins");
         let mut build = cargo();
@@ -64,7 +64,7 @@ impl Workspace {
     }
 
     /// The output of `rustc --print WHAT`.
-    pub fn rustc_print(&self, what: &str) -> Result<String> {
+    pub(crate) fn rustc_print(&self, what: &str) -> Result<String> {
         let output = Command::new("rustc").current_dir(&self.root).args(["--print", what]).output()?;
         if !output.status.success() {
             bail!("rustc --print {what} failed");
@@ -81,12 +81,12 @@ impl Workspace {
     }
 
     /// The Python of a virtual environment with these packages, which is made once, and again when the list changes.
-    pub fn python(&self, name: &str, requirements: &Path) -> Result<PathBuf> {
+    pub(crate) fn python(&self, name: &str, requirements: &Path) -> Result<PathBuf> {
         self.environment(name, requirements, &[])
     }
 
     /// The same as [`Workspace::python`], but without the dependencies of these packages.
-    pub fn python_with_only(&self, name: &str, requirements: &Path) -> Result<PathBuf> {
+    pub(crate) fn python_with_only(&self, name: &str, requirements: &Path) -> Result<PathBuf> {
         self.environment(name, requirements, &["--no-deps"])
     }
 
@@ -108,7 +108,7 @@ impl Workspace {
     }
 
     /// Writes a shell script that runs a command with these environment variables.
-    pub fn launcher(&self, path: &Path, environment: &[(&str, String)], command: &[String]) -> Result<()> {
+    pub(crate) fn launcher(&self, path: &Path, environment: &[(&str, String)], command: &[String]) -> Result<()> {
         let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
         let variables = environment.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value)));
         let command: Vec<String> = command.iter().map(|word| quoted(word)).collect();
@@ -121,7 +121,7 @@ impl Workspace {
 
 /// The cargo that runs this program. The variables that it set for this program's package are removed: build scripts of
 /// dependencies read these variables, and would run again whenever cargo is called by hand.
-pub fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in std::env::vars_os() {
@@ -132,7 +132,7 @@ pub fn cargo() -> Command {
     cargo
 }
 
-pub fn run(command: &mut Command) -> Result<()> {
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("{command:?} cannot be started"))?;
     if !status.success() {
         bail!("{command:?} ended with {status}");
@@ -140,6 +140,6 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-pub fn step(what: &str) {
+pub(crate) fn step(what: &str) {
     eprintln!("==> {what}");
 }

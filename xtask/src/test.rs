@@ -9,13 +9,13 @@ use crate::setup::{Workspace, cargo, run, step};
 
 /// Do all the set-up and run every test
 #[derive(clap::Args)]
-pub struct Test {
+pub(crate) struct Test {
     /// Only the tests whose name contains this
     filter: Option<String>,
 }
 
 impl Test {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let workspace = Workspace::find()?;
         step("formatting");
         run(cargo().current_dir(&workspace.root).args(["fmt", "--all", "--check"]))?;

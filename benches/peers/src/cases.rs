@@ -15,13 +15,13 @@ const TURN: Duration = Duration::from_secs(3);
 
 const CONNECTIONS: usize = 16;
 
-pub struct Case {
+pub(crate) struct Case {
     pub title: &'static str,
     pub load: Load,
     pub aim: Aim,
 }
 
-pub enum Load {
+pub(crate) enum Load {
     /// Requests per second as perf_analyzer counts them.
     Throughput(Run),
     /// Median latency as perf_analyzer measures it, with one request at a time.
@@ -41,7 +41,7 @@ const fn ensemble(protocol: &'static str, concurrency: usize) -> Run {
 const MORE: Aim = Aim::AtLeast(6.0);
 const SOONER: Aim = Aim::AtMost(0.25);
 
-pub fn all() -> Vec<Case> {
+pub(crate) fn all() -> Vec<Case> {
     let case = |title, load, aim| Case { title, load, aim };
     vec![
         case(
@@ -66,12 +66,12 @@ pub fn all() -> Vec<Case> {
 }
 
 /// One request for each model.
-pub fn questions() -> Vec<Request> {
+pub(crate) fn questions() -> Vec<Request> {
     vec![ENSEMBLE.as_json(), IMAGE.as_json()]
 }
 
 impl Load {
-    pub fn unit(&self) -> &'static str {
+    pub(crate) fn unit(&self) -> &'static str {
         match self {
             Load::Throughput(_) | Load::LightThroughput(_) => "requests/s",
             Load::Latency(_) | Load::LightLatency(_) => "µs",
@@ -81,7 +81,7 @@ impl Load {
 
 impl Case {
     /// Measures one turn of one server.
-    pub async fn measure(&self, server: &Server, perf_analyzer: &Path) -> Result<f64> {
+    pub(crate) async fn measure(&self, server: &Server, perf_analyzer: &Path) -> Result<f64> {
         match &self.load {
             Load::Throughput(run) => Ok(run.of(server, perf_analyzer).await?.requests_per_second),
             Load::Latency(run) => Ok(run.of(server, perf_analyzer).await?.latency),

@@ -13,7 +13,7 @@ const WINDOW: Duration = Duration::from_millis(1000);
 
 /// Arguments of a run.
 #[derive(Clone, Copy)]
-pub struct Run {
+pub(crate) struct Run {
     pub model: &'static str,
     /// `http` or `grpc`.
     pub protocol: &'static str,
@@ -23,14 +23,14 @@ pub struct Run {
 }
 
 /// Results of a run.
-pub struct Report {
+pub(crate) struct Report {
     pub requests_per_second: f64,
     /// Median latency in microseconds.
     pub latency: f64,
 }
 
 impl Run {
-    pub async fn of(&self, server: &Server, program: &Path) -> Result<Report> {
+    pub(crate) async fn of(&self, server: &Server, program: &Path) -> Result<Report> {
         let address = if self.protocol == "grpc" { server.grpc } else { server.http }.to_string();
         let folder = tempfile::tempdir()?;
         let report = folder.path().join("report.csv");

@@ -12,14 +12,14 @@ use tokio::process::{Child, Command};
 /// Timeout of the start, which launches a Python process for each model.
 const START: Duration = Duration::from_secs(120);
 
-pub struct Triton {
+pub(crate) struct Triton {
     pub server: Server,
     process: Child,
 }
 
 impl Triton {
     /// Starts Triton. Its output goes into a file beside the program.
-    pub async fn start(program: &Path) -> Result<Triton> {
+    pub(crate) async fn start(program: &Path) -> Result<Triton> {
         let [http, grpc, metrics] = free_addresses()?;
         let mut command = Command::new(program);
         for (name, address) in [("http", http), ("grpc", grpc), ("metrics", metrics)] {

@@ -34,17 +34,17 @@ struct Loaded<'a> {
 }
 
 impl<'a> Loading<'a> {
-    pub fn new(activator: &'a Activator, model: Arc<str>, reservation: Reservation) -> Loading<'a> {
+    pub(super) fn new(activator: &'a Activator, model: Arc<str>, reservation: Reservation) -> Loading<'a> {
         Loading { activator, model, bundles: Vec::new(), reservation }
     }
 
     /// The reservation that counts the memory of all parts.
-    pub fn finish(self) -> Reservation {
+    pub(super) fn finish(self) -> Reservation {
         self.reservation
     }
 
     /// Loads all graphs of a bundle.
-    pub async fn graphs(&mut self, bundle: &'a Bundle) -> Result<Graphs, ActivateError> {
+    pub(super) async fn graphs(&mut self, bundle: &'a Bundle) -> Result<Graphs, ActivateError> {
         let place = self.place(bundle);
         if let Some(graphs) = &self.bundles[place].graphs {
             return Ok(graphs.clone());
@@ -64,7 +64,7 @@ impl<'a> Loading<'a> {
     }
 
     /// Loads a plugin of a bundle. If the plugin imports graphs, all graphs of that bundle are loaded with it.
-    pub async fn plugin(
+    pub(super) async fn plugin(
         &mut self,
         entry: &'a PluginEntry,
         bundle: &'a Bundle,

@@ -36,7 +36,7 @@ pub struct TrialEntry {
 }
 
 /// Expected tensors, by the name of the output.
-pub type Wanted = BTreeMap<String, TensorEntry>;
+pub(super) type Wanted = BTreeMap<String, TensorEntry>;
 
 /// A tensor in a manifest: its elements in `data`, or all of its bytes in a `file`.
 #[derive(Debug, Deserialize)]

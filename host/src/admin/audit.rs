@@ -20,7 +20,7 @@ use crate::inference::App;
 const MOST: u64 = 1000;
 
 #[derive(Debug, Deserialize)]
-pub struct Page {
+pub(super) struct Page {
     /// Only entries with a higher number.
     #[serde(default)]
     after: u64,
@@ -28,14 +28,14 @@ pub struct Page {
 }
 
 #[derive(Debug, Deserialize)]
-pub struct Noted {
+pub(super) struct Noted {
     /// A head that was noted earlier, `count:hash`: the log must still contain it.
     noted: Option<String>,
 }
 
 /// An entry of the audit log, as it was written.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct AuditLine {
+pub(crate) struct AuditLine {
     id: u64,
     /// Milliseconds since 1970.
     at: u64,
@@ -61,19 +61,19 @@ impl From<AuditEntry> for AuditLine {
 
 /// Reply to a verification that found the log whole.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct AuditVerified {
+pub(crate) struct AuditVerified {
     /// The head of the log. A copy that is noted elsewhere as `count:hash` shows later if an entry up to it was rewritten.
     head: AuditHeadView,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditHead)]
-pub struct AuditHeadView {
+pub(super) struct AuditHeadView {
     count: u64,
     hash: String,
 }
 
-pub async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     operator: Operator,
     QueryParams(page): QueryParams<Page>,
@@ -84,7 +84,7 @@ pub async fn list(
     Ok(Json(entries.into_iter().map(AuditLine::from).collect()))
 }
 
-pub async fn verify(
+pub(super) async fn verify(
     State(app): State<Arc<App>>,
     operator: Operator,
     QueryParams(noted): QueryParams<Noted>,

@@ -28,7 +28,7 @@ use crate::inference::App;
 
 /// A stored bundle, and the reason if it may not be served.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct BundleView {
+pub(crate) struct BundleView {
     #[serde(flatten)]
     pub stored: StoredBundle,
     pub not_served_because: Option<String>,
@@ -36,12 +36,12 @@ pub struct BundleView {
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Reason {
+pub(crate) struct Reason {
     #[serde(default)]
     pub reason: String,
 }
 
-pub async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     operator: Operator,
     QueryParams(scope): QueryParams<Scope>,
@@ -52,7 +52,7 @@ pub async fn list(
     Ok(Json(bundles.into_iter().map(view).collect()))
 }
 
-pub async fn remove(
+pub(super) async fn remove(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(digest): Path<String>,
@@ -64,7 +64,7 @@ pub async fn remove(
 }
 
 /// Revokes a bundle's contents. Only the operator may, because it applies to every tenant that has these contents.
-pub async fn revoke(
+pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(digest): Path<String>,
@@ -83,7 +83,7 @@ fn parse(digest: &str) -> Result<Digest, ControlError> {
 /// Uploads a bundle; the body is an archive. With `accept: application/x-ndjson` the reply is a stream with one JSON object
 /// for each step as it is done, one a line, and the outcome at the end. Otherwise the reply is the outcome alone, with its
 /// status.
-pub async fn upload(
+pub(super) async fn upload(
     State(app): State<Arc<App>>,
     operator: Operator,
     request_id: RequestId,

@@ -11,7 +11,7 @@ use crate::error::ApiError;
 use crate::inference::App;
 
 /// A small body of JSON. An empty body counts as `{}`.
-pub struct JsonBody<T>(pub T);
+pub(super) struct JsonBody<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
     type Rejection = ApiError;
@@ -23,7 +23,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
 }
 
 /// The parameters in the query of the request's URL.
-pub struct QueryParams<T>(pub T);
+pub(super) struct QueryParams<T>(pub T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for QueryParams<T> {
     type Rejection = ApiError;

@@ -10,7 +10,7 @@ use super::operator::Operator;
 use crate::error::ApiError;
 use crate::inference::App;
 
-pub async fn metrics(State(app): State<Arc<App>>, operator: Operator) -> Result<Response, ApiError> {
+pub(super) async fn metrics(State(app): State<Arc<App>>, operator: Operator) -> Result<Response, ApiError> {
     operator.must_be_admin()?;
     app.metrics.buffered_bytes.set(app.room.taken() as i64);
     Ok(match app.metrics.render() {

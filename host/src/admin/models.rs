@@ -20,7 +20,7 @@ type Reply = Result<Json<ModelView>, ApiError>;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Labelled {
+pub(crate) struct Labelled {
     #[schema(value_type = String)]
     pub version: Version,
 }
@@ -36,7 +36,7 @@ async fn act(
     Ok(Json(app.control.blocking(move |control| act(control, &operator.who, &tenant)).await?))
 }
 
-pub async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     operator: Operator,
     QueryParams(scope): QueryParams<Scope>,
@@ -45,7 +45,7 @@ pub async fn list(
     Ok(Json(app.control.blocking(move |control| Ok(control.models(tenant.as_deref()))).await?))
 }
 
-pub async fn show(
+pub(super) async fn show(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
@@ -55,7 +55,7 @@ pub async fn show(
     Ok(Json(app.control.blocking(move |control| control.model(&tenant, &model)).await?))
 }
 
-pub async fn label(
+pub(super) async fn label(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path((model, label)): Path<(String, String)>,
@@ -68,7 +68,7 @@ pub async fn label(
     .await
 }
 
-pub async fn unlabel(
+pub(super) async fn unlabel(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path((model, label)): Path<(String, String)>,
@@ -77,7 +77,7 @@ pub async fn unlabel(
     act(app, operator, scope, move |control, who, tenant| control.set_label(who, tenant, &model, &label, None)).await
 }
 
-pub async fn split(
+pub(super) async fn split(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
@@ -87,7 +87,7 @@ pub async fn split(
     act(app, operator, scope, move |control, who, tenant| control.set_split(who, tenant, &model, Some(split))).await
 }
 
-pub async fn unsplit(
+pub(super) async fn unsplit(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
@@ -96,7 +96,7 @@ pub async fn unsplit(
     act(app, operator, scope, move |control, who, tenant| control.set_split(who, tenant, &model, None)).await
 }
 
-pub async fn shadow(
+pub(super) async fn shadow(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
@@ -106,7 +106,7 @@ pub async fn shadow(
     act(app, operator, scope, move |control, who, tenant| control.set_shadow(who, tenant, &model, Some(shadow))).await
 }
 
-pub async fn unshadow(
+pub(super) async fn unshadow(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
@@ -115,7 +115,7 @@ pub async fn unshadow(
     act(app, operator, scope, move |control, who, tenant| control.set_shadow(who, tenant, &model, None)).await
 }
 
-pub async fn policy(
+pub(super) async fn policy(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
@@ -126,7 +126,7 @@ pub async fn policy(
 }
 
 /// Sets the tenants that may call a model. Only the operator may, because this shows the model to other tenants.
-pub async fn share(
+pub(super) async fn share(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
@@ -137,7 +137,7 @@ pub async fn share(
     act(app, operator, scope, move |control, who, tenant| control.share(who, tenant, &model, sharing)).await
 }
 
-pub async fn rollback(
+pub(super) async fn rollback(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(model): Path<String>,
@@ -146,7 +146,7 @@ pub async fn rollback(
     act(app, operator, scope, move |control, who, tenant| control.rollback(who, tenant, &model)).await
 }
 
-pub async fn retire(
+pub(super) async fn retire(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path((model, version)): Path<(String, String)>,
@@ -155,7 +155,7 @@ pub async fn retire(
     set_serving(app, operator, scope, model, version, Serving::Stop).await
 }
 
-pub async fn activate(
+pub(super) async fn activate(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path((model, version)): Path<(String, String)>,

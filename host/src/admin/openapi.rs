@@ -39,7 +39,7 @@ pub(crate) async fn page_for_operators() -> Response<Body> {
     html(&OPERATORS_PAGE)
 }
 
-pub const SCHEMAS: [fn(&mut Vec<NamedSchema>); 23] = [
+pub(super) const SCHEMAS: [fn(&mut Vec<NamedSchema>); 23] = [
     collect::<ErrorReply>,
     collect::<Publisher>,
     collect::<TrustRequest>,
@@ -128,7 +128,7 @@ const fn make(
     act(HttpMethod::Post, id, path, takes, gives, summary)
 }
 
-pub const SECTIONS: &[Section] = &[
+pub(super) const SECTIONS: &[Section] = &[
     Section {
         name: "Publishers",
         about: "Publishers whose signatures are accepted, for which names and imports",

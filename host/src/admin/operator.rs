@@ -15,7 +15,7 @@ use crate::inference::App;
 use crate::tenant::{AuthError, DEFAULT_TENANT, Role};
 
 #[derive(Clone, Debug)]
-pub struct Operator {
+pub(super) struct Operator {
     /// The name for the audit log.
     pub who: Actor,
     /// The only tenant that the caller may see; `None` for the operator, who sees all.
@@ -25,7 +25,7 @@ pub struct Operator {
 /// The query `?tenant=`: the tenant that owns the bundles and models of the request. Default: the tenant of the key, or the
 /// tenant `default` for the operator.
 #[derive(Debug, Default, Deserialize)]
-pub struct Scope {
+pub(super) struct Scope {
     pub tenant: Option<String>,
 }
 
@@ -50,7 +50,7 @@ impl FromRequestParts<Arc<App>> for Operator {
 }
 
 impl Operator {
-    pub fn must_be_admin(&self) -> Result<(), ApiError> {
+    pub(super) fn must_be_admin(&self) -> Result<(), ApiError> {
         match self.only {
             None => Ok(()),
             Some(_) => Err(ApiError::Role { needed: "admin", has: Role::Deploy.name() }),
@@ -58,7 +58,7 @@ impl Operator {
     }
 
     /// The tenant that a request is about. A tenant that the caller may not see is reported as one that does not exist.
-    pub fn tenant(&self, scope: Scope) -> Result<String, ApiError> {
+    pub(super) fn tenant(&self, scope: Scope) -> Result<String, ApiError> {
         match (&self.only, scope.tenant) {
             (None, tenant) => Ok(tenant.unwrap_or_else(|| DEFAULT_TENANT.into())),
             (Some(own), None) => Ok(own.to_string()),
@@ -68,7 +68,7 @@ impl Operator {
     }
 
     /// The same as [`Operator::tenant`], but `None`, for all tenants, if the operator names none.
-    pub fn tenants(&self, scope: Scope) -> Result<Option<String>, ApiError> {
+    pub(super) fn tenants(&self, scope: Scope) -> Result<Option<String>, ApiError> {
         if self.only.is_none() && scope.tenant.is_none() { Ok(None) } else { self.tenant(scope).map(Some) }
     }
 }

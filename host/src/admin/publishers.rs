@@ -16,7 +16,7 @@ use crate::inference::App;
 
 type Reply = Result<Json<Publisher>, ApiError>;
 
-pub async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     operator: Operator,
 ) -> Result<Json<BTreeMap<String, Publisher>>, ApiError> {
@@ -24,7 +24,7 @@ pub async fn list(
     Ok(Json(app.control.blocking(|control| Ok(control.publishers())).await?))
 }
 
-pub async fn trust(
+pub(super) async fn trust(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(name): Path<String>,
@@ -34,7 +34,7 @@ pub async fn trust(
     Ok(Json(app.control.blocking(move |control| control.trust(&operator.who, &name, request)).await?))
 }
 
-pub async fn revoke_key(
+pub(super) async fn revoke_key(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path((name, hint)): Path<(String, String)>,
@@ -44,7 +44,7 @@ pub async fn revoke_key(
     Ok(Json(app.control.blocking(move |control| control.revoke_key(&operator.who, &name, &hint)).await?))
 }
 
-pub async fn remove(
+pub(super) async fn remove(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(name): Path<String>,

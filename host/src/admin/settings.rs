@@ -14,13 +14,13 @@ use crate::inference::App;
 
 type Reply = Result<Response<Body>, ApiError>;
 
-pub async fn logging(State(app): State<Arc<App>>, operator: Operator, request: Request<Body>) -> Reply {
+pub(super) async fn logging(State(app): State<Arc<App>>, operator: Operator, request: Request<Body>) -> Reply {
     operator.must_be_admin()?;
     let (head, body) = request.into_parts();
     Ok(json(&app.logging(&head, body).await?))
 }
 
-pub async fn trace(State(app): State<Arc<App>>, operator: Operator, request: Request<Body>) -> Reply {
+pub(super) async fn trace(State(app): State<Arc<App>>, operator: Operator, request: Request<Body>) -> Reply {
     operator.must_be_admin()?;
     let (head, body) = request.into_parts();
     Ok(json(&app.tracing(&head, body).await?))

@@ -21,7 +21,7 @@ type Reply = Result<Json<TenantView>, ApiError>;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewTenant {
+pub(crate) struct NewTenant {
     pub name: String,
     #[serde(default)]
     #[schema(value_type = Object)]
@@ -30,7 +30,7 @@ pub struct NewTenant {
 
 /// A key, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct KeyView {
+pub(crate) struct KeyView {
     pub id: String,
     pub tenant: String,
     #[schema(value_type = String)]
@@ -49,7 +49,7 @@ pub struct KeyView {
 
 /// One tenant's use of one model, since the data folder was made.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct UsageLine {
+pub(crate) struct UsageLine {
     tenant: String,
     model: String,
     requests: u64,
@@ -69,7 +69,7 @@ impl From<UsageRow> for UsageLine {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub struct UsageView {
+pub(crate) struct UsageView {
     pub usage: Vec<UsageLine>,
     /// Descriptions of the rows that were damaged on the disk; they are left out of `usage`.
     pub damaged: Vec<String>,
@@ -82,23 +82,27 @@ impl KeyView {
     }
 }
 
-pub async fn list(State(app): State<Arc<App>>, operator: Operator) -> Result<Json<Vec<TenantView>>, ApiError> {
+pub(super) async fn list(State(app): State<Arc<App>>, operator: Operator) -> Result<Json<Vec<TenantView>>, ApiError> {
     operator.must_be_admin()?;
     Ok(Json(app.control.blocking(|control| control.tenants()).await?))
 }
 
-pub async fn create(State(app): State<Arc<App>>, operator: Operator, JsonBody(new): JsonBody<NewTenant>) -> Reply {
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    JsonBody(new): JsonBody<NewTenant>,
+) -> Reply {
     operator.must_be_admin()?;
     let made = app.control.blocking(move |control| control.create_tenant(&operator.who, &new.name, new.limits));
     Ok(Json(made.await?))
 }
 
-pub async fn show(State(app): State<Arc<App>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
+pub(super) async fn show(State(app): State<Arc<App>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
     let tenant = operator.tenant(Scope { tenant: Some(tenant) })?;
     Ok(Json(app.control.blocking(move |control| control.tenant(&tenant)).await?))
 }
 
-pub async fn remove(
+pub(super) async fn remove(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(tenant): Path<String>,
@@ -107,7 +111,7 @@ pub async fn remove(
     Ok(Json(app.control.blocking(move |control| control.delete_tenant(&operator.who, &tenant)).await?))
 }
 
-pub async fn limits(
+pub(super) async fn limits(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(tenant): Path<String>,
@@ -117,11 +121,11 @@ pub async fn limits(
     Ok(Json(app.control.blocking(move |control| control.set_limits(&operator.who, &tenant, limits)).await?))
 }
 
-pub async fn disable(State(app): State<Arc<App>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
+pub(super) async fn disable(State(app): State<Arc<App>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
     set_disabled(app, operator, tenant, true).await
 }
 
-pub async fn enable(State(app): State<Arc<App>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
+pub(super) async fn enable(State(app): State<Arc<App>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
     set_disabled(app, operator, tenant, false).await
 }
 
@@ -130,7 +134,7 @@ async fn set_disabled(app: Arc<App>, operator: Operator, tenant: String, disable
     Ok(Json(app.control.blocking(move |control| control.set_disabled(&operator.who, &tenant, disabled)).await?))
 }
 
-pub async fn keys(
+pub(super) async fn keys(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(tenant): Path<String>,
@@ -140,7 +144,7 @@ pub async fn keys(
     Ok(Json(keys.into_iter().map(|(id, record)| KeyView::new(id, record, None)).collect()))
 }
 
-pub async fn create_key(
+pub(super) async fn create_key(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path(tenant): Path<String>,
@@ -152,7 +156,7 @@ pub async fn create_key(
     Ok(Json(KeyView::new(key.id.clone(), record, Some(key.reveal().to_owned()))))
 }
 
-pub async fn revoke_key(
+pub(super) async fn revoke_key(
     State(app): State<Arc<App>>,
     operator: Operator,
     Path((tenant, id)): Path<(String, String)>,
@@ -163,7 +167,7 @@ pub async fn revoke_key(
     Ok(Json(KeyView::new(id, record, None)))
 }
 
-pub async fn usage(
+pub(super) async fn usage(
     State(app): State<Arc<App>>,
     operator: Operator,
     QueryParams(scope): QueryParams<Scope>,

@@ -11,7 +11,7 @@ use super::output::{Table, cell};
 
 /// Read the log of administrative acts, and verify it
 #[derive(Args)]
-pub struct Audit {
+pub(super) struct Audit {
     #[command(flatten)]
     admin: Admin,
     #[command(subcommand)]
@@ -54,7 +54,7 @@ struct Verify {
 }
 
 impl Audit {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let client = self.admin.client()?;
         match self.command {
             Command::List(list) => list.run(&client),

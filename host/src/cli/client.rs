@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::output::{plain, plain_lines};
 
 #[derive(Args)]
-pub struct Admin {
+pub(super) struct Admin {
     /// Address of the operator's port
     #[arg(
         long = "to",
@@ -56,7 +56,7 @@ pub struct Admin {
 const HEADING: &str = "The host";
 
 /// A client of one host's operator port.
-pub struct Client {
+pub(super) struct Client {
     agent: ureq::Agent,
     url: String,
     token: Zeroizing<String>,
@@ -70,7 +70,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const MAX_REPLY: u64 = 256 << 20;
 
 impl Admin {
-    pub fn client(self) -> Result<Client> {
+    pub(super) fn client(self) -> Result<Client> {
         let url = if self.url.contains("://") { self.url.clone() } else { format!("http://{}", self.url) };
         let url = url.trim_end_matches('/').to_owned();
         let token = self.find_token()?;
@@ -115,7 +115,7 @@ impl Admin {
 impl Client {
     /// Sends a request and returns the JSON of the reply. With `null` as body, the request has none. A reply with an error
     /// status is an error.
-    pub fn ask(&self, method: Method, address: &str, body: &Value) -> Result<Value> {
+    pub(super) fn ask(&self, method: Method, address: &str, body: &Value) -> Result<Value> {
         let mut response = match body {
             Value::Null => self.send(self.request(method, address), ())?,
             body => {
@@ -129,12 +129,12 @@ impl Client {
         }
     }
 
-    pub fn get(&self, address: &str) -> Result<Value> {
+    pub(super) fn get(&self, address: &str) -> Result<Value> {
         self.ask(Method::GET, address, &Value::Null)
     }
 
     /// Uploads an archive of `bytes` bytes, and calls `line` with each line of the reply as it arrives.
-    pub fn upload(
+    pub(super) fn upload(
         &self,
         address: &str,
         archive: impl Read + 'static,
@@ -158,14 +158,14 @@ impl Client {
     }
 
     /// Prints a reply: as JSON with `--json`, otherwise the text that `for_people` makes of it.
-    pub fn tell(&self, reply: &Value, for_people: impl FnOnce(&Value) -> String) -> Result<()> {
+    pub(super) fn tell(&self, reply: &Value, for_people: impl FnOnce(&Value) -> String) -> Result<()> {
         match self.json {
             true => super::print(&serde_json::to_string_pretty(reply)?),
             false => super::print(&for_people(reply)),
         }
     }
 
-    pub fn wants_json(&self) -> bool {
+    pub(super) fn wants_json(&self) -> bool {
         self.json
     }
 
@@ -211,7 +211,7 @@ impl Client {
     }
 
     /// The error that ends a command whose request was refused. With `--json`, it also prints the error reply.
-    pub fn fail(&self, reply: &Value, hint: &str) -> anyhow::Error {
+    pub(super) fn fail(&self, reply: &Value, hint: &str) -> anyhow::Error {
         if self.json {
             // A failure to print is ignored: the exit code reports the error, too.
             let _ = super::print(&reply.to_string());
@@ -225,7 +225,7 @@ impl Client {
 }
 
 /// The path and query of a request. Segments and values are percent-encoded, because names may contain any character.
-pub fn address(segments: &[&str], query: &[(&str, Option<&str>)]) -> String {
+pub(super) fn address(segments: &[&str], query: &[(&str, Option<&str>)]) -> String {
     const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     let mut address = String::from("/v1");
     for segment in segments {

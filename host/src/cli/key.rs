@@ -14,7 +14,7 @@ const MAX_KEY_BYTES: u64 = 16 << 10;
 
 /// Create keys to sign bundles with
 #[derive(Args)]
-pub struct Key {
+pub(super) struct Key {
     #[command(subcommand)]
     command: Command,
 }
@@ -44,7 +44,7 @@ enum CurveName {
 }
 
 impl Key {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         match self.command {
             Command::New(new) => new.run(),
         }

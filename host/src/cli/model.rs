@@ -17,7 +17,7 @@ use crate::control::Policy;
 
 /// Label, split, shadow, share, roll back and retire versions of models
 #[derive(Args)]
-pub struct Model {
+pub(super) struct Model {
     #[command(flatten)]
     admin: Admin,
     /// The tenant that owns the model [default: the token's own tenant; `default` for the operator]
@@ -157,7 +157,7 @@ struct ModelTarget<'a> {
 }
 
 impl Model {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let client = self.admin.client()?;
         let tenant = self.tenant.as_deref();
         let of = |model| ModelTarget { client: &client, tenant, model };

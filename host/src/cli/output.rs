@@ -7,7 +7,7 @@ use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
 /// Escapes characters that would move the cursor, or hide or reorder letters: others may have written the text.
-pub fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         if steers(character) { shown.extend(character.escape_default()) } else { shown.push(character) }
@@ -16,12 +16,12 @@ pub fn plain(text: &str) -> String {
 }
 
 /// The same as [`plain`], but line breaks stay.
-pub fn plain_lines(text: &str) -> String {
+pub(super) fn plain_lines(text: &str) -> String {
     text.lines().map(plain).collect::<Vec<_>>().join("\n")
 }
 
 /// A value of the host's JSON, on one line.
-pub fn cell(value: &Value) -> String {
+pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
         Value::String(text) if text.is_empty() => "-".into(),
@@ -32,45 +32,45 @@ pub fn cell(value: &Value) -> String {
     }
 }
 
-pub fn list(parts: impl Iterator<Item = String>) -> String {
+pub(super) fn list(parts: impl Iterator<Item = String>) -> String {
     let parts: Vec<String> = parts.collect();
     if parts.is_empty() { "-".into() } else { parts.join(", ") }
 }
 
 /// The elements of an array; none for any other value.
-pub fn rows(value: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn rows(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
 /// The fields of an object; none for any other value.
-pub fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+pub(super) fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
 
 /// A table whose columns are as wide as their widest cell on a terminal, where some letters take two columns.
-pub struct Table {
+pub(super) struct Table {
     rows: Vec<Vec<String>>,
     /// The first column of numbers; they are aligned at the right.
     numbers: usize,
 }
 
 impl Table {
-    pub fn new<const N: usize>(heads: [&str; N]) -> Table {
+    pub(super) fn new<const N: usize>(heads: [&str; N]) -> Table {
         Table { rows: vec![heads.map(str::to_uppercase).into()], numbers: N }
     }
 
     /// Makes the last columns, as many as given, columns of numbers.
-    pub fn with_numbers(mut self, columns: usize) -> Table {
+    pub(super) fn with_numbers(mut self, columns: usize) -> Table {
         self.numbers -= columns;
         self
     }
 
-    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.into());
     }
 
     /// The table, or the given text if it has no rows.
-    pub fn or(self, nothing: &str) -> String {
+    pub(super) fn or(self, nothing: &str) -> String {
         if self.rows.len() == 1 { nothing.into() } else { self.to_string().trim_end().into() }
     }
 

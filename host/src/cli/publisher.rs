@@ -15,7 +15,7 @@ use super::output::{Table, cell, fields, rows};
 
 /// Trust and list publishers, revoke their keys, remove them
 #[derive(Args)]
-pub struct Publisher {
+pub(super) struct Publisher {
     #[command(flatten)]
     admin: Admin,
     #[command(subcommand)]
@@ -82,7 +82,7 @@ struct Remove {
 }
 
 impl Publisher {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let client = self.admin.client()?;
         match self.command {
             Command::Trust(trust) => trust.run(&client),

@@ -26,7 +26,7 @@ const BAD_CONFIGURATION: u8 = 2;
   bulkhead serve
   bulkhead serve --config /etc/bulkhead.toml --log-format json
   bulkhead serve --dev --models ./models --http 127.0.0.1:0     (unsigned bundles, any free port)")]
-pub struct Serve {
+pub(super) struct Serve {
     /// The data folder: bundles, publishers, tenants, the audit log [default: bulkhead-data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -57,7 +57,7 @@ pub struct Serve {
 }
 
 impl Serve {
-    pub fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> ExitCode {
         let config = match self.configuration() {
             Ok(config) => config,
             Err(mistakes) => return fail(BAD_CONFIGURATION, &mistakes),

@@ -11,7 +11,7 @@ use crate::worker::{self, OwnLimits};
 
 /// Do one job for the host, read from standard input, within limits
 #[derive(Args)]
-pub struct Worker {
+pub(super) struct Worker {
     job: Job,
     /// Limit on memory, in bytes
     memory: u64,
@@ -25,7 +25,7 @@ enum Job {
 }
 
 impl Worker {
-    pub fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> ExitCode {
         let limits = OwnLimits { memory: self.memory, cpu_seconds: self.cpu_seconds };
         match self.job {
             Job::Compile => worker::main::<Compile>(&limits),

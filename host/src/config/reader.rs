@@ -33,7 +33,7 @@ impl fmt::Display for ConfigErrors {
 impl std::error::Error for ConfigErrors {}
 
 /// A table that is being read. Each key is taken out once, and keys that are left at the end are unknown.
-pub struct Section {
+pub(super) struct Section {
     name: String,
     table: Table,
     known: Vec<&'static str>,
@@ -41,13 +41,13 @@ pub struct Section {
 }
 
 impl Section {
-    pub fn parse(text: &str) -> Result<Section, ConfigErrors> {
+    pub(super) fn parse(text: &str) -> Result<Section, ConfigErrors> {
         let table = text.parse::<Table>().map_err(|error| ConfigErrors::one(error.to_string().trim_end().into()))?;
         Ok(Section::new(String::new(), table))
     }
 
     /// Reads a JSON object with the same keys and units as a file.
-    pub fn from_json(object: &serde_json::Map<String, serde_json::Value>) -> Result<Section, ConfigErrors> {
+    pub(super) fn from_json(object: &serde_json::Map<String, serde_json::Value>) -> Result<Section, ConfigErrors> {
         let mut table = Table::new();
         for (key, value) in object {
             let value = Value::try_from(value).map_err(|_| ConfigErrors::one(format!("{key} must not be {value}")))?;
@@ -60,7 +60,7 @@ impl Section {
         Section { name, table, known: Vec::new(), mistakes: Vec::new() }
     }
 
-    pub fn section(&mut self, key: &'static str, read: impl FnOnce(&mut Section)) {
+    pub(super) fn section(&mut self, key: &'static str, read: impl FnOnce(&mut Section)) {
         let table = match self.take(key) {
             None => Table::new(),
             Some(Value::Table(table)) => table,
@@ -73,38 +73,38 @@ impl Section {
     }
 
     /// Reports that a key is missing which other keys of the section require.
-    pub fn missing(&mut self, key: &str, why: &str) {
+    pub(super) fn missing(&mut self, key: &str, why: &str) {
         self.mistakes.push(format!("{}{key} is missing: {why}", self.name));
     }
 
-    pub fn finish(mut self) -> Result<(), ConfigErrors> {
+    pub(super) fn finish(mut self) -> Result<(), ConfigErrors> {
         self.note_unknown_keys();
         if self.mistakes.is_empty() { Ok(()) } else { Err(ConfigErrors(self.mistakes)) }
     }
 
-    pub fn text(&mut self, key: &'static str, place: &mut String) {
+    pub(super) fn text(&mut self, key: &'static str, place: &mut String) {
         self.read(key, place, |value| value.as_str().map(str::to_owned).ok_or_else(|| "a string".into()));
     }
 
-    pub fn path(&mut self, key: &'static str, place: &mut Option<PathBuf>) {
+    pub(super) fn path(&mut self, key: &'static str, place: &mut Option<PathBuf>) {
         self.read(key, place, |value| {
             let text = value.as_str().filter(|text| !text.is_empty());
             text.map(|text| Some(PathBuf::from(text))).ok_or_else(|| "a path".into())
         });
     }
 
-    pub fn address(&mut self, key: &'static str, place: &mut SocketAddr) {
+    pub(super) fn address(&mut self, key: &'static str, place: &mut SocketAddr) {
         self.read(key, place, |value| {
             let parsed = value.as_str().and_then(|text| text.parse().ok());
             parsed.ok_or_else(|| "an address such as \"127.0.0.1:8000\"".into())
         });
     }
 
-    pub fn duration(&mut self, key: &'static str, place: &mut Duration) {
+    pub(super) fn duration(&mut self, key: &'static str, place: &mut Duration) {
         self.read(key, place, |value| units::parse_duration(value.as_str().unwrap_or_default()));
     }
 
-    pub fn bytes(&mut self, key: &'static str, range: RangeInclusive<u64>, place: &mut u64) {
+    pub(super) fn bytes(&mut self, key: &'static str, range: RangeInclusive<u64>, place: &mut u64) {
         self.read(key, place, |value| {
             let bytes = whole(value, units::parse_bytes)?;
             if range.contains(&bytes) {
@@ -115,7 +115,7 @@ impl Section {
         });
     }
 
-    pub fn count(&mut self, key: &'static str, range: RangeInclusive<u64>, place: &mut u64) {
+    pub(super) fn count(&mut self, key: &'static str, range: RangeInclusive<u64>, place: &mut u64) {
         self.read(key, place, |value| {
             let count = whole(value, units::parse_count)?;
             if range.contains(&count) {
@@ -126,7 +126,7 @@ impl Section {
         });
     }
 
-    pub fn number(&mut self, key: &'static str, range: RangeInclusive<usize>, place: &mut usize) {
+    pub(super) fn number(&mut self, key: &'static str, range: RangeInclusive<usize>, place: &mut usize) {
         self.read(key, place, |value| {
             let number = value.as_integer().and_then(|n| usize::try_from(n).ok());
             let number = number.filter(|n| range.contains(n));
@@ -134,7 +134,7 @@ impl Section {
         });
     }
 
-    pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)], place: &mut T) {
+    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)], place: &mut T) {
         self.read(key, place, |value| {
             let chosen = choices.iter().find(|(name, _)| value.as_str() == Some(name));
             let names = || choices.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ");

@@ -31,7 +31,7 @@ pub(super) struct LockedState {
 
 impl Storage {
     /// Reads the state. Documents that are damaged are returned by name, and all others are loaded.
-    pub fn open(folder: DataFolder) -> Result<(Storage, Vec<Corrupt>), ControlError> {
+    pub(super) fn open(folder: DataFolder) -> Result<(Storage, Vec<Corrupt>), ControlError> {
         let (metadata, blobs) = (folder.metadata(), folder.blobs());
         let (state, damaged) = ControlState::load(metadata.load()?);
         let locked = LockedState { state, claimed: BTreeMap::new(), damaged: !damaged.is_empty() };

@@ -17,7 +17,7 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    pub fn new(control: &BlockingControl, digests: Vec<Digest>) -> Claim {
+    pub(super) fn new(control: &BlockingControl, digests: Vec<Digest>) -> Claim {
         let mut locked = control.lock();
         for digest in &digests {
             *locked.claimed.entry(*digest).or_default() += 1;
@@ -26,12 +26,12 @@ impl Claim {
     }
 
     /// Ends the protection, and removes the files that are not needed.
-    pub fn release(mut self, control: &BlockingControl) {
+    pub(super) fn release(mut self, control: &BlockingControl) {
         control.release(&std::mem::take(&mut self.digests));
     }
 
     /// Protects the files for as long as the host runs.
-    pub fn keep(mut self) {
+    pub(super) fn keep(mut self) {
         self.digests.clear();
     }
 }

@@ -30,7 +30,7 @@ enum Serves {
 
 impl Publishable {
     /// Activates the bundle if it has a pipeline. The claim is returned whether that succeeds or not.
-    pub async fn activate(
+    pub(super) async fn activate(
         control: &Arc<Control>,
         staged: Staged,
         report: Report,

@@ -134,7 +134,7 @@ pub struct Used {
 
 /// Contents that may never be served again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Revocation {
+pub(super) struct Revocation {
     pub at: Timestamp,
     pub by: String,
     pub reason: String,

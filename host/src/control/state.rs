@@ -15,13 +15,13 @@ use super::records::{
 use crate::catalog::Routing;
 
 /// A kind of document.
-pub trait Record: Serialize + DeserializeOwned + Clone {
+pub(super) trait Record: Serialize + DeserializeOwned + Clone {
     const KIND: &'static str;
     fn table(state: &mut ControlState) -> &mut BTreeMap<String, Self>;
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct ControlState {
+pub(super) struct ControlState {
     pub publishers: BTreeMap<String, Publisher>,
     pub bundles: BTreeMap<String, StoredBundle>,
     pub revoked: BTreeMap<String, Revocation>,
@@ -54,7 +54,7 @@ type Step = Box<dyn FnOnce(&mut ControlState) + Send>;
 
 /// The changes of one act: the writes to the store, and the steps that bring the state in memory up to date.
 #[derive(Default)]
-pub struct Change {
+pub(super) struct Change {
     writes: Vec<Write>,
     steps: Vec<Step>,
     pub before: Value,
@@ -62,26 +62,26 @@ pub struct Change {
 }
 
 impl Change {
-    pub fn put<T: Record + Send + 'static>(&mut self, key: &str, document: T) {
+    pub(super) fn put<T: Record + Send + 'static>(&mut self, key: &str, document: T) {
         let value = Some(to_value(&document));
         self.writes.push(Write { kind: T::KIND, key: key.to_owned(), value });
         let key = key.to_owned();
         self.steps.push(Box::new(move |state| drop(T::table(state).insert(key, document))));
     }
 
-    pub fn remove<T: Record>(&mut self, key: &str) {
+    pub(super) fn remove<T: Record>(&mut self, key: &str) {
         self.writes.push(Write { kind: T::KIND, key: key.to_owned(), value: None });
         let key = key.to_owned();
         self.steps.push(Box::new(move |state| drop(T::table(state).remove(&key))));
     }
 
     /// Adds a step that runs once the change is durable.
-    pub fn then(&mut self, step: impl FnOnce(&mut ControlState) + Send + 'static) {
+    pub(super) fn then(&mut self, step: impl FnOnce(&mut ControlState) + Send + 'static) {
         self.steps.push(Box::new(step));
     }
 
     /// Removes the labels, the split and the shadow that send requests to a version that is gone.
-    pub fn forget_routes(&mut self, state: &ControlState, tenant: &str, model: &str, version: &Version) {
+    pub(super) fn forget_routes(&mut self, state: &ControlState, tenant: &str, model: &str, version: &Version) {
         let key = model_key(tenant, model);
         let Some(mut settings) = state.models.get(&key).cloned() else { return };
         let Routing { labels, split, shadow } = &mut settings.routing;
@@ -96,19 +96,19 @@ impl Change {
     }
 
     /// Sets the values that the audit log records as before and after the change.
-    pub fn audit(&mut self, before: &impl Serialize, after: &impl Serialize) {
+    pub(super) fn audit(&mut self, before: &impl Serialize, after: &impl Serialize) {
         (self.before, self.after) = (to_value(before), to_value(after));
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.writes.is_empty()
     }
 
-    pub fn take_writes(&mut self) -> Vec<Write> {
+    pub(super) fn take_writes(&mut self) -> Vec<Write> {
         std::mem::take(&mut self.writes)
     }
 
-    pub fn apply(self, state: &mut ControlState) {
+    pub(super) fn apply(self, state: &mut ControlState) {
         self.steps.into_iter().for_each(|step| step(state));
     }
 }
@@ -119,18 +119,18 @@ fn to_value(document: &impl Serialize) -> Value {
 }
 
 /// The key of a version of a bundle.
-pub fn bundle_key(tenant: &str, name: &str, version: &Version) -> String {
+pub(super) fn bundle_key(tenant: &str, name: &str, version: &Version) -> String {
     format!("{tenant} {name} {version}")
 }
 
 /// The key of a model's settings.
-pub fn model_key(tenant: &str, model: &str) -> String {
+pub(super) fn model_key(tenant: &str, model: &str) -> String {
     format!("{tenant} {model}")
 }
 
 impl ControlState {
     /// Reads the stored documents. Documents that cannot be read are returned by name, and all others are loaded.
-    pub fn load(loaded: Loaded) -> (ControlState, Vec<Corrupt>) {
+    pub(super) fn load(loaded: Loaded) -> (ControlState, Vec<Corrupt>) {
         let (mut state, mut damaged) = (ControlState::default(), loaded.damaged);
         for document in loaded.documents {
             let (kind, key) = (document.kind, document.key);
@@ -151,7 +151,7 @@ impl ControlState {
     }
 
     /// The key by which a bundle was accepted, and its publisher, as long as both are trusted.
-    pub fn signer(&self, bundle: &StoredBundle) -> Option<(&String, &Publisher, &TrustedKey)> {
+    pub(super) fn signer(&self, bundle: &StoredBundle) -> Option<(&String, &Publisher, &TrustedKey)> {
         let hint = bundle.key.as_ref()?;
         self.publishers.iter().find_map(|(name, publisher)| {
             let key = publisher.keys.iter().find(|key| key.hint == *hint && key.revoked.is_none())?;
@@ -161,7 +161,7 @@ impl ControlState {
 
     /// True if a bundle may be served: it is trusted itself, and every bundle that it takes stages from is trusted and not
     /// deleted. Unsigned bundles are trusted only if `unsigned` is set.
-    pub fn trusted(&self, bundle: &StoredBundle, unsigned: bool) -> bool {
+    pub(super) fn trusted(&self, bundle: &StoredBundle, unsigned: bool) -> bool {
         let uses = bundle.uses.values().all(|used| {
             let used = self.bundles.get(&bundle_key(&bundle.tenant, &used.name, &used.version));
             used.is_some_and(|used| used.state != BundleState::Deleted && self.trusted_itself(used, unsigned))
@@ -177,7 +177,7 @@ impl ControlState {
     }
 
     /// The reason why a bundle may not be served; none if it is trusted.
-    pub fn why_not(&self, bundle: &StoredBundle, unsigned: bool) -> Option<String> {
+    pub(super) fn why_not(&self, bundle: &StoredBundle, unsigned: bool) -> Option<String> {
         if let Some(revocation) = self.revoked.get(&bundle.digest.to_string()) {
             return Some(format!("revoked: {}", revocation.reason));
         }
@@ -189,7 +189,7 @@ impl ControlState {
     }
 
     /// The keys of all bundles that should be served now, as models.
-    pub fn wanted(&self, unsigned: bool) -> BTreeSet<String> {
+    pub(super) fn wanted(&self, unsigned: bool) -> BTreeSet<String> {
         let mut by_model: BTreeMap<(&str, &str), Vec<&StoredBundle>> = BTreeMap::new();
         for bundle in self.bundles.values() {
             let Some(model) = &bundle.model else { continue };
@@ -212,13 +212,13 @@ impl ControlState {
     }
 
     /// The digests of all files that a bundle still needs.
-    pub fn needed_files(&self) -> BTreeSet<Digest> {
+    pub(super) fn needed_files(&self) -> BTreeSet<Digest> {
         let kept = self.bundles.values().filter(|bundle| bundle.state != BundleState::Deleted);
         kept.flat_map(|bundle| bundle.files.values().map(|file| file.digest)).collect()
     }
 
     /// Bytes of all bundles that a tenant stores.
-    pub fn stored_bytes(&self, tenant: &str) -> u64 {
+    pub(super) fn stored_bytes(&self, tenant: &str) -> u64 {
         let kept = self.bundles.values().filter(|bundle| bundle.tenant == tenant);
         kept.filter(|bundle| bundle.state != BundleState::Deleted).map(|bundle| bundle.bytes).sum()
     }

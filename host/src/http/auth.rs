@@ -18,7 +18,7 @@ pub(crate) struct Peer(pub SocketAddr);
 
 impl Peer {
     /// True if the peer is on this machine.
-    pub fn is_local(self) -> bool {
+    pub(crate) fn is_local(self) -> bool {
         self.0.ip().to_canonical().is_loopback()
     }
 }

@@ -24,7 +24,7 @@ const STEP: u64 = 256 * 1024;
 const WORTH_PACKING: usize = 1024;
 
 impl Coding {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Coding::Identity => "identity",
             Coding::Gzip => "gzip",
@@ -43,7 +43,7 @@ impl Coding {
 
     /// The coding of a request's body, `Identity` without a header. Unknown codings are errors, and so are several codings
     /// applied one over the other.
-    pub fn of_request(headers: &HeaderMap) -> Result<Coding, ApiError> {
+    pub(crate) fn of_request(headers: &HeaderMap) -> Result<Coding, ApiError> {
         let mut codings = headers.get_all(header::CONTENT_ENCODING).iter().map(|value| value.as_bytes());
         let Some(coding) = codings.next() else { return Ok(Coding::Identity) };
         let known = std::str::from_utf8(coding).ok().and_then(Coding::from_name).filter(|_| codings.next().is_none());
@@ -51,7 +51,7 @@ impl Coding {
     }
 
     /// The supported coding with the highest weight in `accept-encoding`; the earlier one of equal weights.
-    pub fn accepted(headers: &HeaderMap) -> Coding {
+    pub(crate) fn accepted(headers: &HeaderMap) -> Coding {
         let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
         let mut best = (Coding::Identity, 0.0);
         for choice in values.flat_map(|value| value.split(',')) {
@@ -69,7 +69,7 @@ impl Coding {
 
     /// The decompressed bytes, at most `bound` of them. `count` is called with the size of each piece before the next one
     /// is decompressed, and may end the work with an error. `Identity` copies the bytes, without a check of the bound.
-    pub fn unpack(
+    pub(crate) fn unpack(
         self,
         packed: &[u8],
         bound: u64,
@@ -110,7 +110,7 @@ impl Coding {
     }
 
     /// The chunks as one compressed body; `None` if that would not make them smaller.
-    pub fn pack(self, chunks: &[Bytes]) -> Option<Vec<u8>> {
+    pub(crate) fn pack(self, chunks: &[Bytes]) -> Option<Vec<u8>> {
         let size = chunks.iter().map(Bytes::len).sum();
         if self == Coding::Identity || size < WORTH_PACKING {
             return None;

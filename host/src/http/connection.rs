@@ -49,7 +49,7 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The service that answers the requests of one connection.
-pub struct ConnectionService {
+pub(super) struct ConnectionService {
     pub router: Router,
     pub peer: Peer,
     pub reply_watch: ReplyWatch,
@@ -70,7 +70,7 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
 }
 
 /// Serves a connection until either side ends it, or a timeout (`http.header-time`, `http.reply-time`) passes.
-pub async fn serve_connection(
+pub(super) async fn serve_connection(
     stream: TcpStream,
     tls: Option<&Tls>,
     http: &Http,

@@ -32,17 +32,17 @@ pub(crate) struct ArrivedRequest {
 impl ArrivedRequest {
     /// Takes the body, decompressed; it is empty if it was taken before. Decompression of a large body takes CPU time: call
     /// this on a compute thread.
-    pub fn take_body(&mut self) -> Result<Bytes, ApiError> {
+    pub(crate) fn take_body(&mut self) -> Result<Bytes, ApiError> {
         self.body.take().map_or(Ok(Bytes::new()), Received::unpack)
     }
 
     /// The only reply to the request.
-    pub fn reply(&self, encoded: Encoded) -> Result<Response<Body>, ApiError> {
+    pub(crate) fn reply(&self, encoded: Encoded) -> Result<Response<Body>, ApiError> {
         self.replying.inference(encoded)
     }
 
     /// One of the events that answer the request. Fails if the buffer budget has no room for it.
-    pub fn event(&self, json: &[u8]) -> Result<Bytes, ApiError> {
+    pub(crate) fn event(&self, json: &[u8]) -> Result<Bytes, ApiError> {
         self.replying.room.hold(sse::event(json))
     }
 }

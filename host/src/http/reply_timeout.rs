@@ -46,7 +46,7 @@ struct Reply {
 
 impl ReplyWatch {
     /// Wraps a response's body, so that each piece is watched until it was sent.
-    pub fn watch(&self, response: Response<Body>) -> Response<WatchedBody> {
+    pub(super) fn watch(&self, response: Response<Body>) -> Response<WatchedBody> {
         response.map(|body| {
             let reply = (!body.is_end_stream()).then(|| self.begin());
             WatchedBody { body, reply }
@@ -54,7 +54,7 @@ impl ReplyWatch {
     }
 
     /// Waits until some reply has been waiting for the client for `bound`.
-    pub async fn overdue(&self, bound: Duration) {
+    pub(super) async fn overdue(&self, bound: Duration) {
         loop {
             match self.oldest() {
                 None => self.0.begun.notified().await,
@@ -134,7 +134,7 @@ impl ReplyHandle {
 }
 
 /// A reply's body whose pieces are watched.
-pub struct WatchedBody {
+pub(super) struct WatchedBody {
     body: Body,
     /// `None` if the body is empty.
     reply: Option<ReplyHandle>,

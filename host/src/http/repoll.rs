@@ -20,7 +20,7 @@ const POLLED: u8 = 1;
 const WOKEN: u8 = 2;
 
 /// Wraps a future so that a wake during its own poll leads to another poll at once, and rarely to a wake of its task.
-pub fn repoll_on_self_wake<F: Future>(future: F) -> impl Future<Output = F::Output> {
+pub(super) fn repoll_on_self_wake<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let self_wake = Arc::new(SelfWake::default());
     let waker = Waker::from(self_wake.clone());
     let mut future = Box::pin(future);

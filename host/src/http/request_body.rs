@@ -25,20 +25,20 @@ pub(crate) struct Received {
 
 impl Received {
     /// Size of the body as it arrived, before decompression, in bytes.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 
     /// True if the body is decoded so quickly that inline execution is possible. `text` is the length of the JSON in front
     /// of binary tensors, which are not parsed; `None` means that the whole body is text.
-    pub fn is_small(&self, text: Option<usize>) -> bool {
+    pub(crate) fn is_small(&self, text: Option<usize>) -> bool {
         let (text, whole) = (text.unwrap_or(self.len()), self.len());
         self.coding == Coding::Identity && text <= SMALL_TEXT && whole <= SMALL_BODY
     }
 
     /// The body after decompression, which is limited by the same bound and charged to the buffer budget. Decompression of
     /// a large body takes CPU time: call this on a compute thread.
-    pub fn unpack(mut self) -> Result<Bytes, ApiError> {
+    pub(crate) fn unpack(mut self) -> Result<Bytes, ApiError> {
         if self.coding == Coding::Identity {
             return Ok(self.permit.hold(self.bytes));
         }

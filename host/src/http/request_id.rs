@@ -20,7 +20,7 @@ pub(crate) const REQUEST_ID: &str = "x-request-id";
 pub(crate) struct RequestId(pub Arc<str>);
 
 impl RequestId {
-    pub fn of(extensions: &Extensions) -> RequestId {
+    pub(crate) fn of(extensions: &Extensions) -> RequestId {
         extensions.get().cloned().unwrap_or_else(RequestId::fresh)
     }
 

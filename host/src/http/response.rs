@@ -37,7 +37,7 @@ pub(crate) struct Replying {
 impl Replying {
     /// The HTTP reply with a model's response, compressed as the client prefers if that makes it smaller. Compression runs
     /// on the calling thread. Fails if the buffer budget has no room for the reply.
-    pub fn inference(&self, encoded: Encoded) -> Result<Response<Body>, ApiError> {
+    pub(crate) fn inference(&self, encoded: Encoded) -> Result<Response<Body>, ApiError> {
         let json_length = encoded.binary.then(|| encoded.json.iter().map(Bytes::len).sum::<usize>());
         let mut chunks = encoded.json;
         chunks.extend(encoded.tensors);

@@ -155,11 +155,11 @@ impl Drop for Call {
 pub(crate) struct Clock(Instant);
 
 impl Clock {
-    pub fn start() -> Clock {
+    pub(crate) fn start() -> Clock {
         Clock(Instant::now())
     }
 
-    pub fn lap(&mut self) -> Duration {
+    pub(crate) fn lap(&mut self) -> Duration {
         let begun = std::mem::replace(&mut self.0, Instant::now());
         self.0 - begun
     }

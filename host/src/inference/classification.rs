@@ -32,7 +32,7 @@ pub(crate) struct TextRoom {
 
 impl TextRoom {
     /// Begins with the bound on the reply.
-    pub fn new(bound: u64) -> TextRoom {
+    pub(super) fn new(bound: u64) -> TextRoom {
         TextRoom { bound, left: usize::try_from(bound).unwrap_or(usize::MAX) }
     }
 

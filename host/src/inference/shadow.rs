@@ -24,12 +24,12 @@ const SAME: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-4 };
 
 impl Copied {
     /// Copies a request; the copy shares the bytes of the tensors.
-    pub fn new(pipeline: Arc<Pipeline>, inputs: &NamedTensors, parameters: &Parameters) -> Copied {
+    pub(crate) fn new(pipeline: Arc<Pipeline>, inputs: &NamedTensors, parameters: &Parameters) -> Copied {
         Copied { pipeline, inputs: inputs.clone(), parameters: parameters.clone(), answer: NamedTensors::new() }
     }
 
     /// Adds the response that the client got.
-    pub fn answered(self, answer: &NamedTensors) -> Copied {
+    pub(crate) fn answered(self, answer: &NamedTensors) -> Copied {
         Copied { answer: answer.clone(), ..self }
     }
 }
@@ -43,14 +43,14 @@ pub(crate) struct ShadowRunner {
 }
 
 impl ShadowRunner {
-    pub fn new(compute: Arc<Compute>, metrics: Arc<Metrics>, host: &TenantLimits) -> Arc<ShadowRunner> {
+    pub(crate) fn new(compute: Arc<Compute>, metrics: Arc<Metrics>, host: &TenantLimits) -> Arc<ShadowRunner> {
         let limits = TenantLimits { concurrency: 2, queue: 64, fuel_per_second: None, ..host.clone() };
         // The name of a real tenant never has parentheses.
         Arc::new(ShadowRunner { compute, metrics, tenant: Arc::new(Tenant::new("(shadow)", limits)) })
     }
 
     /// Runs a copied request in the background. If it is not admitted, it is skipped, and counted as skipped.
-    pub fn start(self: &Arc<Self>, copied: Copied, request_id: &Arc<str>) {
+    pub(crate) fn start(self: &Arc<Self>, copied: Copied, request_id: &Arc<str>) {
         let (runner, id) = (self.clone(), request_id.clone());
         tokio::spawn(async move {
             let pipeline = copied.pipeline.clone();

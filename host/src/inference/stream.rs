@@ -35,7 +35,7 @@ pub(crate) struct ResponseStream<T> {
 
 impl<T: Send + 'static> ResponseStream<T> {
     /// The next response. An error is the last item; `None` follows the last.
-    pub async fn next(&mut self) -> Option<Result<T, ErrorResponse>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<T, ErrorResponse>> {
         if let Some(answer) = self.receiver.recv().await {
             return Some(Ok(answer));
         }
@@ -45,12 +45,12 @@ impl<T: Send + 'static> ResponseStream<T> {
     }
 
     /// Ends the stream with an error from outside; `None` if it had ended already.
-    pub fn end(&mut self, error: ApiError) -> Option<ErrorResponse> {
+    pub(crate) fn end(&mut self, error: ApiError) -> Option<ErrorResponse> {
         self.receiver.close();
         self.app.end(self.call.take()?, Err::<(), _>(error)).err()
     }
 
-    pub fn into_stream(self) -> impl Stream<Item = Result<T, ErrorResponse>> + Send + 'static {
+    pub(crate) fn into_stream(self) -> impl Stream<Item = Result<T, ErrorResponse>> + Send + 'static {
         stream::unfold(self, |mut answers| async move { answers.next().await.map(|answer| (answer, answers)) })
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Spending<'a> {
 }
 
 impl<'a> Spending<'a> {
-    pub fn begin(permit: &'a Permit, metrics: &'a ModelMetrics) -> Spending<'a> {
+    pub(super) fn begin(permit: &'a Permit, metrics: &'a ModelMetrics) -> Spending<'a> {
         Spending { budget: Budget::of(&permit.tenant, &permit.tenant.limits()), permit, metrics }
     }
 }

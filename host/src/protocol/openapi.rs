@@ -41,7 +41,7 @@ pub(crate) async fn page_for_clients() -> Response<Body> {
 }
 
 /// The types whose schemas the operations refer to.
-pub const SCHEMAS: [fn(&mut Vec<NamedSchema>); 23] = [
+pub(super) const SCHEMAS: [fn(&mut Vec<NamedSchema>); 23] = [
     collect::<ErrorReply>,
     collect::<ServerMetadata>,
     collect::<ServerLive>,
@@ -87,7 +87,7 @@ const SHORT: &[u16] = &[400, 401, 403, 408, 413, 415, 503];
 /// Error statuses of requests that load or unload a model.
 const ACT: &[u16] = &[400, 401, 403, 404, 408, 409, 413, 415, 500, 503, 507];
 
-pub const SECTIONS: &[Section] = &[
+pub(super) const SECTIONS: &[Section] = &[
     Section { name: "Server", about: "The server and its health", operations: SERVER },
     Section { name: "Models", about: "Metadata, configuration and statistics of models", operations: MODELS },
     Section { name: "Inference", about: "Running models", operations: INFERENCE },

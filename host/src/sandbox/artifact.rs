@@ -42,14 +42,14 @@ struct Spec {
 }
 
 impl Artifact {
-    pub fn find(cache: &Cache, name: &CacheKey) -> Option<Artifact> {
+    pub(super) fn find(cache: &Cache, name: &CacheKey) -> Option<Artifact> {
         let (head, code) = frame::parse::<Head>(cache.get(name)?).ok()?;
         let initialisation = if head.snapshot { Initialisation::Snapshot } else { Initialisation::EveryCall };
         let signature = Signature { inputs: from_saved(head.inputs)?, outputs: from_saved(head.outputs)? };
         Some(Artifact { signature, initialisation, code })
     }
 
-    pub fn keep(&self, cache: &Cache, name: &CacheKey) {
+    pub(super) fn keep(&self, cache: &Cache, name: &CacheKey) {
         let head = Head {
             snapshot: self.initialisation == Initialisation::Snapshot,
             inputs: to_saved(&self.signature.inputs),

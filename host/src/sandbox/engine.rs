@@ -67,7 +67,7 @@ impl Sandbox {
 }
 
 impl Limits {
-    pub fn of(config: &Config) -> Limits {
+    pub(crate) fn of(config: &Config) -> Limits {
         let (stack, component_bytes) = (config.compute.stack, config.compute.component_bytes);
         Limits { init: config.init.clone(), stack, component_bytes }
     }

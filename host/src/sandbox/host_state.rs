@@ -20,6 +20,7 @@ const MAX_HANDLES: usize = 10_000;
 const TABLE_ELEMENT_BYTES: u64 = 8;
 
 /// A tensor that a guest is writing. Its full size is charged from the start.
+#[expect(unreachable_pub, reason = "wasmtime's bindgen re-exports it with `pub`")]
 pub struct Building {
     /// `None` only while bytes are being appended.
     pub builder: Option<TensorBuilder>,
@@ -45,7 +46,7 @@ pub(crate) struct HostState {
 }
 
 impl HostState {
-    pub fn log(&mut self) -> &PluginLog {
+    pub(crate) fn log(&mut self) -> &PluginLog {
         self.log.get_or_insert_with(|| {
             let bound = self.budget.exceeded(Limit::Log).bound;
             PluginLog::new(self.shared.clone(), self.request.clone(), self.budget.log_left(), bound)

@@ -45,20 +45,20 @@ struct Lines {
 }
 
 impl PluginLog {
-    pub fn new(shared: Arc<Shared>, request: Arc<str>, left: u64, bound: u64) -> PluginLog {
+    pub(crate) fn new(shared: Arc<Shared>, request: Arc<str>, left: u64, bound: u64) -> PluginLog {
         let lines = Mutex::new(Lines { left, unfinished: Vec::new() });
         PluginLog(Arc::new(Inner { shared, request, bound, lines }))
     }
 
     /// Logs one line. Fails if the call then exceeds its log limit.
-    pub fn line(&self, level: Level, text: &str) -> Result<(), Exceeded> {
+    pub(crate) fn line(&self, level: Level, text: &str) -> Result<(), Exceeded> {
         self.charge(&mut self.lines(), text.len() + LINE_OVERHEAD)?;
         self.emit(level, text);
         Ok(())
     }
 
     /// Logs a printed line that no newline has ended, and returns the bytes that are left of the log limit.
-    pub fn finish(&self) -> u64 {
+    pub(crate) fn finish(&self) -> u64 {
         let mut lines = self.lines();
         if !lines.unfinished.is_empty() {
             self.emit(Level::Info, &String::from_utf8_lossy(&lines.unfinished));

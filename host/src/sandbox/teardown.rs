@@ -21,12 +21,12 @@ pub struct Remains {
 }
 
 impl TeardownSlots {
-    pub fn new() -> TeardownSlots {
+    pub(crate) fn new() -> TeardownSlots {
         TeardownSlots(Arc::new(Semaphore::new(SLOTS as usize)))
     }
 
     /// Defers the teardown of a store. If no slot is free, the store is dropped at once and nothing is left to tear down.
-    pub fn of(&self, store: Option<Store<HostState>>) -> Remains {
+    pub(crate) fn of(&self, store: Option<Store<HostState>>) -> Remains {
         Remains { _left: store.zip(self.0.clone().try_acquire_owned().ok()) }
     }
 }

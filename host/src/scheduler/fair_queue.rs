@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// The slots, and the calls that wait for one.
-pub struct FairQueue(Mutex<QueueState>);
+pub(super) struct FairQueue(Mutex<QueueState>);
 
 #[derive(Default)]
 struct QueueState {
@@ -30,13 +30,13 @@ struct TenantQueue {
 
 /// Bounds on the slots that a tenant may hold, and on its calls that may wait.
 #[derive(Clone, Copy, Debug)]
-pub struct Share {
+pub(super) struct Share {
     pub slots: usize,
     pub queue: usize,
 }
 
 /// A slot, a position in the queue, or neither.
-pub enum Acquire {
+pub(super) enum Acquire {
     Granted(Slot),
     Queued(Waiter),
     /// The tenant's queue is full.
@@ -46,7 +46,7 @@ pub enum Acquire {
 }
 
 /// The right to proceed, returned when it is dropped.
-pub struct Slot {
+pub(super) struct Slot {
     /// `None` after it was returned.
     queue: Option<Arc<FairQueue>>,
     tenant: Arc<str>,
@@ -54,19 +54,19 @@ pub struct Slot {
 }
 
 /// A position in the queue, given up when it is dropped.
-pub struct Waiter {
+pub(super) struct Waiter {
     queue: Arc<FairQueue>,
     tenant: Arc<str>,
     slot: oneshot::Receiver<Slot>,
 }
 
 impl FairQueue {
-    pub fn new(slots: usize) -> Arc<FairQueue> {
+    pub(super) fn new(slots: usize) -> Arc<FairQueue> {
         Arc::new(FairQueue(Mutex::new(QueueState { free: slots, ..QueueState::default() })))
     }
 
     /// Takes a slot or a position in the queue. `queue` bounds the calls that wait, of all tenants together.
-    pub fn acquire(self: &Arc<Self>, tenant: &Arc<str>, share: Share, queue: usize) -> Acquire {
+    pub(super) fn acquire(self: &Arc<Self>, tenant: &Arc<str>, share: Share, queue: usize) -> Acquire {
         let mut state = self.state();
         if state.take(tenant, share.slots) {
             return Acquire::Granted(self.slot(tenant));
@@ -83,13 +83,13 @@ impl FairQueue {
     }
 
     /// Takes a slot, or else a position in the queue. Neither has a bound, so one of the two is always there.
-    pub fn acquire_unbounded(self: &Arc<Self>, tenant: &Arc<str>) -> Result<Slot, Waiter> {
+    pub(super) fn acquire_unbounded(self: &Arc<Self>, tenant: &Arc<str>) -> Result<Slot, Waiter> {
         let mut state = self.state();
         if state.take(tenant, usize::MAX) { Ok(self.slot(tenant)) } else { Err(self.enqueue(&mut state, tenant)) }
     }
 
     /// Takes a slot if one is free and no call of the tenant waits for it.
-    pub fn try_acquire(self: &Arc<Self>, tenant: &Arc<str>) -> Option<Slot> {
+    pub(super) fn try_acquire(self: &Arc<Self>, tenant: &Arc<str>) -> Option<Slot> {
         let mut state = self.state();
         if state.take(tenant, usize::MAX) {
             return Some(self.slot(tenant));
@@ -110,7 +110,7 @@ impl FairQueue {
     }
 
     /// Number of slots that are free.
-    pub fn free(&self) -> usize {
+    pub(super) fn free(&self) -> usize {
         self.state().free
     }
 
@@ -191,7 +191,7 @@ impl QueueState {
 
 impl Slot {
     /// Counts usage against the tenant's next turns, in the unit that all holders of this queue use.
-    pub fn use_up(&mut self, amount: u64) {
+    pub(super) fn use_up(&mut self, amount: u64) {
         self.used = self.used.saturating_add(amount);
     }
 }

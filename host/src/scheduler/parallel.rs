@@ -27,7 +27,7 @@ thread_local! {
 pub(super) struct CallContextGuard(());
 
 impl CallContextGuard {
-    pub fn begin(call_context: &Arc<CallContext>) -> CallContextGuard {
+    pub(super) fn begin(call_context: &Arc<CallContext>) -> CallContextGuard {
         CALL_CONTEXT.set(Some(call_context.clone()));
         CallContextGuard(())
     }

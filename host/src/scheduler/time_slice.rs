@@ -12,14 +12,14 @@ use super::fair_queue::{Slot, Waiter};
 use super::parallel::{CallContext, CallContextGuard};
 use super::{Work, nanoseconds};
 
-pub struct Sliced<T> {
+pub(super) struct Sliced<T> {
     call_context: Arc<CallContext>,
     wait: Option<Waiter>,
     work: Work<T>,
 }
 
 impl<T> Sliced<T> {
-    pub fn new(call_context: Arc<CallContext>, work: Work<T>) -> Sliced<T> {
+    pub(super) fn new(call_context: Arc<CallContext>, work: Work<T>) -> Sliced<T> {
         Sliced { call_context, wait: None, work }
     }
 

@@ -94,7 +94,7 @@ impl KeyHash {
 }
 
 /// The id within a key's text, by which the key is looked up. `None` if the text does not have the form of a key.
-pub fn key_id(text: &str) -> Option<&str> {
+pub(super) fn key_id(text: &str) -> Option<&str> {
     let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
     (id.len() == ID_LETTERS && secret.len() == 64).then_some(id)
 }

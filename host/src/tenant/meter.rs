@@ -28,13 +28,13 @@ pub(super) enum Full {
 }
 
 impl Meter {
-    pub fn part_of(whole: &Arc<Meter>) -> Meter {
+    pub(super) fn part_of(whole: &Arc<Meter>) -> Meter {
         Meter { whole: Some(whole.clone()), ..Meter::default() }
     }
 
     /// Counts bytes for as long as the charge lives. Fails, and counts nothing, if they exceed one of the two bounds
     /// together with the bytes that are held already.
-    pub fn charge(self: &Arc<Meter>, bytes: u64, bound: u64, whole_bound: u64) -> Result<Charge, Full> {
+    pub(super) fn charge(self: &Arc<Meter>, bytes: u64, bound: u64, whole_bound: u64) -> Result<Charge, Full> {
         if !self.add(bytes, bound) {
             return Err(Full::Part);
         }
@@ -61,15 +61,15 @@ impl Meter {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    pub fn used(&self) -> u64 {
+    pub(super) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
-    pub fn used_of_whole(&self) -> u64 {
+    pub(super) fn used_of_whole(&self) -> u64 {
         self.whole.as_ref().map_or(0, |whole| whole.used())
     }
 
-    pub fn peak(&self) -> u64 {
+    pub(super) fn peak(&self) -> u64 {
         self.peak.load(Ordering::Relaxed)
     }
 }

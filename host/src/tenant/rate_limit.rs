@@ -7,7 +7,7 @@ use crate::config::format_count;
 
 /// The fuel that a tenant has saved up.
 #[derive(Debug)]
-pub struct Bucket {
+pub(super) struct Bucket {
     level: f64,
     filled: Instant,
     /// Rate and burst that `level` was counted under. A change of either starts with a full bucket.
@@ -44,7 +44,7 @@ pub struct FuelLeft {
 }
 
 impl Bucket {
-    pub fn new(now: Instant) -> Bucket {
+    pub(super) fn new(now: Instant) -> Bucket {
         Bucket { level: 0.0, filled: now, terms: (0, 0) }
     }
 
@@ -59,7 +59,7 @@ impl Bucket {
     }
 
     /// Refills the bucket, and refuses a call if the bucket is empty.
-    pub fn check(&mut self, per_second: u64, burst: u64, now: Instant) -> Result<FuelLeft, OutOfFuel> {
+    pub(super) fn check(&mut self, per_second: u64, burst: u64, now: Instant) -> Result<FuelLeft, OutOfFuel> {
         self.fill(per_second, burst, now);
         let seconds = |fuel: f64| Duration::from_secs_f64((fuel / per_second.max(1) as f64).clamp(0.0, 1e9));
         if self.level <= 0.0 {
@@ -70,7 +70,7 @@ impl Bucket {
         Ok(FuelLeft { per_second, burst, left: self.level as u64, full_in })
     }
 
-    pub fn burn(&mut self, fuel: u64) {
+    pub(super) fn burn(&mut self, fuel: u64) {
         self.level -= fuel as f64;
     }
 }

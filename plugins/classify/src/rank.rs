@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// The indices of the `count` best scores, best first. Equal scores keep their order, and NaN comes last.
-pub fn best(scores: &[f32], count: usize) -> Vec<usize> {
+pub(crate) fn best(scores: &[f32], count: usize) -> Vec<usize> {
     let order = |a: &usize, b: &usize| better(scores[*a], scores[*b]).then(a.cmp(b));
     let mut indices: Vec<usize> = (0..scores.len()).collect();
     if count < indices.len() {
@@ -20,7 +20,7 @@ fn better(a: f32, b: f32) -> Ordering {
 }
 
 /// exp(score) over the sum of all of them. NaN stays NaN, and is left out of the sum.
-pub fn softmax(scores: &[f32]) -> Vec<f32> {
+pub(crate) fn softmax(scores: &[f32]) -> Vec<f32> {
     // Only the differences of scores matter; without the subtraction, a score of 100 would become infinite.
     let greatest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<f32> = scores.iter().map(|score| (score - greatest).exp()).collect();

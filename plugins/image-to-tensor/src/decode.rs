@@ -17,7 +17,7 @@ use crate::picture::{Picture, Turn};
 const MAX_PIXEL_BYTES: u64 = 8;
 
 /// The stored picture, and the turn that brings it upright.
-pub fn decode(encoded: &[u8], max_pixels: u64) -> Result<(Picture, Turn), String> {
+pub(crate) fn decode(encoded: &[u8], max_pixels: u64) -> Result<(Picture, Turn), String> {
     match image::guess_format(encoded) {
         Ok(ImageFormat::Png) => decode_png(encoded, max_pixels).map_err(|error| error.text("PNG", max_pixels)),
         Ok(ImageFormat::Jpeg) => decode_jpeg(encoded, max_pixels).map_err(|error| error.text("JPEG", max_pixels)),

@@ -5,7 +5,7 @@ use image::metadata::Orientation;
 use crate::kernel;
 
 /// A picture of eight bits for each channel, row by row.
-pub struct Picture {
+pub(crate) struct Picture {
     pub width: u32,
     pub height: u32,
     /// 3 for RGB, 1 for gray.
@@ -15,16 +15,16 @@ pub struct Picture {
 
 impl Picture {
     /// A picture whose pixels all have one value.
-    pub fn filled(width: u32, height: u32, channels: usize, value: u8) -> Picture {
+    pub(crate) fn filled(width: u32, height: u32, channels: usize, value: u8) -> Picture {
         let pixels = vec![value; width as usize * height as usize * channels];
         Picture { width, height, channels, pixels }
     }
 
-    pub fn row_bytes(&self) -> usize {
+    pub(crate) fn row_bytes(&self) -> usize {
         self.width as usize * self.channels
     }
 
-    pub fn into_gray(self) -> Picture {
+    pub(crate) fn into_gray(self) -> Picture {
         if self.channels == 1 {
             return self;
         }
@@ -34,7 +34,7 @@ impl Picture {
     }
 
     /// Copies a smaller picture into this one, with its upper left corner at `left`, `top`.
-    pub fn paste(&mut self, smaller: &Picture, left: u32, top: u32) {
+    pub(crate) fn paste(&mut self, smaller: &Picture, left: u32, top: u32) {
         let (row, indent) = (self.row_bytes(), left as usize * self.channels);
         let below = self.pixels.chunks_exact_mut(row).skip(top as usize);
         for (line, smaller) in below.zip(smaller.pixels.chunks_exact(smaller.row_bytes())) {
@@ -45,7 +45,7 @@ impl Picture {
 
 /// Brings a stored picture upright: exchanges rows and columns if required, and then mirrors it if required.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Turn {
+pub(crate) struct Turn {
     pub transpose: bool,
     pub mirror_x: bool,
     pub mirror_y: bool,
@@ -53,11 +53,11 @@ pub struct Turn {
 
 impl Turn {
     /// Width and height of the upright picture from those of the stored one, or the reverse.
-    pub fn sides<T>(self, (width, height): (T, T)) -> (T, T) {
+    pub(crate) fn sides<T>(self, (width, height): (T, T)) -> (T, T) {
         if self.transpose { (height, width) } else { (width, height) }
     }
 
-    pub fn apply(self, stored: Picture) -> Picture {
+    pub(crate) fn apply(self, stored: Picture) -> Picture {
         if self == Turn::default() {
             return stored;
         }

@@ -10,7 +10,7 @@ use crate::picture::{Picture, Turn};
 
 /// The size that every picture is brought to, and the method.
 #[derive(Clone, Copy)]
-pub struct Target {
+pub(crate) struct Target {
     pub width: u32,
     pub height: u32,
     pub fitting: Fitting,
@@ -35,7 +35,7 @@ struct Area {
 
 impl Target {
     /// The stored picture, upright and in the size of the tensor.
-    pub fn bring(&self, stored: Picture, turn: Turn, resizer: &mut Resizer) -> Result<Picture, Failure> {
+    pub(crate) fn bring(&self, stored: Picture, turn: Turn, resizer: &mut Resizer) -> Result<Picture, Failure> {
         let sides = turn.sides((stored.width, stored.height));
         let plan = self.plan(sides);
         // Turning costs more for each pixel than resizing, so it comes last, when there are fewest pixels.

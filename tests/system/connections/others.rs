@@ -11,7 +11,7 @@ use system_tests::Host;
 use system_tests::frames::{DATA, END_STREAM, Frames, infer};
 use system_tests::sockets::Wire;
 
-pub struct Others {
+pub(super) struct Others {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<Result<Vec<Duration>>>>,
 }
@@ -19,7 +19,7 @@ pub struct Others {
 /// Latency of the requests, as the 25th percentile. On a machine that runs other programs too, it depends more on the host
 /// than the median does.
 #[derive(Debug)]
-pub struct Latency {
+pub(super) struct Latency {
     quarter: Duration,
     pub requests: usize,
 }
@@ -28,7 +28,7 @@ pub struct Latency {
 const PAUSE: Duration = Duration::from_millis(5);
 
 impl Others {
-    pub fn begin(host: &Host, key: &str) -> Result<Others> {
+    pub(super) fn begin(host: &Host, key: &str) -> Result<Others> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut clients = Vec::new();
         for number in 0..3 {
@@ -54,7 +54,7 @@ impl Others {
     }
 
     /// Stops the clients. An error unless all requests were answered correctly.
-    pub fn end(self) -> Result<Latency> {
+    pub(super) fn end(self) -> Result<Latency> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
         for client in self.clients {
@@ -67,7 +67,7 @@ impl Others {
     }
 
     /// Stops the clients after this time.
-    pub fn end_after(self, time: Duration) -> Result<Latency> {
+    pub(super) fn end_after(self, time: Duration) -> Result<Latency> {
         std::thread::sleep(time);
         self.end()
     }
@@ -77,7 +77,7 @@ impl Latency {
     /// Checks that the latency is at most 15 times that of the quiet phase of the same run. The factor allows for busy
     /// machines; a client that waits for another client's timeout would be a thousand times slower.
     #[track_caller]
-    pub fn assert_like(&self, quiet: &Latency) {
+    pub(super) fn assert_like(&self, quiet: &Latency) {
         eprintln!("others: {:?} alone, {:?} meanwhile", quiet.quarter, self.quarter);
         assert!(self.quarter < quiet.quarter * 15, "{self:?}, and before that {quiet:?}");
     }
@@ -100,7 +100,7 @@ impl Client for OverHttp {
 
 struct OverGrpc(Frames, String);
 
-pub const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
+pub(super) const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
 impl Client for OverGrpc {
     fn ask(&mut self, tensor: &[f32]) -> Result<Vec<f32>> {
@@ -115,7 +115,7 @@ impl Client for OverGrpc {
 }
 
 /// The body of a request to the model `echo`.
-pub fn request(tensor: &[f32]) -> Vec<u8> {
+pub(super) fn request(tensor: &[f32]) -> Vec<u8> {
     let input = json!({ "name": "input", "datatype": "FP32", "shape": [tensor.len()], "data": tensor });
     json!({ "inputs": [input] }).to_string().into_bytes()
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::setup::{Workspace, run};
 
 /// The demo's own folder, in which all commands run.
-pub struct Shell {
+pub(super) struct Shell {
     binary: PathBuf,
     pub folder: PathBuf,
     /// Address of the operator's port, if it is not the default.
@@ -21,7 +21,7 @@ pub struct Shell {
 }
 
 /// A running host, which is killed when the value is dropped.
-pub struct Host {
+pub(super) struct Host {
     process: Child,
     pub address: String,
     pub admin: String,
@@ -29,7 +29,7 @@ pub struct Host {
 
 impl Shell {
     /// Makes the folder; what an earlier run left there is removed.
-    pub fn new(workspace: &Workspace, name: &str) -> Result<Shell> {
+    pub(super) fn new(workspace: &Workspace, name: &str) -> Result<Shell> {
         let folder = workspace.target.join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder)?;
@@ -37,13 +37,13 @@ impl Shell {
     }
 
     /// Prints a command and runs it.
-    pub fn bulkhead(&self, command: &str) -> Result<()> {
+    pub(super) fn bulkhead(&self, command: &str) -> Result<()> {
         println!("\n$ bulkhead {command}");
         run(self.command().args(command.split(' ')))
     }
 
     /// Starts the host, on its usual ports or on free ones.
-    pub fn serve(&mut self, any_port: bool) -> Result<Host> {
+    pub(super) fn serve(&mut self, any_port: bool) -> Result<Host> {
         let mut arguments = vec!["serve", "--log-level", "warn"];
         if any_port {
             arguments.extend(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
@@ -78,7 +78,7 @@ impl Shell {
 }
 
 /// Checks that the default ports are free, before the folder of a demo that may still run is removed.
-pub fn ports_are_free() -> Result<()> {
+pub(super) fn ports_are_free() -> Result<()> {
     for port in [8000, 8001, 8002] {
         TcpListener::bind(("127.0.0.1", port))
             .with_context(|| format!("port {port} is taken; stop what listens there, or run the demo with --exit"))?;
@@ -87,13 +87,13 @@ pub fn ports_are_free() -> Result<()> {
 }
 
 impl Host {
-    pub fn ask(&self, model: &str, picture: &Path) -> Result<Value> {
+    pub(super) fn ask(&self, model: &str, picture: &Path) -> Result<Value> {
         let url = format!("http://{}/v2/models/{model}/infer", self.address);
         let mut reply = ureq::post(&url).content_type("image/png").send(&fs::read(picture)?)?;
         Ok(serde_json::from_str(&reply.body_mut().read_to_string()?)?)
     }
 
-    pub fn wait(&mut self) -> Result<()> {
+    pub(super) fn wait(&mut self) -> Result<()> {
         self.process.wait()?;
         Ok(())
     }

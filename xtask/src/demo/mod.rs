@@ -16,7 +16,7 @@ use picture::{a_picture, show};
 
 /// Build everything, sign and upload the digits example, and send it a picture
 #[derive(clap::Args)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// Use free ports, and stop after the first answer instead of serving on
     #[arg(long)]
     exit: bool,
@@ -34,7 +34,7 @@ const COMMANDS: [&str; 7] = [
 ];
 
 impl Demo {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let workspace = Workspace::find()?;
         workspace.build_host()?;
         workspace.build_plugins()?;

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// A held-out picture; its file is named `NN-is-D.png`.
-pub struct Picture {
+pub(super) struct Picture {
     pub path: PathBuf,
     pub digit: String,
 }
 
-pub fn a_picture(folder: &Path) -> Result<Picture> {
+pub(super) fn a_picture(folder: &Path) -> Result<Picture> {
     let mut pictures: Vec<PathBuf> =
         std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     pictures.sort();
@@ -23,7 +23,7 @@ pub fn a_picture(folder: &Path) -> Result<Picture> {
 }
 
 /// Draws the picture as 8 by 8 cells of two characters each, because a character is about twice as high as wide.
-pub fn show(picture: &Picture) -> Result<()> {
+pub(super) fn show(picture: &Picture) -> Result<()> {
     let decoder = png::Decoder::new(BufReader::new(std::fs::File::open(&picture.path)?));
     let mut reader = decoder.read_info()?;
     let mut pixels = vec![0; reader.output_buffer_size().context("picture too large")?];

@@ -18,7 +18,7 @@ use crate::cli::output::plain;
 #[command(after_help = "Examples:
   bulkhead bundle inspect digits-1.2.0.tar.zst
   bulkhead bundle inspect digits --json | jq '.plugins[].imports'")]
-pub struct Inspect {
+pub(super) struct Inspect {
     /// The folder or the archive of a bundle
     #[arg(value_name = "DIR|FILE")]
     bundle: PathBuf,
@@ -67,7 +67,7 @@ struct FileEntry {
 }
 
 impl Inspect {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let (manifest, files) = super::read(&self.bundle)?.into_parts();
         let contents = Contents::of(&files, manifest);
         let text = if self.json { serde_json::to_string_pretty(&contents)? } else { contents.to_string() };

@@ -14,7 +14,7 @@ use crate::config::format_bytes;
 #[command(after_help = "Examples:
   bulkhead bundle list
   bulkhead bundle list --tenant shop --json | jq -r '.[].digest'")]
-pub struct List {
+pub(super) struct List {
     /// Only the bundles of this tenant [default: of all tenants that the token may see]
     #[arg(long)]
     tenant: Option<String>,
@@ -26,7 +26,7 @@ pub struct List {
 #[derive(Args)]
 #[command(after_help = "Example:
   bulkhead bundle revoke sha256:0f3a… --reason 'reads beyond its input'")]
-pub struct Revoke {
+pub(super) struct Revoke {
     /// The digest of the bundle, as `bundle list` shows it
     digest: String,
     /// Shown when these contents are uploaded again, and in the audit log
@@ -39,7 +39,7 @@ pub struct Revoke {
 /// Delete a bundle's files; its version can only be uploaded again with the same contents
 #[derive(Args)]
 #[command(after_help = "Example:\n  bulkhead bundle delete sha256:0f3a… --tenant shop")]
-pub struct Delete {
+pub(super) struct Delete {
     /// The digest of the bundle, as `bundle list` shows it
     digest: String,
     /// The tenant that owns it [default: the token's own tenant; `default` for the operator]
@@ -50,14 +50,14 @@ pub struct Delete {
 }
 
 impl List {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let client = self.admin.client()?;
         client.tell(&client.get(&address(&["bundles"], &[("tenant", self.tenant.as_deref())]))?, table)
     }
 }
 
 impl Revoke {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let client = self.admin.client()?;
         let body = json!({ "reason": self.reason });
         let reply = client.ask(Method::POST, &address(&["bundles", &self.digest, "revoke"], &[]), &body)?;
@@ -66,7 +66,7 @@ impl Revoke {
 }
 
 impl Delete {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let client = self.admin.client()?;
         let place = address(&["bundles", &self.digest], &[("tenant", self.tenant.as_deref())]);
         let reply = client.ask(Method::DELETE, &place, &Value::Null)?;

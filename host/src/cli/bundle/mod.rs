@@ -22,7 +22,7 @@ use crate::activation::Bundle as Contents;
 
 /// Sign, pack, verify and inspect bundles; upload, list, revoke and delete them
 #[derive(Args)]
-pub struct Bundle {
+pub(super) struct Bundle {
     #[command(subcommand)]
     command: Command,
 }
@@ -40,7 +40,7 @@ enum Command {
 }
 
 impl Bundle {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         match self.command {
             Command::Pack(pack) => pack.run(),
             Command::Sign(sign) => sign.run(),

@@ -14,7 +14,7 @@ use clap::Args;
 #[command(after_help = "Examples:
   bulkhead bundle pack digits -o digits-1.2.0.tar.zst
   bulkhead bundle pack digits -o digits-1.2.0.tar.gz")]
-pub struct Pack {
+pub(super) struct Pack {
     /// The folder with bundle.toml in it
     #[arg(value_name = "DIR")]
     folder: PathBuf,
@@ -30,7 +30,7 @@ struct Archive {
 }
 
 impl Pack {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let output = &self.output.path;
         ensure!(self.folder.is_dir(), "{} is not a folder", self.folder.display());
         ensure!(!lies_in(output, &self.folder), "{}: write the archive outside of the bundle", output.display());

@@ -21,7 +21,7 @@ use crate::cli::output::{cell, plain};
   bulkhead bundle push digits-1.2.0.tar.zst
   bulkhead bundle push digits --tenant shop                     (a folder is packed first)
   BULKHEAD_TOKEN=bh_… bulkhead bundle push digits --to https://models.example.com:8002")]
-pub struct Push {
+pub(super) struct Push {
     /// An archive, or a bundle's folder
     #[arg(value_name = "FILE|DIR")]
     bundle: PathBuf,
@@ -33,7 +33,7 @@ pub struct Push {
 }
 
 impl Push {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let client = self.admin.client()?;
         let archive = match self.bundle.is_dir() {
             true => packed(&self.bundle)?,

@@ -16,7 +16,7 @@ use crate::cli::key;
 #[command(after_help = "Examples:
   bulkhead bundle sign digits --key acme.pem
   model_signing verify key digits --public_key acme.pub --signature digits/bundle.sig")]
-pub struct Sign {
+pub(super) struct Sign {
     /// The folder with bundle.toml in it
     #[arg(value_name = "DIR")]
     folder: PathBuf,
@@ -26,7 +26,7 @@ pub struct Sign {
 }
 
 impl Sign {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         ensure!(self.folder.is_dir(), "{} is not a folder; sign first, then pack", self.folder.display());
         let key = key::read_private(&self.key)?;
         let (manifest, files) = super::read(&self.folder)?.into_parts();

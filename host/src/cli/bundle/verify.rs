@@ -16,7 +16,7 @@ use crate::cli::key;
 #[command(after_help = "Examples:
   bulkhead bundle verify digits-1.2.0.tar.zst --key acme.pub
   bulkhead bundle verify digits --key acme.pub --json")]
-pub struct Verify {
+pub(super) struct Verify {
     /// The folder or the archive of a bundle
     #[arg(value_name = "DIR|FILE")]
     bundle: PathBuf,
@@ -40,7 +40,7 @@ struct Outcome {
 }
 
 impl Verify {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let key = key::read_public(&self.key)?;
         let files = super::open(&self.bundle)?;
         let (hint, digests) = (key.hint(), files.digests().len());

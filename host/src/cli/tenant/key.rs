@@ -13,7 +13,7 @@ use crate::control::Timestamp;
 
 /// Create, list and revoke keys
 #[derive(Args)]
-pub struct Key {
+pub(super) struct Key {
     #[command(subcommand)]
     command: Command,
 }

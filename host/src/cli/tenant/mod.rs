@@ -14,7 +14,7 @@ use crate::config::{LIMITS, Limit, format_bytes};
 
 /// Create tenants, set their limits, manage their keys, show their usage
 #[derive(Args)]
-pub struct Tenant {
+pub(super) struct Tenant {
     #[command(flatten)]
     admin: Admin,
     #[command(subcommand)]
@@ -80,7 +80,7 @@ struct Delete {
 }
 
 impl Tenant {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let client = self.admin.client()?;
         match self.command {
             Command::Create(create) => create.run(&client),

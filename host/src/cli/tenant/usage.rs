@@ -17,7 +17,7 @@ use crate::config::{format_bytes, format_count};
 #[command(after_help = "Examples:
   bulkhead tenant usage
   bulkhead tenant usage shop --json | jq '.usage[] | {model, fuel}'")]
-pub struct Usage {
+pub(super) struct Usage {
     /// Only the usage of this tenant [default: of all tenants that the token may see]
     name: Option<String>,
 }

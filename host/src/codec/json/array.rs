@@ -8,7 +8,7 @@ const MAX_DEPTH: usize = 64;
 
 /// A value that is not an array, as the text it is written with.
 #[derive(Clone, Copy)]
-pub enum Scalar<'a> {
+pub(crate) enum Scalar<'a> {
     /// A token that starts like a number or like `NaN` or `Infinity`, with the rest of the text; the caller reports its
     /// length with [`Array::skip`].
     Number(&'a [u8]),
@@ -21,7 +21,7 @@ pub enum Scalar<'a> {
 }
 
 impl Scalar<'_> {
-    pub fn describe(self) -> String {
+    pub(crate) fn describe(self) -> String {
         match self {
             Scalar::Number(rest) => {
                 let digits =
@@ -38,7 +38,7 @@ impl Scalar<'_> {
 
 /// An iterator over the scalars of arrays of any depth. It does not recurse, so the depth of a text cannot use up the
 /// stack.
-pub struct Array<'a> {
+pub(crate) struct Array<'a> {
     json: &'a [u8],
     at: usize,
     depth: usize,
@@ -55,19 +55,19 @@ enum Wants {
 }
 
 impl<'a> Array<'a> {
-    pub fn new(json: &'a [u8]) -> Self {
+    pub(crate) fn new(json: &'a [u8]) -> Self {
         Array { json, at: 0, depth: 0, wants: Wants::Value, outermost: 0 }
     }
 
     /// A reader of a part of an array: the text between two of its commas, without brackets of its own.
-    pub fn inside(json: &'a [u8]) -> Self {
+    pub(crate) fn inside(json: &'a [u8]) -> Self {
         Array { json, at: 0, depth: 1, wants: Wants::Value, outermost: 1 }
     }
 
     /// Fast path for a comma, an optional space and a number, which is nearly every element of a large array; `None` where
     /// the text goes on otherwise, for [`Self::next`] to read.
     #[inline]
-    pub fn next_number(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn next_number(&mut self) -> Option<&'a [u8]> {
         if self.wants != Wants::CommaOrEnd || self.depth == 0 || self.json.get(self.at) != Some(&b',') {
             return None;
         }
@@ -78,7 +78,7 @@ impl<'a> Array<'a> {
     }
 
     /// The next scalar; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Scalar<'a>>, String> {
+    pub(crate) fn next(&mut self) -> Result<Option<Scalar<'a>>, String> {
         loop {
             let byte = self.json.get(self.at).copied();
             match (byte, self.wants) {
@@ -102,13 +102,13 @@ impl<'a> Array<'a> {
     }
 
     /// Number of bytes that were read.
-    pub fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.at
     }
 
     /// Skips a number or object after the caller has read it, by its length in bytes.
     #[inline]
-    pub fn skip(&mut self, length: usize) {
+    pub(crate) fn skip(&mut self, length: usize) {
         self.at += length;
     }
 

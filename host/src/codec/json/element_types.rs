@@ -13,7 +13,7 @@ use crate::tensor::push_byte_string;
 
 /// The conversion of one JSON value to an element of a datatype, appended to the tensor's bytes. By default a datatype
 /// refuses a sort of value.
-pub trait Kind {
+pub(super) trait Kind {
     const WIDTH: usize;
     const WANTED: &'static str;
 
@@ -40,9 +40,9 @@ pub trait Kind {
     }
 }
 
-pub struct Wrong;
+pub(super) struct Wrong;
 
-pub struct Bools;
+pub(super) struct Bools;
 
 impl Kind for Bools {
     const WIDTH: usize = 1;
@@ -61,7 +61,7 @@ impl Kind for Bools {
     }
 }
 
-pub struct Integers<T>(T);
+pub(super) struct Integers<T>(T);
 
 macro_rules! integers {
     ($($rust:ty: $wanted:literal),*) => {$(
@@ -109,7 +109,7 @@ fn whole(text: &[u8]) -> Option<(i128, usize)> {
     Some((if begin == 1 { -value } else { value }, at))
 }
 
-pub struct Floats<T>(T);
+pub(super) struct Floats<T>(T);
 
 macro_rules! floats {
     ($($rust:ty: $easy:path, $read:ty, $from:path),*) => {$(
@@ -175,7 +175,7 @@ fn none<T>(_: &[u8]) -> Option<(T, usize)> {
     None
 }
 
-pub struct Texts;
+pub(super) struct Texts;
 
 impl Kind for Texts {
     const WIDTH: usize = 4;
@@ -194,7 +194,7 @@ impl Kind for Texts {
 }
 
 /// Elements of BYTES as TensorFlow Serving writes them: a string, or `{"b64": "…"}` for bytes that are not UTF-8.
-pub struct TextsOrBase64;
+pub(super) struct TextsOrBase64;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,7 +13,7 @@ const MOST: usize = 19;
 /// Reads the number that a text begins with, and returns it with its length in bytes. `None` if it is not a JSON number or
 /// has no fast path; a text that ends soon after its number has none either.
 #[inline]
-pub fn read(text: &[u8]) -> Option<(f32, usize)> {
+pub(super) fn read(text: &[u8]) -> Option<(f32, usize)> {
     let negative = text.first() == Some(&b'-');
     let begin = usize::from(negative);
     let (mut value, whole) = whole(text.get(begin..)?)?;

@@ -42,7 +42,7 @@ const CODE: &str = "bulkhead-code";
 const ENCODING: &str = "grpc-encoding";
 
 /// The middleware around all calls: it counts every body, and replaces every error of tonic by one of the host's.
-pub async fn admit(State(app): State<Arc<App>>, request: Request<Body>, next: Next) -> Response<Body> {
+pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request<Body>, next: Next) -> Response<Body> {
     let caller = GrpcCall::new(app, &request);
     if let Err(error) = check_form(request.headers()) {
         return caller.answer(error);

@@ -13,7 +13,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use crate::http::listener::Shutdown;
 use crate::inference::App;
 
-pub struct Health {
+pub(crate) struct Health {
     pub app: Arc<App>,
     pub shutdown: Shutdown,
     /// Names of the services that can be checked; the empty name stands for the host.

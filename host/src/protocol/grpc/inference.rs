@@ -15,7 +15,7 @@ use crate::inference::Exchange;
 use crate::inference::call::Call;
 
 /// The model, version and size of a request.
-pub struct Asked {
+pub(crate) struct Asked {
     pub model: String,
     pub version: Option<String>,
     /// Size in bytes of the whole message.
@@ -23,7 +23,7 @@ pub struct Asked {
 }
 
 /// Takes the message that was read last, and splits it into its parts.
-pub fn open<T>(
+pub(crate) fn open<T>(
     caller: &GrpcCall,
     message: Bytes,
     split: impl FnOnce(Bytes) -> Result<T, Malformed>,
@@ -34,7 +34,7 @@ pub fn open<T>(
 }
 
 /// Answers a request that has one response.
-pub async fn answer<E: Exchange>(caller: &GrpcCall, asked: &Asked, exchange: E) -> Result<E::Reply, Status> {
+pub(crate) async fn answer<E: Exchange>(caller: &GrpcCall, asked: &Asked, exchange: E) -> Result<E::Reply, Status> {
     let call = accept(caller, asked)?;
     run(caller, call, exchange).await
 }

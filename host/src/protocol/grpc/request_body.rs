@@ -83,10 +83,10 @@ pub enum Extent {
 
 /// Upper bound in bytes on a message without tensors, more than any such call needs. It bounds the memory of generated
 /// code, which allocates for each field.
-pub const SMALL: u64 = 64 << 10;
+pub(crate) const SMALL: u64 = 64 << 10;
 
 /// The bounds on a body.
-pub struct Bounds {
+pub(crate) struct Bounds {
     pub extent: Extent,
     /// `http.request-bytes`.
     pub request_bytes: u64,
@@ -97,7 +97,7 @@ pub struct Bounds {
 }
 
 /// A body that is counted and bounded while it is read. `refuse` makes the status of an error, with which the body ends.
-pub struct CountedBody<F> {
+pub(crate) struct CountedBody<F> {
     body: Body,
     inbox: Arc<Inbox>,
     bounds: Bounds,
@@ -108,7 +108,7 @@ pub struct CountedBody<F> {
 }
 
 impl<F: Fn(ApiError) -> Status> CountedBody<F> {
-    pub fn new(body: Body, inbox: Arc<Inbox>, bounds: Bounds, refuse: F) -> CountedBody<F> {
+    pub(crate) fn new(body: Body, inbox: Arc<Inbox>, bounds: Bounds, refuse: F) -> CountedBody<F> {
         CountedBody { body, inbox, bounds, refuse, received: 0, began: Instant::now(), timer: None }
     }
 

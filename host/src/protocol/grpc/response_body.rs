@@ -13,7 +13,7 @@ use crate::error::ApiError;
 use crate::http::buffer_budget::BufferBudget;
 
 /// A body that is charged to a budget. `refuse` makes the status of an error, with which the body ends.
-pub struct Outgoing<F> {
+pub(super) struct Outgoing<F> {
     body: Body,
     budget: BufferBudget,
     refuse: F,
@@ -21,7 +21,7 @@ pub struct Outgoing<F> {
 }
 
 impl<F: Fn(ApiError) -> Status> Outgoing<F> {
-    pub fn new(body: Body, budget: BufferBudget, refuse: F) -> Outgoing<F> {
+    pub(super) fn new(body: Body, budget: BufferBudget, refuse: F) -> Outgoing<F> {
         Outgoing { body, budget, refuse, refused: false }
     }
 

@@ -36,7 +36,7 @@ pub(crate) fn label_file<'a>(pipeline: &'a Pipeline, output: &TensorSpec) -> &'a
 }
 
 /// Triton's name of a datatype.
-pub fn data_type(datatype: Datatype) -> pb::DataType {
+pub(super) fn data_type(datatype: Datatype) -> pb::DataType {
     match datatype {
         Datatype::Bool => pb::DataType::TypeBool,
         Datatype::Uint8 => pb::DataType::TypeUint8,

@@ -8,7 +8,7 @@ const MAX_LEVELS: usize = 32;
 
 /// The sizes of nested JSON lists, outermost first; empty for a single value. Text that is not valid JSON is not detected
 /// here: the reader of the values reports it. The errors are in TensorFlow Serving's words.
-pub fn shape(json: &str) -> Result<Vec<u64>, String> {
+pub(super) fn shape(json: &str) -> Result<Vec<u64>, String> {
     let mut scanner = ShapeScanner::default();
     let mut rest = json.as_bytes();
     while let Some((first, after)) = rest.split_first() {

@@ -3,7 +3,7 @@
 use crate::http::model_name::parse_name;
 
 #[derive(Debug, PartialEq)]
-pub struct Wanted {
+pub(super) struct Wanted {
     pub model: String,
     /// A version's number, or a label.
     pub version: Option<String>,
@@ -11,7 +11,7 @@ pub struct Wanted {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
+pub(super) enum Verb {
     Status,
     Metadata,
     Predict,
@@ -27,7 +27,7 @@ const ENDS: [(&str, Verb); 4] = [
 ];
 
 impl Verb {
-    pub fn allowed(self) -> &'static str {
+    pub(super) fn allowed(self) -> &'static str {
         match self {
             Verb::Status | Verb::Metadata => "GET",
             Verb::Predict | Verb::Classify | Verb::Regress => "POST",
@@ -36,7 +36,7 @@ impl Verb {
 }
 
 impl Wanted {
-    pub fn parse(path: &str) -> Option<Wanted> {
+    pub(super) fn parse(path: &str) -> Option<Wanted> {
         let end = ENDS.iter().find_map(|(end, verb)| Some((path.strip_suffix(end)?, *verb)));
         let (path, verb) = end.unwrap_or((path, Verb::Status));
         let version = ["/versions/", "/labels/"].iter().find_map(|word| {

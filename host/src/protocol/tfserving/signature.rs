@@ -9,14 +9,14 @@ use crate::protocol::pb::tensorflow as tf;
 use crate::tensor::TensorSpec;
 
 /// The name of the only signature that a model has.
-pub const SIGNATURE: &str = "serving_default";
+pub(super) const SIGNATURE: &str = "serving_default";
 
 /// The method name of that signature.
-pub const PREDICT: &str = "tensorflow/serving/predict";
+pub(super) const PREDICT: &str = "tensorflow/serving/predict";
 
 /// Refuses the name of another signature, in TensorFlow Serving's words. `also` is the method name of the call, which
 /// clients may send as the name of its signature.
-pub fn check_signature(name: &str, also: &str) -> Result<(), DecodeError> {
+pub(super) fn check_signature(name: &str, also: &str) -> Result<(), DecodeError> {
     if name.is_empty() || name == SIGNATURE || name == also {
         return Ok(());
     }
@@ -24,13 +24,13 @@ pub fn check_signature(name: &str, also: &str) -> Result<(), DecodeError> {
 }
 
 /// The number by which TensorFlow Serving's clients know a bundle's version: its major number.
-pub fn number(version: &str) -> i64 {
+pub(super) fn number(version: &str) -> i64 {
     let major = semver::Version::parse(version).map(|version| version.major).unwrap_or_default();
     i64::try_from(major).unwrap_or(i64::MAX)
 }
 
 /// A model's inputs and outputs, as TensorFlow's signature.
-pub fn of(pipeline: &Pipeline) -> tf::SignatureDef {
+pub(super) fn of(pipeline: &Pipeline) -> tf::SignatureDef {
     let tensors = |specs: &[TensorSpec]| -> HashMap<String, tf::TensorInfo> {
         let info = |spec: &TensorSpec| {
             let info = tf::TensorInfo {

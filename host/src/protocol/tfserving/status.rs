@@ -15,7 +15,12 @@ pub struct VersionStatus {
 }
 
 /// The status of the requested version, or of all versions, newest first.
-pub fn of(app: &App, client: &Client, model: &str, version: Option<&str>) -> Result<Vec<VersionStatus>, LookupError> {
+pub(super) fn of(
+    app: &App,
+    client: &Client,
+    model: &str,
+    version: Option<&str>,
+) -> Result<Vec<VersionStatus>, LookupError> {
     if let Some(wanted) = version {
         return match app.find(client, model, Some(wanted)) {
             Ok(pipeline) => Ok(vec![VersionStatus { version: number(&pipeline.version), failed: None }]),

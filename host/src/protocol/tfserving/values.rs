@@ -11,7 +11,7 @@ use crate::codec::json::writer::Bounded;
 use crate::tensor::{Datatype, Tensor};
 
 /// Writes `count` values with commas between them.
-pub fn separated(
+pub(super) fn separated(
     out: &mut Bounded,
     count: u64,
     mut write: impl FnMut(&mut Bounded) -> io::Result<()>,
@@ -25,30 +25,30 @@ pub fn separated(
     Ok(())
 }
 
-pub fn json(out: &mut Bounded, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
+pub(super) fn json(out: &mut Bounded, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
     serde_json::to_writer(out, value).map_err(io::Error::from)
 }
 
 /// A cursor over the elements of a tensor that are not written yet.
-pub struct ElementWriter<'a> {
+pub(super) struct ElementWriter<'a> {
     datatype: Datatype,
     rest: &'a [u8],
 }
 
 impl<'a> ElementWriter<'a> {
-    pub fn of(tensor: &'a Tensor) -> ElementWriter<'a> {
+    pub(super) fn of(tensor: &'a Tensor) -> ElementWriter<'a> {
         ElementWriter { datatype: tensor.datatype(), rest: tensor.data() }
     }
 
     /// Writes the next elements as lists nested by `shape`. With `binary`, elements of BYTES are written as base64.
-    pub fn write(&mut self, out: &mut Bounded, shape: &[u64], binary: bool) -> io::Result<()> {
+    pub(super) fn write(&mut self, out: &mut Bounded, shape: &[u64], binary: bool) -> io::Result<()> {
         let Some((size, inner)) = shape.split_first() else { return self.write_next(out, binary) };
         out.write_all(b"[")?;
         separated(out, *size, |out| self.write(out, inner, binary))?;
         out.write_all(b"]")
     }
 
-    pub fn write_next(&mut self, out: &mut Bounded, binary: bool) -> io::Result<()> {
+    pub(super) fn write_next(&mut self, out: &mut Bounded, binary: bool) -> io::Result<()> {
         match self.datatype {
             Datatype::Bool => json(out, &(self.take() != [0])),
             Datatype::Uint8 => json(out, &u8::from_le_bytes(self.take())),

@@ -23,7 +23,7 @@ thread_local! {
 pub(crate) struct Deadline;
 
 impl Deadline {
-    pub fn set(deadline: Instant) -> Deadline {
+    pub(super) fn set(deadline: Instant) -> Deadline {
         DEADLINE.set(Some(deadline));
         Deadline
     }
@@ -95,7 +95,7 @@ pub(crate) struct Branch {
 }
 
 impl Branches {
-    pub fn both(&self) -> [&Branch; 2] {
+    pub(super) fn both(&self) -> [&Branch; 2] {
         [&self.then, &self.otherwise]
     }
 }

@@ -44,14 +44,14 @@ pub(crate) struct CostModel {
 impl CostModel {
     /// The costs of a plan. Fails for an operator that has no cost, and for a graph in which any size depends on the values
     /// of a tensor: one value of a request could then make an operator allocate without bound.
-    pub fn of(plan: &Plan, symbols: &[Vec<Option<Symbol>>]) -> Result<CostModel, LoadError> {
+    pub(super) fn of(plan: &Plan, symbols: &[Vec<Option<Symbol>>]) -> Result<CostModel, LoadError> {
         let mut expressions = Expressions::new(symbols.iter().flatten().flatten());
         let region = Region::of(plan, &HashMap::new(), &mut expressions)?;
         Ok(CostModel { dimensions: expressions.into_dimensions(), region, remembered: ArcSwap::default() })
     }
 
     /// The cost for these sizes of the dimensions that vary.
-    pub fn cost(&self, sizes: &[i64], values: impl FnOnce() -> SymbolValues) -> TractResult<Cost> {
+    pub(super) fn cost(&self, sizes: &[i64], values: impl FnOnce() -> SymbolValues) -> TractResult<Cost> {
         let remembered = self.remembered.load();
         if let Some(cost) = remembered.get(sizes) {
             return Ok(*cost);

@@ -25,7 +25,7 @@ use cost::CostModel;
 type Plan = SimplePlan<TypedFact, Box<dyn TypedOp>>;
 
 /// tract, as the runtime of ONNX files.
-pub struct Tract;
+pub(super) struct Tract;
 
 impl Runtime for Tract {
     fn load(&self, bytes: &[u8], shapes: &InputShapes) -> Result<Arc<dyn Model>, LoadError> {

@@ -67,7 +67,7 @@ impl Graph {
 
 impl Charged<'_> {
     /// Runs the graph, and blocks the thread until the result is there, a limit is reached, or an operator fails.
-    pub fn run(self, budget: &mut Budget) -> Result<NamedTensors, GraphError> {
+    pub(super) fn run(self, budget: &mut Budget) -> Result<NamedTensors, GraphError> {
         let Charged { graph, inputs, planned, .. } = self;
         // Clients' data can make an operator panic, for example by an index beyond a table. The panic drops the state of
         // the run.

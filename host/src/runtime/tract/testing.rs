@@ -10,15 +10,15 @@ use super::load::load_model;
 use crate::runtime::{InputShapes, LoadError, digest};
 
 /// Element types, under the numbers that ONNX gives them.
-pub const F32: i32 = DataType::Float as i32;
-pub const F16: i32 = DataType::Float16 as i32;
-pub const I64: i32 = DataType::Int64 as i32;
-pub const I32: i32 = DataType::Int32 as i32;
-pub const U8: i32 = DataType::Uint8 as i32;
-pub const BOOL: i32 = DataType::Bool as i32;
+pub(super) const F32: i32 = DataType::Float as i32;
+pub(super) const F16: i32 = DataType::Float16 as i32;
+pub(super) const I64: i32 = DataType::Int64 as i32;
+pub(super) const I32: i32 = DataType::Int32 as i32;
+pub(super) const U8: i32 = DataType::Uint8 as i32;
+pub(super) const BOOL: i32 = DataType::Bool as i32;
 
 /// An operator with its attributes.
-pub fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: Vec<AttributeProto>) -> NodeProto {
+pub(super) fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: Vec<AttributeProto>) -> NodeProto {
     let text = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let name = format!("{operator}-{}", outputs.join("-"));
     NodeProto {
@@ -31,35 +31,35 @@ pub fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: Vec<A
     }
 }
 
-pub fn int(name: &str, value: i64) -> AttributeProto {
+pub(super) fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::Int.into(), i: value, ..AttributeProto::default() }
 }
 
-pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
+pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
     let (name, r#type) = (name.into(), AttributeType::Ints.into());
     AttributeProto { name, r#type, ints: values.to_vec(), ..AttributeProto::default() }
 }
 
-pub fn string(name: &str, value: &str) -> AttributeProto {
+pub(super) fn string(name: &str, value: &str) -> AttributeProto {
     let (name, r#type) = (name.into(), AttributeType::String.into());
     AttributeProto { name, r#type, s: value.into(), ..AttributeProto::default() }
 }
 
-pub fn floats_of(name: &str, values: &[f32]) -> AttributeProto {
+pub(super) fn floats_of(name: &str, values: &[f32]) -> AttributeProto {
     let (name, r#type) = (name.into(), AttributeType::Floats.into());
     AttributeProto { name, r#type, floats: values.to_vec(), ..AttributeProto::default() }
 }
 
-pub fn strings(name: &str, values: &[&str]) -> AttributeProto {
+pub(super) fn strings(name: &str, values: &[&str]) -> AttributeProto {
     let strings = values.iter().map(|value| value.as_bytes().to_vec()).collect();
     AttributeProto { name: name.into(), r#type: AttributeType::Strings.into(), strings, ..AttributeProto::default() }
 }
 
-pub fn in_domain(domain: &str, node: NodeProto) -> NodeProto {
+pub(super) fn in_domain(domain: &str, node: NodeProto) -> NodeProto {
     NodeProto { domain: domain.into(), ..node }
 }
 
-pub fn body(name: &str, graph: GraphProto) -> AttributeProto {
+pub(super) fn body(name: &str, graph: GraphProto) -> AttributeProto {
     AttributeProto {
         name: name.into(),
         r#type: AttributeType::Graph.into(),
@@ -69,7 +69,7 @@ pub fn body(name: &str, graph: GraphProto) -> AttributeProto {
 }
 
 /// An input or output. -1 is a dimension that varies, and is named after the value and the axis.
-pub fn value(name: &str, element: i32, shape: &[i64]) -> ValueInfoProto {
+pub(super) fn value(name: &str, element: i32, shape: &[i64]) -> ValueInfoProto {
     let dimension = |(axis, size): (usize, &i64)| {
         use tensor_shape_proto::dimension::Value;
         let value = if *size < 0 { Value::DimParam(format!("{name}_{axis}")) } else { Value::DimValue(*size) };
@@ -81,7 +81,7 @@ pub fn value(name: &str, element: i32, shape: &[i64]) -> ValueInfoProto {
     ValueInfoProto { name: name.into(), r#type: Some(r#type), ..ValueInfoProto::default() }
 }
 
-pub fn floats(name: &str, shape: &[i64], value: f32) -> TensorProto {
+pub(super) fn floats(name: &str, shape: &[i64], value: f32) -> TensorProto {
     let count: i64 = shape.iter().product();
     let values = vec![value; count as usize];
     TensorProto {
@@ -93,12 +93,12 @@ pub fn floats(name: &str, shape: &[i64], value: f32) -> TensorProto {
     }
 }
 
-pub fn whole(name: &str, values: &[i64]) -> TensorProto {
+pub(super) fn whole(name: &str, values: &[i64]) -> TensorProto {
     let dims = vec![values.len() as i64];
     TensorProto { name: name.into(), dims, data_type: I64, int64_data: values.to_vec(), ..TensorProto::default() }
 }
 
-pub fn graph(
+pub(super) fn graph(
     nodes: Vec<NodeProto>,
     inputs: Vec<ValueInfoProto>,
     outputs: Vec<ValueInfoProto>,
@@ -115,7 +115,7 @@ pub fn graph(
 }
 
 /// Loads a graph as if it came from a file.
-pub fn load(graph: GraphProto, version: i64) -> Result<Graph, LoadError> {
+pub(super) fn load(graph: GraphProto, version: i64) -> Result<Graph, LoadError> {
     let opset_import = vec![
         OperatorSetIdProto { domain: String::new(), version },
         OperatorSetIdProto { domain: "ai.onnx.ml".into(), version: 3 },

@@ -5,7 +5,7 @@ mod emitter;
 mod graphs;
 mod logging;
 mod tensors;
-pub mod wasi;
+pub(super) mod wasi;
 
 use wasmtime::component::{HasSelf, Linker};
 

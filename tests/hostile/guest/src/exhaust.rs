@@ -5,7 +5,7 @@ use std::hint::black_box;
 use bulkhead_guest::prelude::*;
 
 /// Burns fuel as fast as the processor can, so that fuel runs out long before time does.
-pub fn fuel() -> ! {
+pub(crate) fn fuel() -> ! {
     let mut lanes = black_box([1u64, 2, 3, 4]);
     loop {
         for _ in 0..1024 {
@@ -20,7 +20,7 @@ pub fn fuel() -> ! {
     }
 }
 
-pub fn stack() -> ! {
+pub(crate) fn stack() -> ! {
     dive(0);
     unreachable!("the dive has no bottom")
 }
@@ -33,7 +33,7 @@ fn dive(depth: u64) -> u64 {
     black_box(dive(black_box(depth) + 1)) + 1
 }
 
-pub fn memory() -> ! {
+pub(crate) fn memory() -> ! {
     let mut hoard = Vec::new();
     loop {
         // Filled with ones, because zeroed pages that were never written may cost no memory.
@@ -42,14 +42,14 @@ pub fn memory() -> ! {
 }
 
 /// Allocates more than the limit in one step, but no more than a vector can hold in Rust, which is `isize::MAX` bytes.
-pub fn memory_at_once() -> Result<Outputs, Failure> {
+pub(crate) fn memory_at_once() -> Result<Outputs, Failure> {
     const ELEMENTS: usize = 500_000_000;
     let zeroes = black_box(vec![0.0f32; ELEMENTS]);
     Ok(Outputs::new().with("y", Tensor::new(&[ELEMENTS as u64], &zeroes)?))
 }
 
 /// Fills the host's memory instead of the guest's own.
-pub fn host_memory() -> Result<Outputs, Failure> {
+pub(crate) fn host_memory() -> Result<Outputs, Failure> {
     let mebibyte = vec![0u8; 1 << 20];
     let mut hoard = Vec::new();
     loop {
@@ -58,7 +58,7 @@ pub fn host_memory() -> Result<Outputs, Failure> {
 }
 
 /// Creates handles without end: they cost the host memory that is not part of any tensor's size.
-pub fn handles() -> Result<Outputs, Failure> {
+pub(crate) fn handles() -> Result<Outputs, Failure> {
     let mut hoard = Vec::new();
     for _ in 0..1_000_000 {
         hoard.push(Tensor::new::<f32>(&[0], &[])?);
@@ -66,7 +66,7 @@ pub fn handles() -> Result<Outputs, Failure> {
     Err(Failure::internal(format!("nobody stopped it at {} handles", hoard.len())))
 }
 
-pub fn log() -> ! {
+pub(crate) fn log() -> ! {
     loop {
         println!("all work and no play makes jack a dull boy");
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bulkhead_guest::prelude::*;
 
 /// The first and the last bytes of a file. They are the same bytes if the file is not longer than a block.
-pub struct Ends {
+pub(crate) struct Ends {
     pub head: Vec<u8>,
     pub tail: Vec<u8>,
 }
@@ -13,7 +13,7 @@ pub struct Ends {
 impl Ends {
     /// `file` is the range of the file's content in the tensor's data, and `block` the most bytes that are read at each
     /// end.
-    pub fn read(files: &Tensor, file: Range<u64>, block: u64) -> Result<Ends, Failure> {
+    pub(crate) fn read(files: &Tensor, file: Range<u64>, block: u64) -> Result<Ends, Failure> {
         let size = file.end - file.start;
         if size <= block {
             let head = files.raw(file)?;

@@ -13,7 +13,7 @@ const BINARY: &str = "unknown";
 
 /// The part of a model's `config.min.json` that describes its input. Sizes are in bytes of the file, one token each.
 #[derive(Debug, Deserialize)]
-pub struct Model {
+pub(crate) struct Model {
     beg_size: usize,
     mid_size: usize,
     end_size: usize,
@@ -27,19 +27,19 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn parse(config: &str) -> Result<Model, String> {
+    pub(crate) fn parse(config: &str) -> Result<Model, String> {
         let model: Model = serde_json::from_str(config).map_err(|error| error.to_string())?;
         model.check()?;
         Ok(model)
     }
 
     /// Number of tokens of a file.
-    pub fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.beg_size + self.end_size
     }
 
     /// Appends the tokens of a file: its beginning, padded at the end, then its end, padded at the start.
-    pub fn tokenize(&self, ends: &Ends, tokens: &mut Vec<i32>) {
+    pub(crate) fn tokenize(&self, ends: &Ends, tokens: &mut Vec<i32>) {
         let until = tokens.len() + self.width();
         let beginning = without_leading_space(&ends.head);
         let end = without_trailing_space(&ends.tail);
@@ -51,7 +51,7 @@ impl Model {
 
     /// The label of a file that is not given to the network, else `NO_VERDICT`. Text is detected with the white space
     /// included, and in the first block only: a block that ends within a character does not count as text.
-    pub fn verdict(&self, ends: &Ends) -> &'static str {
+    pub(crate) fn verdict(&self, ends: &Ends) -> &'static str {
         if without_leading_space(&ends.head).len() >= self.min_file_size_for_dl {
             return NO_VERDICT;
         }

@@ -10,7 +10,7 @@ use crate::knowledge::{Kind, Knowledge};
 /// The minimum probability at which the network's choice is used.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Always use the network's choice.
     BestGuess,
     /// Apply the model's threshold that is the same for all types.
@@ -31,7 +31,7 @@ struct Model {
 }
 
 /// One answer for each of the network's outputs.
-pub struct Answers(Vec<Answer>);
+pub(crate) struct Answers(Vec<Answer>);
 
 struct Answer {
     /// `None` if the network's choice is always used. Double precision, because 0.9 is another number in single precision.
@@ -41,7 +41,7 @@ struct Answer {
 }
 
 impl Answers {
-    pub fn parse(config: &str, knowledge: &Knowledge, mode: Mode) -> Result<Answers, String> {
+    pub(crate) fn parse(config: &str, knowledge: &Knowledge, mode: Mode) -> Result<Answers, String> {
         let model: Model = serde_json::from_str(config).map_err(|error| error.to_string())?;
         if model.target_labels_space.is_empty() {
             return Err("target_labels_space names no label".into());
@@ -51,13 +51,13 @@ impl Answers {
     }
 
     /// Number of the network's outputs.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 
     /// The type of a file, and the probability of the network's first choice. If several are equally probable, the first
     /// one counts.
-    pub fn answer(&self, probabilities: &[f32]) -> Result<(&Kind, f32), String> {
+    pub(crate) fn answer(&self, probabilities: &[f32]) -> Result<(&Kind, f32), String> {
         let outputs = self.0.iter().zip(probabilities);
         let best = outputs.reduce(|best, next| if next.1 > best.1 { next } else { best });
         let (answer, score) = best.ok_or("a row of probabilities is empty")?;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 /// A file type.
 #[derive(Debug)]
-pub struct Kind {
+pub(crate) struct Kind {
     pub label: String,
     pub mime_type: String,
     pub group: String,
@@ -15,7 +15,7 @@ pub struct Kind {
     pub is_text: bool,
 }
 
-pub struct Knowledge(BTreeMap<String, Rc<Kind>>);
+pub(crate) struct Knowledge(BTreeMap<String, Rc<Kind>>);
 
 #[derive(Deserialize)]
 struct Entry {
@@ -26,13 +26,13 @@ struct Entry {
 }
 
 impl Knowledge {
-    pub fn parse(text: &str) -> Result<Knowledge, String> {
+    pub(crate) fn parse(text: &str) -> Result<Knowledge, String> {
         let entries: BTreeMap<String, Entry> = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let kinds = entries.into_iter().map(|(label, entry)| (label.clone(), Rc::new(Kind::of(label, entry))));
         Ok(Knowledge(kinds.collect()))
     }
 
-    pub fn find(&self, label: &str) -> Result<&Rc<Kind>, String> {
+    pub(crate) fn find(&self, label: &str) -> Result<&Rc<Kind>, String> {
         self.0.get(label).ok_or_else(|| format!("nothing is known of the label \"{label}\""))
     }
 }

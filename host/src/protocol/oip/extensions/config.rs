@@ -9,7 +9,7 @@ use crate::tensor::TensorSpec;
 
 /// A model's configuration: the fields of Triton's `ModelConfig` that have a meaning for this server.
 #[derive(Serialize, ToSchema)]
-pub struct ModelConfig<'a> {
+pub(crate) struct ModelConfig<'a> {
     name: &'a str,
     platform: &'static str,
     backend: &'static str,
@@ -59,7 +59,7 @@ struct ModelOutput<'a> {
 
 impl<'a> ModelConfig<'a> {
     /// The configuration for a tenant whose requests may have `request_bytes` bytes.
-    pub fn of(pipeline: &'a Pipeline, request_bytes: u64) -> ModelConfig<'a> {
+    pub(crate) fn of(pipeline: &'a Pipeline, request_bytes: u64) -> ModelConfig<'a> {
         let max_batch_size = max_batch_size(&pipeline.signature, request_bytes);
         ModelConfig {
             name: &pipeline.model,

@@ -16,7 +16,7 @@ use crate::inference::call::Client;
 
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
-pub struct IndexRequest {
+pub(crate) struct IndexRequest {
     /// True to list only the versions that are ready.
     pub ready: bool,
 }
@@ -24,12 +24,12 @@ pub struct IndexRequest {
 /// The body of a load request, which may be empty. Any parameter is refused.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
-pub struct LoadRequest {
+pub(crate) struct LoadRequest {
     pub parameters: BTreeMap<String, Value>,
 }
 
 #[derive(Serialize, ToSchema)]
-pub struct IndexEntry {
+pub(crate) struct IndexEntry {
     pub name: String,
     pub version: String,
     /// `READY`, `LOADING` or `UNAVAILABLE`.

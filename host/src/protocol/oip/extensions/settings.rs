@@ -16,7 +16,7 @@ use crate::telemetry::log::{self, Level, LogError};
 
 /// Settings of the log. A level includes all more severe ones: a log with information has warnings and errors, too.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
-pub struct LogSettings {
+pub(crate) struct LogSettings {
     /// Always empty, because the log goes to standard error.
     log_file: &'static str,
     log_info: bool,
@@ -33,7 +33,7 @@ pub struct LogSettings {
 /// other levels.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct LogChanges {
+pub(crate) struct LogChanges {
     log_file: Option<String>,
     log_info: Option<bool>,
     log_warning: Option<bool>,
@@ -142,7 +142,7 @@ impl From<LogError> for ApiError {
 /// Settings of traces. Requests are not traced: each has a line in the log, and each stage a histogram in the metrics. The
 /// values are Triton's defaults, so that a client that resets the settings to them changes nothing.
 #[derive(Serialize, ToSchema)]
-pub struct TraceSettings {
+pub(crate) struct TraceSettings {
     trace_file: &'static str,
     trace_level: [&'static str; 1],
     trace_rate: &'static str,

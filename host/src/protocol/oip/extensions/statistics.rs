@@ -12,7 +12,7 @@ use crate::pipeline::Pipeline;
 use crate::telemetry::{BatchSnapshot, DurationStats};
 
 #[derive(Serialize, ToSchema)]
-pub struct StatisticsReply {
+pub(crate) struct StatisticsReply {
     model_stats: Vec<ModelStatistics>,
 }
 

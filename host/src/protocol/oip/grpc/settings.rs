@@ -11,7 +11,7 @@ use crate::protocol::pb::inference as pb;
 use crate::protocol::pb::inference::log_settings_request::setting_value::ParameterChoice as Given;
 use crate::protocol::pb::inference::log_settings_response::setting_value::ParameterChoice as Reported;
 
-pub fn log(
+pub(super) fn log(
     changes: &HashMap<String, pb::log_settings_request::SettingValue>,
 ) -> Result<pb::LogSettingsResponse, ApiError> {
     let change = |(name, value): (&String, &pb::log_settings_request::SettingValue)| {
@@ -37,7 +37,7 @@ pub fn log(
     Ok(pb::LogSettingsResponse { settings })
 }
 
-pub fn trace(
+pub(super) fn trace(
     changes: &HashMap<String, pb::trace_setting_request::SettingValue>,
 ) -> Result<pb::TraceSettingResponse, ApiError> {
     let change = |(name, value): (&String, &pb::trace_setting_request::SettingValue)| {

@@ -23,13 +23,13 @@ use crate::scheduler;
 /// Bound on how many requests of a stream run at once. Those whose models stream are counted separately.
 const AHEAD: usize = 8;
 
-pub type Replies = Pin<Box<dyn Stream<Item = Result<pb::ModelStreamInferResponse, Status>> + Send>>;
+pub(super) type Replies = Pin<Box<dyn Stream<Item = Result<pb::ModelStreamInferResponse, Status>> + Send>>;
 
 /// Answers a stream of requests. Requests with one response are answered in their order; the responses of models that
 /// stream are sent as soon as they are there. A request that fails is answered by the text of its error, and the stream
 /// goes on. If the client asked for a status instead (`triton_grpc_error`), the status ends the stream. The client's
 /// deadline is that of the whole stream, and ends it with a status.
-pub fn infer_stream(
+pub(super) fn infer_stream(
     caller: GrpcCall,
     request: Request<Streaming<RawMessage>>,
     shutdown: &Shutdown,

@@ -49,7 +49,7 @@ pub struct WireInput<'a> {
 #[schema(as = Parameter)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "used for the OpenAPI schema only")]
-pub enum ParameterForm {
+pub(super) enum ParameterForm {
     Boolean(bool),
     Number(f64),
     Text(String),

@@ -41,7 +41,7 @@ pub(super) struct Case {
 
 impl Case {
     /// A case with input `x` and output `y`; the weights are further inputs.
-    pub fn of(
+    pub(super) fn of(
         name: &'static str,
         operator: &str,
         x: (i32, &[i64]),
@@ -55,13 +55,13 @@ impl Case {
         Case { name, nodes, inputs, outputs, weights, version: 17 }
     }
 
-    pub fn same(operator: &'static str) -> Case {
+    pub(super) fn same(operator: &'static str) -> Case {
         let shape: &[i64] = &[64, 4096];
         Case::of(operator, operator, (F32, shape), (F32, shape), Vec::new(), Vec::new())
     }
 
     /// A case with two inputs.
-    pub fn two(operator: &'static str, element: i32, a: &[i64], b: &[i64]) -> Case {
+    pub(super) fn two(operator: &'static str, element: i32, a: &[i64], b: &[i64]) -> Case {
         let output = if matches!(operator, "Equal" | "Less" | "And") { BOOL } else { element };
         let nodes = vec![onnx::node(operator, &["a", "b"], &["y"], Vec::new())];
         let inputs = vec![onnx::value("a", element, a), onnx::value("b", element, b)];
@@ -75,15 +75,15 @@ impl Case {
         }
     }
 
-    pub fn version(self, version: i64) -> Case {
+    pub(super) fn version(self, version: i64) -> Case {
         Case { version, ..self }
     }
 
-    pub fn graph(&self) -> GraphProto {
+    pub(super) fn graph(&self) -> GraphProto {
         onnx::graph(self.nodes.clone(), self.inputs.clone(), self.outputs.clone(), self.weights.clone())
     }
 
-    pub fn load(&self) -> Result<Graph, LoadError> {
+    pub(super) fn load(&self) -> Result<Graph, LoadError> {
         onnx::load(self.graph(), self.version)
     }
 }

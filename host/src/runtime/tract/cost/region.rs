@@ -68,11 +68,11 @@ pub(super) struct Expressions {
 }
 
 impl Expressions {
-    pub fn new<'a>(known: impl Iterator<Item = &'a Symbol>) -> Expressions {
+    pub(super) fn new<'a>(known: impl Iterator<Item = &'a Symbol>) -> Expressions {
         Expressions { known: known.cloned().collect(), numbers: HashMap::new(), dimensions: Vec::new() }
     }
 
-    pub fn into_dimensions(self) -> Vec<TDim> {
+    pub(super) fn into_dimensions(self) -> Vec<TDim> {
         self.dimensions
     }
 
@@ -109,7 +109,7 @@ impl Expressions {
 }
 
 impl Region {
-    pub fn of(plan: &Plan, renamed: &Renamed, expressions: &mut Expressions) -> Result<Region, LoadError> {
+    pub(super) fn of(plan: &Plan, renamed: &Renamed, expressions: &mut Expressions) -> Result<Region, LoadError> {
         let mut region = Region { fuel: Vec::new(), steps: Vec::new(), bodies: Vec::new() };
         let mut bodies = HashMap::new();
         for node in plan.order_without_consts() {
@@ -200,7 +200,7 @@ impl Region {
     }
 
     /// The cost for these sizes of the numbered dimensions.
-    pub fn cost(&self, sizes: &[u64]) -> Cost {
+    pub(super) fn cost(&self, sizes: &[u64]) -> Cost {
         let bodies: Vec<Cost> = self.bodies.iter().map(|body| body.cost(sizes)).collect();
         let fuel =
             bodies.iter().fold(sum(&self.fuel, sizes, Zero::CountsAsOne), |sum, body| sum.saturating_add(body.fuel));

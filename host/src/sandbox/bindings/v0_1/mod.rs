@@ -1,6 +1,6 @@
 //! Version 0.1 of the contract, `wit/v0.1`: the calls that the host makes. The imports are in `sandbox/imports`.
 
-pub mod wire;
+pub(crate) mod wire;
 
 use futures_util::future::BoxFuture;
 use wasmtime::Store;

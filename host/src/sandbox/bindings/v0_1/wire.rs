@@ -9,8 +9,9 @@ use crate::sandbox::{ActivationError, ParameterValue};
 use crate::tensor::{Datatype, NamedTensors, Signature, Tensor, TensorSpec};
 
 /// The version in the names of the interfaces.
-pub const VERSION: &str = "0.1.0";
+pub(crate) const VERSION: &str = "0.1.0";
 
+#[expect(unreachable_pub, reason = "wasmtime's bindgen re-exports it with `pub`")]
 pub mod stage {
     wasmtime::component::bindgen!({
         path: "../wit/v0.1",
@@ -24,7 +25,7 @@ pub mod stage {
     });
 }
 
-pub mod generator {
+pub(crate) mod generator {
     wasmtime::component::bindgen!({
         path: "../wit/v0.1",
         // bindgen takes a literal only. Another version than that of the path does not compile.
