@@ -257,6 +257,19 @@ fn a_shadow_is_compared_and_never_returned() -> Result<()> {
         wait_until(|| Ok(host.metrics()?.lines().find(counted).is_some_and(|line| line.ends_with(" 5"))))
             .with_context(|| format!("{version} {outcome}"))?;
     }
+    // The shadow's fuel is on the owner's bill, and it may use no more than the owner.
+    let fuel = || -> Result<u64> {
+        let usage = host.admin("GET", "/v1/usage?tenant=default", &Value::Null)?.ok()?.json();
+        let lines = usage["usage"].as_array().context("no usage")?.clone();
+        Ok(lines.iter().filter(|line| line["model"] == "echo").filter_map(|line| line["fuel"].as_u64()).sum())
+    };
+    unset(&host, "shadow")?.ok()?;
+    let before = fuel()?;
+    host.call("", "echo", "x")?.ok()?;
+    let alone = fuel()? - before;
+    set(&host, "shadow", &json!({ "version": "1.1.0", "percent": 100 }))?.ok()?;
+    host.call("", "echo", "x")?.ok()?;
+    wait_until(|| Ok(fuel()? - before > 2 * alone)).context("the shadow is not on the bill")?;
     set(&host, "shadow", &json!({ "version": "2.0.0", "percent": 0 }))?.refused(400, "invalid_value", &["percent"])?;
     unset(&host, "shadow")?.ok().map(drop)
 }

@@ -61,8 +61,16 @@ pub enum Entry {
 /// The pipeline for a request, and its shadow.
 pub struct Found {
     pub pipeline: Arc<Pipeline>,
-    /// Pipeline that gets a copy of the request; `None` if this request is not copied.
-    pub shadow: Option<Arc<Pipeline>>,
+    /// `None` if this request is not copied.
+    pub shadow: Option<ShadowTarget>,
+}
+
+/// The version that gets a copy of a request.
+#[derive(Clone)]
+pub struct ShadowTarget {
+    pub pipeline: Arc<Pipeline>,
+    /// The tenant that owns the model and set the shadow, which pays for it.
+    pub owner: Arc<str>,
 }
 
 /// No pipeline can answer the request.
@@ -150,21 +158,22 @@ impl Catalog {
     /// if it names neither.
     pub fn find(&self, model: &str, version: Option<&str>, traits: &Traits) -> Result<Found, LookupError> {
         let models = self.models.load();
-        let (name, model) = visible(&models, model, traits.tenant)?;
+        let Visible { name, owner, model } = visible(&models, model, traits.tenant)?;
         let (version, entry) = match version {
             Some(version) => model.named(name, version)?,
             None => model.default(traits).ok_or_else(|| LookupError::UnknownModel { model: name.to_string() })?,
         };
         let shadow = model.routing.shadow.as_ref().filter(|shadow| shadow.version != *version && shadow.wants());
         let shadow = shadow.and_then(|shadow| model.versions.get(&shadow.version)).and_then(Entry::ready);
-        Ok(Found { pipeline: entry.to_ready(name, version)?, shadow: shadow.cloned() })
+        let shadow = shadow.map(|pipeline| ShadowTarget { pipeline: pipeline.clone(), owner: owner.clone() });
+        Ok(Found { pipeline: entry.to_ready(name, version)?, shadow })
     }
 
     /// Versions of a model that are ready, oldest first; empty if the tenant may not call the model.
     pub fn ready_versions(&self, model: &str, tenant: &str) -> Vec<String> {
         let models = self.models.load();
-        let Ok((_, model)) = visible(&models, model, tenant) else { return Vec::new() };
-        let ready = model.versions.iter().filter(|(_, entry)| entry.ready().is_some());
+        let Ok(visible) = visible(&models, model, tenant) else { return Vec::new() };
+        let ready = visible.model.versions.iter().filter(|(_, entry)| entry.ready().is_some());
         ready.map(|(version, _)| version.to_string()).collect()
     }
 
@@ -172,7 +181,7 @@ impl Catalog {
     pub fn list(&self, tenant: &str) -> Vec<Listed> {
         let models = self.models.load();
         let visible = models.keys().filter_map(|name| visible(&models, name, tenant).ok());
-        let list = |(name, model): (&Arc<str>, &Model)| {
+        let list = |Visible { name, model, .. }: Visible| {
             let entry = |(version, entry): (&Version, &Entry)| Listed {
                 model: name.clone(),
                 version: version.clone(),
@@ -240,12 +249,20 @@ impl Sharing {
     }
 }
 
+/// A model that a tenant may call.
+struct Visible<'a> {
+    name: &'a Arc<str>,
+    owner: &'a Arc<str>,
+    model: &'a Model,
+}
+
 /// A tenant's own model, or else one that another tenant shares with it. A model that the tenant may not call is reported
 /// as unknown, like one that does not exist.
-fn visible<'a>(models: &'a Models, model: &str, tenant: &str) -> Result<(&'a Arc<str>, &'a Model), LookupError> {
+fn visible<'a>(models: &'a Models, model: &str, tenant: &str) -> Result<Visible<'a>, LookupError> {
     let found = models.get_key_value(model).and_then(|(name, owners)| {
-        let shared = || owners.values().find(|model| model.sharing.includes(tenant));
-        Some((name, owners.get(tenant).or_else(shared)?))
+        let shared = || owners.iter().find(|(_, model)| model.sharing.includes(tenant));
+        let (owner, model) = owners.get_key_value(tenant).or_else(shared)?;
+        Some(Visible { name, owner, model })
     });
     found.ok_or_else(|| LookupError::UnknownModel { model: model.to_owned() })
 }

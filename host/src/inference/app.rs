@@ -45,7 +45,7 @@ impl App {
         control: Arc<Control>,
         admin_token: Zeroizing<String>,
     ) -> App {
-        let shadow = ShadowRunner::new(compute.clone(), metrics.clone(), &config.tenant);
+        let shadow = ShadowRunner::new(compute.clone(), metrics.clone(), directory.clone());
         App {
             catalog,
             compute,

@@ -13,7 +13,7 @@ use super::exchange::Exchange;
 use super::request::WantedOutput;
 use super::response::InferResponse;
 use super::shadow::Copied;
-use crate::catalog::{LookupError, Traits};
+use crate::catalog::{LookupError, ShadowTarget, Traits};
 use crate::error::{ApiError, ErrorResponse};
 use crate::pipeline::Pipeline;
 use crate::scheduler::{self, Permit, Placement, Work};
@@ -39,7 +39,7 @@ pub(crate) struct Call {
     pub usage: Arc<ModelUsage>,
     /// True if the request is so small that it can be decoded inline.
     pub small: bool,
-    shadow: Option<Arc<Pipeline>>,
+    shadow: Option<ShadowTarget>,
     begun: Instant,
     ended: bool,
 }

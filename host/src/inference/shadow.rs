@@ -1,19 +1,18 @@
 //! Shadow traffic: a version gets copies of requests that another version has answered. Its responses are compared and
-//! counted, and never returned; its cost is not charged to any tenant.
+//! counted, and never returned. The tenant that owns the model pays for it: it runs within that tenant's limits, in its turns.
 
 use std::sync::Arc;
 
-use crate::config::TenantLimits;
-use crate::pipeline::Pipeline;
+use crate::catalog::ShadowTarget;
 use crate::sandbox::Parameters;
 use crate::scheduler::{Compute, Permit, Placement, Work};
 use crate::telemetry::{Metrics, ShadowOutcome};
-use crate::tenant::Tenant;
+use crate::tenant::{Directory, Tenant};
 use crate::tensor::{self, NamedTensors, Tolerance};
 
 /// A copied request, and the response that its client got.
 pub(crate) struct Copied {
-    pipeline: Arc<Pipeline>,
+    target: ShadowTarget,
     inputs: NamedTensors,
     parameters: Parameters,
     answer: NamedTensors,
@@ -24,8 +23,8 @@ const SAME: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-4 };
 
 impl Copied {
     /// Copies a request; the copy shares the bytes of the tensors.
-    pub(crate) fn new(pipeline: Arc<Pipeline>, inputs: &NamedTensors, parameters: &Parameters) -> Copied {
-        Copied { pipeline, inputs: inputs.clone(), parameters: parameters.clone(), answer: NamedTensors::new() }
+    pub(crate) fn new(target: ShadowTarget, inputs: &NamedTensors, parameters: &Parameters) -> Copied {
+        Copied { target, inputs: inputs.clone(), parameters: parameters.clone(), answer: NamedTensors::new() }
     }
 
     /// Adds the response that the client got.
@@ -38,33 +37,37 @@ impl Copied {
 pub(crate) struct ShadowRunner {
     compute: Arc<Compute>,
     metrics: Arc<Metrics>,
-    /// The host's own tenant for shadows, which run within its limits and in its turns.
-    tenant: Arc<Tenant>,
+    directory: Arc<Directory>,
 }
 
 impl ShadowRunner {
-    pub(crate) fn new(compute: Arc<Compute>, metrics: Arc<Metrics>, host: &TenantLimits) -> Arc<ShadowRunner> {
-        let limits = TenantLimits { concurrency: 2, queue: 64, fuel_per_second: None, ..host.clone() };
-        // The name of a real tenant never has parentheses.
-        Arc::new(ShadowRunner { compute, metrics, tenant: Arc::new(Tenant::new("(shadow)", limits)) })
+    pub(crate) fn new(compute: Arc<Compute>, metrics: Arc<Metrics>, directory: Arc<Directory>) -> Arc<ShadowRunner> {
+        Arc::new(ShadowRunner { compute, metrics, directory })
     }
 
-    /// Runs a copied request in the background. If it is not admitted, it is skipped, and counted as skipped.
+    /// Runs a copied request in the background. It is skipped, and counted as skipped, if too many of the owner's wait, if
+    /// the owner has no fuel left, and if the owner is disabled.
     pub(crate) fn start(self: &Arc<Self>, copied: Copied, request_id: &Arc<str>) {
+        let pipeline = copied.target.pipeline.clone();
+        let owner = self.directory.enabled(&copied.target.owner);
+        let admitted = owner.and_then(|owner| Some((owner.shadows.clone().try_acquire_owned().ok()?, owner)));
+        let Some((permit, owner)) = admitted else {
+            return self.metrics.shadowed(&pipeline.model, &pipeline.version, ShadowOutcome::Skipped);
+        };
         let (runner, id) = (self.clone(), request_id.clone());
         tokio::spawn(async move {
-            let pipeline = copied.pipeline.clone();
-            let outcome = runner.run(copied, id).await;
+            let outcome = runner.run(copied, &owner, id).await;
+            drop(permit);
             runner.metrics.shadowed(&pipeline.model, &pipeline.version, outcome);
         });
     }
 
-    async fn run(&self, copied: Copied, id: Arc<str>) -> ShadowOutcome {
-        let usage = self.tenant.usage.of(&copied.pipeline.model);
-        let Ok(permit) = self.compute.admit(&self.tenant, usage).await else { return ShadowOutcome::Skipped };
+    async fn run(&self, copied: Copied, owner: &Arc<Tenant>, id: Arc<str>) -> ShadowOutcome {
+        let usage = owner.usage.of(&copied.target.pipeline.model);
+        let Ok(permit) = self.compute.admit(owner, usage).await else { return ShadowOutcome::Skipped };
         let work = |permit: Permit| -> Work<_> {
             Box::pin(async move {
-                let Copied { pipeline, inputs, parameters, answer } = copied;
+                let Copied { target: ShadowTarget { pipeline, .. }, inputs, parameters, answer } = copied;
                 let inputs = tensor::bind_tensors(&pipeline.signature.inputs, inputs).ok()?;
                 let outputs = pipeline.run(&permit, &id, inputs, &parameters).await.ok()?;
                 Some(same(&answer, &outputs))

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 
 use super::keys::{KeyHash, Role, key_id};
 use super::meter::Meter;
@@ -18,6 +19,10 @@ use crate::config::TenantLimits;
 /// The tenant of callers without a key.
 pub const DEFAULT_TENANT: &str = "default";
 
+/// Copies of requests that may wait for a tenant's shadows, or run in them, at once. Each holds its tensors, and takes a place
+/// among the tenant's calls.
+const SHADOWS: usize = 8;
+
 /// A tenant: a party whose callers share limits, counters of usage and a namespace of models.
 #[derive(Debug)]
 pub struct Tenant {
@@ -25,6 +30,8 @@ pub struct Tenant {
     pub usage: UsageBook,
     /// Units of the host's buffer budget that bodies and replies of its calls hold.
     pub buffered: Arc<AtomicUsize>,
+    /// Permits for copies of requests that wait for a shadow of the tenant's, or run in it.
+    pub shadows: Arc<Semaphore>,
     limits: ArcSwap<TenantLimits>,
     /// Counter of the bytes that all of its calls hold.
     pub(super) memory: Arc<Meter>,
@@ -39,6 +46,7 @@ impl Tenant {
             name: name.into(),
             usage: UsageBook::default(),
             buffered: Arc::default(),
+            shadows: Arc::new(Semaphore::new(SHADOWS)),
             limits: ArcSwap::from_pointee(limits),
             memory: Arc::default(),
             resident: Arc::default(),
@@ -132,6 +140,11 @@ impl Directory {
 
     pub fn members(&self) -> Arc<Members> {
         self.0.load_full()
+    }
+
+    /// A tenant that is there and not disabled.
+    pub fn enabled(&self, name: &str) -> Option<Arc<Tenant>> {
+        self.0.load().enabled(name).ok()
     }
 
     /// The caller to whom a key belongs. Fails for a key that is unknown, revoked or expired, and for a disabled tenant.
