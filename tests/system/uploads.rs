@@ -2,9 +2,9 @@
 
 use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use system_tests::{Draft, Publisher, Start, prepared};
+use system_tests::{Draft, Host, Publisher, Start, prepared, wait_until};
 
 #[test]
 fn what_a_trusted_publisher_signed_is_served() -> Result<()> {
@@ -260,5 +260,32 @@ fn unsigned_bundles_are_not_served_after_dev() -> Result<()> {
     let acme = Publisher::trusted("acme", &host)?;
     assert_eq!(acme.push(&host, &draft)?.ok()?.json()["already"], false);
     assert_eq!(host.version("", "echo")?, "1.0.0");
+    Ok(())
+}
+
+#[test]
+fn trials_are_billed_and_run_once() -> Result<()> {
+    let mut host = Start::default().start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    let trial = "[[trial]]\nname = \"one\"\ninputs = { input = { datatype = \"FP32\", data = [1.0] } }\n";
+    acme.push(&host, &Draft::identity("acme/echo", "1.0.0").more(trial))?.ok()?;
+    let fuel = |host: &Host| -> Result<u64> {
+        let usage = host.admin("GET", "/v1/usage?tenant=default", &Value::Null)?.ok()?.json();
+        let lines = usage["usage"].as_array().context("no usage")?.clone();
+        Ok(lines.iter().filter(|line| line["model"] == "echo").filter_map(|line| line["fuel"].as_u64()).sum())
+    };
+    let tried = fuel(&host)?;
+    assert!(tried > 0, "the trial is on no bill");
+    host.terminate()?;
+    host.wait()?;
+    let mut host = Start::default().data_of(&host).start()?;
+    wait_until(|| Ok(host.get("/v2/models/echo/ready")?.status == 200))?;
+    assert_eq!(fuel(&host)?, tried, "the trial ran again");
+    // With other limits, it is not known whether it passes.
+    host.terminate()?;
+    host.wait()?;
+    let host = Start::default().config("[call]\nfuel = '9 G'\n").data_of(&host).start()?;
+    wait_until(|| Ok(host.get("/v2/models/echo/ready")?.status == 200))?;
+    assert!(fuel(&host)? > tried, "the trial did not run");
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use half::{bf16, f16};
@@ -63,6 +64,11 @@ pub enum TrialError {
     Parameter { trial: String, parameter: String },
     #[error("trial \"{trial}\": {mismatch}")]
     Inputs { trial: String, mismatch: SpecMismatch },
+    #[error(
+        "trial \"{trial}\" did not begin: those before it took {}, which is the limit of all together (init.time); send fewer, or smaller ones",
+        humantime::format_duration(*.bound)
+    )]
+    TooLong { trial: String, bound: Duration },
     #[error("trial \"{trial}\": {error}")]
     Run { trial: String, error: RunError },
     #[error("trial \"{trial}\": the model gave {given} answers, and {wanted} are expected")]
@@ -79,12 +85,22 @@ pub enum TrialError {
     Different { trial: String, output: String, difference: Difference },
 }
 
-/// Runs all trials of a bundle, and returns their number. The first trial that fails ends the run.
-pub async fn run_trials(bundle: &Bundle, pipeline: &Arc<Pipeline>, permit: &Permit) -> Result<usize, TrialError> {
+/// Runs all trials of a bundle. The first trial that fails ends the run, and so does one that has not begun within `bound`:
+/// each may take as long as a call, and all of them hold up other uploads.
+pub async fn run_trials(
+    bundle: &Bundle,
+    pipeline: &Arc<Pipeline>,
+    permit: &Permit,
+    bound: Duration,
+) -> Result<(), TrialError> {
+    let began = Instant::now();
     for trial in &bundle.manifest.trials {
+        if began.elapsed() >= bound {
+            return Err(TrialError::TooLong { trial: trial.name.clone(), bound });
+        }
         trial.run(bundle, pipeline, permit).await?;
     }
-    Ok(bundle.manifest.trials.len())
+    Ok(())
 }
 
 impl TrialEntry {

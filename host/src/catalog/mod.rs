@@ -22,6 +22,8 @@ pub struct Catalog {
     models: ArcSwap<Models>,
     /// True if there was a bundle without a readable manifest, which has no name to be listed under.
     unreadable: AtomicBool,
+    /// True once everything that was served before the start was loaded.
+    started: AtomicBool,
 }
 
 /// Models by name, then by the tenant that owns them: two tenants may give different models the same name.
@@ -207,8 +209,9 @@ impl Catalog {
         self.unreadable.store(true, Ordering::Relaxed);
     }
 
-    /// True if everything that should be served is ready. A failed version counts only if it belongs to the default tenant:
-    /// another tenant's bundle must not take the host out of service for all.
+    /// True if everything that should be served is ready. A version that is being loaded counts only until all were loaded
+    /// once, and a failed one only if it belongs to the default tenant: no tenant's act may take the host out of service for
+    /// all.
     pub fn all_ready(&self) -> bool {
         let models = self.models.load();
         let mut entries = models
@@ -217,10 +220,19 @@ impl Catalog {
             .flat_map(|(owner, model)| model.versions.values().map(move |entry| (&**owner == DEFAULT_TENANT, entry)));
         let served = |(operators, entry): (bool, &Entry)| match entry {
             Entry::Ready(_) => true,
-            Entry::Loading => false,
+            Entry::Loading => self.started.load(Ordering::Relaxed),
             Entry::Failed(_) => !operators,
         };
         !self.unreadable.load(Ordering::Relaxed) && entries.all(served)
+    }
+
+    /// Records that everything was loaded once, if no version is being loaded. Until then the host is not ready.
+    pub fn note_started(&self) {
+        let models = self.models.load();
+        let mut entries = models.values().flat_map(BTreeMap::values).flat_map(|model| model.versions.values());
+        if !entries.any(|entry| matches!(entry, Entry::Loading)) {
+            self.started.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -310,4 +322,28 @@ fn begins_with(version: &Version, text: &str) -> bool {
     let (major, minor) = text.split_once('.').map_or((text, None), |(major, minor)| (major, Some(minor)));
     let same = |text: &str, number: u64| text.parse() == Ok(number);
     same(major, version.major) && minor.is_none_or(|minor| same(minor, version.minor)) && version.pre.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_act_of_a_tenant_makes_the_host_unready() {
+        let (catalog, version) = (Catalog::default(), Version::new(1, 0, 0));
+        catalog.set("shop", "digits", &version, Entry::Loading);
+        catalog.note_started();
+        assert!(!catalog.all_ready(), "it is still loading what was served before");
+        catalog.set("shop", "digits", &version, Entry::Failed("its memory is too small".into()));
+        catalog.note_started();
+        assert!(catalog.all_ready());
+        for entry in [Entry::Loading, Entry::Failed("its memory is too small".into())] {
+            catalog.set("shop", "other", &version, entry);
+            assert!(catalog.all_ready());
+        }
+        catalog.set(DEFAULT_TENANT, "digits", &version, Entry::Loading);
+        assert!(catalog.all_ready());
+        catalog.set(DEFAULT_TENANT, "digits", &version, Entry::Failed("its file is damaged".into()));
+        assert!(!catalog.all_ready(), "what the operator serves has failed");
+    }
 }

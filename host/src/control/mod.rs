@@ -16,11 +16,13 @@ mod records;
 mod staging;
 mod state;
 mod tenants;
+mod trials;
 mod upload;
 mod upload_checks;
 mod usage;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bulkhead_bundle::Bounds;
 use bulkhead_store::{Corrupt, DataFolder};
@@ -58,6 +60,8 @@ pub struct Control {
     defaults: TenantLimits,
     uploads: Bundles,
     bounds: Bounds,
+    /// Bound on the time in which all trials of a bundle together must have begun.
+    trial_time: Duration,
     /// True if unsigned bundles may be served (`serve --dev`).
     dev: bool,
     /// Slots for uploads that are unpacked and activated at once.
@@ -93,6 +97,7 @@ impl Control {
             defaults: config.tenant.clone(),
             uploads: config.bundles.clone(),
             bounds: bounds(&config.bundles),
+            trial_time: config.init.time,
             dev: config.dev,
             upload_places: Semaphore::new(config.bundles.uploads),
             activations: Semaphore::new(ACTIVATION_SLOTS as usize),

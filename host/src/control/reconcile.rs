@@ -11,16 +11,10 @@ use bulkhead_bundle::{Files, PublicKey, verify};
 use super::records::StoredBundle;
 use super::state::{ControlState, bundle_key, model_key};
 use super::{BlockingControl, Control, ControlError};
-use crate::activation::{Activation, Bundle, Dependencies, run_trials};
+use crate::activation::{Activation, Bundle, Dependencies};
 use crate::catalog::{Entry, Routing, Sharing};
-use crate::config::TenantLimits;
 use crate::pipeline::Pipeline;
-use crate::sandbox::ACTIVATION_SLOTS;
-use crate::scheduler::{Permit, Placement, Work};
 use crate::tenant::{Grants, KnownKey, Member, Members, Reservation, Tenant};
-
-/// Bound on the queue of trials, which is more than there are uploads and loads at once.
-const TRIALS_WAITING: usize = 1024;
 
 impl Control {
     pub(super) fn reconcile(self: &Arc<Self>, state: &ControlState) {
@@ -141,9 +135,9 @@ impl Control {
         report: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> Result<Arc<Pipeline>, ControlError> {
         let reservation = self.reserve(tenant)?;
-        let (control, made, told) = (self.clone(), bundle.clone(), report.clone());
+        let (control, made, used, told) = (self.clone(), bundle.clone(), others.clone(), report.clone());
         let making = Box::pin(async move {
-            let activation = Activation { bundle: &made, grants: &grants, others: &others, report: &*told };
+            let activation = Activation { bundle: &made, grants: &grants, others: &used, report: &*told };
             control.activator.activate(&activation, reservation).await
         });
         let made = self.compute.run_background(&tenant.into(), making).await.map_err(|_| ControlError::Panicked)?;
@@ -151,33 +145,11 @@ impl Control {
         if bundle.manifest.trials.is_empty() {
             return Ok(pipeline);
         }
-        let owner = tenant.to_owned();
-        let trial_tenant = move |control: &BlockingControl| control.read(|state| control.trial_tenant(state, &owner));
-        let tenant = self.blocking(trial_tenant).await?;
-        let permit = self.compute.admit(&tenant, Arc::default()).await?;
+        self.try_out(tenant, &bundle, &others, &pipeline).await?;
         let trials = bundle.manifest.trials.len();
-        let trying = |permit: Permit| -> Work<_> {
-            Box::pin(async move { run_trials(&bundle, &pipeline, &permit).await.map(|_| pipeline) })
-        };
-        let tried = self.compute.run(permit, Placement::ComputeThread, trying).await;
-        let pipeline = tried.map_err(|_| ControlError::Panicked)??;
         let plural = if trials == 1 { "" } else { "s" };
         report(&format!("{trials} trial request{plural}"));
         Ok(pipeline)
-    }
-
-    /// The tenant that trials run as. It has the call limits of the bundle's tenant, but a queue and fuel of its own, so
-    /// that a tenant whose calls use up its fuel and queue can still be served again after a restart.
-    fn trial_tenant(&self, state: &ControlState, tenant: &str) -> Result<Arc<Tenant>, ControlError> {
-        let record = state.tenants.get(tenant).ok_or_else(|| ControlError::no_such("tenant", tenant))?;
-        let limits = TenantLimits {
-            fuel_per_second: None,
-            concurrency: ACTIVATION_SLOTS as usize,
-            queue: TRIALS_WAITING,
-            ..self.limits_of(record)
-        };
-        // This name is free, because no tenant's name has parentheses.
-        Ok(Arc::new(Tenant::new("(trial)", limits)))
     }
 }
 
@@ -186,6 +158,7 @@ impl BlockingControl {
     pub fn restore(&self) {
         let locked = self.lock();
         self.reconcile(&locked.state);
+        self.catalog.note_started();
     }
 
     /// Puts the result of a load into the catalog, unless the version was taken out of service in the meantime.
@@ -195,6 +168,7 @@ impl BlockingControl {
         if locked.state.wanted(self.dev).contains(&key) {
             self.catalog.set(&bundle.tenant, model, &bundle.version, entry);
         }
+        self.catalog.note_started();
     }
 
     /// Reads the stored files and verifies them again, so that exactly the signed contents are served.

@@ -1,0 +1,99 @@
+//! Trials of a bundle: the requests that its publisher packed with it, which run before it is served.
+
+use std::sync::Arc;
+
+use super::state::ControlState;
+use super::{BlockingControl, Control, ControlError};
+use crate::activation::{Bundle, Dependencies, run_trials};
+use crate::cache::{CacheKey, CacheKeyBuilder};
+use crate::config::TenantLimits;
+use crate::pipeline::Pipeline;
+use crate::sandbox::ACTIVATION_SLOTS;
+use crate::scheduler::{Permit, Placement, Work};
+use crate::tenant::{ModelUsage, Tenant};
+
+/// Bound on the queue of trials, which is more than there are uploads and loads at once.
+const TRIALS_WAITING: usize = 1024;
+
+/// The tenant as which the trials of a bundle run, and the counters of its owner's usage.
+struct TrialRun {
+    tenant: Arc<Tenant>,
+    usage: Arc<ModelUsage>,
+    passed: CacheKey,
+}
+
+impl Control {
+    /// Runs the trials of a bundle, and charges them to the usage of its owner. They do not run again while their result
+    /// is in the cache: at a restart, nothing has changed.
+    pub(super) async fn try_out(
+        self: &Arc<Self>,
+        owner: &str,
+        bundle: &Arc<Bundle>,
+        others: &Arc<Dependencies>,
+        pipeline: &Arc<Pipeline>,
+    ) -> Result<(), ControlError> {
+        let prepared = self.prepare_trials(owner, bundle, others, pipeline).await?;
+        let Some(TrialRun { tenant, usage, passed }) = prepared else { return Ok(()) };
+        let permit = self.compute.admit(&tenant, usage).await?;
+        let (bundle, pipeline, bound) = (bundle.clone(), pipeline.clone(), self.trial_time);
+        let trying = |permit: Permit| -> Work<_> {
+            Box::pin(async move { run_trials(&bundle, &pipeline, &permit, bound).await })
+        };
+        let tried = self.compute.run(permit, Placement::ComputeThread, trying).await;
+        tried.map_err(|_| ControlError::Panicked)??;
+        let noted = self.blocking(move |control| {
+            if let Some(cache) = control.activator.workers.cache() {
+                cache.put(&passed, &[]);
+            }
+            Ok(())
+        });
+        noted.await
+    }
+
+    /// `None` if the trials passed before.
+    async fn prepare_trials(
+        self: &Arc<Self>,
+        owner: &str,
+        bundle: &Arc<Bundle>,
+        others: &Arc<Dependencies>,
+        pipeline: &Arc<Pipeline>,
+    ) -> Result<Option<TrialRun>, ControlError> {
+        let (owner, bundle, others, model) = (owner.to_owned(), bundle.clone(), others.clone(), pipeline.model.clone());
+        let prepare = move |control: &BlockingControl| {
+            let tenant = control.read(|state| control.trial_tenant(state, &owner))?;
+            let passed = passed(&owner, &bundle, &others, &tenant.limits());
+            if control.activator.workers.cache().is_some_and(|cache| cache.get(&passed).is_some()) {
+                return Ok(None);
+            }
+            let members = control.directory.members();
+            let usage = members.tenants.get(owner.as_str()).map(|member| member.tenant.usage.of(&model));
+            Ok(Some(TrialRun { tenant, usage: usage.unwrap_or_default(), passed }))
+        };
+        self.blocking(prepare).await
+    }
+
+    /// The tenant that trials run as. It has the call limits of the bundle's tenant, but a queue and fuel of its own, so
+    /// that a tenant whose calls use up its fuel and queue can still be served again after a restart.
+    fn trial_tenant(&self, state: &ControlState, tenant: &str) -> Result<Arc<Tenant>, ControlError> {
+        let record = state.tenants.get(tenant).ok_or_else(|| ControlError::no_such("tenant", tenant))?;
+        let limits = TenantLimits {
+            fuel_per_second: None,
+            concurrency: ACTIVATION_SLOTS as usize,
+            queue: TRIALS_WAITING,
+            ..self.limits_of(record)
+        };
+        // This name is free, because no tenant's name has parentheses.
+        Ok(Arc::new(Tenant::new("(trial)", limits)))
+    }
+}
+
+/// The key of an entry that exists if the trials of this bundle passed with these other bundles and limits. The owner is a
+/// part, so that the time of an upload does not tell what other tenants have.
+fn passed(owner: &str, bundle: &Bundle, others: &Dependencies, limits: &TenantLimits) -> CacheKey {
+    let key = CacheKeyBuilder::of("trials that passed 1").part(owner).part(bundle.files().digest().as_bytes());
+    let key = key.part(format!("{:?}", limits.call));
+    let part = |key: CacheKeyBuilder, (stage, (other, _)): (&String, &(Arc<Bundle>, _))| {
+        key.part(stage).part(other.files().digest().as_bytes())
+    };
+    others.iter().fold(key, part).finish()
+}
