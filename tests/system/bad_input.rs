@@ -108,6 +108,48 @@ fn raw(host: &Host, head: &str, body: &[u8]) -> Result<String> {
 
 const POST: &str = "POST /v2/models/vector/infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
 
+/// Fields that a proxy in front of the host might read otherwise than the host, in the smallest forms.
+#[test]
+fn doubtful_header_fields_are_refused() -> Result<()> {
+    let host = HOST.get();
+    let body = r#"{"inputs":[{"name":"input","datatype":"FP32","shape":[1],"data":[1]}]}"#;
+    let length = format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let post = "POST /v2/models/vector/infer HTTP/1.1\r\n";
+    for (fields, status, says) in [
+        ("host: x\r\n", 200, "\"outputs\""),
+        ("", 400, "has no field Host"),
+        ("host: x\r\nhost: x\r\n", 400, "has 2 fields Host"),
+        ("host: x\r\nauthorization: Bearer a\r\nauthorization: Bearer b\r\n", 400, "has 2 authorization fields"),
+    ] {
+        let reply = raw(&host, &format!("{post}{fields}{length}"), body.as_bytes())?;
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status}")) && reply.contains(says), "{fields}: {reply}");
+    }
+    alive(&host)
+}
+
+/// A page that a user of this machine looks at can send requests from here, and could even have a name that leads here.
+#[test]
+fn web_pages_of_other_sites_are_refused_without_a_key() -> Result<()> {
+    let host = HOST.get();
+    let body = r#"{"inputs":[{"name":"input","datatype":"FP32","shape":[1],"data":[1]}]}"#;
+    let length = format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let post = "POST /v2/models/vector/infer HTTP/1.1\r\n";
+    for (fields, status, code) in [
+        ("host: localhost:8000\r\norigin: http://localhost:8000\r\n", 200, "\"outputs\""),
+        ("host: localhost:8000\r\norigin: https://site.example\r\n", 403, "foreign_origin"),
+        ("host: localhost:8000\r\norigin: null\r\n", 403, "foreign_origin"),
+        ("host: rebound.site.example:8000\r\n", 403, "foreign_host"),
+    ] {
+        let reply = raw(&host, &format!("{post}{fields}{length}"), body.as_bytes())?;
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status}")) && reply.contains(code), "{fields}: {reply}");
+    }
+    let named = Start::default().config("[auth]\nhosts = ['models.site.example']\n");
+    let named = named.bundle(&identity("vector", "FP32", &[-1]), &[component("identity")]).start()?;
+    let reply = raw(&named, &format!("{post}host: models.site.example\r\n{length}"), body.as_bytes())?;
+    assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    Ok(())
+}
+
 #[test]
 fn a_body_of_a_gigabyte_is_refused_before_it_is_read() -> Result<()> {
     let host = HOST.get();

@@ -33,7 +33,7 @@ impl FromRequestParts<Arc<App>> for Operator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Operator, ApiError> {
-        let token = bearer(&parts.headers).ok_or(ApiError::NoToken)?;
+        let token = bearer(&parts.headers)?.ok_or(ApiError::NoToken)?;
         if app.admin_token.as_bytes().ct_eq(token.as_bytes()).into() {
             return Ok(Operator { who: "admin token".into(), only: None });
         }

@@ -39,6 +39,8 @@ pub struct Config {
     /// Limits of a tenant, unless the operator gave it limits of its own.
     pub tenant: TenantLimits,
     pub anonymous: Anonymous,
+    /// Names by which clients without a key may address the host, besides its addresses and names of its own network.
+    pub hosts: Vec<String>,
     pub bundles: Bundles,
     /// Time that running calls have to finish after a shutdown was requested.
     pub grace: Duration,
@@ -165,6 +167,7 @@ impl Default for Config {
             tls: Tls::default(),
             tenant: TenantLimits::of_host(&call, &http),
             anonymous: Anonymous::Loopback,
+            hosts: Vec::new(),
             bundles: Bundles {
                 upload_bytes: 512 * MIB,
                 unpacked_bytes: GIB,
@@ -264,6 +267,7 @@ impl Config {
             let choices =
                 [("nobody", Anonymous::Nobody), ("loopback", Anonymous::Loopback), ("everybody", Anonymous::Everybody)];
             s.choice("anonymous", &choices, &mut config.anonymous);
+            s.host_names("hosts", &mut config.hosts);
         });
         file.section("bundles", |s| {
             s.bytes("upload-bytes", KIB..=64 * GIB, &mut config.bundles.upload_bytes);

@@ -93,6 +93,18 @@ impl Section {
         });
     }
 
+    /// A list of names of hosts, without ports.
+    pub(super) fn host_names(&mut self, key: &'static str, place: &mut Vec<String>) {
+        self.read(key, place, |value| {
+            let is_name = |name: &&str| {
+                !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+            };
+            let name = |value: &Value| value.as_str().filter(is_name).map(str::to_owned);
+            let names = value.as_array().and_then(|values| values.iter().map(name).collect());
+            names.ok_or_else(|| "a list of names without ports, such as [\"models.example.com\"]".into())
+        });
+    }
+
     pub(super) fn address(&mut self, key: &'static str, place: &mut SocketAddr) {
         self.read(key, place, |value| {
             let parsed = value.as_str().and_then(|text| text.parse().ok());

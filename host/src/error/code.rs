@@ -58,6 +58,8 @@ codes! {
     MultipleResponses => "multiple_responses", BAD_REQUEST, InvalidArgument, None;
     Unauthenticated => "unauthenticated", UNAUTHORIZED, Unauthenticated, None;
     TenantDisabled => "tenant_disabled", FORBIDDEN, PermissionDenied, None;
+    ForeignHost => "foreign_host", FORBIDDEN, PermissionDenied, None;
+    ForeignOrigin => "foreign_origin", FORBIDDEN, PermissionDenied, None;
     InsufficientRole => "insufficient_role", FORBIDDEN, PermissionDenied, None;
     Untrusted => "untrusted", FORBIDDEN, PermissionDenied, None;
     NotPermitted => "not_permitted", FORBIDDEN, PermissionDenied, None;

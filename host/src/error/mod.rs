@@ -51,6 +51,8 @@ pub enum ApiError {
     TooMuchBuffered { held: u64, bound: u64 },
     #[error("the body is encoded as \"{encoding}\"; send it as it is, or as gzip or deflate")]
     Encoding { encoding: String },
+    #[error("a request over HTTP/1.1 has one field Host, and this one has {}", host_fields(*.fields))]
+    HostFields { fields: usize },
     #[error("this port speaks gRPC; HTTP with JSON has another (listen.http)")]
     NotGrpc,
     #[error("the client's deadline has passed")]
@@ -110,6 +112,11 @@ pub enum ApiError {
 /// The error of a handler, in the extensions of its response until the request's id is known.
 #[derive(Clone)]
 pub(crate) struct HandlerError(pub Arc<ApiError>);
+
+/// The number of `Host` fields of a request that does not have one.
+fn host_fields(fields: usize) -> String {
+    if fields == 0 { "no field Host".into() } else { format!("{fields} fields Host") }
+}
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response<Body> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Request, header};
 
+use super::host_header;
 use super::request_id::RequestId;
 use crate::config::Anonymous;
 use crate::error::ApiError;
@@ -23,11 +24,18 @@ impl Peer {
     }
 }
 
-/// The token after `Bearer` in the `authorization` header: `None` without the header, empty for any other scheme.
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().unwrap_or_default();
+/// The token after `Bearer` in the `authorization` header: `None` without the header, empty for any other scheme. Fails if
+/// there are several such headers, because a proxy in front may have checked another one than the host would take.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
+    let mut fields = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(field) = fields.next() else { return Ok(None) };
+    match fields.count() {
+        0 => {}
+        others => return Err(AuthError::Repeated(others + 1)),
+    }
+    let value = field.to_str().unwrap_or_default();
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" })
+    Ok(Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" }))
 }
 
 impl Client {
@@ -54,14 +62,19 @@ impl App {
     /// Authenticates a caller by its headers and address. A key that was sent must be valid: only a request without a key
     /// can be anonymous.
     pub(crate) fn caller(&self, headers: &HeaderMap, peer: Option<Peer>) -> Result<Caller, AuthError> {
-        if let Some(key) = bearer(headers) {
+        if let Some(key) = bearer(headers)? {
             return self.directory.caller(key);
         }
-        match self.anonymous {
-            Anonymous::Everybody => self.directory.anonymous(),
-            Anonymous::Loopback if peer.is_some_and(Peer::is_local) => self.directory.anonymous(),
-            Anonymous::Loopback | Anonymous::Nobody => Err(AuthError::NoKey),
+        let may_be_anonymous = match self.anonymous {
+            Anonymous::Everybody => true,
+            Anonymous::Loopback => peer.is_some_and(Peer::is_local),
+            Anonymous::Nobody => false,
+        };
+        if !may_be_anonymous {
+            return Err(AuthError::NoKey);
         }
+        host_header::check_anonymous(headers, &self.hosts)?;
+        self.directory.anonymous()
     }
 }
 

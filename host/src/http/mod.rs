@@ -7,6 +7,7 @@ mod connection;
 pub mod connection_limit;
 pub mod drain;
 mod fair_share;
+mod host_header;
 pub mod inference;
 pub mod listener;
 pub mod model_name;

@@ -8,9 +8,11 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderValue, Request, Response, StatusCode, header};
 use axum::middleware::{self, Next};
+use axum::response::IntoResponse;
 use tower::Layer;
 use uuid::{NoContext, Timestamp, Uuid};
 
+use super::host_header;
 use crate::error::{ApiError, ErrorResponse, HandlerError};
 
 /// The header of every reply that carries the id; a client may send its own in the same header.
@@ -49,7 +51,10 @@ pub(crate) fn around(router: Router) -> Router {
 pub(crate) async fn with_request_id(mut request: Request<Body>, next: Next) -> Response<Body> {
     let id = given(&request).unwrap_or_else(RequestId::fresh);
     request.extensions_mut().insert(id.clone());
-    let mut response = next.run(request).await;
+    let mut response = match host_header::normalize(&mut request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
     if let Some(error) = error_of(&mut response) {
         let error = ErrorResponse { request: id.0.clone(), model: None, error };
         error.log();

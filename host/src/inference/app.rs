@@ -31,6 +31,8 @@ pub struct App {
     /// Permits for archives that are being received to the disk.
     pub(crate) receiving: Arc<Semaphore>,
     pub(crate) anonymous: Anonymous,
+    /// Names by which anonymous clients may address the host.
+    pub(crate) hosts: Vec<String>,
     pub(crate) shadow: Arc<ShadowRunner>,
     pub(crate) room: BufferBudget,
 }
@@ -56,6 +58,7 @@ impl App {
             admin_token,
             receiving: Arc::new(Semaphore::new(config.bundles.uploads * RECEIVED_AHEAD)),
             anonymous: config.anonymous,
+            hosts: config.hosts.clone(),
             shadow,
             room: BufferBudget::new(&config.http),
         }

@@ -115,6 +115,16 @@ pub enum AuthError {
     Expired,
     #[error("the tenant \"{0}\" is disabled; ask the operator")]
     Disabled(Arc<str>),
+    #[error("the request has {0} authorization fields; send one")]
+    Repeated(usize),
+    #[error(
+        "\"{0}\" is not a name by which this host takes requests without a key, which protects it from web pages: address it by its IP address, send a key, or ask the operator to add the name to auth.hosts"
+    )]
+    ForeignHost(String),
+    #[error(
+        "a request from a web page of another site ({0}) needs a key, which protects this host from such pages: send a key, or leave the field Origin out if no page sends this"
+    )]
+    ForeignOrigin(String),
 }
 
 /// All tenants and keys of the host. Readers take no lock; a change replaces the whole.
