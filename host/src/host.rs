@@ -10,15 +10,17 @@ use bulkhead_store::DataFolder;
 use tempfile::TempDir;
 
 use crate::activation::{self, Activator, Bundle, ContentsError, Dependencies};
-use crate::admin;
+use crate::admin::{self, AdminState};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Entry};
 use crate::config::{Config, TlsFiles};
 use crate::control::{Control, ControlError, Parts};
+use crate::http::client_port::ClientPort;
 use crate::http::connection_limit::{ConnectionLimits, Connections};
 use crate::http::listener::{Server, Shutdown};
+use crate::http::request_body::BodyReader;
 use crate::http::tls::{Tls, TlsError};
-use crate::inference::App;
+use crate::inference::DataPlane;
 use crate::protocol::{self, ReflectionError};
 use crate::sandbox::Sandbox;
 use crate::scheduler::Compute;
@@ -28,7 +30,9 @@ use crate::worker::Workers;
 
 /// A host that serves requests until shutdown begins.
 pub struct Host {
-    app: Arc<App>,
+    catalog: Arc<Catalog>,
+    clients: Arc<ClientPort>,
+    operator: Arc<AdminState>,
     control: Arc<Control>,
     http: Server,
     grpc: Server,
@@ -96,7 +100,11 @@ impl Host {
         for damaged in damaged {
             tracing::error!(%damaged, "a part of the state is damaged and left out");
         }
-        let app = App::new(config, catalog, directory, compute, metrics.clone(), control.clone(), token.text);
+        let bodies = BodyReader::new(&config.http);
+        let data_plane = Arc::new(DataPlane::new(catalog.clone(), compute, metrics.clone(), directory.clone()));
+        let clients = ClientPort::new(data_plane, bodies.clone(), directory.clone(), config.auth.clone());
+        let operator =
+            AdminState::new(control.clone(), directory, metrics.clone(), bodies, token.text, &config.bundles);
         let limits = ConnectionLimits::make(&config.http);
         let refused = &metrics.refused_connections;
         let of_clients = Connections::new(limits.clients, metrics.connections.clone(), refused.clone());
@@ -114,7 +122,8 @@ impl Host {
         let grpc = listen("listen.grpc", config.listen.grpc, &of_clients).await?.with_tls(grpc_tls);
         let admin = listen("listen.admin", config.listen.admin, &of_operator).await?.with_tls(admin_tls);
         tracing::info!(data = %place.display(), token = %token.path.display(), "the admin token is in its file");
-        Ok(Host { app: Arc::new(app), control, http, grpc, admin, grace: config.grace, _data: temporary })
+        let (clients, operator) = (Arc::new(clients), Arc::new(operator));
+        Ok(Host { catalog, clients, operator, control, http, grpc, admin, grace: config.grace, _data: temporary })
     }
 
     pub fn addresses(&self) -> std::io::Result<Addresses> {
@@ -136,7 +145,7 @@ impl Host {
         let bundle = match read_folder(path) {
             Ok(bundle) => Arc::new(bundle),
             Err(reason) => {
-                self.app.catalog.note_unreadable();
+                self.catalog.note_unreadable();
                 return tracing::error!(folder, reason, "not a usable bundle");
             }
         };
@@ -158,7 +167,7 @@ impl Host {
                 Entry::Failed(error.to_string().into())
             }
         };
-        if let Err(error) = self.app.catalog.add(DEFAULT_TENANT, model, version, entry) {
+        if let Err(error) = self.catalog.add(DEFAULT_TENANT, model, version, entry) {
             tracing::error!(bundle = name, %version, %error, "not served");
         }
     }
@@ -175,10 +184,11 @@ impl Host {
     /// Serves until shutdown begins, then gives requests in progress the grace period to finish.
     pub async fn serve(self, shutdown: Shutdown) -> Result<(), StartError> {
         let usage = tokio::spawn(self.control.clone().keep_usage());
-        let calls = protocol::grpc_router(self.app.clone(), &shutdown)?;
+        let calls = protocol::grpc_router(self.clients.clone(), self.control.clone(), &shutdown)?;
         let calls = self.grpc.serve(calls, shutdown.clone(), self.grace);
-        let clients = self.http.serve(protocol::client_router(self.app.clone()), shutdown.clone(), self.grace);
-        let operator = self.admin.serve(admin::router(self.app), shutdown, self.grace);
+        let clients = protocol::client_router(self.clients, self.control.clone());
+        let clients = self.http.serve(clients, shutdown.clone(), self.grace);
+        let operator = self.admin.serve(admin::router(self.operator), shutdown, self.grace);
         tokio::join!(clients, calls, operator);
         usage.abort();
         if let Err(error) = self.control.blocking(|control| control.store_usage()).await {

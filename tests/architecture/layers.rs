@@ -58,10 +58,6 @@ const OWNERS: [(&str, &[&str]); 18] = [
 const APART: [(&str, &[&str]); 3] =
     [("protocol/oip", &["tfserving"]), ("protocol/tfserving", &["oip"]), ("protocol/grpc", &["oip", "tfserving"])];
 
-/// Dependencies that still point to a higher layer: the file, the module that it uses, and the reason.
-const EXCEPTIONS: [(&str, &str, &str); 1] =
-    [("inference/app.rs", "http", "`App` holds the budget of buffered bytes until it is split by what it serves")];
-
 fn sources() -> Result<Vec<(usize, PathBuf, String)>> {
     let root = repository().join("host/src");
     let mut sources = Vec::new();
@@ -92,23 +88,17 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 #[test]
 fn arrows_point_down_only() -> Result<()> {
-    let (mut wrong, mut met) = (Vec::new(), Vec::new());
+    let mut wrong = Vec::new();
     for (layer, file, text) in sources()? {
         for used in text.split("crate::").skip(1) {
             let module: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             let used = LAYERS.iter().position(|known| *known == module);
-            let known = |(from, to, _): &(&str, &str, &str)| file.ends_with(from) && *to == module;
-            if EXCEPTIONS.iter().any(known) {
-                met.push(format!("{} {module}", file.display()));
-                continue;
-            }
             if used.is_some_and(|used| used > layer) {
                 wrong.push(format!("{} uses {module}, which lies above it", file.display()));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(met.len(), EXCEPTIONS.len(), "an exception is no longer needed, or met twice: {met:?}");
     Ok(())
 }
 

@@ -12,9 +12,9 @@ use utoipa::ToSchema;
 
 use super::extract::QueryParams;
 use super::operator::Operator;
+use super::state::AdminState;
 use crate::control::ControlError;
 use crate::error::ApiError;
-use crate::inference::App;
 
 /// Upper bound on the entries of one reply.
 const MOST: u64 = 1000;
@@ -74,7 +74,7 @@ pub(super) struct AuditHeadView {
 }
 
 pub(super) async fn list(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     QueryParams(page): QueryParams<Page>,
 ) -> Result<Json<Vec<AuditLine>>, ApiError> {
@@ -85,7 +85,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn verify(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     QueryParams(noted): QueryParams<Noted>,
 ) -> Result<Json<AuditVerified>, ApiError> {

@@ -21,10 +21,10 @@ use utoipa::ToSchema;
 
 use super::extract::{JsonBody, QueryParams};
 use super::operator::{Operator, Scope};
+use super::state::AdminState;
 use crate::control::{ControlError, Progress, StoredBundle, Uploaded};
 use crate::error::ApiError;
 use crate::http::request_id::RequestId;
-use crate::inference::App;
 
 /// A stored bundle, and the reason if it may not be served.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,7 +42,7 @@ pub(crate) struct Reason {
 }
 
 pub(super) async fn list(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Result<Json<Vec<BundleView>>, ApiError> {
@@ -53,7 +53,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn remove(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(digest): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
@@ -65,7 +65,7 @@ pub(super) async fn remove(
 
 /// Revokes a bundle's contents. Only the operator may, because it applies to every tenant that has these contents.
 pub(super) async fn revoke(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(digest): Path<String>,
     JsonBody(reason): JsonBody<Reason>,
@@ -84,7 +84,7 @@ fn parse(digest: &str) -> Result<Digest, ControlError> {
 /// for each step as it is done, one a line, and the outcome at the end. Otherwise the reply is the outcome alone, with its
 /// status.
 pub(super) async fn upload(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     request_id: RequestId,
     QueryParams(scope): QueryParams<Scope>,
@@ -144,7 +144,7 @@ impl Read for Archive {
     }
 }
 
-impl App {
+impl AdminState {
     /// Receives the whole archive into a file of the data folder. `receiving` bounds the archives on disk at once, with
     /// those that wait to be unpacked; an upload beyond that waits here before its body is read.
     async fn receive(&self, headers: &HeaderMap, mut body: Body) -> Result<Archive, ApiError> {
@@ -152,7 +152,7 @@ impl App {
         let bound = limits.upload_bytes;
         let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length: u64| length > bound) {
-            self.drain(body).await;
+            self.bodies.drain(body).await;
             return Err(ApiError::UploadTooLarge { bound });
         }
         // The semaphore is never closed.
@@ -178,7 +178,7 @@ impl App {
                 Ok(Archive { file, _slot: slot })
             }
             Ok(Err(error)) => {
-                self.drain(body).await;
+                self.bodies.drain(body).await;
                 Err(error)
             }
             Err(_) => Err(ApiError::UploadTooSlow { waited }),

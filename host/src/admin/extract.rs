@@ -7,28 +7,28 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use super::state::AdminState;
 use crate::error::ApiError;
-use crate::inference::App;
 
 /// A small body of JSON. An empty body counts as `{}`.
 pub(super) struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<AdminState>> for JsonBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<JsonBody<T>, ApiError> {
+    async fn from_request(request: Request, app: &Arc<AdminState>) -> Result<JsonBody<T>, ApiError> {
         let (head, body) = request.into_parts();
-        app.read_json(&head.headers, body).await.map(JsonBody)
+        app.bodies.read_json(&head.headers, body).await.map(JsonBody)
     }
 }
 
 /// The parameters in the query of the request's URL.
 pub(super) struct QueryParams<T>(pub T);
 
-impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for QueryParams<T> {
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<AdminState>> for QueryParams<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<QueryParams<T>, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<AdminState>) -> Result<QueryParams<T>, ApiError> {
         let query = axum::extract::Query::<T>::try_from_uri(&parts.uri);
         query.map(|query| QueryParams(query.0)).map_err(|error| ApiError::Malformed(format!("the query: {error}")))
     }

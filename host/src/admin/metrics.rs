@@ -7,12 +7,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::operator::Operator;
+use super::state::AdminState;
 use crate::error::ApiError;
-use crate::inference::App;
 
-pub(super) async fn metrics(State(app): State<Arc<App>>, operator: Operator) -> Result<Response, ApiError> {
+pub(super) async fn metrics(State(app): State<Arc<AdminState>>, operator: Operator) -> Result<Response, ApiError> {
     operator.must_be_admin()?;
-    app.metrics.buffered_bytes.set(app.room.taken() as i64);
+    app.metrics.buffered_bytes.set(app.bodies.buffers.taken() as i64);
     Ok(match app.metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -11,6 +11,7 @@ mod openapi;
 mod operator;
 mod publishers;
 mod settings;
+mod state;
 mod tenants;
 
 use std::sync::Arc;
@@ -21,15 +22,15 @@ use axum::{Router, middleware};
 use crate::error::ApiError;
 use crate::http::drain::read_unread;
 use crate::http::request_id::around;
-use crate::inference::App;
 use crate::protocol::oip::rest::routes::server_live;
 
 pub(crate) use audit::{AuditLine, AuditVerified};
 pub(crate) use bundles::{BundleView, Reason};
 pub(crate) use models::Labelled;
+pub use state::AdminState;
 pub(crate) use tenants::{KeyView, NewTenant, UsageView};
 
-pub fn router(app: Arc<App>) -> Router {
+pub fn router(app: Arc<AdminState>) -> Router {
     let router = Router::new()
         .route("/metrics", get(metrics::metrics))
         .route("/v2/health/live", get(server_live))
@@ -44,26 +45,26 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/audit", get(audit::list))
         .route("/v1/audit/verify", get(audit::verify))
         .fallback(|| async { ApiError::NoSuchAddress })
-        .layer(middleware::from_fn_with_state(app.clone(), read_unread))
+        .layer(middleware::from_fn_with_state(app.bodies.clone(), read_unread))
         .with_state(app);
     around(router)
 }
 
-fn publishers() -> Router<Arc<App>> {
+fn publishers() -> Router<Arc<AdminState>> {
     Router::new()
         .route("/v1/publishers", get(publishers::list))
         .route("/v1/publishers/{name}", put(publishers::trust).delete(publishers::remove))
         .route("/v1/publishers/{name}/keys/{hint}/revoke", post(publishers::revoke_key))
 }
 
-fn bundles() -> Router<Arc<App>> {
+fn bundles() -> Router<Arc<AdminState>> {
     Router::new()
         .route("/v1/bundles", get(bundles::list).post(bundles::upload))
         .route("/v1/bundles/{digest}", delete(bundles::remove))
         .route("/v1/bundles/{digest}/revoke", post(bundles::revoke))
 }
 
-fn tenants() -> Router<Arc<App>> {
+fn tenants() -> Router<Arc<AdminState>> {
     Router::new()
         .route("/v1/tenants", get(tenants::list).post(tenants::create))
         .route("/v1/tenants/{tenant}", get(tenants::show).delete(tenants::remove))
@@ -75,7 +76,7 @@ fn tenants() -> Router<Arc<App>> {
         .route("/v1/usage", get(tenants::usage))
 }
 
-fn models() -> Router<Arc<App>> {
+fn models() -> Router<Arc<AdminState>> {
     Router::new()
         .route("/v1/models", get(models::list))
         .route("/v1/models/{model}", get(models::show))

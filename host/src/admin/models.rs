@@ -11,10 +11,10 @@ use utoipa::ToSchema;
 
 use super::extract::{JsonBody, QueryParams};
 use super::operator::{Operator, Scope};
+use super::state::AdminState;
 use crate::catalog::{Shadow, Sharing, Split};
 use crate::control::{Actor, BlockingControl, ControlError, ModelView, Policy, Serving};
 use crate::error::ApiError;
-use crate::inference::App;
 
 type Reply = Result<Json<ModelView>, ApiError>;
 
@@ -27,7 +27,7 @@ pub(crate) struct Labelled {
 
 /// Runs `act` on a thread that may block, for the tenant of the request, and replies with the model as it is afterwards.
 async fn act(
-    app: Arc<App>,
+    app: Arc<AdminState>,
     operator: Operator,
     scope: Scope,
     act: impl FnOnce(&BlockingControl, &Actor, &str) -> Result<ModelView, ControlError> + Send + 'static,
@@ -37,7 +37,7 @@ async fn act(
 }
 
 pub(super) async fn list(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Result<Json<Vec<ModelView>>, ApiError> {
@@ -46,7 +46,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn show(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
@@ -56,7 +56,7 @@ pub(super) async fn show(
 }
 
 pub(super) async fn label(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path((model, label)): Path<(String, String)>,
     QueryParams(scope): QueryParams<Scope>,
@@ -69,7 +69,7 @@ pub(super) async fn label(
 }
 
 pub(super) async fn unlabel(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path((model, label)): Path<(String, String)>,
     QueryParams(scope): QueryParams<Scope>,
@@ -78,7 +78,7 @@ pub(super) async fn unlabel(
 }
 
 pub(super) async fn split(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
@@ -88,7 +88,7 @@ pub(super) async fn split(
 }
 
 pub(super) async fn unsplit(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
@@ -97,7 +97,7 @@ pub(super) async fn unsplit(
 }
 
 pub(super) async fn shadow(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
@@ -107,7 +107,7 @@ pub(super) async fn shadow(
 }
 
 pub(super) async fn unshadow(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
@@ -116,7 +116,7 @@ pub(super) async fn unshadow(
 }
 
 pub(super) async fn policy(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
@@ -127,7 +127,7 @@ pub(super) async fn policy(
 
 /// Sets the tenants that may call a model. Only the operator may, because this shows the model to other tenants.
 pub(super) async fn share(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
@@ -138,7 +138,7 @@ pub(super) async fn share(
 }
 
 pub(super) async fn rollback(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
@@ -147,7 +147,7 @@ pub(super) async fn rollback(
 }
 
 pub(super) async fn retire(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path((model, version)): Path<(String, String)>,
     QueryParams(scope): QueryParams<Scope>,
@@ -156,7 +156,7 @@ pub(super) async fn retire(
 }
 
 pub(super) async fn activate(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path((model, version)): Path<(String, String)>,
     QueryParams(scope): QueryParams<Scope>,
@@ -165,7 +165,7 @@ pub(super) async fn activate(
 }
 
 async fn set_serving(
-    app: Arc<App>,
+    app: Arc<AdminState>,
     operator: Operator,
     scope: Scope,
     model: String,

@@ -8,10 +8,10 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
+use super::state::AdminState;
 use crate::control::{Actor, ControlError};
 use crate::error::ApiError;
 use crate::http::auth::bearer;
-use crate::inference::App;
 use crate::tenant::{AuthError, DEFAULT_TENANT, Role};
 
 #[derive(Clone, Debug)]
@@ -29,10 +29,10 @@ pub(super) struct Scope {
     pub tenant: Option<String>,
 }
 
-impl FromRequestParts<Arc<App>> for Operator {
+impl FromRequestParts<Arc<AdminState>> for Operator {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Operator, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<AdminState>) -> Result<Operator, ApiError> {
         let token = bearer(&parts.headers)?.ok_or(ApiError::NoToken)?;
         if app.admin_token.as_bytes().ct_eq(token.as_bytes()).into() {
             return Ok(Operator { who: "admin token".into(), only: None });

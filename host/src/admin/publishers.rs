@@ -10,14 +10,14 @@ use bulkhead_bundle::KeyHint;
 
 use super::extract::JsonBody;
 use super::operator::Operator;
+use super::state::AdminState;
 use crate::control::{ControlError, Publisher, TrustRequest};
 use crate::error::ApiError;
-use crate::inference::App;
 
 type Reply = Result<Json<Publisher>, ApiError>;
 
 pub(super) async fn list(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
 ) -> Result<Json<BTreeMap<String, Publisher>>, ApiError> {
     operator.must_be_admin()?;
@@ -25,7 +25,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn trust(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(name): Path<String>,
     JsonBody(request): JsonBody<TrustRequest>,
@@ -35,7 +35,7 @@ pub(super) async fn trust(
 }
 
 pub(super) async fn revoke_key(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path((name, hint)): Path<(String, String)>,
 ) -> Reply {
@@ -45,7 +45,7 @@ pub(super) async fn revoke_key(
 }
 
 pub(super) async fn remove(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(name): Path<String>,
 ) -> Result<Json<()>, ApiError> {

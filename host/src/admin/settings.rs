@@ -8,20 +8,21 @@ use axum::extract::State;
 use axum::http::{Request, Response};
 
 use super::operator::Operator;
+use super::state::AdminState;
 use crate::error::ApiError;
 use crate::http::response::json;
-use crate::inference::App;
+use crate::protocol::oip::extensions::settings;
 
 type Reply = Result<Response<Body>, ApiError>;
 
-pub(super) async fn logging(State(app): State<Arc<App>>, operator: Operator, request: Request<Body>) -> Reply {
+pub(super) async fn logging(State(app): State<Arc<AdminState>>, operator: Operator, request: Request<Body>) -> Reply {
     operator.must_be_admin()?;
     let (head, body) = request.into_parts();
-    Ok(json(&app.logging(&head, body).await?))
+    Ok(json(&settings::logging(&app.bodies, &head, body).await?))
 }
 
-pub(super) async fn trace(State(app): State<Arc<App>>, operator: Operator, request: Request<Body>) -> Reply {
+pub(super) async fn trace(State(app): State<Arc<AdminState>>, operator: Operator, request: Request<Body>) -> Reply {
     operator.must_be_admin()?;
     let (head, body) = request.into_parts();
-    Ok(json(&app.tracing(&head, body).await?))
+    Ok(json(&settings::tracing(&app.bodies, &head, body).await?))
 }

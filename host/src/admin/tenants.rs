@@ -12,9 +12,9 @@ use utoipa::ToSchema;
 
 use super::extract::{JsonBody, QueryParams};
 use super::operator::{Operator, Scope};
+use super::state::AdminState;
 use crate::control::{KeyRecord, NewKey, TenantView, Timestamp};
 use crate::error::ApiError;
-use crate::inference::App;
 use crate::tenant::Role;
 
 type Reply = Result<Json<TenantView>, ApiError>;
@@ -82,13 +82,16 @@ impl KeyView {
     }
 }
 
-pub(super) async fn list(State(app): State<Arc<App>>, operator: Operator) -> Result<Json<Vec<TenantView>>, ApiError> {
+pub(super) async fn list(
+    State(app): State<Arc<AdminState>>,
+    operator: Operator,
+) -> Result<Json<Vec<TenantView>>, ApiError> {
     operator.must_be_admin()?;
     Ok(Json(app.control.blocking(|control| control.tenants()).await?))
 }
 
 pub(super) async fn create(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     JsonBody(new): JsonBody<NewTenant>,
 ) -> Reply {
@@ -97,13 +100,13 @@ pub(super) async fn create(
     Ok(Json(made.await?))
 }
 
-pub(super) async fn show(State(app): State<Arc<App>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
+pub(super) async fn show(State(app): State<Arc<AdminState>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
     let tenant = operator.tenant(Scope { tenant: Some(tenant) })?;
     Ok(Json(app.control.blocking(move |control| control.tenant(&tenant)).await?))
 }
 
 pub(super) async fn remove(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(tenant): Path<String>,
 ) -> Result<Json<()>, ApiError> {
@@ -112,7 +115,7 @@ pub(super) async fn remove(
 }
 
 pub(super) async fn limits(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(tenant): Path<String>,
     JsonBody(limits): JsonBody<Map<String, Value>>,
@@ -121,21 +124,29 @@ pub(super) async fn limits(
     Ok(Json(app.control.blocking(move |control| control.set_limits(&operator.who, &tenant, limits)).await?))
 }
 
-pub(super) async fn disable(State(app): State<Arc<App>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
+pub(super) async fn disable(
+    State(app): State<Arc<AdminState>>,
+    operator: Operator,
+    Path(tenant): Path<String>,
+) -> Reply {
     set_disabled(app, operator, tenant, true).await
 }
 
-pub(super) async fn enable(State(app): State<Arc<App>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
+pub(super) async fn enable(
+    State(app): State<Arc<AdminState>>,
+    operator: Operator,
+    Path(tenant): Path<String>,
+) -> Reply {
     set_disabled(app, operator, tenant, false).await
 }
 
-async fn set_disabled(app: Arc<App>, operator: Operator, tenant: String, disabled: bool) -> Reply {
+async fn set_disabled(app: Arc<AdminState>, operator: Operator, tenant: String, disabled: bool) -> Reply {
     operator.must_be_admin()?;
     Ok(Json(app.control.blocking(move |control| control.set_disabled(&operator.who, &tenant, disabled)).await?))
 }
 
 pub(super) async fn keys(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(tenant): Path<String>,
 ) -> Result<Json<Vec<KeyView>>, ApiError> {
@@ -145,7 +156,7 @@ pub(super) async fn keys(
 }
 
 pub(super) async fn create_key(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path(tenant): Path<String>,
     JsonBody(new): JsonBody<NewKey>,
@@ -157,7 +168,7 @@ pub(super) async fn create_key(
 }
 
 pub(super) async fn revoke_key(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     Path((tenant, id)): Path<(String, String)>,
 ) -> Result<Json<KeyView>, ApiError> {
@@ -168,7 +179,7 @@ pub(super) async fn revoke_key(
 }
 
 pub(super) async fn usage(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AdminState>>,
     operator: Operator,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Result<Json<UsageView>, ApiError> {

@@ -38,9 +38,7 @@ pub struct Config {
     pub compile: Compile,
     /// Limits of a tenant, unless the operator gave it limits of its own.
     pub tenant: TenantLimits,
-    pub anonymous: Anonymous,
-    /// Names by which clients without a key may address the host, besides its addresses and names of its own network.
-    pub hosts: Vec<String>,
+    pub auth: Auth,
     pub bundles: Bundles,
     /// Time that running calls have to finish after a shutdown was requested.
     pub grace: Duration,
@@ -101,6 +99,14 @@ pub struct Compile {
     pub memory: u64,
     /// Bytes of all compiled code that is kept for the next start.
     pub cache_bytes: u64,
+}
+
+/// Which requests without a key are taken.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    pub anonymous: Anonymous,
+    /// Names by which clients without a key may address the host, besides its addresses and names of its own network.
+    pub hosts: Vec<String>,
 }
 
 /// Clients that may call without a key, as the tenant `default`.
@@ -166,8 +172,7 @@ impl Default for Config {
             listen: Listen { http: loopback(8000), grpc: loopback(8001), admin: loopback(8002) },
             tls: Tls::default(),
             tenant: TenantLimits::of_host(&call, &http),
-            anonymous: Anonymous::Loopback,
-            hosts: Vec::new(),
+            auth: Auth { anonymous: Anonymous::Loopback, hosts: Vec::new() },
             bundles: Bundles {
                 upload_bytes: 512 * MIB,
                 unpacked_bytes: GIB,
@@ -266,8 +271,8 @@ impl Config {
         file.section("auth", |s| {
             let choices =
                 [("nobody", Anonymous::Nobody), ("loopback", Anonymous::Loopback), ("everybody", Anonymous::Everybody)];
-            s.choice("anonymous", &choices, &mut config.anonymous);
-            s.host_names("hosts", &mut config.hosts);
+            s.choice("anonymous", &choices, &mut config.auth.anonymous);
+            s.host_names("hosts", &mut config.auth.hosts);
         });
         file.section("bundles", |s| {
             s.bytes("upload-bytes", KIB..=64 * GIB, &mut config.bundles.upload_bytes);

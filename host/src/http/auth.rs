@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Request, header};
 
+use super::client_port::ClientPort;
 use super::host_header;
 use super::request_id::RequestId;
 use crate::config::Anonymous;
 use crate::error::ApiError;
-use crate::inference::App;
 use crate::inference::call::Client;
-use crate::tenant::{AuthError, Caller, Role, Tenant};
+use crate::tenant::{AuthError, Caller, Tenant};
 
 /// The address of the other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -38,20 +38,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
     Ok(Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" }))
 }
 
-impl Client {
-    /// The name of the client's tenant, as the catalog uses it.
-    pub fn tenant(&self) -> &str {
-        &self.caller.tenant.name
-    }
-
-    /// Checks that the client's key has the role. Each role includes the lower ones.
-    pub fn must_be(&self, needed: Role) -> Result<(), ApiError> {
-        let has = self.caller.role;
-        if has >= needed { Ok(()) } else { Err(ApiError::Role { needed: needed.name(), has: has.name() }) }
-    }
-}
-
-impl App {
+impl ClientPort {
     /// Authenticates the sender of a request.
     pub(crate) fn client(&self, request: &Request<Body>) -> Result<Client, ApiError> {
         let peer = request.extensions().get::<Peer>().copied();
@@ -65,7 +52,7 @@ impl App {
         if let Some(key) = bearer(headers)? {
             return self.directory.caller(key);
         }
-        let may_be_anonymous = match self.anonymous {
+        let may_be_anonymous = match self.auth.anonymous {
             Anonymous::Everybody => true,
             Anonymous::Loopback => peer.is_some_and(Peer::is_local),
             Anonymous::Nobody => false,
@@ -73,7 +60,7 @@ impl App {
         if !may_be_anonymous {
             return Err(AuthError::NoKey);
         }
-        host_header::check_anonymous(headers, &self.hosts)?;
+        host_header::check_anonymous(headers, &self.auth.hosts)?;
         self.directory.anonymous()
     }
 }

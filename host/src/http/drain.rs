@@ -12,8 +12,8 @@ use axum::middleware::Next;
 use bytes::Bytes;
 use hyper::body::Frame;
 
+use super::request_body::BodyReader;
 use crate::error::HandlerError;
-use crate::inference::App;
 
 /// A body that stays readable after the handler has dropped it.
 #[derive(Clone)]
@@ -30,13 +30,13 @@ impl HttpBody for SharedBody {
 
 /// Drains the body if the handler returned an error or the method is not allowed: such a handler may not have read the
 /// body.
-pub(crate) async fn read_unread(State(app): State<Arc<App>>, request: Request, next: Next) -> Response<Body> {
+pub(crate) async fn read_unread(State(bodies): State<BodyReader>, request: Request, next: Next) -> Response<Body> {
     let (head, body) = request.into_parts();
     let shared = SharedBody(Arc::new(Mutex::new(body)));
     let response = next.run(Request::from_parts(head, Body::new(shared.clone()))).await;
     let refused = response.extensions().get::<HandlerError>().is_some();
     if refused || response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        app.drain(Body::new(shared)).await;
+        bodies.drain(Body::new(shared)).await;
     }
     response
 }

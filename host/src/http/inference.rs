@@ -1,7 +1,6 @@
 //! The recipe of an inference request over HTTP, the same for every protocol: find the model, read the body, run the model,
 //! and reply.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
@@ -11,14 +10,15 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use super::binary_header::json_length;
+use super::client_port::ClientPort;
 use super::compression::Coding;
 use super::request_body::Received;
 use super::response::Replying;
 use super::{auth, sse};
 use crate::codec::json::writer::Encoded;
 use crate::error::{ApiError, ErrorResponse};
+use crate::inference::Exchange;
 use crate::inference::call::{Call, Client};
-use crate::inference::{App, Exchange};
 
 /// A request whose body has arrived, and the form in which its client gets the reply.
 pub(crate) struct ArrivedRequest {
@@ -43,7 +43,7 @@ impl ArrivedRequest {
 
     /// One of the events that answer the request. Fails if the buffer budget has no room for it.
     pub(crate) fn event(&self, json: &[u8]) -> Result<Bytes, ApiError> {
-        self.replying.room.hold(sse::event(json))
+        self.replying.buffers.hold(sse::event(json))
     }
 }
 
@@ -52,10 +52,10 @@ pub(crate) fn body_length(reply: &Response<Body>) -> u64 {
     axum::body::HttpBody::size_hint(reply.body()).lower()
 }
 
-impl App {
+impl ClientPort {
     /// Answers an inference request of any protocol over HTTP. `exchange` makes the protocol's exchange from the request.
     pub(crate) async fn answer<E: Exchange<Reply = Response<Body>>>(
-        self: &Arc<Self>,
+        &self,
         client: &Client,
         model: &str,
         version: Option<&str>,
@@ -64,8 +64,8 @@ impl App {
     ) -> Response<Body> {
         let answered = async {
             let (call, arrived) = self.begin_received(client, model, version, request).await?;
-            let reply = self.compute(&call, exchange(arrived)).await;
-            self.end(call, reply)
+            let reply = self.data_plane.compute(&call, exchange(arrived)).await;
+            self.data_plane.end(call, reply)
         };
         respond(client, answered.await)
     }
@@ -73,7 +73,7 @@ impl App {
     /// Like [`Self::answer`], for any number of responses: each is sent as an event. An error before the first response is
     /// a reply of its own.
     pub(crate) async fn answer_in_events<E: Exchange<Reply = Bytes>>(
-        self: &Arc<Self>,
+        &self,
         client: &Client,
         model: &str,
         version: Option<&str>,
@@ -82,7 +82,7 @@ impl App {
     ) -> Response<Body> {
         let answered = async {
             let (call, arrived) = self.begin_received(client, model, version, request).await?;
-            let mut events = self.stream(call, exchange(arrived)).await?;
+            let mut events = self.data_plane.stream(call, exchange(arrived)).await?;
             let first = events.next().await.transpose()?;
             Ok(sse::events(stream::iter(first.map(Ok)).chain(events.into_stream())))
         };
@@ -97,24 +97,24 @@ impl App {
         version: Option<&str>,
         request: Request<Body>,
     ) -> Result<(Call, ArrivedRequest), ErrorResponse> {
-        let mut call = match self.begin(client, request.headers(), model, version) {
+        let mut call = match self.data_plane.begin(client, request.headers(), model, version) {
             Ok(call) => call,
             Err(error) => {
-                self.drain(request.into_body()).await;
+                self.bodies.drain(request.into_body()).await;
                 return Err(error);
             }
         };
         let (head, body) = request.into_parts();
         let bound = client.caller.tenant.limits().request_bytes;
-        let room = self.room.of(&client.caller.tenant.buffered);
-        match self.read_body(&head.headers, body, bound, &room).await {
+        let buffers = self.bodies.buffers.of(&client.caller.tenant.buffered);
+        match self.bodies.read_body(&head.headers, body, bound, &buffers).await {
             Ok(received) => {
                 call.usage.request_bytes.fetch_add(received.len() as u64, Ordering::Relaxed);
                 call.small = received.is_small(json_length(&head.headers, received.len()).unwrap_or_default());
-                let replying = Replying { coding: Coding::accepted(&head.headers), room };
+                let replying = Replying { coding: Coding::accepted(&head.headers), buffers };
                 Ok((call, ArrivedRequest { head, bound, body: Some(received), replying }))
             }
-            Err(error) => self.end(call, Err(error)),
+            Err(error) => self.data_plane.end(call, Err(error)),
         }
     }
 }

@@ -2,6 +2,7 @@
 pub mod auth;
 pub mod binary_header;
 pub mod buffer_budget;
+pub mod client_port;
 pub mod compression;
 mod connection;
 pub mod connection_limit;

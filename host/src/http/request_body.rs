@@ -11,8 +11,18 @@ use serde::de::DeserializeOwned;
 
 use super::buffer_budget::{BufferBudget, BufferPermit};
 use super::compression::Coding;
+use crate::config::Http;
 use crate::error::ApiError;
-use crate::inference::App;
+
+/// Reader of request bodies, with the bounds and the buffer budget that all ports share.
+#[derive(Clone)]
+pub struct BodyReader {
+    /// Bound on a request, in bytes. A tenant may have a lower one.
+    pub(crate) request_bytes: u64,
+    /// Bound on the time from a request's header to the last byte of its body.
+    pub(crate) body_time: Duration,
+    pub(crate) buffers: BufferBudget,
+}
 
 /// A request body as it arrived. It is charged to the buffer budget until the last slice of its bytes is dropped.
 pub(crate) struct Received {
@@ -56,7 +66,12 @@ pub(crate) const SMALL_TEXT: usize = 32 << 10;
 /// `BYTES` tensor are only located.
 const SMALL_BODY: usize = 1 << 20;
 
-impl App {
+impl BodyReader {
+    pub(crate) fn new(http: &Http) -> BodyReader {
+        let buffers = BufferBudget::new(http);
+        BodyReader { request_bytes: http.request_bytes, body_time: http.body_time, buffers }
+    }
+
     /// Reads a whole body of at most `bound` bytes within `http.body-time`, and charges it to the budget. A body that is
     /// refused for its coding, its size or a full budget is drained first.
     pub(crate) async fn read_body(
@@ -79,7 +94,7 @@ impl App {
             self.drain(body).await;
             return Err(ApiError::BodyTooLarge { bound });
         }
-        let waited = self.http.body_time;
+        let waited = self.body_time;
         let collected = tokio::time::timeout(waited, collect(&mut body, announced, bound, budget)).await;
         let collected = collected.unwrap_or(Err(ApiError::BodyTooSlow { waited }));
         if matches!(collected, Err(ApiError::BodyTooLarge { .. } | ApiError::TooMuchBuffered { .. })) {
@@ -91,7 +106,7 @@ impl App {
 
     /// Reads a JSON object from a small body (`SMALL`); an empty body means an empty object.
     pub(crate) async fn read_json<T: DeserializeOwned>(&self, headers: &HeaderMap, body: Body) -> Result<T, ApiError> {
-        let json = self.read_body(headers, body, SMALL, &self.room).await.and_then(Received::unpack);
+        let json = self.read_body(headers, body, SMALL, &self.buffers).await.and_then(Received::unpack);
         let json = json.map_err(|error| match error {
             ApiError::BodyTooLarge { bound } => ApiError::BodyNotSmall { bound },
             other => other,
@@ -110,7 +125,7 @@ impl App {
     pub(crate) async fn drain(&self, mut body: Body) {
         let reading = async {
             let mut read = 0;
-            while read <= self.http.request_bytes {
+            while read <= self.request_bytes {
                 match tokio::time::timeout(DRAIN_PAUSE, body.frame()).await {
                     Ok(Some(Ok(frame))) => read += frame.data_ref().map_or(0, Bytes::len) as u64,
                     _ => return,
@@ -118,7 +133,7 @@ impl App {
             }
         };
         // A client that sends a byte now and then never pauses for long enough.
-        let _ = tokio::time::timeout(self.http.body_time, reading).await;
+        let _ = tokio::time::timeout(self.body_time, reading).await;
     }
 }
 

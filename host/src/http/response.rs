@@ -31,7 +31,7 @@ const JSON: &str = "application/json";
 pub(crate) struct Replying {
     pub coding: Coding,
     /// Budget that the reply is charged to until it was sent.
-    pub room: BufferBudget,
+    pub buffers: BufferBudget,
 }
 
 impl Replying {
@@ -42,9 +42,9 @@ impl Replying {
         let mut chunks = encoded.json;
         chunks.extend(encoded.tensors);
         let (body, coding) = match self.coding.pack(&chunks) {
-            Some(packed) => (Body::from(self.room.hold(packed)?), self.coding),
+            Some(packed) => (Body::from(self.buffers.hold(packed)?), self.coding),
             None => {
-                let chunks = chunks.into_iter().map(|chunk| self.room.hold(chunk));
+                let chunks = chunks.into_iter().map(|chunk| self.buffers.hold(chunk));
                 (Body::new(Chunks(chunks.collect::<Result<_, _>>()?)), Coding::Identity)
             }
         };

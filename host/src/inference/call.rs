@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
 
-use super::app::App;
 use super::classification::{self, TextRoom};
+use super::data_plane::DataPlane;
 use super::exchange::Exchange;
 use super::request::WantedOutput;
 use super::response::InferResponse;
@@ -18,7 +18,7 @@ use crate::error::{ApiError, ErrorResponse};
 use crate::pipeline::Pipeline;
 use crate::scheduler::{self, Permit, Placement, Work};
 use crate::telemetry::{Metrics, Timings};
-use crate::tenant::{Caller, ModelUsage};
+use crate::tenant::{Caller, ModelUsage, Role};
 use crate::tensor::{self, NamedTensors, SpecMismatch};
 
 /// Size of outputs that are encoded as JSON so quickly that the call can stay inline, in bytes.
@@ -29,6 +29,19 @@ const SMALL_ANSWER: usize = 16 << 10;
 pub struct Client {
     pub request_id: Arc<str>,
     pub caller: Caller,
+}
+
+impl Client {
+    /// The name of the client's tenant, as the catalog uses it.
+    pub fn tenant(&self) -> &str {
+        &self.caller.tenant.name
+    }
+
+    /// Checks that the client's key has the role. Each role includes the lower ones.
+    pub fn must_be(&self, needed: Role) -> Result<(), ApiError> {
+        let has = self.caller.role;
+        if has >= needed { Ok(()) } else { Err(ApiError::Role { needed: needed.name(), has: has.name() }) }
+    }
 }
 
 /// A request whose model was found. It is counted once, however it ends.
@@ -44,7 +57,7 @@ pub(crate) struct Call {
     ended: bool,
 }
 
-impl App {
+impl DataPlane {
     /// Finds the model, and the version that the request names or is routed to. A failure is logged and counted here, once.
     pub(crate) fn begin(
         &self,

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use futures_util::{Stream, stream};
 use tokio::sync::mpsc;
 
-use super::app::App;
 use super::call::{self, Call, Clock};
+use super::data_plane::DataPlane;
 use super::exchange::Exchange;
 use super::request::WantedOutput;
 use super::response::InferResponse;
@@ -26,7 +26,7 @@ use crate::tensor::{self, NamedTensors};
 
 /// Responses of a call in progress. Dropping it ends the work at its next yield.
 pub(crate) struct ResponseStream<T> {
-    app: Arc<App>,
+    data_plane: Arc<DataPlane>,
     /// `None` after the stream has ended.
     call: Option<Call>,
     receiver: mpsc::Receiver<T>,
@@ -41,13 +41,13 @@ impl<T: Send + 'static> ResponseStream<T> {
         }
         let call = self.call.take()?;
         let ended = (&mut self.task).await.map_err(ApiError::from).and_then(|ended| ended);
-        self.app.end(call, ended).err().map(Err)
+        self.data_plane.end(call, ended).err().map(Err)
     }
 
     /// Ends the stream with an error from outside; `None` if it had ended already.
     pub(crate) fn end(&mut self, error: ApiError) -> Option<ErrorResponse> {
         self.receiver.close();
-        self.app.end(self.call.take()?, Err::<(), _>(error)).err()
+        self.data_plane.end(self.call.take()?, Err::<(), _>(error)).err()
     }
 
     pub(crate) fn into_stream(self) -> impl Stream<Item = Result<T, ErrorResponse>> + Send + 'static {
@@ -55,7 +55,7 @@ impl<T: Send + 'static> ResponseStream<T> {
     }
 }
 
-impl App {
+impl DataPlane {
     /// Waits for a slot, and starts the work. The exchange encodes each response.
     pub(crate) async fn stream<E: Exchange>(
         self: &Arc<Self>,
@@ -100,7 +100,7 @@ impl App {
             Ok(())
         });
         let task = self.compute.start(&tenant, usage, work);
-        Ok(ResponseStream { app: self.clone(), call: Some(call), receiver, task })
+        Ok(ResponseStream { data_plane: self.clone(), call: Some(call), receiver, task })
     }
 }
 

@@ -14,60 +14,71 @@ use tonic_health::pb::health_server::HealthServer;
 
 use super::grpc::admission;
 use super::grpc::health::Health;
+use super::oip::extensions::repository::Repository;
 use super::oip::grpc::service::Inference;
 use super::pb::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use super::pb::tensorflow::serving::model_service_server::ModelServiceServer;
 use super::pb::tensorflow::serving::prediction_service_server::PredictionServiceServer;
 use super::tfserving::{Models, Predictions};
 use super::{oip, openapi, pb, tfserving};
+use crate::control::Control;
 use crate::error::ApiError;
+use crate::http::client_port::ClientPort;
 use crate::http::listener::Shutdown;
 use crate::http::request_id::{around, with_request_id};
-use crate::inference::App;
 
 /// The reflection service cannot be built from the compiled descriptors.
 pub type ReflectionError = tonic_reflection::server::Error;
 
-/// The router of the port for HTTP.
-pub fn client_router(app: Arc<App>) -> Router {
-    let router = oip::rest::routes::router()
-        .merge(tfserving::router())
+/// The router of the port for HTTP. `control` is for clients that load and unload models.
+pub fn client_router(port: Arc<ClientPort>, control: Arc<Control>) -> Router {
+    let repository = Repository::new(port.data_plane.clone(), control);
+    let router = tfserving::router()
         .route("/openapi.json", get(openapi::for_clients))
         .route("/docs", get(openapi::page_for_clients))
         .fallback(unknown_endpoint)
-        .with_state(app);
+        .with_state(port.clone())
+        .merge(oip::rest::routes::router(port, repository));
     around(router)
 }
 
-async fn unknown_endpoint(State(app): State<Arc<App>>, request: Request<Body>) -> ApiError {
-    app.drain(request.into_body()).await;
+async fn unknown_endpoint(State(port): State<Arc<ClientPort>>, request: Request<Body>) -> ApiError {
+    port.bodies.drain(request.into_body()).await;
     ApiError::NoSuchAddress
 }
 
-/// The router of the port for gRPC.
-pub fn grpc_router(app: Arc<App>, shutdown: &Shutdown) -> Result<Router, ReflectionError> {
-    let request_bytes = app.http.request_bytes as usize;
-    let inference = GrpcInferenceServiceServer::new(Inference { app: app.clone(), shutdown: shutdown.clone() })
+/// The router of the port for gRPC. `control` is for clients that load and unload models.
+pub fn grpc_router(
+    port: Arc<ClientPort>,
+    control: Arc<Control>,
+    shutdown: &Shutdown,
+) -> Result<Router, ReflectionError> {
+    let request_bytes = port.bodies.request_bytes as usize;
+    let data_plane = &port.data_plane;
+    let repository = Repository::new(data_plane.clone(), control);
+    let inference = Inference { data_plane: data_plane.clone(), repository, shutdown: shutdown.clone() };
+    let inference = GrpcInferenceServiceServer::new(inference)
         .max_decoding_message_size(request_bytes)
         .max_encoding_message_size(usize::MAX)
         .accept_compressed(Gzip)
         .accept_compressed(Deflate)
         .send_compressed(Gzip)
         .send_compressed(Deflate);
-    let predictions = PredictionServiceServer::new(Predictions { app: app.clone() })
+    let predictions = PredictionServiceServer::new(Predictions { port: port.clone() })
         .max_decoding_message_size(request_bytes)
         .max_encoding_message_size(usize::MAX)
         .accept_compressed(Gzip)
         .accept_compressed(Deflate)
         .send_compressed(Gzip)
         .send_compressed(Deflate);
-    let models = ModelServiceServer::new(Models { app: app.clone() });
+    let models = ModelServiceServer::new(Models { data_plane: data_plane.clone() });
     let services = vec![name(&inference), name(&predictions), name(&models)];
-    let health = HealthServer::new(Health { app: app.clone(), shutdown: shutdown.clone(), services });
+    let catalog = data_plane.catalog.clone();
+    let health = HealthServer::new(Health { catalog, shutdown: shutdown.clone(), services });
     let calls = Routes::new(inference).add_service(predictions).add_service(models).add_service(health);
     let calls = calls.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
     let calls = calls.into_axum_router();
-    Ok(calls.layer(middleware::from_fn_with_state(app, admission::admit)).layer(middleware::from_fn(with_request_id)))
+    Ok(calls.layer(middleware::from_fn_with_state(port, admission::admit)).layer(middleware::from_fn(with_request_id)))
 }
 
 fn name<S: NamedService>(_: &S) -> &'static str {

@@ -17,8 +17,10 @@ use super::response_body::Outgoing;
 use crate::codec::error::DecodeError;
 use crate::error::{ApiError, ErrorResponse};
 use crate::http::buffer_budget::BufferBudget;
+use crate::http::client_port::ClientPort;
+use crate::http::request_body::BodyReader;
 use crate::http::request_id::RequestId;
-use crate::inference::App;
+use crate::inference::DataPlane;
 use crate::inference::call::Client;
 use crate::tenant::AuthError;
 
@@ -26,7 +28,7 @@ use crate::tenant::AuthError;
 pub struct GrpcCall(Arc<Admitted>);
 
 struct Admitted {
-    app: Arc<App>,
+    port: Arc<ClientPort>,
     request_id: Arc<str>,
     caller: Result<crate::tenant::Caller, AuthError>,
     headers: HeaderMap,
@@ -42,8 +44,8 @@ const CODE: &str = "bulkhead-code";
 const ENCODING: &str = "grpc-encoding";
 
 /// The middleware around all calls: it counts every body, and replaces every error of tonic by one of the host's.
-pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request<Body>, next: Next) -> Response<Body> {
-    let caller = GrpcCall::new(app, &request);
+pub(crate) async fn admit(State(port): State<Arc<ClientPort>>, request: Request<Body>, next: Next) -> Response<Body> {
+    let caller = GrpcCall::new(port, &request);
     if let Err(error) = check_form(request.headers()) {
         return caller.answer(error);
     }
@@ -81,18 +83,18 @@ fn check_form(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 impl GrpcCall {
-    fn new(app: Arc<App>, request: &Request<Body>) -> GrpcCall {
+    fn new(port: Arc<ClientPort>, request: &Request<Body>) -> GrpcCall {
         let (headers, extensions) = (request.headers(), request.extensions());
         let request_id = RequestId::of(extensions).0;
-        let caller = app.caller(headers, extensions.get().copied());
+        let caller = port.caller(headers, extensions.get().copied());
         let timeout = headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(parse_timeout);
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let budget = match &caller {
-            Ok(caller) => app.room.of(&caller.tenant.buffered),
-            Err(_) => app.room.clone(),
+            Ok(caller) => port.bodies.buffers.of(&caller.tenant.buffered),
+            Err(_) => port.bodies.buffers.clone(),
         };
         let (inbox, headers) = (Arc::new(Inbox::new(budget.clone())), headers.clone());
-        GrpcCall(Arc::new(Admitted { budget, inbox, app, request_id, caller, headers, deadline }))
+        GrpcCall(Arc::new(Admitted { budget, inbox, port, request_id, caller, headers, deadline }))
     }
 
     /// The call that [`admit`] put into the request; an internal error if the request did not pass it.
@@ -101,8 +103,8 @@ impl GrpcCall {
         caller.ok_or_else(|| Status::internal("the request did not pass admission"))
     }
 
-    pub fn app(&self) -> &Arc<App> {
-        &self.0.app
+    pub fn data_plane(&self) -> &Arc<DataPlane> {
+        &self.0.port.data_plane
     }
 
     pub fn inbox(&self) -> &Inbox {
@@ -122,8 +124,9 @@ impl GrpcCall {
 
     /// The bounds on the body of the request.
     fn bounds(&self, extent: Extent) -> Bounds {
-        let Admitted { app, deadline, .. } = &*self.0;
-        Bounds { extent, request_bytes: app.http.request_bytes, body_time: app.http.body_time, deadline: *deadline }
+        let Admitted { port, deadline, .. } = &*self.0;
+        let BodyReader { request_bytes, body_time, .. } = port.bodies;
+        Bounds { extent, request_bytes, body_time, deadline: *deadline }
     }
 
     /// [`Self::refuse_call`] as a function, for the bodies of the call.
@@ -154,14 +157,14 @@ impl GrpcCall {
 
     /// The status of an inference call that failed before its model was found. It is logged and counted.
     pub fn refuse_call(&self, error: ApiError) -> Status {
-        self.0.app.refuse(&self.0.request_id, None, error).into_status()
+        self.data_plane().refuse(&self.0.request_id, None, error).into_status()
     }
 
     /// The reply to a request that is refused before it reaches tonic.
     fn answer(&self, error: ApiError) -> Response<Body> {
         match error {
             // A client that does not speak gRPC cannot read a gRPC status.
-            ApiError::NotGrpc => self.0.app.refuse(&self.0.request_id, None, error).into_response(),
+            ApiError::NotGrpc => self.data_plane().refuse(&self.0.request_id, None, error).into_response(),
             _ => self.refuse_call(error).into_http(),
         }
     }
@@ -179,7 +182,7 @@ impl GrpcCall {
         if status.metadata().contains_key(CODE) {
             return status;
         }
-        let bound = self.0.app.http.request_bytes;
+        let bound = self.0.port.bodies.request_bytes;
         let error = match status.code() {
             Code::OutOfRange | Code::ResourceExhausted if extent == Extent::Small => {
                 ApiError::BodyNotSmall { bound: SMALL }

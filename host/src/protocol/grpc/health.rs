@@ -10,11 +10,11 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::Health as HealthCalls;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use crate::catalog::Catalog;
 use crate::http::listener::Shutdown;
-use crate::inference::App;
 
 pub(crate) struct Health {
-    pub app: Arc<App>,
+    pub catalog: Arc<Catalog>,
     pub shutdown: Shutdown,
     /// Names of the services that can be checked; the empty name stands for the host.
     pub services: Vec<&'static str>,
@@ -26,12 +26,12 @@ const WATCH_EVERY: Duration = Duration::from_millis(500);
 impl Health {
     fn status(&self, service: &str) -> Option<ServingStatus> {
         let known = service.is_empty() || self.services.contains(&service);
-        known.then(|| serving(&self.app, &self.shutdown))
+        known.then(|| serving(&self.catalog, &self.shutdown))
     }
 }
 
-fn serving(app: &App, shutdown: &Shutdown) -> ServingStatus {
-    let ready = app.catalog.all_ready() && !shutdown.has_begun();
+fn serving(catalog: &Catalog, shutdown: &Shutdown) -> ServingStatus {
+    let ready = catalog.all_ready() && !shutdown.has_begun();
     if ready { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 
@@ -58,12 +58,12 @@ impl HealthCalls for Health {
             let unknown = stream::once(async { Ok(response(ServingStatus::ServiceUnknown)) });
             return Ok(Response::new(Box::pin(unknown.chain(stream::pending()))));
         }
-        let (app, shutdown) = (self.app.clone(), self.shutdown.clone());
+        let (catalog, shutdown) = (self.catalog.clone(), self.shutdown.clone());
         let changes = stream::unfold(None, move |last| {
-            let (app, shutdown) = (app.clone(), shutdown.clone());
+            let (catalog, shutdown) = (catalog.clone(), shutdown.clone());
             async move {
                 loop {
-                    let status = serving(&app, &shutdown);
+                    let status = serving(&catalog, &shutdown);
                     if last != Some(status) {
                         return Some((Ok(response(status)), Some(status)));
                     }

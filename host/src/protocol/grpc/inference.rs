@@ -41,14 +41,14 @@ pub(crate) async fn answer<E: Exchange>(caller: &GrpcCall, asked: &Asked, exchan
 
 /// Begins the call: finds the model, and checks the message's size against the tenant's bound.
 pub(crate) fn accept(caller: &GrpcCall, asked: &Asked) -> Result<Call, Status> {
-    let app = caller.app();
+    let data_plane = caller.data_plane();
     let client = caller.client().map_err(|error| caller.refuse_call(error))?;
     let bound = client.caller.tenant.limits().request_bytes;
-    let call = app.begin(&client, caller.headers(), &asked.model, asked.version.as_deref());
+    let call = data_plane.begin(&client, caller.headers(), &asked.model, asked.version.as_deref());
     let mut call = call.map_err(ErrorResponse::into_status)?;
     call.small = asked.bytes <= SMALL_TEXT as u64;
     if asked.bytes > bound {
-        return app.end(call, Err(ApiError::BodyTooLarge { bound })).map_err(ErrorResponse::into_status);
+        return data_plane.end(call, Err(ApiError::BodyTooLarge { bound })).map_err(ErrorResponse::into_status);
     }
     call.usage.request_bytes.fetch_add(asked.bytes, Ordering::Relaxed);
     Ok(call)
@@ -56,7 +56,7 @@ pub(crate) fn accept(caller: &GrpcCall, asked: &Asked) -> Result<Call, Status> {
 
 /// Runs the model of a call that was accepted, within the client's deadline.
 pub(crate) async fn run<E: Exchange>(caller: &GrpcCall, call: Call, exchange: E) -> Result<E::Reply, Status> {
-    let app = caller.app();
-    let reply = caller.in_time(app.compute(&call, exchange)).await;
-    app.end(call, reply).map_err(ErrorResponse::into_status)
+    let data_plane = caller.data_plane();
+    let reply = caller.in_time(data_plane.compute(&call, exchange)).await;
+    data_plane.end(call, reply).map_err(ErrorResponse::into_status)
 }

@@ -12,7 +12,8 @@ use super::{proto, status};
 use crate::codec::error::{DecodeError, EncodeError};
 use crate::codec::protobuf::fields::{Fields, MAX_FIELDS, Malformed, RawMessage};
 use crate::error::ApiError;
-use crate::inference::{App, Exchange, InferRequest, InferResponse, WantedOutput};
+use crate::http::client_port::ClientPort;
+use crate::inference::{DataPlane, Exchange, InferRequest, InferResponse, WantedOutput};
 use crate::pipeline::Pipeline;
 use crate::protocol::grpc::admission::GrpcCall;
 use crate::protocol::grpc::inference::{self, Asked};
@@ -23,11 +24,11 @@ use crate::protocol::pb::tensorflow::serving::model_spec::VersionChoice;
 use crate::protocol::pb::tensorflow::serving::prediction_service_server::PredictionService;
 
 pub struct Predictions {
-    pub app: Arc<App>,
+    pub port: Arc<ClientPort>,
 }
 
 pub struct Models {
-    pub app: Arc<App>,
+    pub data_plane: Arc<DataPlane>,
 }
 
 type Answered<T> = Result<Response<T>, Status>;
@@ -154,7 +155,7 @@ impl PredictionService for Predictions {
         let parts = inference::open(&caller, request.into_inner().0, PredictParts::open)?;
         let (model, version) = (parts.spec.name.clone(), version(&parts.spec));
         let asked = Asked { model, version, bytes: parts.bytes };
-        let exchange = Predict { parts, repeat_budget: self.app.http.request_bytes };
+        let exchange = Predict { parts, repeat_budget: self.port.bodies.request_bytes };
         Ok(Response::new(inference::answer(&caller, &asked, exchange).await?))
     }
 
@@ -175,7 +176,7 @@ impl PredictionService for Predictions {
         }
         let spec = model_spec.unwrap_or_default();
         let client = caller.client().map_err(refuse)?;
-        let pipeline = self.app.find(&client, &spec.name, version(&spec).as_deref());
+        let pipeline = self.port.data_plane.find(&client, &spec.name, version(&spec).as_deref());
         let pipeline = pipeline.map_err(|not_served| refuse(not_served.into()))?;
         let map = pb::SignatureDefMap { signature_def: [(SIGNATURE.to_owned(), signature::of(&pipeline))].into() };
         let any = prost_types::Any {
@@ -212,7 +213,7 @@ impl ModelService for Models {
         let caller = GrpcCall::of(&request)?;
         let spec = request.into_inner().model_spec.unwrap_or_default();
         let client = caller.client().map_err(|error| caller.refuse(error))?;
-        let versions = status::of(&self.app, &client, &spec.name, version(&spec).as_deref());
+        let versions = status::of(&self.data_plane, &client, &spec.name, version(&spec).as_deref());
         let versions = versions.map_err(|not_served| caller.refuse(not_served.into()))?;
         let reported = |version: status::VersionStatus| {
             use pb::model_version_status::State;

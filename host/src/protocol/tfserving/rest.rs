@@ -17,44 +17,45 @@ use super::{encode, examples, status};
 use crate::codec::error::EncodeError;
 use crate::codec::json::writer::Encoded;
 use crate::error::ApiError;
+use crate::http::client_port::ClientPort;
 use crate::http::inference::{ArrivedRequest, body_length};
 use crate::http::response;
 use crate::inference::call::Client;
-use crate::inference::{App, Exchange, InferRequest, InferResponse};
+use crate::inference::{Exchange, InferRequest, InferResponse};
 use crate::pipeline::{Labels, Pipeline};
 use crate::tensor::NamedTensors;
 
 /// The routes, for the router of the clients' port.
-pub fn router() -> Router<Arc<App>> {
+pub fn router() -> Router<Arc<ClientPort>> {
     Router::new().route("/v1/models/{*path}", any(model))
 }
 
-async fn model(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response<Body>, ApiError> {
-    let (wanted, client) = match admit(&app, &request) {
+async fn model(State(port): State<Arc<ClientPort>>, request: Request<Body>) -> Result<Response<Body>, ApiError> {
+    let (wanted, client) = match admit(&port, &request) {
         Ok(admitted) => admitted,
         Err(error) => {
-            app.drain(request.into_body()).await;
+            port.bodies.drain(request.into_body()).await;
             return Err(error);
         }
     };
     let (model, version) = (wanted.model.as_str(), wanted.version.as_deref());
     Ok(match wanted.verb {
-        Verb::Status => response::json(&VersionStatuses::from(status::of(&app, &client, model, version)?)),
-        Verb::Metadata => response::json(&MetadataReply::of(&*app.find(&client, model, version)?)),
-        Verb::Predict => app.answer(&client, model, version, request, Predict::new).await,
-        Verb::Classify => app.answer(&client, model, version, request, Evaluate::classify).await,
-        Verb::Regress => app.answer(&client, model, version, request, Evaluate::regress).await,
+        Verb::Status => response::json(&VersionStatuses::from(status::of(&port.data_plane, &client, model, version)?)),
+        Verb::Metadata => response::json(&MetadataReply::of(&*port.data_plane.find(&client, model, version)?)),
+        Verb::Predict => port.answer(&client, model, version, request, Predict::new).await,
+        Verb::Classify => port.answer(&client, model, version, request, Evaluate::classify).await,
+        Verb::Regress => port.answer(&client, model, version, request, Evaluate::regress).await,
     })
 }
 
-fn admit(app: &App, request: &Request<Body>) -> Result<(Wanted, Client), ApiError> {
+fn admit(port: &ClientPort, request: &Request<Body>) -> Result<(Wanted, Client), ApiError> {
     let wanted = request.uri().path().strip_prefix("/v1/models/").and_then(Wanted::parse);
     let wanted = wanted.ok_or(ApiError::NoSuchAddress)?;
     let allowed = wanted.verb.allowed();
     if request.method() != allowed && !(allowed == "GET" && request.method() == Method::HEAD) {
         return Err(ApiError::Method { allowed: allowed.into() });
     }
-    Ok((wanted, app.client(request)?))
+    Ok((wanted, port.client(request)?))
 }
 
 /// A request to `:predict`. The reply has the layout of the request, which is known once it is decoded.

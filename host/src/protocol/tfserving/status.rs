@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::signature::number;
 use crate::catalog::{Entry, LookupError};
-use crate::inference::App;
+use crate::inference::DataPlane;
 use crate::inference::call::Client;
 
 /// A version by its number, and the reason why it is not served, if it is not.
@@ -16,13 +16,13 @@ pub struct VersionStatus {
 
 /// The status of the requested version, or of all versions, newest first.
 pub(super) fn of(
-    app: &App,
+    data_plane: &DataPlane,
     client: &Client,
     model: &str,
     version: Option<&str>,
 ) -> Result<Vec<VersionStatus>, LookupError> {
     if let Some(wanted) = version {
-        return match app.find(client, model, Some(wanted)) {
+        return match data_plane.find(client, model, Some(wanted)) {
             Ok(pipeline) => Ok(vec![VersionStatus { version: number(&pipeline.version), failed: None }]),
             Err(LookupError::NotActive { version, reason, .. }) => {
                 Ok(vec![VersionStatus { version: number(&version), failed: Some(reason) }])
@@ -32,7 +32,7 @@ pub(super) fn of(
     }
     // Each number stands for its newest version that is ready, or else for the newest that is not.
     let mut versions: BTreeMap<i64, Option<Arc<str>>> = BTreeMap::new();
-    for listed in app.catalog.list(client.tenant()).into_iter().filter(|listed| *listed.model == *model) {
+    for listed in data_plane.catalog.list(client.tenant()).into_iter().filter(|listed| *listed.model == *model) {
         let number = i64::try_from(listed.version.major).unwrap_or(i64::MAX);
         let failed = match listed.entry {
             Entry::Ready(_) => None,

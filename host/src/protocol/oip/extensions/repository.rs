@@ -9,9 +9,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::catalog::{Entry, Listed};
-use crate::control::{ControlError, Serving, VersionView};
+use crate::control::{Control, ControlError, Serving, VersionView};
 use crate::error::ApiError;
-use crate::inference::App;
+use crate::inference::DataPlane;
 use crate::inference::call::Client;
 
 #[derive(Default, Deserialize, ToSchema)]
@@ -62,14 +62,21 @@ fn out_of_service(model: &Arc<str>, version: VersionView) -> Option<((Arc<str>, 
     Some(((model.clone(), version), entry))
 }
 
-impl App {
+/// The models of a client's tenant as a repository: what is served is in the data plane, what is stored in `control`.
+#[derive(Clone)]
+pub struct Repository {
+    data_plane: Arc<DataPlane>,
+    control: Arc<Control>,
+}
+
+impl Repository {
+    pub(crate) fn new(data_plane: Arc<DataPlane>, control: Arc<Control>) -> Repository {
+        Repository { data_plane, control }
+    }
+
     /// The index: the versions that the client may call, and those of its tenant that are out of service, sorted by name
     /// and version.
-    pub(crate) async fn repository_index(
-        &self,
-        client: &Client,
-        request: &IndexRequest,
-    ) -> Result<Vec<IndexEntry>, ApiError> {
+    pub(crate) async fn index(&self, client: &Client, request: &IndexRequest) -> Result<Vec<IndexEntry>, ApiError> {
         let mut all = BTreeMap::new();
         if !request.ready {
             let tenant = client.tenant().to_owned();
@@ -78,7 +85,7 @@ impl App {
                 all.extend(model.versions.into_iter().filter_map(|version| out_of_service(&name, version)));
             }
         }
-        let live = self.catalog.list(client.tenant()).into_iter();
+        let live = self.data_plane.catalog.list(client.tenant()).into_iter();
         let live = live.filter(|listed| !request.ready || listed.entry.ready().is_some());
         all.extend(live.map(|listed| ((listed.model.clone(), listed.version.clone()), listed.into())));
         Ok(all.into_values().collect())
@@ -86,7 +93,7 @@ impl App {
 
     /// Puts a tenant's model back into service. A client cannot send a model or a configuration along, because everything
     /// that the host runs must be signed.
-    pub(crate) async fn load_model(&self, client: &Client, model: &str, request: &LoadRequest) -> Result<(), ApiError> {
+    pub(crate) async fn load(&self, client: &Client, model: &str, request: &LoadRequest) -> Result<(), ApiError> {
         if let Some(parameter) = request.parameters.keys().next() {
             let what = format!("loading a model with the parameter \"{parameter}\"");
             return Err(ApiError::NotSupported { what, instead: "put its configuration and files into a bundle" });
@@ -95,7 +102,7 @@ impl App {
     }
 
     /// Takes a tenant's model out of service, with all of its versions.
-    pub(crate) async fn unload_model(&self, client: &Client, model: &str) -> Result<(), ApiError> {
+    pub(crate) async fn unload(&self, client: &Client, model: &str) -> Result<(), ApiError> {
         self.set_serving(client, model, Serving::Stop).await
     }
 
@@ -107,7 +114,7 @@ impl App {
             Ok(()) => Ok(()),
             // A model that the tenant does not own may still be served: it is shared by another tenant, or from the folder
             // of `--dev`.
-            Err(ControlError::NoSuch { .. }) => match self.find(client, model, None) {
+            Err(ControlError::NoSuch { .. }) => match self.data_plane.find(client, model, None) {
                 Ok(_) if serving == Serving::Resume => Ok(()),
                 Ok(_) => Err(ApiError::NotSupported {
                     what: format!("unloading \"{model}\", which is not a model of your tenant,"),

@@ -11,7 +11,7 @@ use tracing::level_filters::LevelFilter;
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
-use crate::inference::App;
+use crate::http::request_body::BodyReader;
 use crate::telemetry::log::{self, Level, LogError};
 
 /// Settings of the log. A level includes all more severe ones: a log with information has warnings and errors, too.
@@ -45,21 +45,19 @@ pub(crate) struct LogChanges {
 
 const LOG_FORMAT: &str = "default";
 
-impl App {
-    /// Answers `/v2/logging`; the caller must have checked the role.
-    pub(crate) async fn logging(&self, head: &Parts, body: Body) -> Result<LogSettings, ApiError> {
-        match head.method {
-            Method::POST => change_log(self.read_json(&head.headers, body).await?),
-            _ => log_settings(),
-        }
+/// Answers `/v2/logging`; the caller must have checked the role.
+pub(crate) async fn logging(bodies: &BodyReader, head: &Parts, body: Body) -> Result<LogSettings, ApiError> {
+    match head.method {
+        Method::POST => change_log(bodies.read_json(&head.headers, body).await?),
+        _ => log_settings(),
     }
+}
 
-    /// Answers `/v2[/models/M]/trace/setting`; the caller must have checked the role.
-    pub(crate) async fn tracing(&self, head: &Parts, body: Body) -> Result<TraceSettings, ApiError> {
-        match head.method {
-            Method::POST => change_trace(&self.read_json(&head.headers, body).await?),
-            _ => Ok(trace_settings()),
-        }
+/// Answers `/v2[/models/M]/trace/setting`; the caller must have checked the role.
+pub(crate) async fn tracing(bodies: &BodyReader, head: &Parts, body: Body) -> Result<TraceSettings, ApiError> {
+    match head.method {
+        Method::POST => change_trace(&bodies.read_json(&head.headers, body).await?),
+        _ => Ok(trace_settings()),
     }
 }
 

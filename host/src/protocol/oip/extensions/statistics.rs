@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::catalog::LookupError;
-use crate::inference::App;
+use crate::inference::DataPlane;
 use crate::inference::call::Client;
 use crate::pipeline::Pipeline;
 use crate::telemetry::{BatchSnapshot, DurationStats};
@@ -78,33 +78,31 @@ impl From<DurationStats> for Duration {
     }
 }
 
-impl App {
-    /// The statistics of all models that a client may call, of all versions of `model`, or of one version.
-    pub(crate) fn statistics(
-        &self,
-        client: &Client,
-        model: Option<&str>,
-        version: Option<&str>,
-    ) -> Result<StatisticsReply, LookupError> {
-        let counted = self.counted(client, model, version)?;
-        Ok(StatisticsReply { model_stats: counted.iter().map(|pipeline| statistics(pipeline)).collect() })
-    }
+/// The statistics of all models that a client may call, of all versions of `model`, or of one version.
+pub(crate) fn of(
+    data_plane: &DataPlane,
+    client: &Client,
+    model: Option<&str>,
+    version: Option<&str>,
+) -> Result<StatisticsReply, LookupError> {
+    let counted = counted(data_plane, client, model, version)?;
+    Ok(StatisticsReply { model_stats: counted.iter().map(|pipeline| statistics(pipeline)).collect() })
+}
 
-    /// The versions whose statistics a client asks for, over any protocol.
-    pub(crate) fn counted(
-        &self,
-        client: &Client,
-        model: Option<&str>,
-        version: Option<&str>,
-    ) -> Result<Vec<Arc<Pipeline>>, LookupError> {
-        let found = model.map(|model| self.find(client, model, version)).transpose()?;
-        if let (Some(found), Some(_)) = (found, version) {
-            return Ok(vec![found]);
-        }
-        let all = self.catalog.list(client.tenant()).into_iter();
-        let wanted = all.filter(|listed| model.is_none_or(|model| *listed.model == *model));
-        Ok(wanted.filter_map(|listed| listed.entry.ready().cloned()).collect())
+/// The versions whose statistics a client asks for, over any protocol.
+pub(crate) fn counted(
+    data_plane: &DataPlane,
+    client: &Client,
+    model: Option<&str>,
+    version: Option<&str>,
+) -> Result<Vec<Arc<Pipeline>>, LookupError> {
+    let found = model.map(|model| data_plane.find(client, model, version)).transpose()?;
+    if let (Some(found), Some(_)) = (found, version) {
+        return Ok(vec![found]);
     }
+    let all = data_plane.catalog.list(client.tenant()).into_iter();
+    let wanted = all.filter(|listed| model.is_none_or(|model| *listed.model == *model));
+    Ok(wanted.filter_map(|listed| listed.entry.ready().cloned()).collect())
 }
 
 fn statistics(pipeline: &Pipeline) -> ModelStatistics {

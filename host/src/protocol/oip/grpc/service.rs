@@ -10,12 +10,13 @@ use super::{config, infer, settings};
 use crate::codec::protobuf::fields::RawMessage;
 use crate::error::ApiError;
 use crate::http::listener::Shutdown;
-use crate::inference::App;
+use crate::inference::DataPlane;
 use crate::inference::call::Client;
 use crate::pipeline::Pipeline;
 use crate::protocol::grpc::admission::GrpcCall;
 use crate::protocol::oip::extensions;
-use crate::protocol::oip::extensions::repository::{IndexRequest, LoadRequest};
+use crate::protocol::oip::extensions::repository::{IndexRequest, LoadRequest, Repository};
+use crate::protocol::oip::extensions::statistics::counted;
 use crate::protocol::oip::model_config::PLATFORM;
 use crate::protocol::pb::inference as pb;
 use crate::protocol::pb::inference::grpc_inference_service_server::GrpcInferenceService;
@@ -25,7 +26,8 @@ use crate::tenant::Role;
 use crate::tensor::TensorSpec;
 
 pub struct Inference {
-    pub app: Arc<App>,
+    pub data_plane: Arc<DataPlane>,
+    pub repository: Repository,
     pub shutdown: Shutdown,
 }
 
@@ -33,7 +35,7 @@ type Answered<T> = Result<Response<T>, Status>;
 
 impl Inference {
     fn find<T>(&self, request: &Request<T>, model: &str, version: &str) -> Result<Arc<Pipeline>, Status> {
-        let found = self.app.find(&client(request, Role::Infer)?, model, given(version));
+        let found = self.data_plane.find(&client(request, Role::Infer)?, model, given(version));
         found.map_err(|not_served| refuse(request, not_served.into()))
     }
 }
@@ -70,13 +72,13 @@ impl GrpcInferenceService for Inference {
     }
 
     async fn server_ready(&self, _: Request<pb::ServerReadyRequest>) -> Answered<pb::ServerReadyResponse> {
-        Ok(Response::new(pb::ServerReadyResponse { ready: self.app.catalog.all_ready() }))
+        Ok(Response::new(pb::ServerReadyResponse { ready: self.data_plane.catalog.all_ready() }))
     }
 
     async fn model_ready(&self, request: Request<pb::ModelReadyRequest>) -> Answered<pb::ModelReadyResponse> {
         let pb::ModelReadyRequest { name, version } = request.get_ref();
         // Clients that wait for a model ask before it exists, so an unknown model is not ready, and not an error.
-        let ready = self.app.find(&client(&request, Role::Infer)?, name, given(version)).is_ok();
+        let ready = self.data_plane.find(&client(&request, Role::Infer)?, name, given(version)).is_ok();
         Ok(Response::new(pb::ModelReadyResponse { ready }))
     }
 
@@ -94,7 +96,7 @@ impl GrpcInferenceService for Inference {
         let client = client(&request, Role::Infer)?;
         Ok(Response::new(pb::ModelMetadataResponse {
             name: pipeline.model.to_string(),
-            versions: self.app.catalog.ready_versions(&pipeline.model, client.tenant()),
+            versions: self.data_plane.catalog.ready_versions(&pipeline.model, client.tenant()),
             platform: PLATFORM.into(),
             inputs: pipeline.signature.inputs.iter().map(metadata).collect(),
             outputs: pipeline.signature.outputs.iter().map(metadata).collect(),
@@ -125,7 +127,8 @@ impl GrpcInferenceService for Inference {
         request: Request<pb::ModelStatisticsRequest>,
     ) -> Answered<pb::ModelStatisticsResponse> {
         let pb::ModelStatisticsRequest { name, version } = request.get_ref();
-        let counted = self.app.counted(&client(&request, Role::Infer)?, given(name), given(version));
+        let client = client(&request, Role::Infer)?;
+        let counted = counted(&self.data_plane, &client, given(name), given(version));
         let counted = counted.map_err(|not_served| refuse(&request, not_served.into()))?;
         let model_stats = counted.iter().map(|pipeline| statistics(pipeline)).collect();
         Ok(Response::new(pb::ModelStatisticsResponse { model_stats }))
@@ -137,7 +140,7 @@ impl GrpcInferenceService for Inference {
     ) -> Answered<pb::RepositoryIndexResponse> {
         let asked = IndexRequest { ready: request.get_ref().ready };
         let client = client(&request, Role::Infer)?;
-        let index = self.app.repository_index(&client, &asked).await;
+        let index = self.repository.index(&client, &asked).await;
         let index = index.map_err(|error| refuse(&request, error))?;
         let models = index.into_iter().map(|entry| ModelIndex {
             name: entry.name,
@@ -155,7 +158,7 @@ impl GrpcInferenceService for Inference {
         let client = client(&request, Role::Deploy)?;
         let pb::RepositoryModelLoadRequest { model_name, parameters, .. } = request.get_ref();
         let asked = LoadRequest { parameters: parameters.keys().map(|name| (name.clone(), Value::Null)).collect() };
-        let loaded = self.app.load_model(&client, model_name, &asked).await;
+        let loaded = self.repository.load(&client, model_name, &asked).await;
         loaded.map_err(|error| refuse(&request, error))?;
         Ok(Response::new(pb::RepositoryModelLoadResponse {}))
     }
@@ -165,7 +168,7 @@ impl GrpcInferenceService for Inference {
         request: Request<pb::RepositoryModelUnloadRequest>,
     ) -> Answered<pb::RepositoryModelUnloadResponse> {
         let client = client(&request, Role::Deploy)?;
-        let unloaded = self.app.unload_model(&client, &request.get_ref().model_name).await;
+        let unloaded = self.repository.unload(&client, &request.get_ref().model_name).await;
         unloaded.map_err(|error| refuse(&request, error))?;
         Ok(Response::new(pb::RepositoryModelUnloadResponse {}))
     }

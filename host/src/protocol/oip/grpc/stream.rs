@@ -122,8 +122,8 @@ impl Many {
             id: parts.id.clone(),
             ..Default::default()
         });
-        let app = failing.caller.app().clone();
-        let answers = app.stream(call, Infer(parts)).await.map_err(ErrorResponse::into_status)?;
+        let answers = failing.caller.data_plane().stream(call, Infer(parts)).await;
+        let answers = answers.map_err(ErrorResponse::into_status)?;
         Ok(Many { answers, failing, last })
     }
 

@@ -12,20 +12,23 @@ use axum::routing::{any, get};
 use super::infer::Infer;
 use super::path::{Action, ModelPath};
 use crate::error::ApiError;
+use crate::http::client_port::ClientPort;
 use crate::http::model_name::parse_name;
 use crate::http::response::json;
-use crate::inference::App;
 use crate::inference::call::Client;
 use crate::pipeline::Pipeline;
-use crate::protocol::oip::extensions;
 use crate::protocol::oip::extensions::config::ModelConfig;
 use crate::protocol::oip::extensions::generate::{Generate, GenerateStream};
+use crate::protocol::oip::extensions::repository::Repository;
+use crate::protocol::oip::extensions::{self, settings, statistics};
 use crate::protocol::oip::model_config::PLATFORM;
 use crate::protocol::oip::types::{ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, StageMetadata};
 use crate::tenant::Role;
 
 /// The routes, for the router of the clients' port.
-pub fn router() -> Router<Arc<App>> {
+pub fn router(port: Arc<ClientPort>, repository: Repository) -> Router {
+    let of_repository =
+        Router::new().route("/v2/repository/{*path}", any(repository_request)).with_state((port.clone(), repository));
     Router::new()
         .route("/v2", get(server_metadata))
         .route("/v2/", get(server_metadata))
@@ -33,14 +36,15 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v2/health/ready", get(server_ready))
         .route("/v2/models/stats", get(all_statistics))
         .route("/v2/models/{*path}", any(model))
-        .route("/v2/repository/{*path}", any(repository))
         .route("/v2/logging", get(logging).post(logging))
         .route("/v2/trace/setting", get(trace).post(trace))
         .route("/v2/systemsharedmemory/{*path}", any(shared_memory))
         .route("/v2/cudasharedmemory/{*path}", any(shared_memory))
+        .with_state(port)
+        .merge(of_repository)
 }
 
-type AppState = State<Arc<App>>;
+type PortState = State<Arc<ClientPort>>;
 
 async fn server_metadata() -> Response<Body> {
     let extensions = &extensions::SERVED;
@@ -51,8 +55,8 @@ pub(crate) async fn server_live() -> Response<Body> {
     json(&ServerLive { live: true })
 }
 
-async fn server_ready(State(app): AppState) -> Response<Body> {
-    let ready = app.catalog.all_ready();
+async fn server_ready(State(port): PortState) -> Response<Body> {
+    let ready = port.data_plane.catalog.all_ready();
     let mut response = json(&ServerReady { ready });
     if !ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -60,14 +64,14 @@ async fn server_ready(State(app): AppState) -> Response<Body> {
     response
 }
 
-async fn all_statistics(State(app): AppState, request: Request<Body>) -> Reply {
-    let client = app.client(&request)?;
-    Ok(json(&app.statistics(&client, None, None)?))
+async fn all_statistics(State(port): PortState, request: Request<Body>) -> Reply {
+    let client = port.client(&request)?;
+    Ok(json(&statistics::of(&port.data_plane, &client, None, None)?))
 }
 
 type Reply = Result<Response<Body>, ApiError>;
 
-async fn model(State(app): AppState, request: Request<Body>) -> Reply {
+async fn model(State(port): PortState, request: Request<Body>) -> Reply {
     // The path is not decoded yet, because an encoded slash is part of a name.
     let path = request.uri().path().strip_prefix("/v2/models/").and_then(ModelPath::parse);
     let allowed = match &path {
@@ -75,31 +79,31 @@ async fn model(State(app): AppState, request: Request<Body>) -> Reply {
         Some(path) if !path.action.takes(request.method()) => {
             Err(ApiError::Method { allowed: path.action.allowed().into() })
         }
-        Some(path) => app.client(&request).map(|client| (path, client)),
+        Some(path) => port.client(&request).map(|client| (path, client)),
     };
     let (path, client) = match allowed {
         Ok(allowed) => allowed,
         Err(error) => {
-            app.drain(request.into_body()).await;
+            port.bodies.drain(request.into_body()).await;
             return Err(error);
         }
     };
     let (model, version) = (path.model.as_str(), path.version.as_deref());
     match path.action {
-        Action::Infer => Ok(app.answer(&client, model, version, request, Infer).await),
-        Action::Generate => Ok(app.answer(&client, model, version, request, Generate).await),
-        Action::GenerateStream => Ok(app.answer_in_events(&client, model, version, request, GenerateStream).await),
-        Action::TraceSetting => trace_of(&app, Some(&path.model), request).await,
-        Action::Metadata | Action::Ready | Action::Config | Action::Statistics => describe(&app, &client, path),
+        Action::Infer => Ok(port.answer(&client, model, version, request, Infer).await),
+        Action::Generate => Ok(port.answer(&client, model, version, request, Generate).await),
+        Action::GenerateStream => Ok(port.answer_in_events(&client, model, version, request, GenerateStream).await),
+        Action::TraceSetting => trace_of(&port, Some(&path.model), request).await,
+        Action::Metadata | Action::Ready | Action::Config | Action::Statistics => describe(&port, &client, path),
     }
 }
 
-fn describe(app: &App, client: &Client, path: &ModelPath) -> Reply {
+fn describe(port: &ClientPort, client: &Client, path: &ModelPath) -> Reply {
     if path.action == Action::Statistics {
-        return Ok(json(&app.statistics(client, Some(&path.model), path.version.as_deref())?));
+        return Ok(json(&statistics::of(&port.data_plane, client, Some(&path.model), path.version.as_deref())?));
     }
-    let pipeline = app.find(client, &path.model, path.version.as_deref())?;
-    let versions = || app.catalog.ready_versions(&pipeline.model, client.tenant());
+    let pipeline = port.data_plane.find(client, &path.model, path.version.as_deref())?;
+    let versions = || port.data_plane.catalog.ready_versions(&pipeline.model, client.tenant());
     Ok(match path.action {
         Action::Ready => json(&ModelReady { name: &pipeline.model, ready: true }),
         Action::Config => json(&ModelConfig::of(&pipeline, client.caller.tenant.limits().request_bytes)),
@@ -119,57 +123,60 @@ fn model_metadata(pipeline: &Pipeline, versions: Vec<String>) -> ModelMetadata<'
 }
 
 /// Answers `index`, `models/M/load` and `models/M/unload`.
-async fn repository(State(app): AppState, request: Request<Body>) -> Reply {
+async fn repository_request(
+    State((port, repository)): State<(Arc<ClientPort>, Repository)>,
+    request: Request<Body>,
+) -> Reply {
     let path = request.uri().path().strip_prefix("/v2/repository/").unwrap_or_default().to_owned();
     let model = path.strip_prefix("models/").and_then(|path| path.rsplit_once('/'));
     let model = model.and_then(|(model, verb)| Some((parse_name(model)?, verb)));
     let allowed = match (path.as_str(), &model) {
-        ("index", _) | (_, Some((_, "load" | "unload"))) if request.method() == Method::POST => app.client(&request),
+        ("index", _) | (_, Some((_, "load" | "unload"))) if request.method() == Method::POST => port.client(&request),
         ("index", _) | (_, Some((_, "load" | "unload"))) => Err(ApiError::Method { allowed: "POST".into() }),
         _ => Err(ApiError::NoSuchAddress),
     };
     let client = match allowed {
         Ok(client) => client,
         Err(error) => {
-            app.drain(request.into_body()).await;
+            port.bodies.drain(request.into_body()).await;
             return Err(error);
         }
     };
     let (head, body) = request.into_parts();
     let Some((model, verb)) = model else {
-        let wanted = app.read_json(&head.headers, body).await?;
-        return Ok(json(&app.repository_index(&client, &wanted).await?));
+        let wanted = port.bodies.read_json(&head.headers, body).await?;
+        return Ok(json(&repository.index(&client, &wanted).await?));
     };
     client.must_be(Role::Deploy)?;
-    let wanted = app.read_json(&head.headers, body).await?;
+    let wanted = port.bodies.read_json(&head.headers, body).await?;
     if verb == "load" {
-        app.load_model(&client, &model, &wanted).await?
+        repository.load(&client, &model, &wanted).await?
     } else {
-        app.unload_model(&client, &model).await?
+        repository.unload(&client, &model).await?
     }
     Ok(json(&BTreeMap::<String, String>::new()))
 }
 
-async fn logging(State(app): AppState, request: Request<Body>) -> Reply {
-    app.client(&request)?.must_be(Role::Admin)?;
+async fn logging(State(port): PortState, request: Request<Body>) -> Reply {
+    port.client(&request)?.must_be(Role::Admin)?;
     let (head, body) = request.into_parts();
-    Ok(json(&app.logging(&head, body).await?))
+    Ok(json(&settings::logging(&port.bodies, &head, body).await?))
 }
 
-async fn trace(State(app): AppState, request: Request<Body>) -> Reply {
-    trace_of(&app, None, request).await
+async fn trace(State(port): PortState, request: Request<Body>) -> Reply {
+    trace_of(&port, None, request).await
 }
 
-async fn trace_of(app: &App, model: Option<&str>, request: Request<Body>) -> Reply {
-    let client = app.client(&request)?;
+async fn trace_of(port: &ClientPort, model: Option<&str>, request: Request<Body>) -> Reply {
+    let client = port.client(&request)?;
     client.must_be(Role::Admin)?;
-    model.map(|model| app.find(&client, model, None)).transpose()?;
+    model.map(|model| port.data_plane.find(&client, model, None)).transpose()?;
     let (head, body) = request.into_parts();
-    Ok(json(&app.tracing(&head, body).await?))
+    Ok(json(&settings::tracing(&port.bodies, &head, body).await?))
 }
 
-async fn shared_memory(State(app): AppState, request: Request<Body>) -> ApiError {
-    app.drain(request.into_body()).await;
+async fn shared_memory(State(port): PortState, request: Request<Body>) -> ApiError {
+    port.bodies.drain(request.into_body()).await;
     let instead = "send and fetch tensors in the body, as binary data";
     ApiError::NotSupported { what: "shared memory between clients and the host".into(), instead }
 }
