@@ -16,6 +16,7 @@ mod shared;
 mod sink;
 mod snapshot;
 mod teardown;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The plugin contract: the traits behind which the sandbox knows it, and one module for each frozen version.
 
 mod contract;
-pub(super) mod v0_1;
+mod v0_1;
 
 pub(crate) use contract::{Contract, InitResult, Linked};
 

@@ -1,7 +1,7 @@
 //! The `assets` import: files of the plugin's own bundle.
 
-use crate::sandbox::bindings::v0_1::wire::assets;
 use crate::sandbox::host_state::HostState;
+use crate::sandbox::wire::v0_1::assets;
 
 impl assets::Host for HostState {
     fn read(&mut self, path: String) -> wasmtime::Result<Result<Vec<u8>, String>> {

@@ -4,10 +4,10 @@
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
-use crate::sandbox::bindings::v0_1::wire::tensors::NamedTensor;
-use crate::sandbox::bindings::v0_1::wire::{interface, take_tensors};
 use crate::sandbox::host_state::HostState;
 use crate::sandbox::sink::Refused;
+use crate::sandbox::wire::v0_1::tensors::NamedTensor;
+use crate::sandbox::wire::v0_1::{interface, take_tensors};
 
 pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut interface = linker.instance(&interface("emitter"))?;

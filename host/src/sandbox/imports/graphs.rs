@@ -7,9 +7,9 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceType};
 
 use crate::runtime::{GraphError, Model};
-use crate::sandbox::bindings::v0_1::wire::tensors::{NamedTensor, TensorSpec};
-use crate::sandbox::bindings::v0_1::wire::{interface, lend_tensors, take_tensors};
 use crate::sandbox::host_state::HostState;
+use crate::sandbox::wire::v0_1::tensors::{NamedTensor, TensorSpec};
+use crate::sandbox::wire::v0_1::{interface, lend_tensors, take_tensors};
 
 type Handle = Resource<Arc<dyn Model>>;
 type Store<'a> = StoreContextMut<'a, HostState>;

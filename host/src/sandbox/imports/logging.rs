@@ -1,8 +1,8 @@
 //! The `logging` import: lines in the plugin's bounded log.
 
-use crate::sandbox::bindings::v0_1::wire::logging;
 use crate::sandbox::host_state::HostState;
 use crate::sandbox::plugin_log::Level;
+use crate::sandbox::wire::v0_1::logging;
 
 impl logging::Host for HostState {
     fn log(&mut self, level: logging::Level, message: String) -> wasmtime::Result<()> {

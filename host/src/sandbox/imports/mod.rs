@@ -10,7 +10,7 @@ pub(super) mod wasi;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::host_state::HostState;
-use crate::sandbox::bindings::v0_1::wire::{self, interface};
+use crate::sandbox::wire::v0_1::{self as wire, interface};
 use crate::tenant::{Capability, Grants};
 
 /// Links the imports of the contract: those that every plugin has, and those that were granted.

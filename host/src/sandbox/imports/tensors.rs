@@ -5,9 +5,9 @@ use bytes::Bytes;
 use wasmtime::component::{Linker, Resource, ResourceType, WasmList};
 use wasmtime::{AsContextMut, StoreContextMut};
 
-use crate::sandbox::bindings::v0_1::wire::interface;
-use crate::sandbox::bindings::v0_1::wire::tensors::{Datatype, Description};
 use crate::sandbox::host_state::{Building, HostState};
+use crate::sandbox::wire::v0_1::interface;
+use crate::sandbox::wire::v0_1::tensors::{Datatype, Description};
 use crate::tensor::{Tensor, TensorBuilder, TensorError};
 
 type Handle = Resource<Tensor>;

@@ -1,15 +1,14 @@
-//! Version 0.1 of the contract, `wit/v0.1`: the calls that the host makes. The imports are in `sandbox/imports`.
-
-pub(crate) mod wire;
+//! Version 0.1 of the contract, `wit/v0.1`: the calls that the host makes. The imports are in `sandbox/imports`, the
+//! generated types in `sandbox/wire`.
 
 use futures_util::future::BoxFuture;
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre, Linker};
 
-use self::wire::{Failure, Parameter, generator, stage};
 use super::{Contract, InitResult, Linked};
 use crate::config::clip;
 use crate::sandbox::host_state::HostState;
+use crate::sandbox::wire::v0_1::{self as wire, Failure, Parameter, generator, stage};
 use crate::sandbox::{CallError, Parameters, imports};
 use crate::tenant::Grants;
 use crate::tensor::NamedTensors;

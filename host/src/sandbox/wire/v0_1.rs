@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::config::clip;
-use crate::sandbox::bindings::InitResult;
 use crate::sandbox::host_state::HostState;
 use crate::sandbox::{ActivationError, ParameterValue};
 use crate::tensor::{Datatype, NamedTensors, Signature, Tensor, TensorSpec};
@@ -80,7 +79,7 @@ const MAX_DIMENSIONS: usize = 32;
 const MAX_NAME: usize = 256;
 
 /// The result of `init`: an error if the plugin refused, or if its signature cannot be one.
-pub(crate) fn init_result(result: Result<types::Signature, String>) -> InitResult {
+pub(crate) fn init_result(result: Result<types::Signature, String>) -> Result<Signature, ActivationError> {
     let signature = result.map_err(|text| ActivationError::InitRefused(clip(text)))?;
     Ok(Signature { inputs: specs(signature.inputs)?, outputs: specs(signature.outputs)? })
 }
@@ -138,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_version_is_that_of_the_frozen_text() {
-        let text = include_str!("../../../../../wit/v0.1/plugin.wit");
+        let text = include_str!("../../../../wit/v0.1/plugin.wit");
         assert!(text.contains(&format!("package bulkhead:plugin@{VERSION};")));
     }
 }
