@@ -4,6 +4,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, Range};
 
+use bulkhead_tensor::{ByteStrings, element_count, push_byte_string};
+
 use crate::backend::{BuilderHandle, Handle};
 use crate::{Datatype, Element};
 
@@ -44,10 +46,10 @@ impl Tensor {
         let mut data = Vec::with_capacity(values.iter().map(|v| 4 + v.as_ref().len()).sum());
         for value in values {
             let value = value.as_ref();
-            let length = u32::try_from(value.len())
-                .map_err(|_| TensorError(format!("an element of {} bytes is over 4 GiB", value.len())))?;
-            data.extend_from_slice(&length.to_le_bytes());
-            data.extend_from_slice(value);
+            if u32::try_from(value.len()).is_err() {
+                return Err(TensorError(format!("an element of {} bytes is over 4 GiB", value.len())));
+            }
+            push_byte_string(&mut data, value);
         }
         Self::create(Datatype::Bytes, shape, &data)
     }
@@ -102,15 +104,9 @@ impl Tensor {
 
     /// The elements of a `BYTES` tensor.
     pub fn byte_strings(&self) -> Result<Vec<Vec<u8>>, TensorError> {
-        let mut raw: &[u8] = &self.bytes_data()?;
-        let mut elements = Vec::with_capacity(self.shape.iter().product::<u64>() as usize);
-        while let Some((length, rest)) = raw.split_first_chunk::<4>() {
-            let length = u32::from_le_bytes(*length) as usize;
-            let (element, rest) = rest.split_at_checked(length).ok_or_else(|| torn(length, rest.len()))?;
-            elements.push(element.to_vec());
-            raw = rest;
-        }
-        Ok(elements)
+        self.check_bytes()?;
+        let raw = self.raw(0..self.byte_size)?;
+        Ok(ByteStrings::new(&raw).map(<[u8]>::to_vec).collect())
     }
 
     /// The range of each element of a `BYTES` tensor, for [`Self::raw`]. Reads only the lengths, so that a stage that needs
@@ -131,21 +127,17 @@ impl Tensor {
     /// The only element of a `BYTES` tensor that holds one, without a second copy.
     pub fn byte_string(&self) -> Result<Vec<u8>, TensorError> {
         self.check_bytes()?;
-        match self.shape.iter().product::<u64>() {
-            1 => self.raw(4..self.byte_size),
-            n => Err(TensorError(format!("one element wanted, and the tensor has {n}"))),
+        match element_count(&self.shape) {
+            Ok(1) => self.raw(4..self.byte_size),
+            Ok(elements) => Err(TensorError(format!("the tensor has {elements} elements, and one is wanted"))),
+            Err(error) => Err(TensorError(error.sentence())),
         }
-    }
-
-    fn bytes_data(&self) -> Result<Vec<u8>, TensorError> {
-        self.check_bytes()?;
-        self.raw(0..self.byte_size)
     }
 
     fn check_bytes(&self) -> Result<(), TensorError> {
         match self.datatype {
             Datatype::Bytes => Ok(()),
-            other => Err(TensorError(format!("the tensor is {other:?}, not Bytes"))),
+            other => Err(TensorError(format!("the tensor has datatype {other}, and BYTES is wanted"))),
         }
     }
 
@@ -153,7 +145,7 @@ impl Tensor {
         if T::fits(self.datatype) {
             return Ok(());
         }
-        Err(TensorError(format!("the tensor is {:?}, not {:?}", self.datatype, T::DATATYPE)))
+        Err(TensorError(format!("the tensor has datatype {}, and {} is wanted", self.datatype, T::DATATYPE)))
     }
 }
 
@@ -186,10 +178,6 @@ impl<T: Element> TensorBuilder<T> {
     pub fn finish(self) -> Result<Tensor, TensorError> {
         self.handle.finish().map(Tensor::from_handle).map_err(TensorError)
     }
-}
-
-fn torn(length: usize, left: usize) -> TensorError {
-    TensorError(format!("an element of {length} bytes is announced, and {left} are left"))
 }
 
 /// Typed elements of a tensor, copied into the plugin's memory. Reads as a slice: `view[3]`, `view.iter()`.

@@ -42,7 +42,7 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
         let state = store.data_mut();
         let slice = state.handles.get(&tensor)?.slice(offset, length);
         let _copy = state.budget.charge_memory(slice.as_ref().map_or(0, Bytes::len) as u64)?;
-        Ok((slice.map(Vec::from).map_err(tell),))
+        Ok((slice.map(Vec::from).map_err(|error| error.sentence()),))
     })?;
     interface.func_wrap("[method]tensor.reshape", |mut store: Store, (tensor, shape): (Handle, Vec<u64>)| {
         let reshaped = store.data_mut().handles.get(&tensor)?.reshape(shape);
@@ -80,7 +80,7 @@ fn start_building(
             let charge = state.budget.charge_memory(builder.size())?;
             Ok(Ok(state.handles.push(Building { builder: Some(builder), charge })?))
         }
-        Err(error) => Ok(Err(tell(error))),
+        Err(error) => Ok(Err(error.sentence())),
     }
 }
 
@@ -90,7 +90,7 @@ fn append(mut store: Store, building: &BuildingHandle, data: WasmList<u8>) -> wa
     };
     let appended = builder.append(data.as_le_slice(store.as_context_mut()));
     store.data_mut().handles.get_mut(building)?.builder = Some(builder);
-    Ok(appended.map_err(tell))
+    Ok(appended.map_err(|error| error.sentence()))
 }
 
 fn finish(state: &mut HostState, building: BuildingHandle) -> wasmtime::Result<Told<Handle>> {
@@ -103,10 +103,6 @@ fn finish(state: &mut HostState, building: BuildingHandle) -> wasmtime::Result<T
 fn keep(state: &mut HostState, tensor: Result<Tensor, TensorError>) -> wasmtime::Result<Told<Handle>> {
     match tensor {
         Ok(tensor) => Ok(Ok(state.handles.push(tensor)?)),
-        Err(error) => Ok(Err(tell(error))),
+        Err(error) => Ok(Err(error.sentence())),
     }
-}
-
-fn tell(error: TensorError) -> String {
-    format!("the tensor {error}")
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::clip;
 use crate::sandbox::host_state::HostState;
 use crate::sandbox::{ActivationError, ParameterValue};
-use crate::tensor::{Datatype, NamedTensors, Signature, Tensor, TensorSpec};
+use crate::tensor::{Datatype, MAX_DIMENSIONS, NamedTensors, Signature, Tensor, TensorSpec};
 
 /// The version in the names of the interfaces.
 pub(crate) const VERSION: &str = "0.1.0";
@@ -75,7 +75,6 @@ pub(crate) fn to_wire((name, value): &(String, ParameterValue)) -> Parameter {
 
 /// Bounds on the tensors of a signature and on names, far above what real plugins declare.
 const MAX_TENSORS: usize = 256;
-const MAX_DIMENSIONS: usize = 32;
 const MAX_NAME: usize = 256;
 
 /// The result of `init`: an error if the plugin refused, or if its signature cannot be one.

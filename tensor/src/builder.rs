@@ -1,6 +1,6 @@
 //! A builder for a tensor that is written piece by piece.
 
-use super::{Datatype, TensorError, element_count};
+use crate::{Datatype, TensorError, element_count};
 
 /// Datatype and shape of a tensor, and the data that was appended so far.
 #[derive(Debug)]
@@ -33,14 +33,14 @@ impl TensorBuilder {
             return Err(TensorError::NoRoom { appended, room });
         }
         if self.data.capacity() == 0 {
-            // The caller has charged the size to the call.
-            self.data.reserve_exact(self.size as usize);
+            // A size that cannot be reserved is a size that pieces will not reach.
+            let _ = self.data.try_reserve_exact(self.size as usize);
         }
         self.data.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// The parts of the tensor. [`super::Tensor::new`] reports data that is missing.
+    /// The parts of the tensor. [`check_data`](crate::check_data) reports data that is missing.
     pub fn into_parts(self) -> (Datatype, Vec<u64>, Vec<u8>) {
         (self.datatype, self.shape, self.data)
     }
