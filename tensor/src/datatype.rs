@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The list of datatypes. A row has the variant, its name, the bytes of an element, the class of the element, and the Rust
-/// type of an element. Calls the macro in brackets with the rows and the arguments behind it. A path in a row is resolved
-/// by the crate that uses the list.
+/// The list of datatypes. A row has the variant, its name, the bytes of an element, the class of the element for
+/// [`match_datatype`](crate::match_datatype), and the Rust type of an element. Calls the macro in brackets with the rows
+/// and the arguments behind it. A path in a row is resolved by the crate that uses the list.
 #[macro_export]
 macro_rules! datatypes {
     ([$($callback:tt)*] $($arguments:tt)*) => {

@@ -6,6 +6,7 @@ mod builder;
 mod byte_strings;
 mod datatype;
 mod error;
+mod match_datatype;
 mod rules;
 
 pub use builder::TensorBuilder;

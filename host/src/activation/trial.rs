@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use half::{bf16, f16};
+use bulkhead_tensor::match_datatype;
 use serde::Deserialize;
 use toml::Value;
 
@@ -225,21 +225,12 @@ fn elements(datatype: Datatype, values: &[Value]) -> Result<Vec<u8>, String> {
 fn push_element(datatype: Datatype, value: &Value, data: &mut Vec<u8>) -> Option<()> {
     let whole = || value.as_integer();
     let fraction = || value.as_float().or_else(|| value.as_integer().map(|number| number as f64));
-    match datatype {
-        Datatype::Bool => data.push(u8::from(value.as_bool()?)),
-        Datatype::Uint8 => data.push(whole()?.try_into().ok()?),
-        Datatype::Uint16 => data.extend(u16::try_from(whole()?).ok()?.to_le_bytes()),
-        Datatype::Uint32 => data.extend(u32::try_from(whole()?).ok()?.to_le_bytes()),
-        Datatype::Uint64 => data.extend(u64::try_from(whole()?).ok()?.to_le_bytes()),
-        Datatype::Int8 => data.extend(i8::try_from(whole()?).ok()?.to_le_bytes()),
-        Datatype::Int16 => data.extend(i16::try_from(whole()?).ok()?.to_le_bytes()),
-        Datatype::Int32 => data.extend(i32::try_from(whole()?).ok()?.to_le_bytes()),
-        Datatype::Int64 => data.extend(whole()?.to_le_bytes()),
-        Datatype::Fp16 => data.extend(f16::from_f64(fraction()?).to_le_bytes()),
-        Datatype::Bf16 => data.extend(bf16::from_f64(fraction()?).to_le_bytes()),
-        Datatype::Fp32 => data.extend((fraction()? as f32).to_le_bytes()),
-        Datatype::Fp64 => data.extend(fraction()?.to_le_bytes()),
-        Datatype::Bytes => push_byte_string(data, value.as_str()?.as_bytes()),
-    }
+    match_datatype!(datatype, {
+        boolean => data.push(u8::from(value.as_bool()?)),
+        integer T => data.extend(T::try_from(whole()?).ok()?.to_le_bytes()),
+        half T => data.extend(T::from_f64(fraction()?).to_le_bytes()),
+        float T => data.extend((fraction()? as T).to_le_bytes()),
+        bytes => push_byte_string(data, value.as_str()?.as_bytes()),
+    });
     Some(())
 }

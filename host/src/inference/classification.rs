@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use half::{bf16, f16};
+use bulkhead_tensor::match_datatype;
 
 use crate::codec::error::EncodeError;
 use crate::error::ApiError;
@@ -131,21 +131,13 @@ fn values(tensor: &Tensor) -> Vec<Value> {
         data.as_chunks().0.iter().map(|bytes| Value::Number(read(*bytes).into())).collect()
     }
     let data = tensor.data();
-    match tensor.datatype() {
-        Datatype::Uint8 => integers(data, u8::from_le_bytes),
-        Datatype::Uint16 => integers(data, u16::from_le_bytes),
-        Datatype::Uint32 => integers(data, u32::from_le_bytes),
-        Datatype::Uint64 => integers(data, u64::from_le_bytes),
-        Datatype::Int8 => integers(data, i8::from_le_bytes),
-        Datatype::Int16 => integers(data, i16::from_le_bytes),
-        Datatype::Int32 => integers(data, i32::from_le_bytes),
-        Datatype::Int64 => integers(data, i64::from_le_bytes),
-        Datatype::Fp16 => numbers(data, f16::from_le_bytes),
-        Datatype::Bf16 => numbers(data, bf16::from_le_bytes),
-        Datatype::Fp32 => numbers(data, f32::from_le_bytes),
-        Datatype::Fp64 => numbers(data, f64::from_le_bytes),
-        Datatype::Bool | Datatype::Bytes => Vec::new(),
-    }
+    match_datatype!(tensor.datatype(), {
+        boolean => Vec::new(),
+        integer T => integers(data, T::from_le_bytes),
+        half T => numbers(data, T::from_le_bytes),
+        float T => numbers(data, T::from_le_bytes),
+        bytes => Vec::new(),
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Comparison of two tensors, within a tolerance for rounding.
 
-use half::{bf16, f16};
+use bulkhead_tensor::match_datatype;
 
 use super::{Datatype, Tensor};
 
@@ -57,13 +57,13 @@ impl Tensor {
 /// The elements of a tensor of floats; `None` for any other datatype.
 fn floats(tensor: &Tensor) -> Option<Box<dyn Iterator<Item = f64> + '_>> {
     let data = &tensor.data[..];
-    Some(match tensor.datatype {
-        Datatype::Fp16 => Box::new(data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f64())),
-        Datatype::Bf16 => Box::new(data.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f64())),
-        Datatype::Fp32 => Box::new(data.as_chunks().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes)))),
-        Datatype::Fp64 => Box::new(data.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes))),
-        _ => return None,
-    })
+    Some(match_datatype!(tensor.datatype, {
+        boolean => return None,
+        integer T => return None,
+        half T => Box::new(data.as_chunks().0.iter().map(|bytes| T::from_le_bytes(*bytes).to_f64())),
+        float T => Box::new(data.as_chunks().0.iter().map(|bytes| f64::from(T::from_le_bytes(*bytes)))),
+        bytes => return None,
+    }))
 }
 
 fn first_far(

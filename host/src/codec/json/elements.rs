@@ -1,7 +1,7 @@
 //! The reader of a tensor's `data`: flat or nested arrays of numbers, booleans or strings, written as the tensor's bytes
 //! while they are read. Numbers go from their digits straight to the datatype, so that they are rounded only once.
 
-use half::{bf16, f16};
+use bulkhead_tensor::match_datatype;
 
 use super::array::{Array, Scalar};
 use super::element_types::{Bools, Floats, Integers, Kind, Texts, TextsOrBase64, Wrong};
@@ -27,22 +27,13 @@ pub fn parse(datatype: Datatype, count: Option<u64>, json: &[u8]) -> Result<Pars
 }
 
 pub(crate) fn read_as(datatype: Datatype, count: Option<u64>, array: Array) -> Result<Parsed, String> {
-    match datatype {
-        Datatype::Bool => read::<Bools>(count, array),
-        Datatype::Uint8 => read::<Integers<u8>>(count, array),
-        Datatype::Uint16 => read::<Integers<u16>>(count, array),
-        Datatype::Uint32 => read::<Integers<u32>>(count, array),
-        Datatype::Uint64 => read::<Integers<u64>>(count, array),
-        Datatype::Int8 => read::<Integers<i8>>(count, array),
-        Datatype::Int16 => read::<Integers<i16>>(count, array),
-        Datatype::Int32 => read::<Integers<i32>>(count, array),
-        Datatype::Int64 => read::<Integers<i64>>(count, array),
-        Datatype::Fp16 => read::<Floats<f16>>(count, array),
-        Datatype::Bf16 => read::<Floats<bf16>>(count, array),
-        Datatype::Fp32 => read::<Floats<f32>>(count, array),
-        Datatype::Fp64 => read::<Floats<f64>>(count, array),
-        Datatype::Bytes => read::<Texts>(count, array),
-    }
+    match_datatype!(datatype, {
+        boolean => read::<Bools>(count, array),
+        integer T => read::<Integers<T>>(count, array),
+        half T => read::<Floats<T>>(count, array),
+        float T => read::<Floats<T>>(count, array),
+        bytes => read::<Texts>(count, array),
+    })
 }
 
 /// Like [`parse`], but an error if anything follows the elements.
@@ -155,6 +146,8 @@ fn too_many(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use half::{bf16, f16};
+
     use super::*;
 
     fn parse(datatype: Datatype, count: u64, json: &str) -> Result<Vec<u8>, String> {

@@ -3,12 +3,12 @@
 use std::io;
 use std::io::Write;
 
+use bulkhead_tensor::match_datatype;
 use bytes::Bytes;
-use half::{bf16, f16};
 use serde::Serialize;
 use serde::ser::{Error, Serializer};
 
-use crate::tensor::{self, Datatype, Tensor};
+use crate::tensor::{self, Tensor};
 
 /// The body of a reply: JSON, in several pieces where it is large, and then the data of the outputs that were requested as
 /// bytes, which is shared with their tensors and not copied.
@@ -30,22 +30,13 @@ impl Serialize for Data<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let data = self.tensor.data();
         let bare = self.bare && tensor::element_count(self.tensor.shape()) == Ok(1);
-        match self.tensor.datatype() {
-            Datatype::Bool => sequence(serializer, bare, data.iter().map(|byte| *byte != 0)),
-            Datatype::Uint8 => sequence(serializer, bare, data.iter()),
-            Datatype::Uint16 => sequence(serializer, bare, numbers(data).map(u16::from_le_bytes)),
-            Datatype::Uint32 => sequence(serializer, bare, numbers(data).map(u32::from_le_bytes)),
-            Datatype::Uint64 => sequence(serializer, bare, numbers(data).map(u64::from_le_bytes)),
-            Datatype::Int8 => sequence(serializer, bare, numbers(data).map(i8::from_le_bytes)),
-            Datatype::Int16 => sequence(serializer, bare, numbers(data).map(i16::from_le_bytes)),
-            Datatype::Int32 => sequence(serializer, bare, numbers(data).map(i32::from_le_bytes)),
-            Datatype::Int64 => sequence(serializer, bare, numbers(data).map(i64::from_le_bytes)),
-            Datatype::Fp16 => sequence(serializer, bare, numbers(data).map(|b| f16::from_le_bytes(b).to_f32())),
-            Datatype::Bf16 => sequence(serializer, bare, numbers(data).map(|b| bf16::from_le_bytes(b).to_f32())),
-            Datatype::Fp32 => sequence(serializer, bare, numbers(data).map(f32::from_le_bytes)),
-            Datatype::Fp64 => sequence(serializer, bare, numbers(data).map(f64::from_le_bytes)),
-            Datatype::Bytes => sequence(serializer, bare, self.tensor.byte_strings().map(Text)),
-        }
+        match_datatype!(self.tensor.datatype(), {
+            boolean => sequence(serializer, bare, data.iter().map(|byte| *byte != 0)),
+            integer T => sequence(serializer, bare, numbers(data).map(T::from_le_bytes)),
+            half T => sequence(serializer, bare, numbers(data).map(|bytes| T::from_le_bytes(bytes).to_f32())),
+            float T => sequence(serializer, bare, numbers(data).map(T::from_le_bytes)),
+            bytes => sequence(serializer, bare, self.tensor.byte_strings().map(Text)),
+        })
     }
 }
 

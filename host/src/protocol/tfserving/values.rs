@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use half::{bf16, f16};
+use bulkhead_tensor::match_datatype;
 use serde::Serialize;
 
 use crate::codec::json::writer::Bounded;
@@ -49,27 +49,18 @@ impl<'a> ElementWriter<'a> {
     }
 
     pub(super) fn write_next(&mut self, out: &mut Bounded, binary: bool) -> io::Result<()> {
-        match self.datatype {
-            Datatype::Bool => json(out, &(self.take() != [0])),
-            Datatype::Uint8 => json(out, &u8::from_le_bytes(self.take())),
-            Datatype::Uint16 => json(out, &u16::from_le_bytes(self.take())),
-            Datatype::Uint32 => json(out, &u32::from_le_bytes(self.take())),
-            Datatype::Uint64 => json(out, &u64::from_le_bytes(self.take())),
-            Datatype::Int8 => json(out, &i8::from_le_bytes(self.take())),
-            Datatype::Int16 => json(out, &i16::from_le_bytes(self.take())),
-            Datatype::Int32 => json(out, &i32::from_le_bytes(self.take())),
-            Datatype::Int64 => json(out, &i64::from_le_bytes(self.take())),
-            Datatype::Fp16 => single(out, f16::from_le_bytes(self.take()).to_f32()),
-            Datatype::Bf16 => single(out, bf16::from_le_bytes(self.take()).to_f32()),
-            Datatype::Fp32 => single(out, f32::from_le_bytes(self.take())),
-            Datatype::Fp64 => double(out, f64::from_le_bytes(self.take())),
-            Datatype::Bytes => {
+        match_datatype!(self.datatype, {
+            boolean => json(out, &(self.take() != [0])),
+            integer T => json(out, &T::from_le_bytes(self.take())),
+            half T => number(out, T::from_le_bytes(self.take()).to_f32()),
+            float T => number(out, T::from_le_bytes(self.take())),
+            bytes => {
                 let length = u32::from_le_bytes(self.take()) as usize;
                 let (text, rest) = self.rest.split_at_checked(length).unwrap_or_default();
                 self.rest = rest;
                 write_text(out, text, binary)
-            }
-        }
+            },
+        })
     }
 
     /// The next element's bytes. A tensor always has as many bytes as its shape needs; zeros would stand for missing ones.
@@ -95,12 +86,9 @@ fn write_text(out: &mut Bounded, text: &[u8], binary: bool) -> io::Result<()> {
     }
 }
 
-fn single(out: &mut Bounded, value: f32) -> io::Result<()> {
-    if value.is_finite() { json(out, &value) } else { not_finite(out, value.is_nan(), value < 0.0) }
-}
-
-fn double(out: &mut Bounded, value: f64) -> io::Result<()> {
-    if value.is_finite() { json(out, &value) } else { not_finite(out, value.is_nan(), value < 0.0) }
+fn number(out: &mut Bounded, value: impl Into<f64> + Serialize + Copy) -> io::Result<()> {
+    let wide: f64 = value.into();
+    if wide.is_finite() { json(out, &value) } else { not_finite(out, wide.is_nan(), wide < 0.0) }
 }
 
 fn not_finite(out: &mut Bounded, nan: bool, negative: bool) -> io::Result<()> {

@@ -2,50 +2,48 @@
 
 use std::sync::Arc;
 
+use half::f16;
 use tract_onnx::prelude::DatumType;
-use tract_onnx::tract_core::internal::{Datum, Tensor as TractTensor, TractResult};
+use tract_onnx::tract_core::internal::{Datum, Tensor as TractTensor, TractResult, dispatch_numbers};
 
 use crate::tensor::{Datatype, Tensor};
 
+/// Tract's element types and the datatypes that they are exchanged as.
+const DATATYPES: [(DatumType, Datatype); 12] = [
+    (DatumType::Bool, Datatype::Bool),
+    (DatumType::U8, Datatype::Uint8),
+    (DatumType::U16, Datatype::Uint16),
+    (DatumType::U32, Datatype::Uint32),
+    (DatumType::U64, Datatype::Uint64),
+    (DatumType::I8, Datatype::Int8),
+    (DatumType::I16, Datatype::Int16),
+    (DatumType::I32, Datatype::Int32),
+    (DatumType::I64, Datatype::Int64),
+    (DatumType::F16, Datatype::Fp16),
+    (DatumType::F32, Datatype::Fp32),
+    (DatumType::F64, Datatype::Fp64),
+];
+
 /// The datatype of one of tract's element types; `None` for types that clients cannot exchange.
 pub(crate) fn datatype(datum: DatumType) -> Option<Datatype> {
-    Some(match datum.unquantized() {
-        DatumType::Bool => Datatype::Bool,
-        DatumType::U8 => Datatype::Uint8,
-        DatumType::U16 => Datatype::Uint16,
-        DatumType::U32 => Datatype::Uint32,
-        DatumType::U64 => Datatype::Uint64,
-        DatumType::I8 => Datatype::Int8,
-        DatumType::I16 => Datatype::Int16,
-        DatumType::I32 => Datatype::Int32,
+    let datum = match datum.unquantized() {
         // Computed shapes and indices are symbolic inside tract, and integers outside.
-        DatumType::I64 | DatumType::TDim => Datatype::Int64,
-        DatumType::F16 => Datatype::Fp16,
-        DatumType::F32 => Datatype::Fp32,
-        DatumType::F64 => Datatype::Fp64,
-        _ => return None,
-    })
+        DatumType::TDim => DatumType::I64,
+        other => other,
+    };
+    DATATYPES.iter().find(|(known, _)| *known == datum).map(|(_, datatype)| *datatype)
 }
 
 pub(crate) fn to_tract(tensor: &Tensor) -> TractResult<TractTensor> {
     let shape: Vec<usize> = tensor.shape().iter().map(|dimension| *dimension as usize).collect();
-    let data = tensor.data();
-    match tensor.datatype() {
-        Datatype::Bool => TractTensor::from_shape(&shape, &data.iter().map(|byte| *byte != 0).collect::<Vec<bool>>()),
-        Datatype::Uint8 => TractTensor::from_shape(&shape, data),
-        Datatype::Uint16 => numbers::<u16>(&shape, data),
-        Datatype::Uint32 => numbers::<u32>(&shape, data),
-        Datatype::Uint64 => numbers::<u64>(&shape, data),
-        Datatype::Int8 => numbers::<i8>(&shape, data),
-        Datatype::Int16 => numbers::<i16>(&shape, data),
-        Datatype::Int32 => numbers::<i32>(&shape, data),
-        Datatype::Int64 => numbers::<i64>(&shape, data),
-        Datatype::Fp16 => numbers::<half::f16>(&shape, data),
-        Datatype::Fp32 => numbers::<f32>(&shape, data),
-        Datatype::Fp64 => numbers::<f64>(&shape, data),
-        // Loading refused inputs of any other datatype.
-        other => Err(anyhow::anyhow!("{other} cannot be given to a graph")),
+    let (datatype, data) = (tensor.datatype(), tensor.data());
+    if datatype == Datatype::Bool {
+        return TractTensor::from_shape(&shape, &data.iter().map(|byte| *byte != 0).collect::<Vec<bool>>());
     }
+    let known = DATATYPES.iter().find(|(_, known)| *known == datatype);
+    // Loading refused inputs of any other datatype.
+    let (datum, _) = known.ok_or_else(|| anyhow::anyhow!("{datatype} cannot be given to a graph"))?;
+    dispatch_numbers!(numbers(datum)(&shape, data))
 }
 
 fn numbers<T: Datum + Copy + bytemuck::Pod>(shape: &[usize], data: &[u8]) -> TractResult<TractTensor> {
