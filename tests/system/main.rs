@@ -37,6 +37,7 @@ mod snippets;
 mod stages;
 mod streaming;
 mod tenants;
+mod tensor_rules;
 mod tfserving;
 mod tls;
 mod uploads;
