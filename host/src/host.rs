@@ -184,6 +184,7 @@ impl Host {
     /// Serves until shutdown begins, then gives requests in progress the grace period to finish.
     pub async fn serve(self, shutdown: Shutdown) -> Result<(), StartError> {
         let usage = tokio::spawn(self.control.clone().keep_usage());
+        let changes = tokio::spawn(self.control.clone().follow_changes());
         let calls = protocol::grpc_router(self.clients.clone(), self.control.clone(), &shutdown)?;
         let calls = self.grpc.serve(calls, shutdown.clone(), self.grace);
         let clients = protocol::client_router(self.clients, self.control.clone());
@@ -191,6 +192,7 @@ impl Host {
         let operator = self.admin.serve(admin::router(self.operator), shutdown, self.grace);
         tokio::join!(clients, calls, operator);
         usage.abort();
+        changes.abort();
         if let Err(error) = self.control.blocking(|control| control.store_usage()).await {
             tracing::error!(%error, "the last usage could not be stored");
         }

@@ -11,11 +11,11 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use crate::record_hash::record_hash;
-use crate::{Act, Digest, StoreError};
+use crate::{Act, Digest, Revision, StoreError};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditEntry {
-    /// Number of the entry: 1 for the first, then without gaps.
+    /// Number of the entry: 1 for the first, then without gaps. It is the revision that the act made.
     pub id: u64,
     /// Milliseconds since 1970 by the clock of the host.
     pub at: u64,
@@ -37,6 +37,18 @@ pub struct AuditHead {
     pub count: u64,
     /// Hash of the last entry; zeros if there is none.
     pub hash: Digest,
+}
+
+impl AuditEntry {
+    pub fn revision(&self) -> Revision {
+        Revision(self.id)
+    }
+}
+
+impl AuditHead {
+    pub(crate) fn revision(&self) -> Revision {
+        Revision(self.count)
+    }
 }
 
 /// Result of a verification that found the log whole.

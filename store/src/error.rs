@@ -1,15 +1,14 @@
 //! Errors of the store, with what to do about each. Only the errors of opening name the folder, because the operator who
-//! starts the host reads them. The others may reach a publisher, and name files relative to the data folder.
+//! starts the host reads them. The others may reach a publisher, and name files relative to the data folder. No text names
+//! the database that holds the state, or repeats what it says: its own error is the `source`.
 
 use std::io;
 use std::path::PathBuf;
 
-use rusqlite::ErrorCode;
-use rusqlite::ffi::{
-    SQLITE_ERROR, SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_SHORT_READ,
-};
+use crate::{Digest, Revision};
 
-use crate::Digest;
+/// The error of what lies below the store, as the `source` of a [`StoreError`]. Its text is for the host's log only.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -44,26 +43,35 @@ pub enum StoreError {
     )]
     Unconfirmed { doing: &'static str },
 
+    #[error("the stored state cannot be written, because its disk is read-only: {doing} was not done. Check the disk")]
+    ReadOnly { doing: &'static str },
+
     #[error(
-        "another program has locked the database `bulkhead.db`: {doing} was not done. End that program and try again"
+        "another program holds the stored state, perhaps a backup: {doing} was not done. End that program, or try again"
     )]
     Busy { doing: &'static str },
 
     #[error(
-        "the database `bulkhead.db` of the data folder is damaged ({why}). Stop the host, and restore a backup as \
-         docs/state.md describes"
+        "another host changed the stored state: the act was decided on its revision {based_on}, and it has revision \
+         {current} now. Nothing was done; look at the state, then try again"
     )]
-    DatabaseDamaged { why: String },
+    Conflict { based_on: Revision, current: Revision },
 
     #[error(
-        "the database `bulkhead.db` has version {found} and this host knows versions up to {known}: a newer host wrote \
-         it. Start that host, or restore a backup from before the upgrade"
+        "the stored state is damaged ({why}). Stop the host, and restore a backup of the data folder as docs/state.md \
+         describes"
+    )]
+    Damaged { why: String, source: Option<Cause> },
+
+    #[error(
+        "the stored state has version {found} and this host knows versions up to {known}: a newer host wrote it. Start \
+         that host, or restore a backup from before the upgrade"
     )]
     NewerVersion { found: i64, known: i64 },
 
     #[error(
-        "the database `bulkhead.db` is not the one that was last written: `audit.head` notes {noted} administrative acts, \
-         but {found}. Restore the right database with its `bulkhead.db-wal`; or, when an older state is wanted, remove \
+        "the stored state is not the one that was last written: `audit.head` notes {noted} administrative acts, but \
+         {found}. Restore the right one as docs/state.md describes; or, when an older state is wanted, remove \
          `audit.head` and do the later acts again, revocations first"
     )]
     Behind { noted: u64, found: String },
@@ -97,8 +105,8 @@ pub enum StoreError {
     #[error("`{file}` of the data folder: {doing} failed: {source}")]
     Io { doing: &'static str, file: String, source: io::Error },
 
-    #[error("the database `bulkhead.db`: {doing} failed: {source}")]
-    Database { doing: &'static str, source: rusqlite::Error },
+    #[error("the stored state: {doing} failed; the host's log has the cause")]
+    Failed { doing: &'static str, source: Cause },
 
     #[error("the operating system gave no random bytes: {0}")]
     Random(getrandom::Error),
@@ -110,39 +118,12 @@ impl StoreError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                 StoreError::DiskFull { doing }
             }
+            io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { doing },
             _ => StoreError::Io { doing, file: file.into(), source },
         }
     }
 
-    pub(crate) fn database(doing: &'static str, source: rusqlite::Error) -> StoreError {
-        if let rusqlite::Error::SqliteFailure(failure, text) = &source {
-            let why = || text.clone().unwrap_or_else(|| failure.to_string());
-            return match (failure.code, failure.extended_code) {
-                (ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE) => StoreError::DiskFull { doing },
-                (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => StoreError::Busy { doing },
-                (_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC) => StoreError::Unconfirmed { doing },
-                (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)
-                | (_, SQLITE_IOERR_SHORT_READ | SQLITE_ERROR) => StoreError::DatabaseDamaged { why: why() },
-                _ => StoreError::Database { doing, source },
-            };
-        }
-        if is_about_contents(&source) {
-            return StoreError::DatabaseDamaged { why: source.to_string() };
-        }
-        StoreError::Database { doing, source }
+    pub(crate) fn damaged(why: impl Into<String>) -> StoreError {
+        StoreError::Damaged { why: why.into(), source: None }
     }
-}
-
-/// True for a value of another type, or a table with other columns, than this crate writes: the file is damaged.
-fn is_about_contents(error: &rusqlite::Error) -> bool {
-    use rusqlite::Error::*;
-    matches!(
-        error,
-        FromSqlConversionFailure(..)
-            | IntegralValueOutOfRange(..)
-            | Utf8Error(..)
-            | QueryReturnedNoRows
-            | InvalidColumnType(..)
-            | SqlInputError { .. }
-    )
 }

@@ -21,8 +21,11 @@ mod sqlite;
 
 pub use crate::audit::{AuditBroken, AuditEntry, AuditHead, AuditSummary};
 pub use crate::blobs::Blobs;
-pub use crate::error::StoreError;
+pub use crate::error::{Cause, StoreError};
 pub use crate::folder::DataFolder;
-pub use crate::metadata::{Act, Change, Corrupt, Document, Loaded, Metadata, StoredUsage, UsageRow, Write};
+pub use crate::metadata::{
+    Act, Change, ChangedDocument, Changes, Corrupt, Document, Loaded, Metadata, Repaired, Revision, StoredUsage,
+    UsageRow, Write,
+};
 pub use crate::secret::{Secret, Token};
 pub use bulkhead_digest::Digest;

@@ -1,17 +1,25 @@
 //! The metadata store: documents about bundles, publishers, tenants and models, the audit log, and usage counters.
 //! Documents are small, are all read at the start, and are written only together with an entry of the audit log.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{AuditBroken, AuditEntry, AuditHead, AuditSummary, StoreError};
 
 pub trait Metadata: Send + Sync {
-    /// All documents. Damaged documents are named in the result, and the others still load.
+    /// All documents, as they are at one revision. Damaged documents are named in the result, and the others still load.
     fn load(&self) -> Result<Loaded, StoreError>;
 
-    /// Writes the change and its audit entry, all or nothing. They are durable when it returns `Ok`.
-    fn commit(&self, change: &Change) -> Result<AuditEntry, StoreError>;
+    /// Writes the change and its audit entry, all or nothing, as the next revision. They are durable when it returns `Ok`.
+    /// Nothing is written, and the error is [`StoreError::Conflict`], if the store no longer has the revision `based_on`, on
+    /// which the change was decided: two writers never overwrite each other's changes.
+    fn commit(&self, based_on: Revision, change: &Change) -> Result<AuditEntry, StoreError>;
+
+    /// The documents that changed after a revision. A reader that keeps documents in memory calls it from time to time,
+    /// because the store informs no reader. The call costs little if nothing changed.
+    fn changes_since(&self, revision: Revision) -> Result<Changes, StoreError>;
 
     /// Entries with an id above `after`, oldest first; at most `limit`, and never more than 1000.
     fn audit(&self, after: u64, limit: u64) -> Result<Vec<AuditEntry>, StoreError>;
@@ -27,6 +35,34 @@ pub trait Metadata: Send + Sync {
     fn usage(&self, tenant: Option<&str>) -> Result<StoredUsage, StoreError>;
 }
 
+/// The number of a change: 1 for the first, then without gaps, and 0 for a store without one. It is the number of the
+/// change's entry in the audit log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revision(pub u64);
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Changes {
+    /// Each document that changed, once, as it is at `revision`, in the order of the last changes to them.
+    Known { revision: Revision, documents: Vec<ChangedDocument> },
+    /// The store does not know all changes, and the reader calls [`Metadata::load`]. The revision is older than the changes
+    /// that are kept (of the last 1000 revisions), or the store never had it, or something is damaged.
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangedDocument {
+    pub kind: String,
+    pub key: String,
+    /// `None` if the document was removed.
+    pub value: Option<Value>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     pub kind: String,
@@ -36,11 +72,12 @@ pub struct Document {
 
 #[derive(Debug, Default)]
 pub struct Loaded {
+    pub revision: Revision,
     /// In the order in which they were first written.
     pub documents: Vec<Document>,
     pub damaged: Vec<Corrupt>,
-    /// Descriptions of damage that was repaired from undamaged data. The disk should still be checked.
-    pub repaired: Vec<String>,
+    /// Damage that was repaired from undamaged data. The disk should still be checked.
+    pub repaired: Vec<Repaired>,
 }
 
 /// A document or usage row whose contents are not what was written. Its kind and key may be damaged, too.
@@ -50,6 +87,15 @@ pub struct Corrupt {
     pub kind: String,
     pub key: String,
     pub why: String,
+}
+
+/// Damage that was repaired.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} was damaged, and was made again. Check the disk")]
+pub struct Repaired {
+    pub what: &'static str,
+    /// Details for the host's log, in the words of what lies below the store.
+    pub details: String,
 }
 
 /// One administrative act: the documents that it writes, and its entry in the audit log.

@@ -193,7 +193,7 @@ fn a_damaged_database_is_noticed() -> Result<()> {
         match Start::default().data_of(&clean).start() {
             Err(error) => {
                 let said = format!("{error:#}");
-                ensure!(said.contains("damaged") || said.contains("bulkhead.db"), "at {place}: {said}");
+                ensure!(said.contains("stored state"), "at {place}: {said}");
                 outcomes[0] += 1;
             }
             Ok(host) => {

@@ -72,7 +72,13 @@ impl Serve {
         };
         match served {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(1, &error),
+            Err(error) => {
+                let cause = log::with_causes(&error);
+                if cause != error.to_string() {
+                    tracing::error!(cause, "the host ends");
+                }
+                fail(1, &error)
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bulkhead_bundle::Digest;
-use bulkhead_store::{Act, Blobs, Corrupt, DataFolder, Metadata};
+use bulkhead_store::{Act, Blobs, Corrupt, DataFolder, Metadata, Revision, StoreError};
 
 use super::state::{Change, ControlState};
 use super::{Control, ControlError};
@@ -21,8 +21,13 @@ pub(super) struct Storage {
     state: Mutex<LockedState>,
 }
 
+/// Upper bound on how often an act is decided, if other hosts change the state each time.
+const MOST_DECISIONS: usize = 5;
+
 pub(super) struct LockedState {
     pub state: ControlState,
+    /// The revision of the store that `state` is as of.
+    pub revision: Revision,
     /// Files that uploads under way have stored and that no document names yet, each with the number of these uploads.
     pub claimed: BTreeMap<Digest, usize>,
     /// True if a document could not be read, so that the files that it names are unknown.
@@ -33,8 +38,13 @@ impl Storage {
     /// Reads the state. Documents that are damaged are returned by name, and all others are loaded.
     pub(super) fn open(folder: DataFolder) -> Result<(Storage, Vec<Corrupt>), ControlError> {
         let (metadata, blobs) = (folder.metadata(), folder.blobs());
-        let (state, damaged) = ControlState::load(metadata.load()?);
-        let locked = LockedState { state, claimed: BTreeMap::new(), damaged: !damaged.is_empty() };
+        let loaded = metadata.load()?;
+        for repaired in &loaded.repaired {
+            tracing::warn!(details = repaired.details, "{repaired}");
+        }
+        let revision = loaded.revision;
+        let (state, damaged) = ControlState::load(loaded);
+        let locked = LockedState { state, revision, claimed: BTreeMap::new(), damaged: !damaged.is_empty() };
         Ok((Storage { folder, metadata, blobs, state: Mutex::new(locked) }, damaged))
     }
 }
@@ -82,21 +92,41 @@ impl BlockingControl {
         BlockingControl { control, _not_send: PhantomData }
     }
 
-    /// Performs an act. `decide` checks the state and drafts the writes; if it refuses, nothing is written.
+    /// Performs an act. `decide` checks the state and drafts the writes; if it refuses, nothing is written. If another host
+    /// changed the stored state meanwhile, the changes are read, and the act is decided again.
     pub(super) fn commit<T>(
         &self,
         who: &str,
         what: &str,
         subject: &str,
-        decide: impl FnOnce(&ControlState, &mut Change) -> Result<T, ControlError>,
+        decide: impl Fn(&ControlState, &mut Change) -> Result<T, ControlError>,
     ) -> Result<T, ControlError> {
         let mut locked = self.lock();
+        for _ in 1..MOST_DECISIONS {
+            match self.decide_and_write(&mut locked, [who, what, subject], &decide) {
+                Err(ControlError::Store(conflict @ StoreError::Conflict { .. })) => {
+                    tracing::info!(who, what, subject, %conflict, "decided again");
+                    self.catch_up(&mut locked)?;
+                }
+                done => return done,
+            }
+        }
+        self.decide_and_write(&mut locked, [who, what, subject], &decide)
+    }
+
+    fn decide_and_write<T>(
+        &self,
+        locked: &mut LockedState,
+        [who, what, subject]: [&str; 3],
+        decide: impl Fn(&ControlState, &mut Change) -> Result<T, ControlError>,
+    ) -> Result<T, ControlError> {
         let mut change = Change::default();
         let decided = decide(&locked.state, &mut change)?;
         if !change.is_empty() {
             let (before, after) = (change.before.take(), change.after.take());
             let act = Act { who: who.into(), what: what.into(), subject: subject.into(), before, after };
-            self.metadata().commit(&bulkhead_store::Change { writes: change.take_writes(), act })?;
+            let written = bulkhead_store::Change { writes: change.take_writes(), act };
+            locked.revision = self.metadata().commit(locked.revision, &written)?.revision();
             change.apply(&mut locked.state);
             self.reconcile(&locked.state);
             tracing::info!(who, what, subject, "done");

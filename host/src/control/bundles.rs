@@ -24,8 +24,8 @@ impl BlockingControl {
 
     /// Removes a bundle's files. The record of its version stays.
     pub fn delete_bundle(&self, who: &Actor, tenant: &str, digest: &Digest) -> Result<(), ControlError> {
-        let mut files = Vec::new();
-        self.commit(who, "bundle delete", &format!("{digest} of tenant {tenant}"), |state, change| {
+        let files = self.commit(who, "bundle delete", &format!("{digest} of tenant {tenant}"), |state, change| {
+            let mut files = Vec::new();
             for (key, stored) in find_bundles(state, tenant, digest)? {
                 refuse_if_used(state, stored)?;
                 let deleted = StoredBundle { state: BundleState::Deleted, ..stored.clone() };
@@ -36,7 +36,7 @@ impl BlockingControl {
                     change.forget_routes(state, tenant, model, &stored.version);
                 }
             }
-            Ok(())
+            Ok(files)
         })?;
         self.remove_unneeded(&files);
         Ok(())

@@ -7,6 +7,7 @@ mod blocking;
 mod bundles;
 mod claims;
 mod error;
+mod follow;
 mod models;
 mod names;
 mod publish;
@@ -20,6 +21,9 @@ mod trials;
 mod upload;
 mod upload_checks;
 mod usage;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -74,8 +74,8 @@ impl BlockingControl {
             if label == STABLE {
                 served.into_iter().for_each(|version| settings.remember(version));
             }
-            match version {
-                Some(version) => drop(settings.routing.labels.insert(label.into(), version)),
+            match &version {
+                Some(version) => drop(settings.routing.labels.insert(label.into(), version.clone())),
                 None => {
                     let gone = settings.routing.labels.remove(label);
                     gone.ok_or_else(|| ControlError::no_such("label", label))?;
@@ -96,7 +96,7 @@ impl BlockingControl {
             check_split(split)?;
         }
         self.change_model(who, "model split", tenant, model, |settings, _, _| {
-            settings.routing.split = split;
+            settings.routing.split = split.clone();
             Ok(())
         })
     }
@@ -112,7 +112,7 @@ impl BlockingControl {
             return Err(ControlError::Invalid("percent must be from 1 to 100".into()));
         }
         self.change_model(who, "model shadow", tenant, model, |settings, _, _| {
-            settings.routing.shadow = shadow;
+            settings.routing.shadow = shadow.clone();
             Ok(())
         })
     }
@@ -128,14 +128,14 @@ impl BlockingControl {
             return Err(ControlError::Invalid("the policy keeps no version at all; use retire for that".into()));
         }
         self.change_model(who, "model policy", tenant, model, |settings, _, _| {
-            settings.policy = policy;
+            settings.policy = policy.clone();
             Ok(())
         })
     }
 
     pub fn share(&self, who: &Actor, tenant: &str, model: &str, sharing: Sharing) -> Result<ModelView, ControlError> {
         self.change_model(who, "model share", tenant, model, |settings, _, _| {
-            settings.sharing = sharing;
+            settings.sharing = sharing.clone();
             Ok(())
         })
     }
@@ -240,7 +240,7 @@ impl BlockingControl {
         what: &str,
         tenant: &str,
         model: &str,
-        edit: impl FnOnce(&mut ModelSettings, Option<Version>, &BTreeSet<Version>) -> Result<(), ControlError>,
+        edit: impl Fn(&mut ModelSettings, Option<Version>, &BTreeSet<Version>) -> Result<(), ControlError>,
     ) -> Result<ModelView, ControlError> {
         self.commit(who, what, &format!("{model} of tenant {tenant}"), |state, change| {
             find_model(state, tenant, model)?;

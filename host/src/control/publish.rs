@@ -54,26 +54,25 @@ impl BlockingControl {
     pub(super) fn publish(&self, who: &str, publishable: Publishable) -> Result<Uploaded, ControlError> {
         let Publishable { stored, serves } = publishable;
         let key = bundle_key(&stored.tenant, &stored.name, &stored.version);
-        let uploaded = Uploaded::new(&stored);
         let subject = format!("{} of tenant {}", stored.name, stored.tenant);
         self.commit(who, "bundle upload", &subject, |state, change| {
             self.check_room(state, &stored)?;
             if !state.trusted(&stored, self.dev) {
-                let Uploaded { name, version, .. } = uploaded;
+                let (name, version) = (stored.name.clone(), stored.version.clone());
                 return Err(ControlError::Withdrawn { name, version });
             }
             if self.is_served(state, &stored) {
-                return Ok(Uploaded { already: true, ..uploaded });
+                return Ok(Uploaded { already: true, ..Uploaded::new(&stored) });
             }
             let note =
                 |stored: &StoredBundle| serde_json::json!({ "version": stored.version, "digest": stored.digest });
             change.audit(&state.bundles.get(&key).map(note), &note(&stored));
             change.put(&key, stored.clone());
-            if let Serves::Model { name, pipeline } = serves {
-                self.note_served(state, change, &stored, &name);
-                self.serve_once_durable(change, key, &stored, name, pipeline);
+            if let Serves::Model { name, pipeline } = &serves {
+                self.note_served(state, change, &stored, name);
+                self.serve_once_durable(change, key.clone(), &stored, name.clone(), pipeline.clone());
             }
-            Ok(uploaded)
+            Ok(Uploaded::new(&stored))
         })
     }
 

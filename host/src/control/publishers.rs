@@ -41,11 +41,13 @@ impl BlockingControl {
             if publisher.names.is_empty() {
                 publisher.names.insert(format!("{name}/*"));
             }
-            if let Some(names) = request.names {
+            if let Some(names) = &request.names {
                 names.iter().try_for_each(|pattern| check_pattern(pattern))?;
-                publisher.names = names;
+                publisher.names = names.clone();
             }
-            publisher.imports = request.imports.unwrap_or(publisher.imports);
+            if let Some(imports) = &request.imports {
+                publisher.imports = imports.clone();
+            }
             if let Some(pem) = &request.key {
                 let key = PublicKey::from_pem(pem)?;
                 refuse_revoked(state, &key.hint())?;

@@ -161,11 +161,12 @@ impl BlockingControl {
         self.catalog.note_started();
     }
 
-    /// Puts the result of a load into the catalog, unless the version was taken out of service in the meantime.
+    /// Puts the result of a load into the catalog, unless the version was taken out of service or replaced in the meantime.
     fn finish_loading(&self, bundle: &StoredBundle, model: &str, entry: Entry) {
         let locked = self.lock();
         let key = bundle_key(&bundle.tenant, &bundle.name, &bundle.version);
-        if locked.state.wanted(self.dev).contains(&key) {
+        let same = locked.state.bundles.get(&key).is_some_and(|now| now.digest == bundle.digest);
+        if same && locked.state.wanted(self.dev).contains(&key) {
             self.catalog.set(&bundle.tenant, model, &bundle.version, entry);
         }
         self.catalog.note_started();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bulkhead_bundle::Digest;
-use bulkhead_store::{Corrupt, Loaded, Write};
+use bulkhead_store::{ChangedDocument, Corrupt, Document, Loaded, Write};
 use semver::Version;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -132,22 +132,29 @@ impl ControlState {
     /// Reads the stored documents. Documents that cannot be read are returned by name, and all others are loaded.
     pub(super) fn load(loaded: Loaded) -> (ControlState, Vec<Corrupt>) {
         let (mut state, mut damaged) = (ControlState::default(), loaded.damaged);
-        for document in loaded.documents {
-            let (kind, key) = (document.kind, document.key);
-            let read = match &*kind {
-                Publisher::KIND => read::<Publisher>(&mut state, &key, document.value),
-                StoredBundle::KIND => read::<StoredBundle>(&mut state, &key, document.value),
-                Revocation::KIND => read::<Revocation>(&mut state, &key, document.value),
-                ModelSettings::KIND => read::<ModelSettings>(&mut state, &key, document.value),
-                TenantRecord::KIND => read::<TenantRecord>(&mut state, &key, document.value),
-                KeyRecord::KIND => read::<KeyRecord>(&mut state, &key, document.value),
-                _ => Err("this host does not know this kind of document".into()),
-            };
-            if let Err(why) = read {
-                damaged.push(Corrupt { kind, key, why });
-            }
+        for Document { kind, key, value } in loaded.documents {
+            damaged.extend(state.set(ChangedDocument { kind, key, value: Some(value) }).err());
         }
         (state, damaged)
+    }
+
+    /// Takes over documents as they are in the store now. Those that cannot be read are returned by name, and left out.
+    pub(super) fn update(&mut self, changed: Vec<ChangedDocument>) -> Vec<Corrupt> {
+        changed.into_iter().filter_map(|document| self.set(document).err()).collect()
+    }
+
+    fn set(&mut self, document: ChangedDocument) -> Result<(), Corrupt> {
+        let ChangedDocument { kind, key, value } = document;
+        let set = match &*kind {
+            Publisher::KIND => set::<Publisher>(self, &key, value),
+            StoredBundle::KIND => set::<StoredBundle>(self, &key, value),
+            Revocation::KIND => set::<Revocation>(self, &key, value),
+            ModelSettings::KIND => set::<ModelSettings>(self, &key, value),
+            TenantRecord::KIND => set::<TenantRecord>(self, &key, value),
+            KeyRecord::KIND => set::<KeyRecord>(self, &key, value),
+            _ => Err("this host does not know this kind of document".into()),
+        };
+        set.map_err(|why| Corrupt { kind, key, why })
     }
 
     /// The key by which a bundle was accepted, and its publisher, as long as both are trusted.
@@ -224,8 +231,13 @@ impl ControlState {
     }
 }
 
-fn read<T: Record>(state: &mut ControlState, key: &str, value: Value) -> Result<(), String> {
-    let document = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    T::table(state).insert(key.to_owned(), document);
+/// Puts a document into its table, or removes it if it has no value. One that cannot be read is removed, too: it may be a
+/// key that was revoked.
+fn set<T: Record>(state: &mut ControlState, key: &str, value: Option<Value>) -> Result<(), String> {
+    T::table(state).remove(key);
+    if let Some(value) = value {
+        let document = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        T::table(state).insert(key.to_owned(), document);
+    }
     Ok(())
 }

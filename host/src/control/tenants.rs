@@ -63,7 +63,7 @@ impl BlockingControl {
             if state.tenants.contains_key(name) {
                 return Err(ControlError::Exists { what: "tenant", name: name.into() });
             }
-            let record = TenantRecord { created: Timestamp::now(), disabled: false, limits };
+            let record = TenantRecord { created: Timestamp::now(), disabled: false, limits: limits.clone() };
             let view = self.view(state, name, &record)?;
             change.audit(&(), &record);
             change.put(name, record);
@@ -74,10 +74,10 @@ impl BlockingControl {
     /// Sets some limits; `null` resets a limit to that of the host's configuration.
     pub fn set_limits(&self, who: &Actor, name: &str, limits: Map<String, Value>) -> Result<TenantView, ControlError> {
         self.change_tenant(who, "tenant limits", name, |record| {
-            for (key, value) in limits {
+            for (key, value) in &limits {
                 match value {
-                    Value::Null => drop(record.limits.remove(&key)),
-                    value => drop(record.limits.insert(key, value)),
+                    Value::Null => drop(record.limits.remove(key)),
+                    value => drop(record.limits.insert(key.clone(), value.clone())),
                 }
             }
         })
@@ -93,7 +93,7 @@ impl BlockingControl {
         who: &Actor,
         what: &str,
         name: &str,
-        edit: impl FnOnce(&mut TenantRecord),
+        edit: impl Fn(&mut TenantRecord),
     ) -> Result<TenantView, ControlError> {
         self.commit(who, what, name, |state, change| {
             let before = find_tenant(state, name)?;
@@ -114,9 +114,9 @@ impl BlockingControl {
             ));
         }
         self.store_usage()?;
-        let mut files = Vec::new();
-        self.commit(who, "tenant delete", name, |state, change| {
+        let files = self.commit(who, "tenant delete", name, |state, change| {
             change.audit(find_tenant(state, name)?, &());
+            let mut files = Vec::new();
             change.remove::<TenantRecord>(name);
             let (catalog, owner) = (self.catalog.clone(), name.to_owned());
             for (key, bundle) in state.bundles.iter().filter(|(_, bundle)| bundle.tenant == name) {
@@ -134,7 +134,7 @@ impl BlockingControl {
             models.for_each(|key| change.remove::<ModelSettings>(key));
             let keys = state.keys.iter().filter(|(_, key)| key.tenant == name);
             keys.for_each(|(id, _)| change.remove::<KeyRecord>(id));
-            Ok(())
+            Ok(files)
         })?;
         self.remove_unneeded(&files);
         Ok(())
@@ -153,7 +153,7 @@ impl BlockingControl {
         let key = ApiKey::new().map_err(|error| ControlError::Invalid(format!("no random numbers: {error}")))?;
         self.commit(who, "tenant key create", &format!("{} of tenant {tenant}", key.id), |state, change| {
             find_tenant(state, tenant)?;
-            let (created, note) = (Timestamp::now(), crate::config::clip(new.note));
+            let (created, note) = (Timestamp::now(), crate::config::clip(new.note.clone()));
             if new.expires.is_some_and(|expires| expires <= created) {
                 return Err(ControlError::Invalid("the key would have expired already; give a later time".into()));
             }

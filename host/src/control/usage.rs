@@ -7,6 +7,7 @@ use std::time::Duration;
 use bulkhead_store::{StoredUsage, UsageRow};
 
 use super::{BlockingControl, Control, ControlError};
+use crate::telemetry::log::with_causes;
 use crate::tenant::Tenant;
 
 const STEP: Duration = Duration::from_secs(1);
@@ -20,7 +21,10 @@ impl Control {
             steps.tick().await;
             let stored = self.blocking(|control| control.store_usage()).await;
             if let Err(error) = stored {
-                tracing::warn!(%error, "usage could not be stored; it is kept in memory and tried again");
+                tracing::warn!(
+                    cause = with_causes(&error),
+                    "usage could not be stored; it is kept in memory and tried again"
+                );
             }
         }
     }

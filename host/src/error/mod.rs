@@ -22,7 +22,7 @@ use crate::pipeline::{RunError, StageError};
 use crate::runtime::GraphError;
 use crate::sandbox::CallError;
 use crate::scheduler::{AdmissionError, Panicked};
-use crate::telemetry::log::LogError;
+use crate::telemetry::log::{LogError, with_causes};
 use crate::tenant::{AuthError, Exceeded};
 use crate::tensor::SpecMismatch;
 
@@ -290,7 +290,7 @@ impl ErrorResponse {
             ApiError::Run(RunError { stage, .. }) => stage,
             _ => "",
         };
-        let (status, code, cause) = (code.status().as_u16(), code.name(), clip(self.error.to_string()));
+        let (status, code, cause) = (code.status().as_u16(), code.name(), clip(with_causes(&*self.error)));
         if status >= 500 {
             tracing::warn!(request, model, stage, status, code, cause, "request failed");
         } else {

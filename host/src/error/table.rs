@@ -96,6 +96,7 @@ fn control_code(error: &ControlError) -> Code {
             Code::Conflict
         }
         ControlError::Store(StoreError::DiskFull { .. }) => Code::StorageFull,
+        ControlError::Store(StoreError::Conflict { .. }) => Code::Conflict,
         ControlError::Store(_) => Code::StorageFailed,
         ControlError::Audit(_) => Code::AuditBroken,
         ControlError::Panicked => Code::Internal,

@@ -72,6 +72,18 @@ impl Write for Lines {
     }
 }
 
+/// The text of an error and of its sources, which clients do not get. Sources whose text the error repeats are left out.
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for source in std::iter::successors(error.source(), |source| source.source()) {
+        let more = source.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+    }
+    text
+}
+
 pub fn level() -> Result<Level, LogError> {
     let control = CONTROL.get().ok_or(LogError::NotOurs)?;
     Ok(control.level.lock().unwrap_or_else(PoisonError::into_inner).clone())

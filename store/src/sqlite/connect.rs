@@ -14,7 +14,8 @@ use super::DATABASE;
 use crate::{StoreError, durable};
 
 /// Migrations of the schema. The first `n` of them make version `n`.
-const VERSIONS: &[M<'static>] = &[M::up(include_str!("../../migrations/1.sql"))];
+const VERSIONS: &[M<'static>] =
+    &[M::up(include_str!("../../migrations/1.sql")), M::up(include_str!("../../migrations/2.sql"))];
 const DOING: &str = "opening the database";
 /// Busy timeout, because a backup that the operator makes may lock the database for a moment.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -58,7 +59,7 @@ fn write_ahead(connection: &Connection) -> Result<(), StoreError> {
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
     if mode != "wal" {
         let text =
-            "the file system of the data folder does not support shared memory, which SQLite needs; use a local disk";
+            "the file system of the data folder does not support the shared memory that this needs; use a local disk";
         return Err(StoreError::io(DOING, DATABASE, io::Error::new(io::ErrorKind::Unsupported, text)));
     }
     Ok(())
@@ -72,7 +73,7 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     }
     Migrations::from_slice(VERSIONS).to_latest(connection).map_err(|e| match e {
         rusqlite_migration::Error::RusqliteError { err, .. } => StoreError::database("migrating the database", err),
-        other => StoreError::DatabaseDamaged { why: other.to_string() },
+        other => StoreError::Damaged { why: "its version cannot be upgraded".into(), source: Some(other.into()) },
     })
 }
 

@@ -5,16 +5,17 @@ use serde_json::Value;
 
 use super::state::{self, DatabaseState};
 use crate::record_hash::record_hash;
-use crate::{Corrupt, Document, Loaded, StoreError, Write};
+use crate::{Corrupt, Document, Loaded, Repaired, StoreError, Write};
 
 const MOST_BYTES: u64 = 16 << 20;
 const LOADING: &str = "reading the documents";
 
 /// A write whose text was checked: it reads back as the same value.
 pub(super) struct Prepared<'w> {
-    kind: &'w str,
-    key: &'w str,
-    text: Option<String>,
+    pub(super) kind: &'w str,
+    pub(super) key: &'w str,
+    /// `None` removes the document.
+    pub(super) text: Option<String>,
 }
 
 pub(super) fn prepare<'w>(writes: &'w [Write]) -> Result<Vec<Prepared<'w>>, StoreError> {
@@ -71,12 +72,12 @@ fn put(transaction: &Transaction<'_>, kind: &str, key: &str, text: &str) -> rusq
 
 pub(super) fn load(connection: &Connection) -> Result<Loaded, StoreError> {
     let mut loaded = scan(connection).map_err(|e| StoreError::database(LOADING, e))?;
-    let (found, written) = (loaded.documents.len() + loaded.damaged.len(), state::read(connection)?.documents);
+    let state = state::read(connection)?;
+    let (found, written) = (loaded.documents.len() + loaded.damaged.len(), state.documents);
     if found as i64 != written {
-        return Err(StoreError::DatabaseDamaged {
-            why: format!("it has {found} documents, and {written} were written"),
-        });
+        return Err(StoreError::damaged(format!("it has {found} documents, and {written} were written")));
     }
+    loaded.revision = state.head.revision();
     loaded.repaired = repair(connection)?;
     Ok(loaded)
 }
@@ -92,6 +93,15 @@ fn scan(connection: &Connection) -> rusqlite::Result<Loaded> {
         }
     }
     Ok(loaded)
+}
+
+/// The value of a document; `None` if it is missing or damaged.
+pub(super) fn find(connection: &Connection, kind: &str, key: &str) -> rusqlite::Result<Option<Value>> {
+    let sql = "SELECT kind, key, value, hash FROM documents WHERE kind = ? AND key = ?";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([kind, key])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(document(row)?.ok().map(|document| document.value))
 }
 
 fn document(row: &Row<'_>) -> rusqlite::Result<Result<Document, Corrupt>> {
@@ -112,20 +122,24 @@ pub(super) fn bytes<'r>(row: &'r Row<'_>, column: usize) -> rusqlite::Result<&'r
 }
 
 /// Checks the table, and rebuilds its index if only that is damaged, which is possible because all rows are there. Other
-/// damage is an error. Returns descriptions of what was repaired.
-fn repair(connection: &Connection) -> Result<Vec<String>, StoreError> {
+/// damage is an error. Returns what was repaired.
+fn repair(connection: &Connection) -> Result<Vec<Repaired>, StoreError> {
     let wrong = complaints(connection)?;
     if wrong.is_empty() {
-        return Ok(wrong);
+        return Ok(Vec::new());
     }
+    let details = wrong.join("; ");
     let again = connection
         .execute_batch("REINDEX documents")
         .map_err(|e| StoreError::database(LOADING, e))
         .and_then(|()| complaints(connection));
     match again {
-        Ok(still) if still.is_empty() => Ok(wrong.iter().map(|why| format!("the index of documents: {why}")).collect()),
+        Ok(still) if still.is_empty() => Ok(vec![Repaired { what: "the index of documents", details }]),
         Err(full @ StoreError::DiskFull { .. }) => Err(full),
-        _ => Err(StoreError::DatabaseDamaged { why: wrong.join("; ") }),
+        _ => {
+            let why = "the table of documents fails its check".into();
+            Err(StoreError::Damaged { why, source: Some(details.into()) })
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! [`Metadata`] in an SQLite database, with one connection for writing and one for reading. The modules `audit`,
-//! `documents`, `state` and `usage` each own one table.
+//! `changes`, `documents`, `state` and `usage` each own one table.
 
 mod audit;
+mod changes;
 mod connect;
 mod documents;
+mod error;
 mod rollback_guard;
 mod state;
 mod usage;
@@ -17,7 +19,8 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use crate::folder::Lock;
 use crate::{
-    AuditBroken, AuditEntry, AuditHead, AuditSummary, Change, Loaded, Metadata, StoreError, StoredUsage, UsageRow,
+    AuditBroken, AuditEntry, AuditHead, AuditSummary, Change, Changes, Loaded, Metadata, Revision, StoreError,
+    StoredUsage, UsageRow,
 };
 
 pub(crate) const DATABASE: &str = "bulkhead.db";
@@ -49,15 +52,12 @@ impl Sqlite {
         Ok(Sqlite { reader: Mutex::new(reader), writer, _lock: lock })
     }
 
-    /// Runs `look` in a transaction, so that everything that it reads is of one state, whatever is written meanwhile.
     fn read<T, E: From<StoreError>>(
         &self,
         doing: &'static str,
         look: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut reader = locked(&self.reader);
-        let snapshot = reader.transaction().map_err(|e| StoreError::database(doing, e))?;
-        look(&snapshot)
+        read(&mut locked(&self.reader), doing, look)
     }
 }
 
@@ -81,21 +81,34 @@ impl Metadata for Sqlite {
         documents::load(&locked(&self.writer).connection)
     }
 
-    fn commit(&self, change: &Change) -> Result<AuditEntry, StoreError> {
+    fn commit(&self, based_on: Revision, change: &Change) -> Result<AuditEntry, StoreError> {
         const DOING: &str = "writing a change";
         let writes = documents::prepare(&change.writes)?;
         let act = audit::prepare(&change.act)?;
         let mut writer = locked(&self.writer);
         let record = writer.write(DOING, |transaction| {
             let mut state = state::read(transaction)?;
+            let current = state.head.revision();
+            if current != based_on {
+                return Err(StoreError::Conflict { based_on, current });
+            }
             documents::write(transaction, DOING, &writes, &mut state)?;
             let record = audit::append(transaction, DOING, act, &mut state)?;
+            changes::append(transaction, DOING, state.head.revision(), &writes)?;
             state::write(transaction, DOING, &state)?;
             Ok(record)
         })?;
         let entry = record.entry();
         writer.noted.note(&AuditHead { count: entry.id, hash: entry.hash });
         Ok(entry)
+    }
+
+    fn changes_since(&self, revision: Revision) -> Result<Changes, StoreError> {
+        // With the connection for writing, so that it does not wait for a long look at the audit log.
+        read(&mut locked(&self.writer).connection, "reading the changes", |snapshot| {
+            let now = state::read(snapshot)?.head.revision();
+            changes::since(snapshot, revision, now)
+        })
     }
 
     fn audit(&self, after: u64, limit: u64) -> Result<Vec<AuditEntry>, StoreError> {
@@ -120,6 +133,16 @@ impl Metadata for Sqlite {
 /// back.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `look` in a transaction, so that everything that it reads is of one state, whatever is written meanwhile.
+fn read<T, E: From<StoreError>>(
+    connection: &mut Connection,
+    doing: &'static str,
+    look: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let snapshot = connection.transaction().map_err(|e| StoreError::database(doing, e))?;
+    look(&snapshot)
 }
 
 fn transact<T>(

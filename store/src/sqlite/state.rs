@@ -18,7 +18,7 @@ pub(super) fn read(connection: &Connection) -> Result<DatabaseState, StoreError>
         row.map_err(|e| StoreError::database("reading the state of the database", e))?;
     match (u64::try_from(count), Digest::try_from(&hash[..])) {
         (Ok(count), Ok(hash)) => Ok(DatabaseState { documents, head: AuditHead { count, hash } }),
-        _ => Err(StoreError::DatabaseDamaged { why: "the row of the table `state` is not what was written".into() }),
+        _ => Err(StoreError::damaged("the row of its state is not what was written")),
     }
 }
 

@@ -22,6 +22,11 @@ fn change(key: &str, length: usize) -> Change {
     Change { writes, act }
 }
 
+/// Commits the change on the present revision.
+fn commit(metadata: &dyn Metadata, change: &Change) -> Result<AuditEntry, StoreError> {
+    metadata.commit(metadata.load()?.revision, change)
+}
+
 fn limit_pages(sqlite: &Sqlite, more: i64) {
     let connection = &locked(&sqlite.writer).connection;
     let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
@@ -32,18 +37,18 @@ fn limit_pages(sqlite: &Sqlite, more: i64) {
 fn a_change_for_which_there_is_no_room_leaves_nothing() {
     let folder = TempDir::new().unwrap();
     let sqlite = sqlite(folder.path());
-    sqlite.commit(&change("small", 10)).unwrap();
+    commit(&sqlite, &change("small", 10)).unwrap();
     let before = sqlite.load().unwrap().documents;
     limit_pages(&sqlite, 2);
     for _ in 0..3 {
-        let error = sqlite.commit(&change("large", 100_000)).unwrap_err();
+        let error = commit(&sqlite, &change("large", 100_000)).unwrap_err();
         assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
         assert!(error.to_string().contains("full"), "{error}");
         assert_eq!(sqlite.load().unwrap().documents, before);
         assert_eq!(sqlite.verify_audit(None).unwrap().head.count, 1);
     }
     limit_pages(&sqlite, 1000);
-    sqlite.commit(&change("large", 100_000)).unwrap();
+    commit(&sqlite, &change("large", 100_000)).unwrap();
     assert_eq!(sqlite.load().unwrap().documents.len(), 3);
 }
 
@@ -54,12 +59,12 @@ fn after_a_write_that_was_not_confirmed_nothing_is_written() {
     let failed = locked(&sqlite.writer)
         .write("a test", |_| -> Result<(), _> { Err(StoreError::database("a test", failure(SQLITE_IOERR_FSYNC))) });
     assert!(matches!(failed, Err(StoreError::Unconfirmed { .. })));
-    assert!(matches!(sqlite.commit(&change("a", 1)), Err(StoreError::Unconfirmed { .. })));
+    assert!(matches!(commit(&sqlite, &change("a", 1)), Err(StoreError::Unconfirmed { .. })));
     assert!(matches!(sqlite.add_usage(&[]), Err(StoreError::Unconfirmed { .. })));
     assert!(sqlite.load().unwrap().documents.is_empty(), "reading goes on");
     drop(sqlite);
     let data = DataFolder::open(folder.path()).unwrap();
-    data.metadata().commit(&change("a", 1)).unwrap();
+    commit(&*data.metadata(), &change("a", 1)).unwrap();
 }
 
 #[test]

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{folder, listed, load, open, put, refusal};
+use super::{commit, folder, listed, load, open, put, refusal};
 
 const THINGS: usize = 60;
 
@@ -23,7 +23,7 @@ fn filled() -> TempDir {
     let metadata = data.metadata();
     for i in 0..THINGS {
         let text = format!("needle-{i} {}", "straw ".repeat(40));
-        metadata.commit(&put(&format!("k{i}"), json!({ "n": i, "text": text }))).unwrap();
+        commit(&*metadata, &put(&format!("k{i}"), json!({ "n": i, "text": text }))).unwrap();
     }
     metadata.add_usage(&[used("a"), used("b"), used("c")]).unwrap();
     data.blobs().put(b"a blob of some bytes").unwrap();
@@ -81,7 +81,7 @@ fn a_damaged_document_is_named_and_the_others_load() {
     assert!(!listed(&loaded).iter().any(|line| line.starts_with("k17=")));
     assert_eq!((loaded.damaged[0].kind.as_str(), loaded.damaged[0].key.as_str()), ("thing", "k17"));
     assert!(loaded.damaged[0].to_string().contains("k17"));
-    data.metadata().commit(&put("k17", json!(1))).unwrap();
+    commit(&*data.metadata(), &put("k17", json!(1))).unwrap();
     assert!(load(&data).damaged.is_empty(), "writing it again heals it");
 }
 

@@ -9,7 +9,7 @@ use std::process::Command;
 use bulkhead_store::{DataFolder, StoreError};
 use serde_json::json;
 
-use super::{folder, listed, load, open, put};
+use super::{commit, folder, listed, load, open, put};
 
 const INSIDE: &str = "BULKHEAD_TEST_SMALL_DISK";
 const CANNOT_MOUNT: i32 = 77;
@@ -43,7 +43,7 @@ fn a_full_disk_loses_nothing_and_works_again_when_there_is_room() {
     let path = disk.join("data");
     let data = open(&path);
     let (metadata, blobs) = (data.metadata(), data.blobs());
-    metadata.commit(&put("first", json!(1))).unwrap();
+    commit(&*metadata, &put("first", json!(1))).unwrap();
     let kept = blobs.put(b"kept").unwrap();
 
     let refused = (0..100u8).map(|i| blobs.put(&vec![i; 100_000])).find_map(Result::err).unwrap();
@@ -58,7 +58,7 @@ fn a_full_disk_loses_nothing_and_works_again_when_there_is_room() {
     assert!(matches!(DataFolder::open(&disk.join("another")), Err(StoreError::DiskFull { .. })));
 
     fs::remove_file(disk.join("filler")).unwrap();
-    metadata.commit(&put("last", json!(2))).unwrap();
+    commit(&*metadata, &put("last", json!(2))).unwrap();
     blobs.put(&[1; 1000]).unwrap();
     drop((metadata, blobs, data));
     let data = open(&path);
@@ -74,7 +74,7 @@ fn fill(disk: &Path) {
 /// Commits documents until the disk is full. Returns the number of documents, with the one that the test wrote before.
 fn commit_until_full(data: &DataFolder) -> usize {
     for i in 0..1000 {
-        match data.metadata().commit(&put(&format!("k{i}"), json!("x".repeat(5000)))) {
+        match commit(&*data.metadata(), &put(&format!("k{i}"), json!("x".repeat(5000)))) {
             Ok(_) => {}
             Err(StoreError::DiskFull { .. }) => return i + 1,
             Err(other) => panic!("{other}"),
@@ -88,7 +88,7 @@ fn a_disk_that_turns_read_only_is_read_and_a_start_on_it_refused() {
     let Some(disk) = inside("disk::a_disk_that_turns_read_only_is_read_and_a_start_on_it_refused") else { return };
     let path = disk.join("data");
     let data = open(&path);
-    data.metadata().commit(&put("first", json!(1))).unwrap();
+    commit(&*data.metadata(), &put("first", json!(1))).unwrap();
     let digest = data.blobs().put(b"blob").unwrap();
     drop(data);
     let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&disk).status().unwrap();

@@ -7,10 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use bulkhead_store::{AuditHead, Change, DataFolder, Digest};
+use bulkhead_store::{AuditHead, Change, Changes, DataFolder, Digest, Revision};
 use serde_json::json;
 
-use super::{act, folder, load, open, write};
+use super::{act, commit, folder, load, open, write};
 
 const WORKER: &str = "BULKHEAD_TEST_KILL_WORKER";
 const KILLS: u64 = 50;
@@ -68,6 +68,8 @@ fn start(path: &Path) -> Child {
 fn check_changes(data: &DataFolder, acknowledged: &AuditHead) {
     let head = data.metadata().verify_audit(Some(acknowledged)).unwrap().head;
     let last = head.count;
+    let changes = data.metadata().changes_since(Revision(acknowledged.count)).unwrap();
+    assert!(matches!(changes, Changes::Known { revision, .. } if revision == Revision(last)), "{changes:?}");
     let loaded = load(data);
     assert!(loaded.damaged.is_empty() && loaded.repaired.is_empty(), "{loaded:?}");
     let mut found: Vec<(String, u64)> =
@@ -111,7 +113,7 @@ fn commit_changes(data: &DataFolder) {
             writes.push(write(&format!("item {:09}", i - ITEMS), None));
         }
         writes.push(write("right", Some(json!(i))));
-        let entry = metadata.commit(&Change { writes, act: act("all") }).unwrap();
+        let entry = commit(&*metadata, &Change { writes, act: act("all") }).unwrap();
         println!("change {}", AuditHead { count: entry.id, hash: entry.hash });
     }
 }

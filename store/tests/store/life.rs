@@ -7,18 +7,18 @@ use std::path::Path;
 use bulkhead_store::{AuditHead, Change, Digest, StoreError, UsageRow};
 use serde_json::{Value, json};
 
-use super::{act, folder, listed, load, open, put, refusal, write};
+use super::{act, commit, folder, listed, load, open, put, refusal, write};
 
 #[test]
 fn a_change_is_there_after_a_restart() {
     let path = folder();
     let data = open(path.path());
     let metadata = data.metadata();
-    metadata.commit(&put("a", json!({ "x": 1.1, "y": ["ü", null] }))).unwrap();
-    metadata.commit(&put("b", json!(2))).unwrap();
-    metadata.commit(&put("a", json!(3))).unwrap();
+    commit(&*metadata, &put("a", json!({ "x": 1.1, "y": ["ü", null] }))).unwrap();
+    commit(&*metadata, &put("b", json!(2))).unwrap();
+    commit(&*metadata, &put("a", json!(3))).unwrap();
     let writes = vec![write("b", None), write("c", Some(json!(4))), write("c", Some(json!(5))), write("none", None)];
-    metadata.commit(&Change { writes, act: act("several") }).unwrap();
+    commit(&*metadata, &Change { writes, act: act("several") }).unwrap();
     drop((metadata, data));
     let loaded = load(&open(path.path()));
     assert_eq!(listed(&loaded), ["a=3", "c=5"]);
@@ -31,7 +31,7 @@ fn the_audit_log_tells_each_change_and_its_chain_holds() {
     let data = open(path.path());
     let metadata = data.metadata();
     assert_eq!(metadata.verify_audit(None).unwrap().head, AuditHead::default());
-    let entries: Vec<_> = (0..5).map(|i| metadata.commit(&put(&format!("k{i}"), json!(i))).unwrap()).collect();
+    let entries: Vec<_> = (0..5).map(|i| commit(&*metadata, &put(&format!("k{i}"), json!(i))).unwrap()).collect();
     assert_eq!(metadata.audit(0, 100).unwrap(), entries);
     assert_eq!(metadata.audit(2, 2).unwrap(), entries[2..4]);
     assert_eq!(metadata.audit(u64::MAX, u64::MAX).unwrap(), []);
@@ -54,7 +54,7 @@ fn what_could_not_be_read_again_is_refused() {
         put("long", json!("x".repeat(17 << 20))),
         Change { writes: vec![write("fine", Some(json!(1)))], act: bulkhead_store::Act { after: deep, ..act("deep") } },
     ] {
-        let error = metadata.commit(&change).unwrap_err();
+        let error = commit(&*metadata, &change).unwrap_err();
         assert!(matches!(error, StoreError::TooLarge { .. } | StoreError::Unstorable { .. }), "{error}");
     }
     assert!(load(&data).documents.is_empty());
@@ -111,7 +111,7 @@ fn many_writers_of_one_blob_and_many_changes_at_once() {
             scope.spawn(move || {
                 blobs.put(bytes).unwrap();
                 assert_eq!(blobs.get(&Digest::of(bytes)).unwrap(), *bytes);
-                (0..5).for_each(|i| drop(metadata.commit(&put(&format!("{thread}-{i}"), json!(i))).unwrap()));
+                (0..5).for_each(|i| drop(commit(&*metadata, &put(&format!("{thread}-{i}"), json!(i))).unwrap()));
                 metadata.verify_audit(None).unwrap();
             });
         }

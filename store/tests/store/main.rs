@@ -4,12 +4,13 @@
 
 mod damage;
 mod disk;
+mod feed;
 mod kill;
 mod life;
 
 use std::path::Path;
 
-use bulkhead_store::{Act, Change, DataFolder, Loaded, StoreError, Write};
+use bulkhead_store::{Act, AuditEntry, Change, DataFolder, Loaded, Metadata, Revision, StoreError, Write};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -35,6 +36,17 @@ fn put(key: &str, value: Value) -> Change {
 
 fn write(key: &str, value: Option<Value>) -> Write {
     Write { kind: "thing", key: key.into(), value }
+}
+
+/// Commits a change on whatever revision the store has.
+fn commit(metadata: &dyn Metadata, change: &Change) -> Result<AuditEntry, StoreError> {
+    let mut revision = Revision::default();
+    loop {
+        match metadata.commit(revision, change) {
+            Err(StoreError::Conflict { current, .. }) => revision = current,
+            done => return done,
+        }
+    }
 }
 
 /// The documents as `key=value`, in the order in which they were first written.

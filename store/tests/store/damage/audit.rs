@@ -64,7 +64,7 @@ fn nothing_is_added_to_a_log_whose_end_is_not_the_right_one() {
     let path = filled();
     let data = open(path.path());
     tamper(&path, "DELETE FROM audit WHERE id = 60");
-    let error = data.metadata().commit(&put("k1", json!("new"))).unwrap_err();
+    let error = commit(&*data.metadata(), &put("k1", json!("new"))).unwrap_err();
     assert!(matches!(error, StoreError::AuditEnd { .. }), "{error}");
     assert_eq!(load(&data).documents.len(), THINGS);
     assert!(!listed(&load(&data)).contains(&"k1=\"new\"".into()), "nothing of the change stays");

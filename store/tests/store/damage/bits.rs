@@ -4,17 +4,21 @@
 use std::collections::HashMap;
 use std::fs;
 
-use bulkhead_store::{AuditEntry, DataFolder, Document, Loaded, StoreError, UsageRow};
+use bulkhead_store::{AuditEntry, Changes, DataFolder, Document, Loaded, Revision, StoreError, UsageRow};
 
 use super::*;
 
 /// Distance between the flipped bytes: a prime, so that they fall on varying offsets within a page.
 const STEP: usize = 331;
 
+/// A revision that is not the first, to read the changes after it.
+const SOME: Revision = Revision(7);
+
 struct Truth {
     documents: HashMap<String, Document>,
     entries: Vec<AuditEntry>,
     usage: Vec<UsageRow>,
+    changes: Changes,
 }
 
 #[test]
@@ -50,12 +54,13 @@ fn truth(data: &DataFolder) -> Truth {
         documents: load(data).documents.into_iter().map(|document| (document.key.clone(), document)).collect(),
         entries: metadata.audit(0, 1000).unwrap(),
         usage: metadata.usage(None).unwrap().rows,
+        changes: metadata.changes_since(SOME).unwrap(),
     }
 }
 
 fn assert_says_what_to_do(place: usize, error: &StoreError) {
     use StoreError::*;
-    assert!(matches!(error, DatabaseDamaged { .. } | NewerVersion { .. } | Behind { .. }), "{place}: {error}");
+    assert!(matches!(error, Damaged { .. } | NewerVersion { .. } | Behind { .. }), "{place}: {error}");
 }
 
 fn check(place: usize, loaded: &Loaded, data: &DataFolder, truth: &Truth) {
@@ -66,6 +71,9 @@ fn check(place: usize, loaded: &Loaded, data: &DataFolder, truth: &Truth) {
     }
     if metadata.verify_audit(None).is_ok() {
         assert_eq!(metadata.audit(0, 1000).unwrap(), truth.entries, "{place}");
+    }
+    if let Ok(changes) = metadata.changes_since(SOME) {
+        assert!(changes == truth.changes || changes == Changes::Unknown, "{place}: {changes:?}");
     }
     if let Ok(usage) = metadata.usage(None) {
         assert!(usage.rows.iter().all(|row| truth.usage.contains(row)), "{place}: {:?}", usage.rows);

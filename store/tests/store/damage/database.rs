@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use bulkhead_store::{AuditHead, StoreError};
+use bulkhead_store::{AuditHead, Changes, Revision, StoreError};
 use serde_json::json;
 
 use super::*;
@@ -21,8 +21,11 @@ fn garbage_and_torn_databases_say_what_to_do() {
         damage(&mut bytes);
         fs::write(database(&path), bytes).unwrap();
         let error = open_and_load(&path).unwrap_err();
-        assert!(matches!(error, StoreError::DatabaseDamaged { .. }), "{i}: {error}");
-        assert!(error.to_string().contains("`bulkhead.db`") && error.to_string().contains("backup"), "{error}");
+        assert!(matches!(error, StoreError::Damaged { .. }), "{i}: {error}");
+        assert!(
+            error.to_string().contains("stored state is damaged") && error.to_string().contains("backup"),
+            "{error}"
+        );
     }
 }
 
@@ -52,8 +55,8 @@ fn a_damaged_index_is_made_again() {
     let data = open(path.path());
     let loaded = load(&data);
     assert_eq!((loaded.documents.len(), loaded.damaged.len()), (THINGS, 0));
-    assert!(loaded.repaired.iter().any(|text| text.contains("index")), "{:?}", loaded.repaired);
-    data.metadata().commit(&put("k33", json!(0))).unwrap();
+    assert!(loaded.repaired.iter().any(|repaired| repaired.what.contains("index")), "{:?}", loaded.repaired);
+    commit(&*data.metadata(), &put("k33", json!(0))).unwrap();
     let loaded = load(&data);
     assert_eq!((loaded.documents.len(), loaded.repaired.len()), (THINGS, 0));
 }
@@ -62,7 +65,7 @@ fn a_damaged_index_is_made_again() {
 fn an_emptied_missing_or_older_database_is_refused() {
     let path = filled();
     let old = fs::read(database(&path)).unwrap();
-    let last = open(path.path()).metadata().commit(&put("revoked", json!("a key"))).unwrap();
+    let last = commit(&*open(path.path()).metadata(), &put("revoked", json!("a key"))).unwrap();
     let noted = AuditHead { count: last.id, hash: last.hash };
     let new = fs::read(database(&path)).unwrap();
     for older in [Some(&old[..]), Some(&[]), None] {
@@ -84,7 +87,7 @@ fn an_emptied_missing_or_older_database_is_refused() {
 #[test]
 fn a_database_of_another_history_is_refused_and_a_damaged_note_is_not_believed() {
     let (path, other) = (filled(), filled());
-    open(other.path()).metadata().commit(&put("more", json!(1))).unwrap();
+    commit(&*open(other.path()).metadata(), &put("more", json!(1))).unwrap();
     let own = fs::read(database(&path)).unwrap();
     fs::copy(database(&other), database(&path)).unwrap();
     assert!(refusal(path.path()).to_string().contains("number 60 of the database is a different one"));
@@ -99,7 +102,7 @@ fn a_database_of_another_history_is_refused_and_a_damaged_note_is_not_believed()
 fn a_damaged_write_ahead_log_does_not_lose_changes_in_silence() {
     let (path, copy) = (filled(), folder());
     let data = open(path.path());
-    (0..5).for_each(|i| drop(data.metadata().commit(&put("late", json!(format!("late-{i}")))).unwrap()));
+    (0..5).for_each(|i| drop(commit(&*data.metadata(), &put("late", json!(format!("late-{i}")))).unwrap()));
     for name in ["bulkhead.db", "bulkhead.db-wal", "audit.head"] {
         fs::copy(path.path().join(name), copy.path().join(name)).unwrap();
     }
@@ -124,7 +127,11 @@ fn a_database_of_the_first_version_opens() {
     let head = "2:cecef8057b701c549753007ca498f0b817e949c6354a82ebbb131863502f995d".parse().unwrap();
     assert_eq!(data.metadata().verify_audit(Some(&head)).unwrap().head, head);
     assert_eq!(data.metadata().usage(None).unwrap().rows[0].fuel, 123_456_789_012);
-    data.metadata().commit(&put("new", json!(1))).unwrap();
+    assert_eq!(loaded.revision, Revision(2));
+    assert_eq!(data.metadata().changes_since(Revision(1)).unwrap(), Changes::Unknown, "that version kept no changes");
+    let entry = data.metadata().commit(loaded.revision, &put("new", json!(1))).unwrap();
+    assert_eq!(entry.revision(), Revision(3));
+    assert!(matches!(data.metadata().changes_since(loaded.revision).unwrap(), Changes::Known { .. }));
 }
 
 #[test]
@@ -133,6 +140,6 @@ fn a_database_of_a_newer_host_is_refused() {
     tamper(&path, "PRAGMA user_version = 7");
     let error = refusal(path.path());
     assert!(matches!(error, StoreError::NewerVersion { found: 7, .. }), "{error}");
-    tamper(&path, "PRAGMA user_version = 1");
+    tamper(&path, "PRAGMA user_version = 2");
     assert_eq!(load(&open(path.path())).documents.len(), THINGS, "it was left as it was");
 }
