@@ -16,6 +16,7 @@ mod error;
 mod folder;
 mod metadata;
 mod record_hash;
+mod reserve;
 mod secret;
 mod sqlite;
 

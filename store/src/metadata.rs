@@ -104,6 +104,8 @@ pub struct Change {
     /// Done in order. A document may be written several times; the last write counts.
     pub writes: Vec<Write>,
     pub act: Act,
+    /// True if the change takes rights away. On a full disk, it gets room that is kept for such changes.
+    pub revokes: bool,
 }
 
 #[derive(Clone, Debug)]

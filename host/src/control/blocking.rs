@@ -125,7 +125,7 @@ impl BlockingControl {
         if !change.is_empty() {
             let (before, after) = (change.before.take(), change.after.take());
             let act = Act { who: who.into(), what: what.into(), subject: subject.into(), before, after };
-            let written = bulkhead_store::Change { writes: change.take_writes(), act };
+            let written = bulkhead_store::Change { writes: change.take_writes(), act, revokes: change.revokes };
             locked.revision = self.metadata().commit(locked.revision, &written)?.revision();
             change.apply(&mut locked.state);
             self.reconcile(&locked.state);

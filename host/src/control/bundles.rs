@@ -17,6 +17,7 @@ impl BlockingControl {
             let reason = crate::config::clip(reason.into());
             let revocation = Revocation { at: Timestamp::now(), by: who.to_string(), reason };
             change.audit(&(), &revocation);
+            change.revokes = true;
             change.put(&key, revocation);
             Ok(())
         })

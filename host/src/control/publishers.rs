@@ -80,6 +80,7 @@ impl BlockingControl {
             }
             let publisher = before.without_key(hint).unwrap_or_else(|| before.clone());
             change.audit(before, &publisher);
+            change.revokes = true;
             Ok(publisher)
         })
     }
@@ -91,6 +92,7 @@ impl BlockingControl {
             let before = find_publisher(state, name)?;
             let revoked = before.keys.iter().filter(|key| key.revoked.is_some()).cloned().collect::<Vec<_>>();
             change.audit(before, &());
+            change.revokes = true;
             match revoked.is_empty() {
                 true => change.remove::<Publisher>(name),
                 false => change.put(name, Publisher { keys: revoked, ..Publisher::default() }),

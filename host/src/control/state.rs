@@ -59,6 +59,8 @@ pub(super) struct Change {
     steps: Vec<Step>,
     pub before: Value,
     pub after: Value,
+    /// True if the act takes rights away, so that it must be possible on a full disk.
+    pub revokes: bool,
 }
 
 impl Change {

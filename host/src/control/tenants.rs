@@ -101,6 +101,7 @@ impl BlockingControl {
             edit(&mut record);
             let view = self.view(state, name, &record)?;
             change.audit(before, &record);
+            change.revokes = record.disabled && !before.disabled;
             change.put(name, record);
             Ok(view)
         })
@@ -175,6 +176,7 @@ impl BlockingControl {
             if record.revoked.is_none() {
                 record.revoked = Some(Timestamp::now());
                 change.audit(before, &record);
+                change.revokes = true;
                 change.put(id, record.clone());
             }
             Ok(record)

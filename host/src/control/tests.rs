@@ -70,7 +70,7 @@ fn write<T: Record>(other: &dyn Metadata, key: &str, record: Option<&T>) {
     let writes = vec![Write { kind: T::KIND, key: key.into(), value }];
     let (before, after) = (json!(null), json!(null));
     let act = Act { who: "other".into(), what: "test".into(), subject: key.into(), before, after };
-    let change = bulkhead_store::Change { writes, act };
+    let change = bulkhead_store::Change { writes, act, revokes: false };
     // The store has a revision already, and the refusal names it.
     let Err(StoreError::Conflict { current, .. }) = other.commit(Revision(0), &change) else { panic!("no conflict") };
     other.commit(current, &change).unwrap();

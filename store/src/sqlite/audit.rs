@@ -27,14 +27,14 @@ pub(super) fn prepare(act: &Act) -> Result<Prepared<'_>, StoreError> {
 pub(super) fn append(
     transaction: &Transaction<'_>,
     doing: &'static str,
-    Prepared { act, before, after }: Prepared<'_>,
+    Prepared { act, before, after }: &Prepared<'_>,
     state: &mut DatabaseState,
 ) -> Result<Record, StoreError> {
     let failed = |e| StoreError::database(doing, e);
     if last(transaction).map_err(failed)? != state.head {
         return Err(StoreError::AuditEnd { doing });
     }
-    let record = Record::next(&state.head, now(), act, before, after);
+    let record = Record::next(&state.head, now(), act, before.clone(), after.clone());
     insert(transaction, &record).map_err(failed)?;
     state.head.count += 1;
     state.head.hash = record.hash[..].try_into().unwrap_or_default();

@@ -18,6 +18,7 @@ use rusqlite::ffi::SQLITE_IOERR_WRITE;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use crate::folder::Lock;
+use crate::reserve::Reserve;
 use crate::{
     AuditBroken, AuditEntry, AuditHead, AuditSummary, Change, Changes, Loaded, Metadata, Revision, StoreError,
     StoredUsage, UsageRow,
@@ -36,6 +37,7 @@ pub(crate) struct Sqlite {
 struct Writer {
     connection: Connection,
     noted: AuditHeadFile,
+    reserve: Reserve,
     /// True after a commit that the disk did not confirm. Only a restart, which reads the file again, shows if the
     /// transaction is in it, so until then nothing more is written.
     unconfirmed: bool,
@@ -48,7 +50,7 @@ impl Sqlite {
         let head = state::read(&connection)?.head;
         let noted = AuditHeadFile::open(folder, &connection, &head)?;
         let reader = connect::reader(&path)?;
-        let writer = Mutex::new(Writer { connection, noted, unconfirmed: false });
+        let writer = Mutex::new(Writer { connection, noted, reserve: Reserve::open(folder), unconfirmed: false });
         Ok(Sqlite { reader: Mutex::new(reader), writer, _lock: lock })
     }
 
@@ -62,6 +64,30 @@ impl Sqlite {
 }
 
 impl Writer {
+    fn commit(
+        &mut self,
+        based_on: Revision,
+        writes: &[documents::Prepared<'_>],
+        act: &audit::Prepared<'_>,
+    ) -> Result<AuditEntry, StoreError> {
+        const DOING: &str = "writing a change";
+        let record = self.write(DOING, |transaction| {
+            let mut state = state::read(transaction)?;
+            let current = state.head.revision();
+            if current != based_on {
+                return Err(StoreError::Conflict { based_on, current });
+            }
+            documents::write(transaction, DOING, writes, &mut state)?;
+            let record = audit::append(transaction, DOING, act, &mut state)?;
+            changes::append(transaction, DOING, state.head.revision(), writes)?;
+            state::write(transaction, DOING, &state)?;
+            Ok(record)
+        })?;
+        let entry = record.entry();
+        self.noted.note(&AuditHead { count: entry.id, hash: entry.hash });
+        Ok(entry)
+    }
+
     fn write<T>(
         &mut self,
         doing: &'static str,
@@ -82,25 +108,17 @@ impl Metadata for Sqlite {
     }
 
     fn commit(&self, based_on: Revision, change: &Change) -> Result<AuditEntry, StoreError> {
-        const DOING: &str = "writing a change";
         let writes = documents::prepare(&change.writes)?;
         let act = audit::prepare(&change.act)?;
         let mut writer = locked(&self.writer);
-        let record = writer.write(DOING, |transaction| {
-            let mut state = state::read(transaction)?;
-            let current = state.head.revision();
-            if current != based_on {
-                return Err(StoreError::Conflict { based_on, current });
+        let written = loop {
+            match writer.commit(based_on, &writes, &act) {
+                Err(StoreError::DiskFull { .. }) if change.revokes && writer.reserve.give() => {}
+                done => break done,
             }
-            documents::write(transaction, DOING, &writes, &mut state)?;
-            let record = audit::append(transaction, DOING, act, &mut state)?;
-            changes::append(transaction, DOING, state.head.revision(), &writes)?;
-            state::write(transaction, DOING, &state)?;
-            Ok(record)
-        })?;
-        let entry = record.entry();
-        writer.noted.note(&AuditHead { count: entry.id, hash: entry.hash });
-        Ok(entry)
+        };
+        writer.reserve.refill();
+        written
     }
 
     fn changes_since(&self, revision: Revision) -> Result<Changes, StoreError> {

@@ -6,14 +6,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use bulkhead_store::{DataFolder, StoreError};
+use bulkhead_store::{Change, DataFolder, StoreError};
 use serde_json::json;
 
 use super::{commit, folder, listed, load, open, put};
 
 const INSIDE: &str = "BULKHEAD_TEST_SMALL_DISK";
 const CANNOT_MOUNT: i32 = 77;
-const SCRIPT: &str = "mount -t tmpfs -o size=2m none \"$BULKHEAD_TEST_SMALL_DISK\" || exit 77
+const SCRIPT: &str = "mount -t tmpfs -o size=12m none \"$BULKHEAD_TEST_SMALL_DISK\" || exit 77
     exec \"$0\" --exact \"$1\" --nocapture";
 
 /// The path of the small disk, inside the namespace. Outside, runs the test again inside, and returns `None`.
@@ -81,6 +81,36 @@ fn commit_until_full(data: &DataFolder) -> usize {
         }
     }
     panic!("the disk is never full");
+}
+
+#[test]
+fn rights_are_taken_away_on_a_full_disk_and_room_for_it_is_kept_again() {
+    let Some(disk) = inside("disk::rights_are_taken_away_on_a_full_disk_and_room_for_it_is_kept_again") else { return };
+    let path = disk.join("data");
+    let reserve = || fs::metadata(path.join("reserve")).unwrap().len();
+    let data = open(&path);
+    let whole = reserve();
+    fill(&disk);
+    let count = commit_until_full(&data) - 1;
+    assert_eq!(reserve(), whole, "other changes get nothing of it");
+
+    let revoke = |i: usize| Change { revokes: true, ..put(&format!("r{i}"), json!("revoked")) };
+    for i in 0..20 {
+        commit(&*data.metadata(), &revoke(i)).unwrap();
+        let large = put("large", json!("x".repeat(100_000)));
+        assert!(matches!(commit(&*data.metadata(), &large), Err(StoreError::DiskFull { .. })), "{i}");
+    }
+    let left = reserve();
+    assert!(left < whole, "{left}");
+    assert_eq!(load(&data).documents.len(), count + 20);
+    drop(data);
+    let data = open(&path);
+    assert_eq!(load(&data).documents.len(), count + 20, "a restart finds what was revoked");
+
+    fs::remove_file(disk.join("filler")).unwrap();
+    commit(&*data.metadata(), &put("later", json!(1))).unwrap();
+    assert_eq!(reserve(), whole);
+    data.metadata().verify_audit(None).unwrap();
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn a_change_is_there_after_a_restart() {
     commit(&*metadata, &put("b", json!(2))).unwrap();
     commit(&*metadata, &put("a", json!(3))).unwrap();
     let writes = vec![write("b", None), write("c", Some(json!(4))), write("c", Some(json!(5))), write("none", None)];
-    commit(&*metadata, &Change { writes, act: act("several") }).unwrap();
+    commit(&*metadata, &Change { writes, act: act("several"), revokes: false }).unwrap();
     drop((metadata, data));
     let loaded = load(&open(path.path()));
     assert_eq!(listed(&loaded), ["a=3", "c=5"]);
@@ -52,7 +52,11 @@ fn what_could_not_be_read_again_is_refused() {
     for change in [
         put("deep", deep.clone()),
         put("long", json!("x".repeat(17 << 20))),
-        Change { writes: vec![write("fine", Some(json!(1)))], act: bulkhead_store::Act { after: deep, ..act("deep") } },
+        Change {
+            writes: vec![write("fine", Some(json!(1)))],
+            act: bulkhead_store::Act { after: deep, ..act("deep") },
+            revokes: false,
+        },
     ] {
         let error = commit(&*metadata, &change).unwrap_err();
         assert!(matches!(error, StoreError::TooLarge { .. } | StoreError::Unstorable { .. }), "{error}");
