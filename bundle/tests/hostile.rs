@@ -51,7 +51,7 @@ impl<I: Iterator<Item = u8>> Read for Bytes<I> {
 }
 
 /// A gzip stream of `start` and then `gigabytes` of zeros, which compress to about a thousandth.
-fn gzip_bomb(start: &[u8], gigabytes: u64) -> Vec<u8> {
+fn gzip_bomb(start: &[u8], gigabytes: usize) -> Vec<u8> {
     let mut deflate = Compress::new(Compression::best(), false);
     let mut block = |content: &[u8]| {
         let mut packed = Vec::with_capacity(content.len() + 1024);
@@ -59,7 +59,7 @@ fn gzip_bomb(start: &[u8], gigabytes: u64) -> Vec<u8> {
         packed
     };
     let head = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255][..], &block(start)].concat();
-    [head, block(&vec![0; MIB as usize]).repeat(gigabytes as usize * 1024)].concat()
+    [head, block(&vec![0; 1 << 20]).repeat(gigabytes * 1024)].concat()
 }
 
 /// A zstd stream of blocks of one repeated byte: each has four bytes and decompresses to 128 KiB.

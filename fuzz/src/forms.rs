@@ -40,7 +40,7 @@ pub(crate) fn grpc(tensor: &Tensor, contents: Option<InferTensorContents>) -> Ve
     let input = InferInputTensor {
         name: NAME.into(),
         datatype: tensor.datatype().name().into(),
-        shape: tensor.shape().iter().map(|size| *size as i64).collect(),
+        shape: tensor.shape().iter().map(|size| size.cast_signed()).collect(),
         contents,
     };
     let raw_input_contents = raw.into_iter().collect();

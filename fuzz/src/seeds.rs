@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use bulkhead::numbers::to_usize;
 use bulkhead::protocol::tfserving::rows::RequestLayout;
 use bulkhead::tensor::{Datatype, Tensor};
 use serde::Deserialize;
@@ -50,7 +51,7 @@ fn files(folder: &Path) -> Result<Vec<Vec<u8>>> {
 fn tensors() -> impl Iterator<Item = Tensor> {
     Datatype::ALL.into_iter().flat_map(|datatype| {
         let elements = match datatype.width() {
-            Some(width) => (0..4 * width as u8).map(|byte| byte % 2).collect(),
+            Some(width) => [0, 1].into_iter().cycle().take(4 * to_usize(width)).collect(),
             None => b"\x02\0\0\0hi\0\0\0\0\x01\0\0\0\"\x02\0\0\0\xc3\xa4".to_vec(),
         };
         let tensor = |shape: &[u64], data: Vec<u8>| {
@@ -79,8 +80,8 @@ fn written(target: &Target, tensor: &Tensor) -> Vec<Vec<u8>> {
         "tensorflow-grpc" => forms::predict_grpc(tensor).into_iter().collect(),
         "parts" => Vec::new(),
         _ => {
-            let datatype = Datatype::ALL.iter().position(|datatype| *datatype == tensor.datatype());
-            vec![[&[datatype.unwrap_or_default() as u8, 2], &tensor.data()[..]].concat()]
+            let datatype = (0u8..).zip(Datatype::ALL).find(|(_, datatype)| *datatype == tensor.datatype());
+            vec![[&[datatype.map_or(0, |(number, _)| number), 2], &tensor.data()[..]].concat()]
         }
     }
 }

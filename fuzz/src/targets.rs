@@ -1,5 +1,6 @@
 //! The fuzz targets, each with the format of its input.
 
+use bulkhead::numbers::to_usize;
 use bulkhead::protocol::oip::json::Raw;
 use bulkhead::tensor::{Datatype, NamedTensors, Tensor, push_byte_string};
 use bytes::Bytes;
@@ -105,7 +106,7 @@ fn tensor(input: &[u8]) -> Option<Tensor> {
     let datatype = datatype_of(*datatype);
     let (elements, data) = match datatype.width() {
         Some(width) => {
-            let whole = data.len() - data.len() % width as usize;
+            let whole = data.len() - data.len() % to_usize(width);
             (whole as u64 / width, data[..whole].to_vec())
         }
         None => byte_strings(data),

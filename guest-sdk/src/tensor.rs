@@ -193,7 +193,7 @@ impl<T: Element> View<T> {
 
     /// The slices along the last dimension, in order: the rows of a matrix. An empty last dimension has no rows.
     pub fn rows(&self) -> std::slice::ChunksExact<'_, T> {
-        let width = self.shape.last().map_or(1, |w| *w as usize);
+        let width = self.shape.last().map_or(1, |width| usize::try_from(*width).unwrap_or(usize::MAX));
         self.chunks_exact(width.max(1))
     }
 }

@@ -158,7 +158,8 @@ impl Host {
         let activated = self.control.activate(DEFAULT_TENANT, bundle.clone(), grants, others, Arc::new(|_: &str| ()));
         let entry = match activated.await {
             Ok(pipeline) => {
-                let took = humantime::format_duration(Duration::from_millis(started.elapsed().as_millis() as u64));
+                let took =
+                    humantime::format_duration(Duration::from_millis(crate::numbers::milliseconds(started.elapsed())));
                 tracing::info!(bundle = name, %version, model, %took, "activated");
                 Entry::Ready(pipeline)
             }

@@ -4,6 +4,7 @@
 //! The modules are layers, lowest first: each uses only those above it in this list. A test enforces this, and
 //! `docs/architecture.md` is the map.
 
+pub mod numbers;
 pub mod tensor;
 pub mod config;
 pub mod tenant;

@@ -95,7 +95,7 @@ impl Record {
     /// The next entry after `head`. `before` and `after` are the JSON texts of the act's values.
     pub(crate) fn next(head: &AuditHead, at: i64, act: &Act, before: String, after: String) -> Record {
         let mut record = Record {
-            id: head.count as i64 + 1,
+            id: i64::try_from(head.count).unwrap_or(i64::MAX).saturating_add(1),
             at,
             who: act.who.clone().into_bytes(),
             what: act.what.clone().into_bytes(),
@@ -125,8 +125,8 @@ impl Record {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let digest = |bytes: &[u8]| Digest::try_from(bytes).unwrap_or_default();
         AuditEntry {
-            id: self.id as u64,
-            at: self.at as u64,
+            id: self.id.max(0).cast_unsigned(),
+            at: self.at.max(0).cast_unsigned(),
             who: text(&self.who),
             what: text(&self.what),
             subject: text(&self.subject),
@@ -152,11 +152,10 @@ impl<'n> ChainVerifier<'n> {
 
     pub(crate) fn step(&mut self, record: &Record) -> Result<(), AuditBroken> {
         let id = self.seen.count + 1;
-        if record.id > id as i64 {
-            return Err(AuditBroken::Removed { first: id, last: record.id as u64 - 1 });
-        }
-        if record.id < id as i64 || !record.is_intact() {
-            return Err(AuditBroken::Changed { id });
+        match u64::try_from(record.id) {
+            Ok(found) if found > id => return Err(AuditBroken::Removed { first: id, last: found - 1 }),
+            Ok(found) if found == id && record.is_intact() => {}
+            _ => return Err(AuditBroken::Changed { id }),
         }
         if record.previous != self.seen.hash.as_bytes() {
             return Err(AuditBroken::Unlinked { id });

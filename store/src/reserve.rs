@@ -59,7 +59,7 @@ impl Reserve {
         let mut block = vec![0; BLOCK];
         while self.length < BYTES {
             getrandom::fill(&mut block).map_err(io::Error::other)?;
-            let wanted = block.len().min((BYTES - self.length) as usize);
+            let wanted = block.len().min(usize::try_from(BYTES - self.length).unwrap_or(usize::MAX));
             let written = file.write(&block[..wanted])?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());

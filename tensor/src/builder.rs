@@ -1,6 +1,6 @@
 //! A builder for a tensor that is written piece by piece.
 
-use crate::{Datatype, TensorError, element_count};
+use crate::{Datatype, TensorError, element_count, to_usize};
 
 /// Datatype and shape of a tensor, and the data that was appended so far.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl TensorBuilder {
         }
         if self.data.capacity() == 0 {
             // A size that cannot be reserved is a size that pieces will not reach.
-            let _ = self.data.try_reserve_exact(self.size as usize);
+            let _ = self.data.try_reserve_exact(to_usize(self.size));
         }
         self.data.extend_from_slice(bytes);
         Ok(())

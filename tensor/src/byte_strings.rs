@@ -1,5 +1,7 @@
 //! The elements of `BYTES`: a u32 length, followed by that many bytes.
 
+use crate::to_usize;
+
 /// Iterates over the elements of a `BYTES` tensor.
 pub struct ByteStrings<'a> {
     rest: &'a [u8],
@@ -18,16 +20,17 @@ impl<'a> Iterator for ByteStrings<'a> {
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         let (length, tail) = split_length(self.rest)?;
-        let (element, rest) = tail.split_at_checked(length as usize)?;
+        let (element, rest) = tail.split_at_checked(to_usize(length))?;
         self.rest = rest;
         Some(element)
     }
 }
 
-/// Appends an element of `BYTES`. The caller holds less than 4 GiB.
+/// Appends an element of `BYTES`. The limits of requests keep it below 4 GiB; a longer one is counted as several elements
+/// when the tensor is made, which refuses it.
 #[inline]
 pub fn push_byte_string(data: &mut Vec<u8>, value: &[u8]) {
-    data.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    data.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
     data.extend_from_slice(value);
 }
 

@@ -14,3 +14,9 @@ pub use byte_strings::{ByteStrings, push_byte_string};
 pub use datatype::Datatype;
 pub use error::TensorError;
 pub use rules::{MAX_DIMENSIONS, check_data, check_range, check_reshape, element_count, extent};
+
+/// A size in bytes in the machine's word. A plugin has words of 32 bits, where a size that does not fit becomes the largest,
+/// which no data has.
+fn to_usize(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::byte_strings::split_length;
-use crate::{Datatype, TensorError};
+use crate::{Datatype, TensorError, to_usize};
 
 /// Most dimensions of a shape: more than any model uses, and few enough that a shape stays small.
 pub const MAX_DIMENSIONS: usize = 32;
@@ -49,7 +49,7 @@ pub fn check_reshape(present: &[u64], new: &[u64]) -> Result<(), TensorError> {
 /// The range of `length` bytes from `offset`. Fails if it ends beyond the `bytes` bytes of a tensor.
 pub fn check_range(bytes: usize, offset: u64, length: u64) -> Result<Range<usize>, TensorError> {
     match offset.checked_add(length) {
-        Some(end) if end <= bytes as u64 => Ok(offset as usize..end as usize),
+        Some(end) if end <= bytes as u64 => Ok(to_usize(offset)..to_usize(end)),
         _ => Err(TensorError::Range { bytes, offset, length }),
     }
 }
@@ -70,7 +70,7 @@ fn check_byte_strings(shape: &[u64], elements: u64, data: &[u8]) -> Result<(), T
             return Err(TensorError::Torn { element: found, announced: 4, left: rest.len() as u64 });
         };
         let left = tail.len() as u64;
-        rest = tail.get(announced as usize..).ok_or(TensorError::Torn { element: found, announced, left })?;
+        rest = tail.get(to_usize(announced)..).ok_or(TensorError::Torn { element: found, announced, left })?;
         found += 1;
     }
     if found != elements {

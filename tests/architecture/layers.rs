@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use system_tests::repository;
 
 /// The layers, lowest first: a module may use the modules before it.
-const LAYERS: [&str; 22] = [
+const LAYERS: [&str; 23] = [
+    "numbers",
     "tensor",
     "config",
     "tenant",

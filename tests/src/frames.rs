@@ -130,7 +130,7 @@ impl Frames {
                 continue;
             }
             if frame.kind == DATA && !frame.payload.is_empty() {
-                let taken = (frame.payload.len() as u32).to_be_bytes();
+                let taken = u32::try_from(frame.payload.len())?.to_be_bytes();
                 data.extend(&frame.payload);
                 self.send(WINDOW_UPDATE, 0, 0, &taken)?;
                 if frame.flags & END_STREAM == 0 {
@@ -145,7 +145,7 @@ impl Frames {
 }
 
 pub fn frame(kind: u8, flags: u8, id: u32, payload: &[u8]) -> Vec<u8> {
-    let length = (payload.len() as u32).to_be_bytes();
+    let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
     [&length[1..], &[kind, flags], &id.to_be_bytes(), payload].concat()
 }
 
@@ -157,8 +157,8 @@ pub fn post(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
         // A literal field without indexing: each text is preceded by its length.
         block.push(0);
         for text in [name, value] {
-            assert!(text.len() < 127, "a length of one byte");
-            block.push(text.len() as u8);
+            let length = u8::try_from(text.len()).ok().filter(|length| *length < 127);
+            block.push(length.expect("a length of one byte"));
             block.extend(text.as_bytes());
         }
     }
@@ -184,7 +184,7 @@ pub fn infer(model: &str, input: &str, data: &[u8]) -> Vec<u8> {
     let shape = varint(data.len() as u64 / 4);
     let tensor = [field(1, input.as_bytes()), field(2, b"FP32"), field(3, &shape)].concat();
     let message = [field(1, model.as_bytes()), field(5, &tensor), field(7, data)].concat();
-    [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat()
+    [&[0][..], &u32::try_from(message.len()).expect("a short message").to_be_bytes(), &message].concat()
 }
 
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
@@ -194,9 +194,9 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
 fn varint(mut value: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
+        bytes.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
-    bytes.push(value as u8);
+    bytes.push((value & 0x7f) as u8);
     bytes
 }

@@ -240,7 +240,13 @@ impl Host {
     pub fn metric(&self, name: &str) -> Result<u64> {
         let metrics = self.metrics()?;
         let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        Ok(value.map_or(Ok(0.0), str::parse::<f64>)? as u64)
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counters are whole, and not negative"
+        )]
+        let whole = |value: f64| value as u64;
+        Ok(whole(value.map_or(Ok(0.0), str::parse::<f64>)?))
     }
 
     /// Resident memory of the host, in bytes.

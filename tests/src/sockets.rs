@@ -17,7 +17,7 @@ pub fn possible(wanted: usize) -> usize {
     let most = getrlimit(Resource::Nofile).maximum;
     // If this fails, the limit stays as it was.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
-    let files = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| files as usize);
+    let files = getrlimit(Resource::Nofile).current.and_then(|files| files.try_into().ok()).unwrap_or(usize::MAX);
     let count = wanted.min(files.saturating_sub(OTHER_FILES) / 10 * 7);
     assert!(count >= 100, "{files} open files are too few for tests of many connections: raise ulimit -Hn");
     if count < wanted {

@@ -64,7 +64,7 @@ fn truncated() -> Vec<u8> {
 }
 
 fn attacks() -> Vec<(&'static str, Vec<u8>, &'static str)> {
-    let zeros = vec![0; MIB as usize];
+    let zeros = vec![0; 1 << 20];
     let many: Vec<u8> = (0..12_000).flat_map(|number| entry(b'0', format!("f{number}").as_bytes(), 0, b"")).collect();
     vec![
         ("a bomb of one file", gzip(&entry(b'0', b"big", 8 << 30, b""), &zeros, 8 * 1024), "the bound of one file"),
@@ -125,7 +125,7 @@ fn attackers_archives_are_refused_within_little_memory() -> Result<()> {
 #[test]
 fn archives_beyond_the_bound_are_not_received() -> Result<()> {
     let host = Start::default().config("[bundles]\nupload-bytes = '1 MiB'\nupload-time = '1s'\n").start()?;
-    let large = vec![0; 2 * MIB as usize];
+    let large = vec![0; 2 << 20];
     host.upload(&host.token, "", &large)?.refused(413, "request_too_large", &["1.0 MiB", "bundles.upload-bytes"])?;
     // An upload that stalls is ended after `bundles.upload-time`.
     let mut stream = std::net::TcpStream::connect(host.admin_url.trim_start_matches("http://"))?;

@@ -74,7 +74,7 @@ fn held_out() -> Result<Vec<(Vec<u8>, String)>> {
 
 fn encode(tile: &[u8]) -> Result<Vec<u8>> {
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, SIDE as u32, SIDE as u32);
+    let mut encoder = png::Encoder::new(&mut file, SIDE.try_into()?, SIDE.try_into()?);
     encoder.set_color(png::ColorType::Grayscale);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.write_header()?.write_image_data(tile)?;

@@ -139,8 +139,8 @@ fn a_deadline_ends_the_call_though_the_client_waits_on() -> Result<()> {
     let mut stream = Frames::connect(&host.grpc)?;
     stream.call(INFER, &[("grpc-timeout", "300m")])?;
     let input = b"\x0a\x01x\x12\x04FP32\x1a\x01\x01";
-    let message = [b"\x0a\x05sleep\x2a", &[input.len() as u8][..], input, b"\x3a\x04\0\0\0\0"].concat();
-    let prefixed = [&[0, 0, 0, 0, message.len() as u8][..], &message].concat();
+    let message = [b"\x0a\x05sleep\x2a", &[u8::try_from(input.len())?][..], input, b"\x3a\x04\0\0\0\0"].concat();
+    let prefixed = [&[0, 0, 0, 0, u8::try_from(message.len())?][..], &message].concat();
     stream.send(DATA, END_STREAM, 1, &prefixed)?;
     stream.wait_for_headers()?;
     let counted = "bulkhead_requests_total{model=\"sleep\",outcome=\"client_deadline\"} 1";

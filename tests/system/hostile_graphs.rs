@@ -70,7 +70,7 @@ fn manifest(name: &str) -> String {
 
 fn request(shape: &[u64]) -> Value {
     let elements = if shape.contains(&0) { 0 } else { shape.iter().product::<u64>() };
-    let data = vec![0.5; elements as usize];
+    let data = vec![0.5; usize::try_from(elements).expect("a small request")];
     json!({ "inputs": [{ "name": "x", "datatype": "FP32", "shape": shape, "data": data }] })
 }
 

@@ -171,7 +171,7 @@ fn what_was_acknowledged_survives_every_kill() -> Result<()> {
         let label = check(&host, &ledger).with_context(|| format!("after kill {round}"))?;
         ledger = Ledger { label: vec![label], ..Ledger::default() };
     }
-    println!("{KILLS} kills, {acknowledged} acknowledged changes, a start took {:?}", starts / KILLS as u32);
+    println!("{KILLS} kills, {acknowledged} acknowledged changes, a start took {:?}", starts / u32::try_from(KILLS)?);
     assert!(acknowledged > KILLS, "only {acknowledged} acknowledged changes");
     host.admin("GET", "/v1/audit/verify", &Value::Null)?.ok()?;
     wait_until(|| Ok(host.get("/v2/health/ready")?.status == 200))?;

@@ -135,10 +135,11 @@ fn clients_speak_either_version_of_http() -> Result<()> {
     assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
     // SETTINGS, then a request on stream 1: GET, https, /v2/health/live, localhost.
     let path = "/v2/health/live";
-    let header = [&[0x82, 0x87, 0x04, path.len() as u8][..], path.as_bytes(), &[0x01, 9], b"localhost"].concat();
+    let header =
+        [&[0x82, 0x87, 0x04, u8::try_from(path.len())?][..], path.as_bytes(), &[0x01, 9], b"localhost"].concat();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
     stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0])?;
-    stream.write_all(&[&[0, 0, header.len() as u8, 1, 5, 0, 0, 0, 1][..], &header].concat())?;
+    stream.write_all(&[&[0, 0, u8::try_from(header.len())?, 1, 5, 0, 0, 0, 1][..], &header].concat())?;
     loop {
         let mut frame = [0; 9];
         stream.read_exact(&mut frame)?;

@@ -20,7 +20,7 @@ impl Call {
         let mut framed = BytesMut::with_capacity(5 + message.encoded_len());
         // The frame's header: an uncompressed message, and its length.
         framed.put_u8(0);
-        framed.put_u32(message.encoded_len() as u32);
+        framed.put_u32(u32::try_from(message.encoded_len()).expect("a message below 4 GiB"));
         framed.put_slice(&message.encode_to_vec());
         Call { method, framed: framed.freeze() }
     }

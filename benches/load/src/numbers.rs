@@ -35,7 +35,7 @@ impl Numbers {
 
     /// A gRPC call with the tensor as bytes in the request and the reply.
     pub fn as_call(&self) -> Request {
-        let shape = self.shape.iter().map(|dimension| *dimension as i64).collect();
+        let shape = self.shape.iter().map(|dimension| i64::try_from(*dimension).expect("a small shape")).collect();
         let input = InferInputTensor { name: self.input.into(), datatype: "FP32".into(), shape, contents: None };
         let request = ModelInferRequest {
             model_name: self.model.into(),

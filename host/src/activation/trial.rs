@@ -229,7 +229,11 @@ fn push_element(datatype: Datatype, value: &Value, data: &mut Vec<u8>) -> Option
         boolean => data.push(u8::from(value.as_bool()?)),
         integer T => data.extend(T::try_from(whole()?).ok()?.to_le_bytes()),
         half T => data.extend(T::from_f64(fraction()?).to_le_bytes()),
-        float T => data.extend((fraction()? as T).to_le_bytes()),
+        float T => {
+            #[allow(clippy::cast_possible_truncation, reason = "FP32 is rounded to the nearest, and FP64 is not cast")]
+            let number = fraction()? as T;
+            data.extend(number.to_le_bytes());
+        },
         bytes => push_byte_string(data, value.as_str()?.as_bytes()),
     });
     Some(())

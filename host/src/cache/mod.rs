@@ -13,6 +13,8 @@ use bytes::{Buf, Bytes};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::numbers::to_usize;
+
 pub use key::{CacheKey, CacheKeyBuilder};
 
 /// The entries of a host, in a folder of their own.
@@ -91,7 +93,7 @@ impl Cache {
             Err(error) => return Err(error),
         };
         let length = file.metadata()?.len().min(self.most_bytes);
-        let mut entry = Vec::with_capacity(length as usize);
+        let mut entry = Vec::with_capacity(to_usize(length));
         file.take(length).read_to_end(&mut entry)?;
         Ok(Some(entry.into()))
     }

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use bulkhead_bundle::{Curve, PublicKey, SigningKey, Zeroizing};
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::numbers::to_usize;
+
 const MAX_KEY_BYTES: u64 = 16 << 10;
 
 /// Create keys to sign bundles with
@@ -85,7 +87,7 @@ pub(super) fn read_public(path: &Path) -> Result<PublicKey> {
 /// Reads a key file. The text is wiped from memory when it is dropped; at most one byte more than `MAX_KEY_BYTES` is read,
 /// whatever the size of the file.
 fn read(path: &Path) -> Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_BYTES as usize + 1));
+    let mut text = Zeroizing::new(String::with_capacity(to_usize(MAX_KEY_BYTES) + 1));
     let read = File::open(path).and_then(|file| file.take(MAX_KEY_BYTES + 1).read_to_string(&mut text));
     read.with_context(|| path.display().to_string())?;
     Ok(text)

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::reader::{ConfigErrors, Section};
 use super::{GIB, Http, KIB, MIB, format_bytes, format_count};
+use crate::numbers::to_usize;
 
 /// Limits of one call. A call that reaches one ends with an error that names it. The derived default is all zeros;
 /// `Config::default` has the values that a host starts with.
@@ -205,7 +206,7 @@ impl Limit {
             Field::Count(place) => section.count(self.key, range, place(limits)),
             Field::Bytes(place) => section.bytes(self.key, range, place(limits)),
             Field::Number(place) => {
-                let range = *range.start() as usize..=*range.end() as usize;
+                let range = to_usize(*range.start())..=to_usize(*range.end());
                 section.number(self.key, range, place(limits));
             }
             Field::Time(place) => section.duration(self.key, place(limits)),
@@ -226,7 +227,7 @@ impl Limit {
         let Scope::Tenant { default, .. } = self.scope else { return };
         match self.field {
             Field::Count(place) | Field::Bytes(place) => *place(limits) = default,
-            Field::Number(place) => *place(limits) = default as usize,
+            Field::Number(place) => *place(limits) = to_usize(default),
             Field::Time(place) => *place(limits) = Duration::from_millis(default),
             Field::FuelPerSecond => limits.fuel_per_second = Some(default).filter(|fuel| *fuel > 0),
             Field::FuelBurst => limits.fuel_burst = default,

@@ -29,7 +29,14 @@ pub fn parse_count(text: &str) -> Result<u64, String> {
     };
     let number: f64 = number.trim().replace('_', "").parse().map_err(|_| wanted())?;
     let count = number * factor;
-    if count.is_finite() && (0.0..9e18).contains(&count) { Ok(count as u64) } else { Err(wanted()) }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "used within 0 to 9e18; only a fraction is lost"
+    )]
+    let whole = count as u64;
+    // NaN is in no range.
+    if (0.0..9e18).contains(&count) { Ok(whole) } else { Err(wanted()) }
 }
 
 /// Shortens a text from outside the host to 2 KiB, and appends its full length, so that a message can repeat it.

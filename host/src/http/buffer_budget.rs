@@ -28,7 +28,7 @@ const UNIT: usize = 1024;
 
 impl BufferBudget {
     pub fn new(http: &Http) -> BufferBudget {
-        let all = (http.buffered_bytes as usize / UNIT).min(Semaphore::MAX_PERMITS);
+        let all = (crate::numbers::to_usize(http.buffered_bytes) / UNIT).min(Semaphore::MAX_PERMITS);
         BufferBudget { units: Arc::new(Semaphore::new(all)), all, bound: http.buffered_bytes, held: Arc::default() }
     }
 
@@ -66,7 +66,7 @@ impl BufferBudget {
         let held = self.held.load(Ordering::Relaxed);
         let free = self.units.available_permits().saturating_sub(units);
         let more = (held + units <= fair_share::of_free(free))
-            .then(|| self.units.clone().try_acquire_many_owned(units as u32));
+            .then(|| self.units.clone().try_acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX)));
         let Some(Ok(acquired)) = more else {
             return Err(ApiError::TooMuchBuffered { held: (held * UNIT) as u64, bound: self.bound });
         };

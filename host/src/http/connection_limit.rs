@@ -131,7 +131,10 @@ impl ConnectionLimits {
 
     fn within(files: u64, wanted: usize) -> ConnectionLimits {
         let clients = files.saturating_sub(RESERVED.min(files / 2));
-        ConnectionLimits { clients: wanted.min(clients as usize), operator: OPERATOR.min(files / 4) as usize }
+        ConnectionLimits {
+            clients: wanted.min(crate::numbers::to_usize(clients)),
+            operator: crate::numbers::to_usize(OPERATOR.min(files / 4)),
+        }
     }
 }
 
@@ -169,7 +172,7 @@ mod tests {
         assert!((180..250).contains(&second.len()), "{}", second.len());
         assert!(!all(&connections, "192.0.2.3").is_empty());
         drop(greedy);
-        assert_eq!(connections.open.get(), second.len() as i64);
+        assert_eq!(connections.open.get(), i64::try_from(second.len()).unwrap());
         assert!(!all(&connections, "192.0.2.1").is_empty());
     }
 

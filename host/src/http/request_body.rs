@@ -172,7 +172,7 @@ async fn collect(
 fn grow(parts: &mut BytesMut, more: usize, announced: Option<u64>, bound: u64) {
     let arrived = parts.len() + more;
     if parts.capacity() < arrived {
-        let whole = announced.unwrap_or_default().min(bound) as usize;
+        let whole = crate::numbers::to_usize(announced.unwrap_or_default().min(bound));
         let capacity = whole.min(arrived.saturating_mul(GROWTH)).max(arrived);
         parts.reserve(capacity - parts.len());
     }

@@ -57,7 +57,7 @@ pub(crate) fn classify(
     if values.len() > MAX_ELEMENTS {
         return Err(refuse(output, format!("its {} elements (at most {MAX_ELEMENTS} can be ranked)", values.len())));
     }
-    let row = values.len() / batch.map_or(1, |batch| batch.max(1) as usize);
+    let row = values.len() / batch.map_or(1, |batch| crate::numbers::to_usize(batch.max(1)));
     let count = count.min(row);
     let mut texts = Vec::new();
     if count > 0 {

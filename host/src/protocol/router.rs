@@ -26,6 +26,7 @@ use crate::error::ApiError;
 use crate::http::client_port::ClientPort;
 use crate::http::listener::Shutdown;
 use crate::http::request_id::{around, with_request_id};
+use crate::numbers::to_usize;
 
 /// The reflection service cannot be built from the compiled descriptors.
 pub type ReflectionError = tonic_reflection::server::Error;
@@ -53,7 +54,7 @@ pub fn grpc_router(
     control: Arc<Control>,
     shutdown: &Shutdown,
 ) -> Result<Router, ReflectionError> {
-    let request_bytes = port.bodies.request_bytes as usize;
+    let request_bytes = to_usize(port.bodies.request_bytes);
     let data_plane = &port.data_plane;
     let repository = Repository::new(data_plane.clone(), control);
     let inference = Inference { data_plane: data_plane.clone(), repository, shutdown: shutdown.clone() };

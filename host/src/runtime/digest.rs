@@ -10,7 +10,7 @@ pub(crate) fn digest_of(bytes: &[u8], shapes: &InputShapes) -> Digest {
     for (input, shape) in shapes {
         key = key.part(input).number(shape.len() as u64);
         for dimension in shape {
-            key = key.number(*dimension as u64);
+            key = key.number(dimension.cast_unsigned());
         }
     }
     key.digest()

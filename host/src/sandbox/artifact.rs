@@ -74,7 +74,7 @@ pub(crate) fn name(engine: &Engine, limits: &Limits, source: &PluginSource, conf
         CacheKeyBuilder::of(FORMAT).part(compatibility(engine)).part(Digest::of(&source.component)).part(config);
     name = name.number(snapshot.into());
     let init = &limits.init;
-    for limit in [init.fuel, init.memory, init.time.as_millis() as u64, init.log, limits.stack] {
+    for limit in [init.fuel, init.memory, crate::numbers::milliseconds(init.time), init.log, limits.stack] {
         name = name.number(limit);
     }
     for capability in Capability::ALL {

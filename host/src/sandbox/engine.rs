@@ -10,6 +10,7 @@ use wasmtime::{Config as EngineConfig, Enabled, Engine, InstanceAllocationStrate
 use super::teardown::{self, TeardownSlots};
 use super::{EngineError, compile};
 use crate::config::{CallLimits, Config};
+use crate::numbers::to_usize;
 use crate::worker::Workers;
 
 /// Time that a guest may hold a thread before others get a turn. A deadline is noticed at most this much too late.
@@ -96,8 +97,8 @@ fn start_ticker(engine: Engine, stop: Arc<AtomicBool>) -> Result<JoinHandle<()>,
 pub(crate) fn settings(config: &Config) -> EngineConfig {
     let mut engine = compile::code_settings();
     engine
-        .max_wasm_stack(config.compute.stack as usize)
-        .async_stack_size((config.compute.stack + HOST_STACK) as usize)
+        .max_wasm_stack(to_usize(config.compute.stack))
+        .async_stack_size(to_usize(config.compute.stack + HOST_STACK))
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
     engine
 }
@@ -105,8 +106,10 @@ pub(crate) fn settings(config: &Config) -> EngineConfig {
 /// An instance pool with slots for as many calls as may be under way, so that a call with a permit always finds a free
 /// slot.
 fn pool(config: &Config) -> PoolingAllocationConfig {
-    let calls = config.compute.concurrency as u32 * INSTANCES_OF_A_CALL + ACTIVATION_SLOTS + teardown::SLOTS;
-    let memory = config.call.memory.max(config.init.memory) as usize;
+    // At most 1024, the bound of `compute.concurrency`, so that no product below overflows.
+    let concurrency = u32::try_from(config.compute.concurrency).unwrap_or(u32::MAX);
+    let calls = concurrency * INSTANCES_OF_A_CALL + ACTIVATION_SLOTS + teardown::SLOTS;
+    let memory = to_usize(config.call.memory.max(config.init.memory));
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(calls)
         .total_core_instances(calls * CORE_INSTANCES)

@@ -97,7 +97,7 @@ impl Statistics {
             batch.output.add(output);
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.last_inference.fetch_max(now.as_millis() as u64, Ordering::Relaxed);
+        self.last_inference.fetch_max(crate::numbers::milliseconds(now), Ordering::Relaxed);
     }
 
     fn batch(&self, rows: u64) -> Option<Arc<Batch>> {
@@ -149,7 +149,7 @@ struct Durations {
 impl Durations {
     fn add(&self, time: Duration) {
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.nanoseconds.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+        self.nanoseconds.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     fn read(&self) -> DurationStats {

@@ -63,16 +63,26 @@ impl Bucket {
         self.fill(per_second, burst, now);
         let seconds = |fuel: f64| Duration::from_secs_f64((fuel / per_second.max(1) as f64).clamp(0.0, 1e9));
         if self.level <= 0.0 {
-            let used = (burst as f64 - self.level) as u64;
+            let used = whole(burst as f64 - self.level);
             return Err(OutOfFuel { per_second, burst, used, wait: seconds(1.0 - self.level) });
         }
         let full_in = seconds(burst as f64 - self.level);
-        Ok(FuelLeft { per_second, burst, left: self.level as u64, full_in })
+        Ok(FuelLeft { per_second, burst, left: whole(self.level), full_in })
     }
 
     pub(super) fn burn(&mut self, fuel: u64) {
         self.level -= fuel as f64;
     }
+}
+
+/// Whole units of fuel.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a debt is no fuel, and the conversion saturates; only a fraction is lost"
+)]
+fn whole(fuel: f64) -> u64 {
+    fuel as u64
 }
 
 #[cfg(test)]

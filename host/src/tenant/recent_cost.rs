@@ -41,7 +41,7 @@ impl RecentCost {
 /// Milliseconds since the first use of this clock in the process.
 fn now() -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    START.elapsed().as_millis() as u64
+    crate::numbers::milliseconds(START.elapsed())
 }
 
 #[cfg(test)]

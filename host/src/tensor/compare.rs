@@ -3,6 +3,7 @@
 use bulkhead_tensor::match_datatype;
 
 use super::{Datatype, Tensor};
+use crate::numbers::to_usize;
 
 /// The largest difference between two floats that counts as equal: `absolute + relative * |expected|`. Integers, booleans
 /// and bytes must be equal.
@@ -45,7 +46,7 @@ impl Tensor {
         if self.data == expected.data {
             return None;
         }
-        let width = self.datatype.width().unwrap_or(1) as usize;
+        let width = to_usize(self.datatype.width().unwrap_or(1));
         let at = match self.datatype {
             Datatype::Bytes => self.byte_strings().zip(expected.byte_strings()).position(|(got, wanted)| got != wanted),
             _ => self.data.chunks(width).zip(expected.data.chunks(width)).position(|(got, wanted)| got != wanted),
@@ -57,13 +58,15 @@ impl Tensor {
 /// The elements of a tensor of floats; `None` for any other datatype.
 fn floats(tensor: &Tensor) -> Option<Box<dyn Iterator<Item = f64> + '_>> {
     let data = &tensor.data[..];
-    Some(match_datatype!(tensor.datatype, {
+    #[allow(clippy::useless_conversion, reason = "FP64 is not converted, and FP32 is")]
+    let floats: Box<dyn Iterator<Item = f64> + '_> = match_datatype!(tensor.datatype, {
         boolean => return None,
         integer T => return None,
         half T => Box::new(data.as_chunks().0.iter().map(|bytes| T::from_le_bytes(*bytes).to_f64())),
-        float T => Box::new(data.as_chunks().0.iter().map(|bytes| f64::from(T::from_le_bytes(*bytes)))),
+        float T => Box::new(data.as_chunks().0.iter().map(|bytes| T::from_le_bytes(*bytes).into())),
         bytes => return None,
-    }))
+    });
+    Some(floats)
 }
 
 fn first_far(

@@ -66,7 +66,7 @@ impl TensorSpec {
     pub fn check(&self, tensor: &Tensor) -> Result<(), SpecMismatch> {
         let shape = tensor.shape();
         let fits = shape.len() == self.shape.len()
-            && shape.iter().zip(&self.shape).all(|(got, wanted)| *wanted < 0 || *got == *wanted as u64);
+            && shape.iter().zip(&self.shape).all(|(got, wanted)| *wanted < 0 || *got == wanted.cast_unsigned());
         self.compare(tensor.datatype(), fits, || format!("{shape:?}"))
     }
 
@@ -134,7 +134,7 @@ mod tests {
     }
 
     fn fp32(name: &str, shape: &[u64]) -> (Arc<str>, Tensor) {
-        let bytes = vec![0; shape.iter().product::<u64>() as usize * 4];
+        let bytes = vec![0; crate::numbers::to_usize(shape.iter().product::<u64>() * 4)];
         (name.into(), Tensor::new(Datatype::Fp32, shape.to_vec(), bytes.into()).unwrap())
     }
 

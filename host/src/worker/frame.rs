@@ -11,7 +11,7 @@ const MAX_HEAD: usize = 1 << 20;
 pub fn head(head: &impl Serialize, body: &[u8]) -> serde_json::Result<Vec<u8>> {
     let head = serde_json::to_vec(head)?;
     let mut frame = Vec::with_capacity(LENGTHS + head.len());
-    frame.extend_from_slice(&(head.len() as u32).to_le_bytes());
+    frame.extend_from_slice(&u32::try_from(head.len()).map_err(serde::ser::Error::custom)?.to_le_bytes());
     frame.extend_from_slice(&(body.len() as u64).to_le_bytes());
     frame.extend_from_slice(&head);
     Ok(frame)

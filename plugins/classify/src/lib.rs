@@ -64,7 +64,7 @@ impl Plugin for Classify {
     fn signature(&self) -> Signature {
         // The signature states the number of classes, so that a network that does not fit the labels is refused at
         // activation.
-        let classes = self.labels.as_ref().map_or(-1, |labels| labels.names.len() as i64);
+        let classes = self.labels.as_ref().map_or(-1, |labels| i64::try_from(labels.names.len()).unwrap_or(i64::MAX));
         Signature::new()
             .input(&self.input, Datatype::Fp32, [-1, classes])
             .output("label", Datatype::Bytes, [-1, -1])
@@ -74,7 +74,7 @@ impl Plugin for Classify {
 
     fn process(&self, inputs: Inputs, parameters: &Parameters) -> Result<Outputs, Failure> {
         let scores = inputs.get(&self.input)?.view::<f32>()?;
-        let classes = scores.shape().last().map_or(0, |classes| *classes as usize);
+        let classes = scores.shape().last().map_or(0, |classes| usize::try_from(*classes).unwrap_or(usize::MAX));
         self.check_labels(classes)?;
         let top_k = self.top_k(parameters, classes)?;
         let mut answers = Answers::default();
@@ -113,7 +113,7 @@ impl Classify {
         for index in rank::best(scores, top_k) {
             // The comparison is false for NaN too.
             if scores[index] >= self.threshold {
-                answers.push(self.label(index), scores[index], index as i32);
+                answers.push(self.label(index), scores[index], i32::try_from(index).unwrap_or(i32::MAX));
             } else {
                 answers.push(String::new(), 0.0, -1);
             }

@@ -85,7 +85,7 @@ fn a_request_may_ask_for_another_number_of_classes() {
     let classify = start(json!({ "top-k": 2 })).unwrap();
     for k in [1, 4] {
         let outputs = run(&classify, &[1, 4], &ROW, Some(k)).unwrap();
-        assert_eq!(outputs.get("score").unwrap().shape(), [1, k as u64]);
+        assert_eq!(outputs.get("score").unwrap().shape(), [1, k.cast_unsigned()]);
     }
     for k in [0, -1, 5, i64::MIN] {
         let failure = run(&classify, &[1, 4], &ROW, Some(k)).unwrap_err();

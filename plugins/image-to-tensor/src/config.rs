@@ -147,6 +147,7 @@ impl Config {
         self.normalisation()
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "pixels are converted in f32; the nearest is meant")]
     fn normalisation(&self) -> Result<[Affine; 3], InitError> {
         let scale = self.scale.unwrap_or(1.0 / 255.0);
         let mean = self.per_channel("mean", self.mean.as_ref(), 0.0)?;

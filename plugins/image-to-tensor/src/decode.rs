@@ -148,7 +148,9 @@ fn to_eight_bits(samples: Vec<u8>, color: ColorType) -> Vec<u8> {
         return samples;
     }
     let wide = samples.as_chunks::<2>().0.iter().map(|bytes| u32::from(u16::from_ne_bytes(*bytes)));
-    wide.map(|sample| ((sample * 255 + 32_767) / 65_535) as u8).collect()
+    #[expect(clippy::cast_possible_truncation, reason = "a sample is at most 65,535, and becomes at most 255")]
+    let narrow = |sample: u32| ((sample * 255 + 32_767) / 65_535) as u8;
+    wide.map(narrow).collect()
 }
 
 fn drop_alpha(samples: Vec<u8>, color: ColorType) -> Vec<u8> {

@@ -91,6 +91,10 @@ pub fn gray_to_interleaved<C: Convert>(values: &[u8], convert: [C; 3], out: &mut
 }
 
 /// Converts RGB pixels to gray, with the weights and the rounding of Pillow, with which most networks were trained.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the weights add up to 65,536, so that a sum is below 256 * 65,536"
+)]
 pub fn rgb_to_gray(rgb: &[u8], gray: &mut [u8]) {
     for (pixel, gray) in rgb.as_chunks::<3>().0.iter().zip(gray) {
         let [red, green, blue] = pixel.map(u32::from);
@@ -125,7 +129,7 @@ mod tests {
     ];
 
     fn rgb() -> Vec<u8> {
-        (0..PIXELS * 3).map(|i| (i * 37 % 256) as u8).collect()
+        (0..PIXELS * 3).scan(0u8, |value, _| Some(std::mem::replace(value, value.wrapping_add(37)))).collect()
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl ImageToTensor {
         convert: [C; 3],
         picture: impl Fn(usize) -> Result<(Picture, Turn), Failure>,
     ) -> Result<Tensor, Failure> {
-        let shape = self.shape(i64::try_from(count).unwrap_or(i64::MAX)).map(|side| side as u64);
+        let shape = self.shape(i64::try_from(count).unwrap_or(i64::MAX)).map(i64::cast_unsigned);
         let mut tensor = Pieces::new(TensorBuilder::new(&shape).map_err(|error| self.too_many(count, &error))?);
         let mut resizer = Resizer::new();
         for i in 0..count {
@@ -118,8 +118,11 @@ impl ImageToTensor {
         if height == 0 || width == 0 || height.saturating_mul(width) > most {
             return wrong(format!("each frame must have 1 to {most} pixels"));
         }
-        // The product is within bounds, so its factors are too.
-        Ok((count as usize, width as u32, height as u32, channels as usize))
+        let sizes = (usize::try_from(count), u32::try_from(width), u32::try_from(height));
+        let (Ok(count), Ok(width), Ok(height)) = sizes else {
+            return wrong("its sizes must be below 4,294,967,296".into());
+        };
+        Ok((count, width, height, if channels == 3 { 3 } else { 1 }))
     }
 
     fn write<C: Convert>(
@@ -158,7 +161,7 @@ impl ImageToTensor {
 
     fn shape(&self, count: i64) -> [i64; 4] {
         let (width, height) = (i64::from(self.config.width), i64::from(self.config.height));
-        let channels = self.config.channels.count() as i64;
+        let channels = if self.config.channels == Channels::Gray { 1 } else { 3 };
         match self.config.layout {
             Layout::Nchw => [count, channels, height, width],
             Layout::Nhwc => [count, height, width, channels],

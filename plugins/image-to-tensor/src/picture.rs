@@ -64,8 +64,8 @@ impl Turn {
         let (width, height) = self.sides((stored.width, stored.height));
         let mut upright = Picture::filled(width, height, stored.channels, 0);
         let source = stored.pixels.chunks_exact(stored.channels);
-        for (i, pixel) in source.enumerate() {
-            let at = (i as u32 % stored.width, i as u32 / stored.width);
+        for (i, pixel) in (0..).zip(source) {
+            let at = (i % stored.width, i / stored.width);
             let (x, y) = self.sides(at);
             let x = if self.mirror_x { width - 1 - x } else { x };
             let y = if self.mirror_y { height - 1 - y } else { y };

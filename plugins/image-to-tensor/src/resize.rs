@@ -129,6 +129,11 @@ fn exact(pixels: f64) -> f64 {
 fn inside((width, height): (u32, u32), wanted: (u32, u32)) -> (u32, u32) {
     let (w, h) = (f64::from(width), f64::from(height));
     let scale = (f64::from(wanted.0) / w).min(f64::from(wanted.1) / h);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the conversion saturates, and is clamped"
+    )]
     let scaled = |side: f64, most: u32| ((side * scale).round() as u32).clamp(1, most);
     (scaled(w, wanted.0), scaled(h, wanted.1))
 }

@@ -160,7 +160,7 @@ fn refuses_frames_that_are_none() {
         ([1, 0, 2, 3], "each frame must have 1 to 6 pixels"),
         ([1, 7, 1, 1], "each frame must have 1 to 6 pixels"),
     ] {
-        let size = shape.iter().product::<u64>() as usize;
+        let size = usize::try_from(shape.iter().product::<u64>()).unwrap();
         let failure = run(&plugin, Tensor::new(&shape, &vec![0u8; size]).unwrap()).unwrap_err();
         assert!(matches!(&failure, Failure::InvalidInput(text) if text.contains(wanted)), "{failure:?}");
     }

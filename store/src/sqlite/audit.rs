@@ -54,7 +54,8 @@ pub(super) fn list(connection: &Connection, after: u64, limit: u64) -> Result<Ve
     let list = || {
         let sql = format!("SELECT {COLUMNS} FROM audit WHERE id > ? ORDER BY id LIMIT ?");
         let mut statement = connection.prepare(&sql)?;
-        let entries = statement.query_map([after, limit.min(MOST_ENTRIES) as i64], |row| Ok(record(row)?.entry()))?;
+        let entries =
+            statement.query_map([after, limit.min(MOST_ENTRIES).cast_signed()], |row| Ok(record(row)?.entry()))?;
         entries.collect::<rusqlite::Result<_>>()
     };
     list().map_err(|e| StoreError::database(READING, e))
@@ -74,14 +75,16 @@ pub(super) fn verify(connection: &Connection, noted: Option<&AuditHead>) -> Resu
 /// The stored hash of an entry; `None` if there is no such entry.
 pub(super) fn hash_of(connection: &Connection, id: u64) -> rusqlite::Result<Option<Vec<u8>>> {
     use rusqlite::OptionalExtension as _;
-    connection.query_row("SELECT hash FROM audit WHERE id = ?", [id as i64], |row| row.get(0)).optional()
+    let Ok(id) = i64::try_from(id) else { return Ok(None) };
+    connection.query_row("SELECT hash FROM audit WHERE id = ?", [id], |row| row.get(0)).optional()
 }
 
 /// Number and hash of the last entry in the table, which need not be the head that the table `state` holds.
 pub(super) fn last(connection: &Connection) -> rusqlite::Result<AuditHead> {
     let id: i64 = connection.query_row("SELECT coalesce(max(id), 0) FROM audit", [], |row| row.get(0))?;
-    let hash = hash_of(connection, id as u64)?.unwrap_or_default();
-    Ok(AuditHead { count: id as u64, hash: hash[..].try_into().unwrap_or_default() })
+    let id = id.max(0).cast_unsigned();
+    let hash = hash_of(connection, id)?.unwrap_or_default();
+    Ok(AuditHead { count: id, hash: hash[..].try_into().unwrap_or_default() })
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {

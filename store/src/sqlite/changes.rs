@@ -27,12 +27,17 @@ pub(super) fn append(
 }
 
 fn insert(transaction: &Transaction<'_>, revision: Revision, text: &str) -> rusqlite::Result<()> {
-    let id = revision.0 as i64;
+    let id = in_sql(revision.0);
     // A row of this revision may be there only through damage.
     let sql = "INSERT OR REPLACE INTO changes (revision, documents, hash) VALUES (?, ?, ?)";
     transaction.execute(sql, params![id, text, &hash(id, text.as_bytes())[..]])?;
-    transaction.execute("DELETE FROM changes WHERE revision <= ?", [id - KEPT as i64])?;
+    transaction.execute("DELETE FROM changes WHERE revision <= ?", [id - in_sql(KEPT)])?;
     Ok(())
+}
+
+/// SQLite has signed integers only. No store ever reaches the largest revision that fits.
+fn in_sql(revision: u64) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX)
 }
 
 /// The changes after `since`, in a store whose present revision is `now`.
@@ -58,7 +63,7 @@ fn named(connection: &Connection, since: Revision, now: Revision) -> rusqlite::R
     let Some(count) = now.0.checked_sub(since.0).filter(|count| *count <= KEPT) else { return Ok(None) };
     let sql = "SELECT revision, documents, hash FROM changes WHERE revision > ? AND revision <= ? ORDER BY revision";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([since.0 as i64, now.0 as i64])?;
+    let mut rows = statement.query([in_sql(since.0), in_sql(now.0)])?;
     let (mut all, mut found) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         let Some(named) = named_in(row)? else { return Ok(None) };

@@ -67,7 +67,7 @@ fn write_ahead(connection: &Connection) -> Result<(), StoreError> {
 
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
-    let known = VERSIONS.len() as i64;
+    let known = i64::try_from(VERSIONS.len()).unwrap_or(i64::MAX);
     if !(0..=known).contains(&found) {
         return Err(StoreError::NewerVersion { found, known });
     }

@@ -52,7 +52,7 @@ pub(super) fn write(
             Some(text) => put(transaction, kind, key, text),
             None => transaction
                 .execute("DELETE FROM documents WHERE kind = ? AND key = ?", [kind, key])
-                .map(|removed| -(removed as i64)),
+                .map(|removed| -i64::try_from(removed).unwrap_or(i64::MAX)),
         };
         state.documents += rows.map_err(|e| StoreError::database(doing, e))?;
     }
@@ -67,14 +67,15 @@ fn put(transaction: &Transaction<'_>, kind: &str, key: &str, text: &str) -> rusq
         return Ok(0);
     }
     let insert = "INSERT INTO documents (kind, key, value, hash) VALUES (?1, ?2, ?3, ?4)";
-    Ok(transaction.execute(insert, params![kind, key, text, &hash[..]])? as i64)
+    let added = transaction.execute(insert, params![kind, key, text, &hash[..]])?;
+    Ok(i64::try_from(added).unwrap_or(i64::MAX))
 }
 
 pub(super) fn load(connection: &Connection) -> Result<Loaded, StoreError> {
     let mut loaded = scan(connection).map_err(|e| StoreError::database(LOADING, e))?;
     let state = state::read(connection)?;
     let (found, written) = (loaded.documents.len() + loaded.damaged.len(), state.documents);
-    if found as i64 != written {
+    if i64::try_from(found) != Ok(written) {
         return Err(StoreError::damaged(format!("it has {found} documents, and {written} were written")));
     }
     loaded.revision = state.head.revision();

@@ -28,7 +28,8 @@ pub(super) fn write(
     state: &DatabaseState,
 ) -> Result<(), StoreError> {
     let sql = "UPDATE state SET documents = ?, audit_count = ?, audit_hash = ?";
-    let values = params![state.documents, state.head.count as i64, &state.head.hash.as_bytes()[..]];
+    let values =
+        params![state.documents, i64::try_from(state.head.count).unwrap_or(i64::MAX), &state.head.hash.as_bytes()[..]];
     transaction.execute(sql, values).map_err(|e| StoreError::database(doing, e))?;
     Ok(())
 }

@@ -120,7 +120,7 @@ fn commit_changes(data: &DataFolder) {
 
 fn put_blobs(data: &DataFolder) {
     for i in 0u64.. {
-        let bytes = [random(), i].map(u64::to_be_bytes).concat().repeat(1 + random() as usize % 5_000);
+        let bytes = [random(), i].map(u64::to_be_bytes).concat().repeat(1 + usize::from((random() % 4_096) as u16));
         let digest = data.blobs().put(&bytes).unwrap();
         assert_eq!(digest, Digest::of(&bytes));
         println!("blob {digest}");

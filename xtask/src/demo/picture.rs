@@ -15,8 +15,11 @@ pub(super) fn a_picture(folder: &Path) -> Result<Picture> {
     let mut pictures: Vec<PathBuf> =
         std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     pictures.sort();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs() as usize;
-    let path = pictures.get(now % pictures.len().max(1)).context("no held-out pictures")?.clone();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    let path = pictures
+        .get(usize::try_from(now).unwrap_or_default() % pictures.len().max(1))
+        .context("no held-out pictures")?
+        .clone();
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let digit = stem.rsplit('-').next().unwrap_or_default().to_owned();
     Ok(Picture { path, digit })

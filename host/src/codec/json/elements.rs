@@ -5,6 +5,7 @@ use bulkhead_tensor::match_datatype;
 
 use super::array::{Array, Scalar};
 use super::element_types::{Bools, Floats, Integers, Kind, Texts, TextsOrBase64, Wrong};
+use crate::numbers::to_usize;
 use crate::tensor::Datatype;
 
 /// The elements that were read, as the bytes of a tensor.
@@ -19,11 +20,19 @@ pub struct Parsed {
 /// Reads the elements that a text begins with, exactly `count` of them where it is given. An error says which element is
 /// wrong and why.
 pub fn parse(datatype: Datatype, count: Option<u64>, json: &[u8]) -> Result<Parsed, String> {
-    // An element takes at least two characters, so a larger count can be refused before anything is allocated.
-    if let Some(count) = count.filter(|count| *count > json.len() as u64 / 2 + 1) {
-        return Err(format!("the shape has {count} elements, and the data holds fewer"));
-    }
+    check_count(count, json)?;
     read_as(datatype, count, Array::new(json))
+}
+
+/// Refuses a count beyond the elements that the text can hold, each of at least two characters, before anything is
+/// allocated.
+fn check_count(count: Option<u64>, json: &[u8]) -> Result<(), String> {
+    match count {
+        Some(count) if count > json.len() as u64 / 2 + 1 => {
+            Err(format!("the shape has {count} elements, and the data holds fewer"))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn read_as(datatype: Datatype, count: Option<u64>, array: Array) -> Result<Parsed, String> {
@@ -43,6 +52,7 @@ pub fn parse_all(datatype: Datatype, count: Option<u64>, json: &str) -> Result<P
 
 /// Like [`parse_all`], but an element of BYTES may also be an object `{"b64": "…"}`.
 pub fn parse_all_with_base64(datatype: Datatype, count: u64, json: &str) -> Result<Vec<u8>, String> {
+    check_count(Some(count), json.as_bytes())?;
     let parsed = match datatype {
         Datatype::Bytes => read::<TextsOrBase64>(Some(count), Array::new(json.as_bytes()))?.must_be_all_of(json)?,
         _ => parse_all(datatype, Some(count), json)?,
@@ -82,7 +92,7 @@ struct ElementReader<K> {
 
 impl<K: Kind> ElementReader<K> {
     fn new(count: Option<u64>) -> Self {
-        let capacity = count.unwrap_or_default() as usize * K::WIDTH;
+        let capacity = to_usize(count.unwrap_or_default()) * K::WIDTH;
         ElementReader { bytes: Vec::with_capacity(capacity), found: 0, count, kind: std::marker::PhantomData }
     }
 
@@ -247,6 +257,8 @@ mod tests {
         }
         assert!(parse_all_with_base64(Datatype::Bytes, 1, r#"{"b64": "YQ=="}"#).is_ok());
         assert!(parse_all_with_base64(Datatype::Bytes, 1, r#""a"é"#).is_err());
+        // A count from outside cannot make the reader allocate more than the text can fill.
+        assert!(parse_all_with_base64(Datatype::Bytes, u64::MAX, r#"["a"]"#).is_err());
     }
 
     #[test]

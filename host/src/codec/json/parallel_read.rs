@@ -71,7 +71,7 @@ mod tests {
 
     /// A body that begins with an array of `count` numbers, and the length of the array's text.
     fn body(count: usize, comma: &str) -> (Bytes, usize) {
-        let numbers: Vec<String> = (0..count).map(|at| format!("{}e-3", at as i64 - 1000)).collect();
+        let numbers: Vec<String> = (0..count).map(|at| format!("{}e-3", at.cast_signed() - 1000)).collect();
         let json = format!("[{}]", numbers.join(comma));
         let length = json.len();
         (Bytes::from(format!("{json}, \"x\"]")), length)

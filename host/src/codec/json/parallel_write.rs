@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::ser::Error;
 
 use super::writer::{Bounded, Data};
+use crate::numbers::to_usize;
 use crate::scheduler::parallel_map;
 use crate::tensor::{Datatype, Tensor};
 
@@ -19,8 +20,8 @@ const ROUND: usize = 64 * PART;
 /// Writes the tensor's elements as one flat array. An I/O error means that the bound of `out` is exceeded.
 pub fn write(tensor: &Tensor, out: &mut Bounded) -> serde_json::Result<()> {
     let (datatype, data) = (tensor.datatype(), tensor.data());
-    match datatype.width() {
-        Some(width) if data.len() >= LARGE * width as usize => write_in_parts(datatype, width as usize, data, out),
+    match datatype.width().map(to_usize) {
+        Some(width) if data.len() >= LARGE * width => write_in_parts(datatype, width, data, out),
         _ => {
             out.reserve(guess(tensor));
             serde_json::to_writer(out, &Data { tensor, bare: false })

@@ -5,6 +5,8 @@
 use bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{self, DecodeContext, WireType};
 
+use crate::numbers::to_usize;
+
 /// A message as the bytes that arrived, not parsed yet.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RawMessage(pub Bytes);
@@ -106,7 +108,7 @@ impl Fields {
                 if announced > self.rest.len() as u64 {
                     return Err(Malformed::Torn { announced });
                 }
-                Value::Bytes(self.rest.split_to(announced as usize))
+                Value::Bytes(self.rest.split_to(to_usize(announced)))
             }
             WireType::StartGroup | WireType::EndGroup => return Err(Malformed::Group),
         };

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::fields::{Field, Malformed};
+use crate::numbers::to_usize;
 use crate::tensor::{Datatype, push_byte_string};
 
 /// Collects the elements of one list into the bytes of a tensor.
@@ -66,7 +67,7 @@ impl RepeatedElements {
         }
         self.own();
         let element = self.last();
-        self.bytes.reserve(element.len().saturating_mul((self.count - self.found) as usize));
+        self.bytes.reserve(element.len().saturating_mul(to_usize(self.count - self.found)));
         for _ in self.found..self.count {
             self.bytes.extend_from_slice(&element);
         }
@@ -85,7 +86,7 @@ impl RepeatedElements {
     /// The bytes of the last element, or of a zero if there is none.
     fn last(&self) -> Vec<u8> {
         // An empty element of BYTES is only its length, four bytes.
-        let width = self.datatype.width().unwrap_or(4) as usize;
+        let width = to_usize(self.datatype.width().unwrap_or(4));
         if self.found == 0 {
             return vec![0; width];
         }
@@ -138,7 +139,7 @@ impl RepeatedElements {
             return Err(ElementError::TooMany { count: self.count });
         }
         // Negative numbers arrive as 64-bit two's complement, whatever their type.
-        let signed = value as i64;
+        let signed = value.cast_signed();
         let written = match self.datatype {
             Datatype::Bool => push(&mut self.bytes, [u8::from(value != 0)]),
             Datatype::Int8 => write(&mut self.bytes, i8::try_from(signed), i8::to_le_bytes),

@@ -9,6 +9,7 @@ use super::rows::RequestLayout;
 use super::values::{ElementWriter, json, separated};
 use crate::codec::error::EncodeError;
 use crate::codec::json::writer::Bounded;
+use crate::numbers::to_usize;
 use crate::pipeline::Labels;
 use crate::tensor::{Datatype, NamedTensors, Tensor};
 
@@ -135,7 +136,7 @@ fn common_rows(outputs: &NamedTensors) -> Result<u64, EncodeError> {
 }
 
 fn write_within(bound: u64, write: impl FnOnce(&mut Bounded) -> io::Result<()>) -> Result<Vec<Bytes>, EncodeError> {
-    let mut out = Bounded::new(bound as usize);
+    let mut out = Bounded::new(to_usize(bound));
     write(&mut out).map_err(|_| EncodeError::TooLarge { bound })?;
     Ok(out.into_pieces())
 }

@@ -77,7 +77,8 @@ fn head(input: &str, message: Bytes) -> Result<(i32, Vec<i64>), DecodeError> {
     let mut fields = Fields::at_most(message.len(), message);
     while let Some(field) = fields.next_field()? {
         match field.number {
-            1 => number = field.varint()? as i32,
+            // An enum has 32 bits; a longer varint is cut to them, as every reader of protobuf does.
+            1 => number = ((field.varint()? & 0xffff_ffff) as u32).cast_signed(),
             2 => sizes = sizes_of(input, field.bytes()?)?,
             _ => {}
         }
@@ -95,7 +96,7 @@ fn sizes_of(input: &str, message: Bytes) -> Result<Vec<i64>, DecodeError> {
                 let mut dimension = Fields::of(field.bytes()?);
                 while let Some(field) = dimension.next_field()? {
                     if field.number == 1 {
-                        size = field.varint()? as i64;
+                        size = field.varint()?.cast_signed();
                     }
                 }
                 sizes.push(size);
@@ -153,7 +154,7 @@ pub fn encode(tensor: &Tensor) -> tf::TensorProto {
     let data = tensor.data();
     let mut proto = tf::TensorProto {
         dtype: data_type(datatype).into(),
-        tensor_shape: Some(shape(tensor.shape().iter().map(|size| *size as i64))),
+        tensor_shape: Some(shape(tensor.shape().iter().map(|size| size.cast_signed()))),
         ..Default::default()
     };
     match datatype {
@@ -207,7 +208,7 @@ mod tests {
         for datatype in Datatype::ALL {
             let data: Vec<u8> = match datatype.width() {
                 Some(1) => vec![0, 1],
-                Some(width) => (0..2 * width as u8).map(|byte| byte % 3).collect(),
+                Some(width) => (0..2 * u8::try_from(width).unwrap()).map(|byte| byte % 3).collect(),
                 None => b"\x02\0\0\0hi\0\0\0\0".to_vec(),
             };
             let tensor = Tensor::new(datatype, vec![2, 1], data.into()).unwrap();

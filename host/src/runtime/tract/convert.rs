@@ -6,6 +6,7 @@ use half::f16;
 use tract_onnx::prelude::DatumType;
 use tract_onnx::tract_core::internal::{Datum, Tensor as TractTensor, TractResult, dispatch_numbers};
 
+use crate::numbers::to_usize;
 use crate::tensor::{Datatype, Tensor};
 
 /// Tract's element types and the datatypes that they are exchanged as.
@@ -35,7 +36,7 @@ pub(crate) fn datatype(datum: DatumType) -> Option<Datatype> {
 }
 
 pub(crate) fn to_tract(tensor: &Tensor) -> TractResult<TractTensor> {
-    let shape: Vec<usize> = tensor.shape().iter().map(|dimension| *dimension as usize).collect();
+    let shape: Vec<usize> = tensor.shape().iter().map(|dimension| to_usize(*dimension)).collect();
     let (datatype, data) = (tensor.datatype(), tensor.data());
     if datatype == Datatype::Bool {
         return TractTensor::from_shape(&shape, &data.iter().map(|byte| *byte != 0).collect::<Vec<bool>>());

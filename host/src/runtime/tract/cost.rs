@@ -69,8 +69,8 @@ impl CostModel {
         let mut sizes = Vec::with_capacity(self.dimensions.len());
         for dimension in &self.dimensions {
             let size = dimension.eval_to_i64(values)?;
-            ensure!(size >= 0, "these inputs make a dimension negative ({size})");
-            sizes.push(size as u64);
+            let negative = |_| format_err!("these inputs make a dimension negative ({size})");
+            sizes.push(u64::try_from(size).map_err(negative)?);
         }
         Ok(self.region.cost(&sizes))
     }

@@ -51,7 +51,7 @@ impl Graph {
     fn sizes(&self, inputs: &NamedTensors) -> Vec<i64> {
         let of_input = |(symbols, (_, tensor)): (&Vec<Option<Symbol>>, &(Arc<str>, NamedTensor))| {
             let sizes = symbols.iter().zip(tensor.shape().to_vec());
-            sizes.filter(|(symbol, _)| symbol.is_some()).map(|(_, size)| size as i64).collect::<Vec<i64>>()
+            sizes.filter(|(symbol, _)| symbol.is_some()).map(|(_, size)| size.cast_signed()).collect::<Vec<i64>>()
         };
         self.symbols.iter().zip(inputs).flat_map(of_input).collect()
     }

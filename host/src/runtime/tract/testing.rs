@@ -83,7 +83,7 @@ pub(super) fn value(name: &str, element: i32, shape: &[i64]) -> ValueInfoProto {
 
 pub(super) fn floats(name: &str, shape: &[i64], value: f32) -> TensorProto {
     let count: i64 = shape.iter().product();
-    let values = vec![value; count as usize];
+    let values = vec![value; usize::try_from(count).unwrap()];
     TensorProto {
         name: name.into(),
         dims: shape.to_vec(),
@@ -94,7 +94,7 @@ pub(super) fn floats(name: &str, shape: &[i64], value: f32) -> TensorProto {
 }
 
 pub(super) fn whole(name: &str, values: &[i64]) -> TensorProto {
-    let dims = vec![values.len() as i64];
+    let dims = vec![i64::try_from(values.len()).unwrap()];
     TensorProto { name: name.into(), dims, data_type: I64, int64_data: values.to_vec(), ..TensorProto::default() }
 }
 

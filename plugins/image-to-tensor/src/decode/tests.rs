@@ -151,7 +151,7 @@ fn refuses_a_compressed_profile_that_unfolds_to_too_much() {
     profile.extend(zeros());
     let whole = png(2, 2, ExtendedColorType::L8, &[0; 4]);
     let mut bomb = whole[..33].to_vec();
-    bomb.extend((profile.len() as u32).to_be_bytes());
+    bomb.extend(u32::try_from(profile.len()).unwrap().to_be_bytes());
     bomb.extend(b"iCCP");
     bomb.extend(&profile);
     bomb.extend(crc(b"iCCP", &profile).to_be_bytes());

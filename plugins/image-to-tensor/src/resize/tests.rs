@@ -7,7 +7,7 @@ fn target(width: u32, height: u32, fitting: Fitting, filter: Filter) -> Target {
 }
 
 fn gray(width: u32, pixels: &[u8]) -> Picture {
-    Picture { width, height: pixels.len() as u32 / width, channels: 1, pixels: pixels.to_vec() }
+    Picture { width, height: u32::try_from(pixels.len()).unwrap() / width, channels: 1, pixels: pixels.to_vec() }
 }
 
 fn bring(target: Target, picture: Picture, turn: Turn) -> Vec<u8> {

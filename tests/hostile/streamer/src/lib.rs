@@ -46,8 +46,9 @@ impl Generator for Streamer {
 
     fn generate(&self, inputs: Inputs, _: &Parameters, emitter: &Emitter) -> Result<(), Failure> {
         let x = inputs.get("x")?.view::<f32>()?;
-        let wanted = x.first().map_or(0, |count| *count as usize);
-        let size = x.get(1).map_or(1, |size| *size as usize);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the conversion saturates")]
+        let whole = |at: usize, default: usize| x.get(at).map_or(default, |value| *value as usize);
+        let (wanted, size) = (whole(0, 0), whole(1, 1));
         for number in 0..wanted {
             emitter.emit(answer("y", number, size)?)?;
         }

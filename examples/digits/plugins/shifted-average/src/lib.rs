@@ -28,10 +28,11 @@ impl Plugin for ShiftedAverage {
     }
 
     fn signature(&self) -> Signature {
-        Signature::new().input(IMAGE, Datatype::Fp32, [-1, 1, SIDE as i64, SIDE as i64]).output(
+        let (side, classes) = (dimension(SIDE), dimension(CLASSES));
+        Signature::new().input(IMAGE, Datatype::Fp32, [-1, 1, side, side]).output(
             "probabilities",
             Datatype::Fp32,
-            [-1, CLASSES as i64],
+            [-1, classes],
         )
     }
 
@@ -42,6 +43,10 @@ impl Plugin for ShiftedAverage {
         let probabilities = average(&logits);
         Ok(Outputs::new().with("probabilities", Tensor::new(&[count, CLASSES as u64], &probabilities)?))
     }
+}
+
+fn dimension(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
 }
 
 /// The logits of all pictures, concatenated.
@@ -66,11 +71,11 @@ fn moved_copies(pictures: &[f32]) -> Vec<f32> {
 
 /// The picture shifted, with black at the border that enters.
 fn moved(picture: &[f32; PIXELS], down: isize, right: isize) -> [f32; PIXELS] {
-    let side = SIDE as isize;
+    let inside = |at: &usize| *at < SIDE;
     std::array::from_fn(|i| {
-        let (row, column) = (i as isize / side - down, i as isize % side - right);
-        let inside = (0..side).contains(&row) && (0..side).contains(&column);
-        if inside { picture[(row * side + column) as usize] } else { 0.0 }
+        let row = (i / SIDE).checked_add_signed(-down).filter(inside);
+        let column = (i % SIDE).checked_add_signed(-right).filter(inside);
+        row.zip(column).map_or(0.0, |(row, column)| picture[row * SIDE + column])
     })
 }
 
@@ -157,13 +162,13 @@ mod tests {
     #[test]
     fn moves_each_way_and_fills_with_black() {
         let picture: [f32; PIXELS] = std::array::from_fn(|i| i as f32 + 1.0);
-        for (row, column) in [(0, 0), (0, 7), (7, 0), (7, 7), (3, 4)] {
+        for (row, column) in [(0isize, 0isize), (0, 7), (7, 0), (7, 7), (3, 4)] {
             let at = |row: isize, column: isize| match (0..8).contains(&row) && (0..8).contains(&column) {
-                true => picture[(row * 8 + column) as usize],
+                true => picture[(row * 8 + column).cast_unsigned()],
                 false => 0.0,
             };
             for (down, right) in MOVES {
-                let got = moved(&picture, down, right)[row as usize * 8 + column as usize];
+                let got = moved(&picture, down, right)[(row * 8 + column).cast_unsigned()];
                 assert_eq!(got, at(row - down, column - right), "{row} {column} {down} {right}");
             }
         }

@@ -49,7 +49,7 @@ impl Plugin for FileFeatures {
     fn signature(&self) -> Signature {
         Signature::new()
             .input("file", Datatype::Bytes, [self.batch])
-            .output("features", Datatype::Int32, [self.batch, self.model.width() as i64])
+            .output("features", Datatype::Int32, [self.batch, i64::try_from(self.model.width()).unwrap_or(i64::MAX)])
             .output("verdict", Datatype::Bytes, [self.batch])
     }
 

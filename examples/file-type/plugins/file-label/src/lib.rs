@@ -44,7 +44,7 @@ impl Plugin for FileLabel {
 
     fn signature(&self) -> Signature {
         Signature::new()
-            .input("probabilities", Datatype::Fp32, [-1, self.answers.count() as i64])
+            .input("probabilities", Datatype::Fp32, [-1, i64::try_from(self.answers.count()).unwrap_or(i64::MAX)])
             .input("verdict", Datatype::Bytes, [-1])
             .output("label", Datatype::Bytes, [-1])
             .output("score", Datatype::Fp32, [-1])

@@ -115,7 +115,8 @@ impl Romanizer {
             if id == END {
                 break;
             }
-            if let Some(token) = self.tokens.get(id as usize).filter(|token| id > UNKNOWN && !token.starts_with('<')) {
+            let token = usize::try_from(id).ok().and_then(|at| self.tokens.get(at));
+            if let Some(token) = token.filter(|token| id > UNKNOWN && !token.starts_with('<')) {
                 emit(emitter, token, log_probability)?;
             }
             last = id;
@@ -211,7 +212,7 @@ mod tests {
         testing::graph("decoder", move |mut inputs| {
             let done = inputs.take("hidden").unwrap().view::<f32>().unwrap()[0];
             let mut scores = [-9.0f32; TOKENS.len()];
-            scores[if (done as usize) < asked.get() { 8 } else { END as usize }] = -0.5;
+            scores[if done < asked.get() as f32 { 8 } else { usize::try_from(END).unwrap() }] = -0.5;
             let hidden = Tensor::new(&[1], &[done + 1.0]).unwrap();
             let scores = Tensor::new(&[1, scores.len() as u64], &scores).unwrap();
             Ok(Outputs::new().with("logprobs", scores).with("hidden_out", hidden))

@@ -25,7 +25,7 @@ pub fn of(pipeline: &Pipeline, request_bytes: u64) -> pb::ModelConfig {
         platform: PLATFORM.into(),
         backend: "bulkhead".into(),
         version_policy: Some(pb::ModelVersionPolicy { policy_choice: Some(all) }),
-        max_batch_size: max_batch_size as i32,
+        max_batch_size: i32::try_from(max_batch_size).unwrap_or(i32::MAX),
         input: pipeline.signature.inputs.iter().map(input).collect(),
         output: pipeline.signature.outputs.iter().map(output).collect(),
         instance_group: vec![pb::ModelInstanceGroup {

@@ -121,7 +121,7 @@ fn open_input(message: Bytes) -> Result<Input, Malformed> {
             1 => input.name = field.text()?,
             2 => input.datatype = field.text()?,
             3 => field.varints(|size| {
-                input.shape.push(size as i64);
+                input.shape.push(size.cast_signed());
                 input.shape.len() < MAX_FIELDS
             })?,
             4 => input.parameters.push(field.bytes()?),
@@ -175,7 +175,7 @@ fn decode_output(message: Bytes) -> Result<WantedOutput, DecodeError> {
     for (name, value) in decode_parameters(parameters)? {
         match (name.as_str(), value) {
             ("classification", ParameterValue::Integer(best)) if best >= 0 => {
-                output.classification = (best > 0).then_some(best as usize)
+                output.classification = usize::try_from(best).ok().filter(|best| *best > 0)
             }
             ("classification", _) => {
                 let text = format!("output \"{}\": classification must be a whole number", output.name);
@@ -221,7 +221,7 @@ fn decode_parameter(message: Bytes) -> Result<Option<ParameterValue>, Malformed>
     while let Some(field) = fields.next_field()? {
         value = match field.number {
             1 => Some(ParameterValue::Boolean(field.varint()? != 0)),
-            2 => Some(ParameterValue::Integer(field.varint()? as i64)),
+            2 => Some(ParameterValue::Integer(field.varint()?.cast_signed())),
             3 => Some(ParameterValue::Text(field.text()?)),
             4 => Some(ParameterValue::Number(field.double()?)),
             5 => {

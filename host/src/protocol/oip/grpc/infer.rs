@@ -63,7 +63,7 @@ fn encode(pipeline: &Pipeline, answer: InferResponse) -> Result<pb::ModelInferRe
         response.outputs.push(pb::model_infer_response::InferOutputTensor {
             name: name.to_string(),
             datatype: tensor.datatype().name().into(),
-            shape: tensor.shape().iter().map(|size| *size as i64).collect(),
+            shape: tensor.shape().iter().map(|size| size.cast_signed()).collect(),
             ..Default::default()
         });
     }

@@ -28,7 +28,9 @@ pub(super) fn log(
     let reported = |(name, value): (String, Value)| {
         let choice = match value {
             Value::Bool(value) => Reported::BoolParam(value),
-            Value::Number(value) => Reported::Uint32Param(value.as_u64().unwrap_or_default() as u32),
+            Value::Number(value) => {
+                Reported::Uint32Param(u32::try_from(value.as_u64().unwrap_or_default()).unwrap_or(u32::MAX))
+            }
             other => Reported::StringParam(text(&other)),
         };
         (name, pb::log_settings_response::SettingValue { parameter_choice: Some(choice) })

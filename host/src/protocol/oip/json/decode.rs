@@ -10,6 +10,7 @@ use crate::codec::error::DecodeError;
 use crate::codec::json::elements;
 use crate::codec::tensor_head::tensor_head;
 use crate::inference::InferRequest;
+use crate::numbers::to_usize;
 use crate::sandbox::Parameters;
 use crate::tensor::{Datatype, NamedTensors, Tensor};
 
@@ -40,7 +41,7 @@ fn decode_input(mut wire: WireInput, rest: &mut Bytes) -> Result<(Arc<str>, Tens
         Some(size) if size > rest.len() as u64 => {
             Err(DecodeError::BinaryShort { input: input(), size, left: rest.len() })
         }
-        Some(size) => Ok(rest.split_to(size as usize)),
+        Some(size) => Ok(rest.split_to(to_usize(size))),
         None => elements_of(&mut wire, datatype, count),
     }?;
     let tensor = Tensor::new(datatype, shape, data);

@@ -8,6 +8,7 @@ use crate::codec::error::EncodeError;
 use crate::codec::json::parallel_write;
 use crate::codec::json::writer::{Bounded, Data, Encoded};
 use crate::inference::InferResponse;
+use crate::numbers::to_usize;
 use crate::pipeline::Pipeline;
 use crate::tensor::{Datatype, Tensor};
 
@@ -30,7 +31,7 @@ pub fn encode_generated(pipeline: &Pipeline, answer: &InferResponse, bound: u64)
         return Err(EncodeError::NotText { output: name.to_string() });
     }
     let generated = Generated { pipeline, answer };
-    let json = write_json(bound as usize, bound, |out| serde_json::to_writer(out, &generated))?;
+    let json = write_json(to_usize(bound), bound, |out| serde_json::to_writer(out, &generated))?;
     Ok(Encoded { json, tensors: Vec::new(), binary: false })
 }
 
@@ -43,7 +44,7 @@ fn encode_outputs(reply: &Reply, bound: u64) -> Result<Encoded, EncodeError> {
     }
     let binary: Vec<&Tensor> = outputs.iter().filter(|output| output.binary).map(|output| output.tensor).collect();
     let bytes: usize = binary.iter().map(|tensor| tensor.data().len()).sum();
-    let left = (bound as usize).checked_sub(bytes).ok_or(EncodeError::TooLarge { bound })?;
+    let left = to_usize(bound).checked_sub(bytes).ok_or(EncodeError::TooLarge { bound })?;
     let tensors = binary.iter().map(|tensor| tensor.data().clone()).filter(|data| !data.is_empty()).collect();
     let json = write_json(left, bound, |out| reply.write(out))?;
     Ok(Encoded { json, tensors, binary: !binary.is_empty() })
@@ -189,7 +190,7 @@ mod tests {
         assert!(matches!(encode(Datatype::Bytes, &[1], bytes, false), Err(EncodeError::NotText { .. })));
         assert_eq!(encode(Datatype::Bytes, &[1], bytes, true).unwrap().1, 5);
         for (size, binary) in [(200, false), (201, true), (190, true)] {
-            let large = encode(Datatype::Uint8, &[size], &vec![9; size as usize], binary);
+            let large = encode(Datatype::Uint8, &[size], &vec![9; to_usize(size)], binary);
             assert!(matches!(large, Err(EncodeError::TooLarge { bound: 200 })), "{size}");
         }
     }

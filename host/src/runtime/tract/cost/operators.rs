@@ -317,7 +317,8 @@ fn short_transforms(node: &TypedNode, facts: &Facts) -> Vec<Product> {
 }
 
 fn sampling(node: &TypedNode, facts: &Facts) -> Vec<Product> {
-    let rank = facts.inputs.first().map_or(2, |fact| fact.rank().saturating_sub(2)) as u32;
+    let rank = facts.inputs.first().map_or(2, |fact| fact.rank().saturating_sub(2));
+    let rank = u32::try_from(rank).unwrap_or(u32::MAX);
     let points = match node.op_as::<GridSample>().map(|op| &op.mode) {
         Some(InterpolationMode::Nearest) => 1,
         Some(InterpolationMode::Bilinear) => 2_u64.saturating_pow(rank),
@@ -332,7 +333,7 @@ fn sampling(node: &TypedNode, facts: &Facts) -> Vec<Product> {
 fn normalization_over_channels(node: &TypedNode, facts: &Facts) -> Vec<Product> {
     let size = node.op_as::<Lrn>().map_or(1, |lrn| lrn.size as u64);
     let channels = facts.inputs.first().and_then(|fact| fact.shape.get(1)?.as_i64());
-    let looked_at = channels.map_or(size, |channels| size.min(channels.max(1) as u64));
+    let looked_at = channels.map_or(size, |channels| size.min(channels.max(1).cast_unsigned()));
     facts.outputs((2 * SCATTERED).saturating_mul(looked_at).saturating_add(32 * FUNCTION))
 }
 

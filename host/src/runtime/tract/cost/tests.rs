@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::cases::{self, Case, scan};
 use crate::config::CallLimits;
+use crate::numbers::to_usize;
 use crate::runtime::tract::testing::{BOOL, F32, I64};
 use crate::runtime::tract::{Graph, testing as onnx};
 use crate::runtime::{GraphError, Model};
@@ -22,16 +23,16 @@ fn budget() -> Budget {
 fn inputs(graph: &Graph, varying: u64) -> NamedTensors {
     let of = |spec: &crate::tensor::TensorSpec| {
         let shape: Vec<u64> = spec.shape.iter().map(|size| u64::try_from(*size).unwrap_or(varying)).collect();
-        let elements = shape.iter().product::<u64>() as usize;
+        let elements = to_usize(shape.iter().product());
         let data: Vec<u8> = match spec.datatype {
             Datatype::Fp32 => (0..elements).flat_map(|at| (0.5 + (at % 97) as f32 / 100.0).to_le_bytes()).collect(),
             Datatype::Fp16 => {
                 (0..elements).flat_map(|at| half::f16::from_f32(0.5 + (at % 97) as f32 / 100.0).to_le_bytes()).collect()
             }
-            Datatype::Int64 => (0..elements).flat_map(|at| (at as i64 % 7).to_le_bytes()).collect(),
-            Datatype::Int32 => (0..elements).flat_map(|at| (1 + at as i32 % 7).to_le_bytes()).collect(),
+            Datatype::Int64 => (0..7i64).cycle().take(elements).flat_map(i64::to_le_bytes).collect(),
+            Datatype::Int32 => (1..8i32).cycle().take(elements).flat_map(i32::to_le_bytes).collect(),
             Datatype::Fp64 => (0..elements).flat_map(|at| (0.5 + (at % 97) as f64 / 100.0).to_le_bytes()).collect(),
-            _ => (0..elements).map(|at| (at % 2) as u8).collect(),
+            _ => [0, 1].into_iter().cycle().take(elements).collect(),
         };
         (spec.name.clone(), Tensor::new(spec.datatype, shape, data.into()).unwrap())
     };
@@ -41,7 +42,7 @@ fn inputs(graph: &Graph, varying: u64) -> NamedTensors {
 /// CPU time of this thread.
 fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
 }
 
 /// CPU seconds for a billion units of fuel: the lowest of some runs, because other programs can only add to the time.

@@ -15,13 +15,14 @@ pub(in super::super) fn chain(nodes: i64) -> Case {
         (0..nodes).map(move |at| if at + 1 < nodes { other(at) } else { leaf }).collect::<Vec<i64>>()
     };
     let modes = (0..nodes).map(|at| if at + 1 < nodes { "BRANCH_LEQ" } else { "LEAF" }).collect::<Vec<_>>();
+    let count = usize::try_from(nodes).unwrap();
     let attributes = vec![
-        onnx::ints("nodes_treeids", &vec![0; nodes as usize]),
+        onnx::ints("nodes_treeids", &vec![0; count]),
         onnx::ints("nodes_nodeids", &inner(nodes - 1, |at| at)),
-        onnx::ints("nodes_featureids", &vec![0; nodes as usize]),
+        onnx::ints("nodes_featureids", &vec![0; count]),
         onnx::ints("nodes_truenodeids", &inner(0, |at| at + 1)),
         onnx::ints("nodes_falsenodeids", &inner(0, |at| at + 1)),
-        onnx::floats_of("nodes_values", &vec![0.5; nodes as usize]),
+        onnx::floats_of("nodes_values", &vec![0.5; count]),
         onnx::strings("nodes_modes", &modes),
         onnx::ints("class_treeids", &[0; 3]),
         onnx::ints("class_nodeids", &[nodes - 1; 3]),
