@@ -154,7 +154,8 @@ mod tests {
     use super::*;
 
     fn of(most: usize) -> Arc<Connections> {
-        Connections::new(most, Gauge::new("open", "open").unwrap(), Counter::new("refused", "refused").unwrap())
+        let registry = crate::telemetry::Registry::default();
+        Connections::new(most, registry.gauge("a", "open").unwrap(), registry.counter("b", "refused").unwrap())
     }
 
     /// Takes connections until the address gets no more.

@@ -2,18 +2,18 @@
 //! is activated, so that a request only adds to counters.
 
 pub mod log;
+mod registry;
 mod statistics;
 
 use std::time::Duration;
 
-use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
-    exponential_buckets,
-};
+use prometheus::exponential_buckets;
+
+use registry::{Counters, Histogram, Histograms};
 
 use crate::tenant::CallUsage;
 
-pub use prometheus::{Error as MetricsError, IntCounter as Counter, IntGauge as Gauge};
+pub use registry::{Counter, Gauge, MetricsError, Registry};
 pub use statistics::{BatchSnapshot, DurationStats, Snapshot, Statistics, Timings};
 
 /// The outcome label of a request that was answered; refusals are counted under their error code.
@@ -21,11 +21,11 @@ pub const OK: &str = "ok";
 
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    stage_seconds: HistogramVec,
-    fuel: HistogramVec,
-    peak_memory: HistogramVec,
-    shadows: IntCounterVec,
+    requests: Counters<2>,
+    stage_seconds: Histograms<3>,
+    fuel: Histograms<2>,
+    peak_memory: Histograms<2>,
+    shadows: Counters<3>,
     pub in_flight: Gauge,
     pub waiting: Gauge,
     pub connections: Gauge,
@@ -36,7 +36,7 @@ pub struct Metrics {
 
 /// The counters of one version of a model.
 pub struct ModelMetrics {
-    pub ok: IntCounter,
+    pub ok: Counter,
     pub statistics: Statistics,
     stages: Vec<Histogram>,
     fuel: Histogram,
@@ -55,90 +55,69 @@ pub enum ShadowOutcome {
 
 impl Metrics {
     pub fn new() -> Result<Metrics, MetricsError> {
-        let registry = Registry::new();
-        let metrics = Metrics {
-            requests: IntCounterVec::new(
-                Opts::new("bulkhead_requests_total", "Inference requests by model and outcome: ok, or an error code"),
-                &["model", "outcome"],
+        let registry = Registry::default();
+        let version = ("version", env!("CARGO_PKG_VERSION"));
+        registry.constant("bulkhead_build_info", "Always 1; the version is a label", version)?;
+        Ok(Metrics {
+            requests: registry.counters(
+                "bulkhead_requests_total",
+                "Inference requests by model and outcome: ok, or an error code",
+                ["model", "outcome"],
             )?,
-            stage_seconds: histogram(
+            stage_seconds: registry.histograms(
                 "bulkhead_stage_duration_seconds",
                 "Time in a stage",
-                &["model", "version", "stage"],
+                ["model", "version", "stage"],
                 exponential_buckets(5e-6, 2.5, 16)?,
             )?,
-            fuel: histogram(
+            fuel: registry.histograms(
                 "bulkhead_call_fuel",
                 "Fuel that a call used in all of its stages",
-                &["model", "version"],
+                ["model", "version"],
                 exponential_buckets(1e4, 4.0, 12)?,
             )?,
-            peak_memory: histogram(
+            peak_memory: registry.histograms(
                 "bulkhead_call_peak_memory_bytes",
                 "The most memory that a call held at once",
-                &["model", "version"],
+                ["model", "version"],
                 exponential_buckets(65_536.0, 2.0, 14)?,
             )?,
-            shadows: IntCounterVec::new(
-                Opts::new(
-                    "bulkhead_shadow_requests_total",
-                    "Requests copied to a shadow, by its version and by how its response compared with the client's: same, different, failed, or skipped because too many waited",
-                ),
-                &["model", "version", "outcome"],
+            shadows: registry.counters(
+                "bulkhead_shadow_requests_total",
+                "Requests copied to a shadow, by its version and by how its response compared with the client's: same, different, failed, or skipped because too many waited",
+                ["model", "version", "outcome"],
             )?,
-            in_flight: Gauge::new("bulkhead_calls_in_flight", "Calls in progress")?,
-            waiting: Gauge::new("bulkhead_calls_waiting", "Calls that wait for a slot")?,
-            connections: Gauge::new("bulkhead_connections", "Open client connections")?,
-            buffered_bytes: Gauge::new(
+            in_flight: registry.gauge("bulkhead_calls_in_flight", "Calls in progress")?,
+            waiting: registry.gauge("bulkhead_calls_waiting", "Calls that wait for a slot")?,
+            connections: registry.gauge("bulkhead_connections", "Open client connections")?,
+            buffered_bytes: registry.gauge(
                 "bulkhead_buffered_bytes",
                 "Bytes of bodies that arrived and of replies that were not sent yet, in steps of 1 KiB",
             )?,
-            admin_connections: Gauge::new("bulkhead_admin_connections", "Open connections of the operator")?,
-            refused_connections: Counter::new(
+            admin_connections: registry.gauge("bulkhead_admin_connections", "Open connections of the operator")?,
+            refused_connections: registry.counter(
                 "bulkhead_connections_refused_total",
                 "Connections that were closed because their address held its fair share",
             )?,
             registry,
-        };
-        metrics.register()?;
-        Ok(metrics)
-    }
-
-    fn register(&self) -> Result<(), MetricsError> {
-        let build = Gauge::with_opts(
-            Opts::new("bulkhead_build_info", "Always 1; the version is a label")
-                .const_label("version", env!("CARGO_PKG_VERSION")),
-        )?;
-        build.set(1);
-        self.registry.register(Box::new(build))?;
-        self.registry.register(Box::new(self.requests.clone()))?;
-        self.registry.register(Box::new(self.stage_seconds.clone()))?;
-        self.registry.register(Box::new(self.fuel.clone()))?;
-        self.registry.register(Box::new(self.peak_memory.clone()))?;
-        self.registry.register(Box::new(self.shadows.clone()))?;
-        self.registry.register(Box::new(self.in_flight.clone()))?;
-        self.registry.register(Box::new(self.waiting.clone()))?;
-        self.registry.register(Box::new(self.admin_connections.clone()))?;
-        self.registry.register(Box::new(self.buffered_bytes.clone()))?;
-        self.registry.register(Box::new(self.refused_connections.clone()))?;
-        self.registry.register(Box::new(self.connections.clone()))
+        })
     }
 
     pub fn model(&self, model: &str, version: &str, stages: &[&str]) -> ModelMetrics {
-        let stage = |stage: &&str| self.stage_seconds.with_label_values(&[model, version, stage]);
+        let stage = |stage: &&str| self.stage_seconds.with([model, version, stage]);
         ModelMetrics {
-            ok: self.requests.with_label_values(&[model, OK]),
+            ok: self.requests.with([model, OK]),
             statistics: Statistics::default(),
             stages: stages.iter().map(stage).collect(),
-            fuel: self.fuel.with_label_values(&[model, version]),
-            peak_memory: self.peak_memory.with_label_values(&[model, version]),
+            fuel: self.fuel.with([model, version]),
+            peak_memory: self.peak_memory.with([model, version]),
         }
     }
 
     /// Counts a request that was refused. `model` is empty if the request named no existing model, because a client must
     /// not be able to create label values.
     pub fn refused(&self, model: &str, code: &str) {
-        self.requests.with_label_values(&[model, code]).inc();
+        self.requests.with([model, code]).inc();
     }
 
     pub fn shadowed(&self, model: &str, version: &str, outcome: ShadowOutcome) {
@@ -148,14 +127,12 @@ impl Metrics {
             ShadowOutcome::Failed => "failed",
             ShadowOutcome::Skipped => "skipped",
         };
-        self.shadows.with_label_values(&[model, version, outcome]).inc();
+        self.shadows.with([model, version, outcome]).inc();
     }
 
     /// All metrics in Prometheus' text format.
     pub fn render(&self) -> Result<Vec<u8>, MetricsError> {
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        Ok(text)
+        self.registry.render()
     }
 }
 
@@ -170,8 +147,4 @@ impl ModelMetrics {
         self.fuel.observe(usage.fuel as f64);
         self.peak_memory.observe(usage.peak_memory as f64);
     }
-}
-
-fn histogram(name: &str, help: &str, labels: &[&str], buckets: Vec<f64>) -> Result<HistogramVec, MetricsError> {
-    HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)
 }
