@@ -91,7 +91,7 @@ impl<'a> Loading<'a> {
         let plugin = Arc::new(self.activator.sandbox.activate(source).await.map_err(failed)?);
         self.reservation.add(plugin.resident_bytes())?;
         if entry.snapshot && plugin.initialisation() == Initialisation::EveryCall {
-            tracing::warn!(model = %self.model, stage = entry.name, "init runs again in every call: the component cannot be snapshotted, or its init printed something and so holds a stream (log with the logging import instead)");
+            tracing::warn!(model = %self.model, stage = entry.name, "init runs again in every call: the component cannot be snapshotted, its init left a memory that cannot grow, or it printed something and so holds a stream (log with the logging import instead)");
         }
         self.bundles[place].plugins.insert(&entry.name, plugin.clone());
         Ok(plugin)

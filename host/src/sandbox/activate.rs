@@ -123,8 +123,8 @@ impl Sandbox {
         linker.instantiate_pre(&component).and_then(|linked| contract.bind(linked)).map_err(stage)
     }
 
-    /// Runs `init` in an instance of its own. Takes a snapshot of that instance if the component was instrumented and
-    /// `init` left no stream open.
+    /// Runs `init` in an instance of its own. Takes a snapshot of that instance if the component was instrumented, `init`
+    /// left no stream open, and the state can be read.
     async fn initialise(
         &self,
         linked: &dyn Linked,
@@ -151,8 +151,14 @@ impl Sandbox {
         let holds_stream = !store.data().wasi_handles.is_empty();
         let Some(context) = instrumented.filter(|_| !holds_stream) else { return Ok((signature, None)) };
         host_state::lift_limits(store);
-        let mut accessors = Accessors { store, instance };
+        let mut accessors = Accessors::new(store, instance);
         let snapshot = Wizer::new().snapshot_component(&context, &mut accessors).await;
+        if let Some(error) = accessors.failure() {
+            let (model, stage) = (&*shared.model, &*shared.stage);
+            let why = format!("{error:#}");
+            tracing::debug!(model, stage, why, "the state after init cannot be read");
+            return Ok((signature, None));
+        }
         let snapshot = snapshot.map_err(|error| ActivationError::Snapshot(format!("{error:#}")))?;
         Ok((signature, Some(snapshot)))
     }

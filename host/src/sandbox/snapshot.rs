@@ -8,47 +8,70 @@ use super::host_state::HostState;
 
 /// Gives Wizer the memories and globals of an instance, through the accessors that Wizer built into the component.
 pub(crate) struct Accessors<'a> {
-    pub store: &'a mut Store<HostState>,
-    pub instance: Instance,
+    store: &'a mut Store<HostState>,
+    instance: Instance,
+    failure: Option<wasmtime::Error>,
 }
 
-impl Accessors<'_> {
-    async fn call<R: Lift + Send + Sync + 'static, T>(
+impl<'a> Accessors<'a> {
+    pub(crate) fn new(store: &'a mut Store<HostState>, instance: Instance) -> Self {
+        Accessors { store, instance, failure: None }
+    }
+
+    /// The first failure of an accessor. One is enough to make a snapshot useless: Wizer's trait cannot report errors, so
+    /// that values which could not be read are zeros in it.
+    pub(crate) fn failure(self) -> Option<wasmtime::Error> {
+        self.failure
+    }
+
+    /// Fails if the plugin left a memory that cannot grow: an accessor writes its result behind the memory's end.
+    async fn call<R: Lift + Send + Sync + 'static>(
         &mut self,
         instance: &str,
         function: &str,
-        then: impl FnOnce(&mut Store<HostState>, R) -> T,
-    ) -> T {
-        // The caller of `snapshot_component` has instrumented this very component, so its accessors exist and do not trap.
-        // Wizer's trait has no way to report an error. Activation runs in a task of its own, so even a panic would end only
-        // this activation.
-        const PROOF: &str = "wizer calls only accessors that it built in";
-        let (_, interface) = self.instance.get_export(&mut *self.store, None, instance).expect(PROOF);
-        let (_, function) = self.instance.get_export(&mut *self.store, Some(&interface), function).expect(PROOF);
-        let function: TypedFunc<(), (R,)> = self.instance.get_typed_func(&mut *self.store, function).expect(PROOF);
-        let (value,) = function.call_async(&mut *self.store, ()).await.expect(PROOF);
-        then(self.store, value)
+    ) -> Result<R, wasmtime::Error> {
+        let missing = || wasmtime::Error::msg(format!("{instance} has no {function}"));
+        let (_, interface) = self.instance.get_export(&mut *self.store, None, instance).ok_or_else(missing)?;
+        let found = self.instance.get_export(&mut *self.store, Some(&interface), function);
+        let (_, export) = found.ok_or_else(missing)?;
+        let function: TypedFunc<(), (R,)> = self.instance.get_typed_func(&mut *self.store, export)?;
+        let (value,) = function.call_async(&mut *self.store, ()).await?;
+        Ok(value)
+    }
+
+    async fn number<R: Lift + Default + Send + Sync + 'static>(&mut self, instance: &str, function: &str) -> R {
+        let value = self.call(instance, function).await;
+        value.unwrap_or_else(|error| {
+            self.failure.get_or_insert(error);
+            R::default()
+        })
     }
 }
 
 impl ComponentInstanceState for Accessors<'_> {
     async fn call_func_ret_list_u8(&mut self, instance: &str, function: &str, then: impl FnOnce(&[u8]) + Send) {
-        self.call(instance, function, |store, list: WasmList<u8>| then(list.as_le_slice(&store))).await
+        match self.call::<WasmList<u8>>(instance, function).await {
+            Ok(list) => then(list.as_le_slice(&*self.store)),
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                then(&[]);
+            }
+        }
     }
 
     async fn call_func_ret_s32(&mut self, instance: &str, function: &str) -> i32 {
-        self.call(instance, function, |_, value| value).await
+        self.number(instance, function).await
     }
 
     async fn call_func_ret_s64(&mut self, instance: &str, function: &str) -> i64 {
-        self.call(instance, function, |_, value| value).await
+        self.number(instance, function).await
     }
 
     async fn call_func_ret_f32(&mut self, instance: &str, function: &str) -> u32 {
-        self.call(instance, function, |_, value: f32| value.to_bits()).await
+        self.number::<f32>(instance, function).await.to_bits()
     }
 
     async fn call_func_ret_f64(&mut self, instance: &str, function: &str) -> u64 {
-        self.call(instance, function, |_, value: f64| value.to_bits()).await
+        self.number::<f64>(instance, function).await.to_bits()
     }
 }

@@ -126,6 +126,7 @@ macro_rules! floats {
                 }
                 let (value, length) = fast_float2::parse_partial::<$read, _>(text).map_err(|_| Wrong)?;
                 let value: $rust = $from(value);
+                // The parser returns the length of the part of `text` that it has read.
                 let written = &text[..length];
                 if value.is_finite() && is_json(written) || is_word(written) {
                     bytes.extend_from_slice(&value.to_le_bytes());
@@ -160,6 +161,7 @@ fn is_json(number: &[u8]) -> bool {
     let whole = at - begin;
     let point = number.get(at) == Some(&b'.');
     let fraction = !point || matches!(number.get(at + 1), Some(b'0'..=b'9'));
+    // A byte at `begin` exists where `whole` is not 0.
     whole == 1 && fraction || whole > 1 && number[begin] != b'0' && fraction
 }
 

@@ -33,6 +33,7 @@ pub fn parse(datatype: Datatype, count: u64, json: &[u8], body: &Bytes, part: us
     }
     // If the first `]` ends a nested array, a part has the `[` without its end, and its reader fails.
     let end = memchr::memchr(b']', json).filter(|end| *end >= large)?;
+    // `end` is at least `large`, which is not 0; `slice_ref` needs a slice of `body`, which `json` is.
     let inside = body.slice_ref(&json[1..end]);
     let ranges = cut(&inside, part);
     let count_of_parts = ranges.len();

@@ -38,6 +38,7 @@ fn write_in_parts(datatype: Datatype, width: usize, data: &Bytes, out: &mut Boun
     for (at, round) in slices(data, ROUND * width).enumerate() {
         let parts: Vec<Bytes> = slices(&round, PART * width).collect();
         let count = parts.len();
+        // `parallel_map` passes each number below `count`.
         let part = move |part: usize| write_part(datatype, width, &parts[part], at + part == 0);
         for part in parallel_map(count, part) {
             out.piece(part?)?;
@@ -56,6 +57,7 @@ fn write_part(datatype: Datatype, width: usize, data: &Bytes, first: bool) -> se
     serde_json::to_writer(&mut json, &Data { tensor: &tensor, bare: false })?;
     json.pop();
     if !first {
+        // The array's opening bracket.
         json[0] = b',';
     }
     Ok(json.into())

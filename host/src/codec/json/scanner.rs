@@ -9,6 +9,7 @@ use crate::codec::error::DecodeError;
 
 pub struct JsonScanner<'a> {
     json: &'a [u8],
+    /// Byte that is read next; at most the length of the text, so that slices from here exist.
     at: usize,
 }
 
@@ -94,9 +95,9 @@ impl<'a> JsonScanner<'a> {
         self.json.get(self.at..).filter(|rest| rest.first() == Some(&first))
     }
 
-    /// Skips bytes of that text after the caller has read them.
+    /// Skips bytes of that text after the caller has read them; beyond its end there is nothing to skip.
     pub fn advance(&mut self, bytes: usize) {
-        self.at += bytes;
+        self.at = self.at.saturating_add(bytes).min(self.json.len());
     }
 
     pub fn end(&mut self) -> Result<(), DecodeError> {
@@ -144,6 +145,7 @@ pub fn value_length(json: &[u8]) -> Option<usize> {
     let mut depth = 0usize;
     let mut at = 0;
     loop {
+        // The byte exists, so the slices from it below do, and each of the lengths ends within the text.
         let length = match json.get(at)? {
             b'[' | b'{' => {
                 depth += 1;
@@ -171,7 +173,8 @@ fn word_length(json: &[u8]) -> usize {
     json.iter().position(ends).unwrap_or(json.len())
 }
 
-/// Length in bytes of the string that a text begins with, including its quotes; `None` if it has no end.
+/// Length in bytes of the string that a text begins with, including its quotes, at most that of the text; `None` if it has
+/// no end.
 pub fn text_length(text: &[u8]) -> Option<usize> {
     let mut at = 1;
     loop {
@@ -231,6 +234,19 @@ mod tests {
             assert_eq!(scanner.raw().ok(), wanted, "{json}");
         }
         assert!(JsonScanner::new(b"\"\xff\"").raw().is_err());
+    }
+
+    #[test]
+    fn nothing_is_read_behind_the_end() {
+        let mut scanner = JsonScanner::new(b"[1]");
+        scanner.advance(usize::MAX);
+        assert!(scanner.value::<u64>().is_err());
+        assert!(scanner.raw().is_err());
+        assert_eq!(scanner.rest_if(b'['), None);
+        for text in ["\"\\", "[\"\\", "{\"a\":\"\\\"", "\"a\\\""] {
+            assert!(JsonScanner::new(text.as_bytes()).raw().is_err(), "{text}");
+            assert!(JsonScanner::new(text.as_bytes()).value::<String>().is_err(), "{text}");
+        }
     }
 
     #[test]

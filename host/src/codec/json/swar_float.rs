@@ -25,6 +25,7 @@ pub(super) fn read(text: &[u8]) -> Option<(f32, usize)> {
     if whole + behind > MOST || matches!(text.get(at), Some(b'e' | b'E')) {
         return None;
     }
+    // `EXACT` has `MOST + 1` values, and `behind` was found to be at most `MOST`.
     let magnitude = nearest(value as f64 / EXACT[behind])?;
     // The sign is set without a branch, which would be mispredicted for every other number.
     let sign = u32::from(negative) << 31;
@@ -38,6 +39,7 @@ fn whole(text: &[u8]) -> Option<(u64, usize)> {
         return Some((u64::from(digit - b'0'), 1));
     }
     let eight = Eight::at_begin(text)?;
+    // The text has at least the eight characters of `eight`.
     let digits = eight.digits().filter(|digits| *digits == 1 || *digits > 1 && text[0] != b'0')?;
     Some((eight.value(digits), digits))
 }
@@ -55,6 +57,7 @@ fn fraction(mut value: u64, text: &[u8]) -> Option<(u64, usize)> {
             continue;
         };
         behind += digits;
+        // At most seven, because `digits` is `None` for eight; `POWERS` has eight values.
         return (behind > 0).then(|| (value.wrapping_mul(POWERS[digits]).wrapping_add(eight.value(digits)), behind));
     }
     None

@@ -83,7 +83,8 @@ impl RepeatedElements {
         each.saturating_mul(self.count - self.found)
     }
 
-    /// The bytes of the last element, or of a zero if there is none.
+    /// The bytes of the last element, or of a zero if there is none. The list must be in `bytes`: `own` moves it there, and
+    /// a list of BYTES is never elsewhere. So an element that was found has its `width` bytes, and `last_text` its begin.
     fn last(&self) -> Vec<u8> {
         // An empty element of BYTES is only its length, four bytes.
         let width = to_usize(self.datatype.width().unwrap_or(4));

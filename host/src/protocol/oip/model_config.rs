@@ -25,7 +25,8 @@ pub(crate) fn max_batch_size(signature: &Signature, request_bytes: u64) -> u32 {
 /// Smallest size in bytes of an element of BYTES, which is its length.
 const BYTES_WIDTH: u64 = 4;
 
-/// The dimensions of a tensor in the configuration: those of a row if there is a batch.
+/// The dimensions of a tensor in the configuration: those of a row if there is a batch. [`max_batch_size`] is above 0 only
+/// if every tensor has two dimensions or more.
 pub(crate) fn dims(spec: &TensorSpec, max_batch_size: u32) -> &[i64] {
     if max_batch_size > 0 { &spec.shape[1..] } else { &spec.shape }
 }

@@ -141,6 +141,7 @@ fn write_within(bound: u64, write: impl FnOnce(&mut Bounded) -> io::Result<()>) 
     Ok(out.into_pieces())
 }
 
+/// Writes outputs that have `rows` rows each by [`common_rows`], which refuses tensors without dimensions.
 fn write_rows(out: &mut Bounded, outputs: &NamedTensors, rows: u64) -> io::Result<()> {
     let mut columns: Vec<_> =
         outputs.iter().map(|(name, tensor)| (name, ElementWriter::of(tensor), &tensor.shape()[1..])).collect();

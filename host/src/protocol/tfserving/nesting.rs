@@ -60,6 +60,7 @@ impl ShapeScanner {
 
     fn close(&mut self) -> Result<(), String> {
         let Some(size) = self.open.pop() else { return Ok(()) };
+        // `open` has added a size for the level of every list.
         let level = self.open.len();
         match self.sizes[level].replace(size) {
             Some(expected) if expected != size => {
