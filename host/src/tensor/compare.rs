@@ -58,15 +58,20 @@ impl Tensor {
 /// The elements of a tensor of floats; `None` for any other datatype.
 fn floats(tensor: &Tensor) -> Option<Box<dyn Iterator<Item = f64> + '_>> {
     let data = &tensor.data[..];
-    #[allow(clippy::useless_conversion, reason = "FP64 is not converted, and FP32 is")]
-    let floats: Box<dyn Iterator<Item = f64> + '_> = match_datatype!(tensor.datatype, {
+    Some(match_datatype!(tensor.datatype, {
         boolean => return None,
         integer T => return None,
-        half T => Box::new(data.as_chunks().0.iter().map(|bytes| T::from_le_bytes(*bytes).to_f64())),
-        float T => Box::new(data.as_chunks().0.iter().map(|bytes| T::from_le_bytes(*bytes).into())),
+        half T => widened(data, T::from_le_bytes),
+        float T => widened(data, T::from_le_bytes),
         bytes => return None,
-    });
-    Some(floats)
+    }))
+}
+
+fn widened<'a, T: Into<f64>, const WIDTH: usize>(
+    data: &'a [u8],
+    read: impl Fn([u8; WIDTH]) -> T + 'a,
+) -> Box<dyn Iterator<Item = f64> + 'a> {
+    Box::new(data.as_chunks().0.iter().map(move |bytes| read(*bytes).into()))
 }
 
 fn first_far(
