@@ -14,7 +14,7 @@ use bulkhead::config::Config;
 use bulkhead::pipeline::{Stage, StageContext, StageRun};
 use bulkhead::runtime::onnx;
 use bulkhead::sandbox::{Initialisation, Plugin, PluginSource, Sandbox};
-use bulkhead::scheduler::Compute;
+use bulkhead::scheduler::{CallContext, Compute};
 use bulkhead::telemetry::Metrics;
 use bulkhead::tenant::{Budget, Capability, Reservation, Tenant};
 use bulkhead::tensor::{Datatype, NamedTensors, Tensor};
@@ -98,14 +98,14 @@ impl Bench<'_> {
     /// Compares the cost of a stage's boxed future with the smallest call that a plugin can have.
     async fn boxed_stage(&self) -> Result<Comparison> {
         let plugin = self.plugin("identity", json!({}), Initialisation::Snapshot, BTreeMap::new()).await?;
-        let stage: &dyn Stage = &plugin;
+        let (stage, call): (&dyn Stage, _) = (&plugin, CallContext::without_cores());
         let inputs: NamedTensors = vec![("input".into(), floats(&[1.0; 4])?)];
         let (ours, other) = alternately(
             self.options.rounds,
             async || {
                 let mut budget = Budget::new(&self.config.call);
                 let (request, parameters) = (&self.request, &Vec::new());
-                let context = StageContext { request, parameters, budget: &mut budget };
+                let context = StageContext { call: &call, request, parameters, budget: &mut budget };
                 let outputs = match stage.run(context, inputs.clone()) {
                     StageRun::Done(outputs) => outputs,
                     StageRun::Waiting(run) => run.await,

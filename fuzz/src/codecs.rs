@@ -7,6 +7,7 @@ use bulkhead::inference::{InferRequest, InferResponse};
 use bulkhead::protocol::oip::grpc::decode::ModelInferParts;
 use bulkhead::protocol::oip::json;
 use bulkhead::protocol::tfserving::{self, encode, examples, proto, rows};
+use bulkhead::scheduler::CallContext;
 use bulkhead::tensor::{Datatype, NamedTensors, Signature, Tensor, TensorSpec};
 use bytes::Bytes;
 use prost::Message;
@@ -23,7 +24,7 @@ fn inputs(request: InferRequest) -> NamedTensors {
 
 /// Decodes a JSON request; `rest` holds the bytes after the JSON.
 pub(crate) fn json(json: &[u8], rest: Bytes) -> Decoded {
-    json::decode_json(&Bytes::copy_from_slice(json), rest).map(inputs)
+    json::decode_json(&CallContext::without_cores(), &Bytes::copy_from_slice(json), rest).map(inputs)
 }
 
 /// The elements of an array, read sequentially, and in parts of about `part` bytes if the array can be split.
@@ -31,7 +32,7 @@ pub(crate) fn elements(datatype: Datatype, json: &Bytes, part: usize) -> (Result
     let whole = elements::parse(datatype, None, json);
     // For an invalid array the number of elements is estimated from its commas.
     let count = whole.as_ref().map_or(json.split(|byte| *byte == b',').count() as u64, |parsed| parsed.count);
-    (whole, parallel_read::parse(datatype, count, json, json, part))
+    (whole, parallel_read::parse(&CallContext::without_cores(), datatype, count, json, json, part))
 }
 
 pub(crate) fn raw(raw: Raw, body: &Bytes, query: &str, signature: &Signature) -> Decoded {
@@ -73,7 +74,8 @@ pub(crate) fn encode_json(
     bound: u64,
 ) -> Result<(Vec<u8>, Vec<Bytes>), EncodeError> {
     let answer = InferResponse { id: None, binary: vec![binary; outputs.len()], outputs, bound };
-    json::encode_as("model", "1.0.0", &answer, bound).map(|encoded| (encoded.json.concat(), encoded.tensors))
+    let context = CallContext::without_cores();
+    json::encode_as(&context, "model", "1.0.0", &answer, bound).map(|encoded| (encoded.json.concat(), encoded.tensors))
 }
 
 /// Encodes a reply of `:predict`.

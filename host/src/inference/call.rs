@@ -16,7 +16,7 @@ use super::shadow::Copied;
 use crate::catalog::{LookupError, ShadowTarget, Traits};
 use crate::error::{ApiError, ErrorResponse};
 use crate::pipeline::Pipeline;
-use crate::scheduler::{self, Permit, Placement, Work};
+use crate::scheduler::{Permit, Placement, Work};
 use crate::telemetry::{Metrics, Timings};
 use crate::tenant::{Caller, ModelUsage, Role};
 use crate::tensor::{self, NamedTensors, SpecMismatch};
@@ -99,7 +99,7 @@ impl DataPlane {
         let work = |permit: Permit| -> Work<_> {
             Box::pin(async move {
                 let queue = clock.lap();
-                let request = exchange.decode(&pipeline)?;
+                let request = exchange.decode(&permit.context, &pipeline)?;
                 let inputs = tensor::bind_tensors(&pipeline.signature.inputs, request.inputs)?;
                 tensor::check_extents(&inputs, permit.tenant.limits().call.memory)?;
                 check_outputs(&pipeline, request.outputs.as_deref())?;
@@ -110,10 +110,11 @@ impl DataPlane {
                 let infer = clock.lap();
                 let copied = copied.map(|copied| copied.answered(&outputs));
                 if bytes_as_text(&outputs, request.outputs.as_deref(), request.binary_output) > SMALL_ANSWER {
-                    scheduler::move_to_compute_thread().await;
+                    permit.context.move_to_compute_thread().await;
                 }
                 let answer = answer(&pipeline, outputs, request.outputs.as_deref(), request.binary_output, bound)?;
-                let reply = exchange.encode(&pipeline, InferResponse { id: request.id, ..answer })?;
+                let answer = InferResponse { id: request.id, ..answer };
+                let reply = exchange.encode(&permit.context, &pipeline, answer)?;
                 pipeline.metrics.statistics.succeeded(&Timings { rows, queue, input, infer, output: clock.lap() });
                 Ok::<_, ApiError>((reply, copied))
             })

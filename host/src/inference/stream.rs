@@ -19,7 +19,7 @@ use crate::codec::error::EncodeError;
 use crate::error::{ApiError, ErrorResponse};
 use crate::pipeline::{Pipeline, RunError, StageError};
 use crate::sandbox::{CallError, ResponseSink, SinkError};
-use crate::scheduler::Task;
+use crate::scheduler::{CallContext, Permit, Task, Work};
 use crate::telemetry::Timings;
 use crate::tenant::{Budget, ModelUsage};
 use crate::tensor::{self, NamedTensors};
@@ -71,35 +71,37 @@ impl DataPlane {
         let (pipeline, id) = (call.pipeline.clone(), call.client.request_id.clone());
         let (sender, receiver) = mpsc::channel(1);
         let whole = permit.tenant.limits().reply_bytes;
-        let tenant = permit.tenant.name.clone();
-        let (usage, charged) = (call.usage.clone(), call.usage.clone());
-        let work = Box::pin(async move {
-            let queue = clock.lap();
-            let request = exchange.decode(&pipeline)?;
-            let inputs = tensor::bind_tensors(&pipeline.signature.inputs, request.inputs)?;
-            tensor::check_extents(&inputs, permit.tenant.limits().call.memory)?;
-            call::check_outputs(&pipeline, request.outputs.as_deref())?;
-            let (wanted, binary, request_id) = (request.outputs, request.binary_output, request.id);
-            let sink = Encoding {
-                pipeline: pipeline.clone(),
-                usage: charged,
-                wanted,
-                binary,
-                request_id,
-                exchange,
-                whole,
-                left: whole,
-                sender,
-            };
-            let rows = pipeline.signature.rows(&inputs);
-            let input = clock.lap();
-            let ended = pipeline.stream(&permit, &id, inputs, request.parameters, Box::new(sink)).await;
-            ended.map_err(problem)?;
-            let timings = Timings { rows, queue, input, infer: clock.lap(), output: Duration::ZERO };
-            pipeline.metrics.statistics.succeeded(&timings);
-            Ok(())
-        });
-        let task = self.compute.start(&tenant, usage, work);
+        let usage = call.usage.clone();
+        let work = |permit: Permit| -> Work<_> {
+            Box::pin(async move {
+                let queue = clock.lap();
+                let request = exchange.decode(&permit.context, &pipeline)?;
+                let inputs = tensor::bind_tensors(&pipeline.signature.inputs, request.inputs)?;
+                tensor::check_extents(&inputs, permit.tenant.limits().call.memory)?;
+                call::check_outputs(&pipeline, request.outputs.as_deref())?;
+                let (wanted, binary, request_id) = (request.outputs, request.binary_output, request.id);
+                let sink = Encoding {
+                    pipeline: pipeline.clone(),
+                    context: permit.context.clone(),
+                    usage,
+                    wanted,
+                    binary,
+                    request_id,
+                    exchange,
+                    whole,
+                    left: whole,
+                    sender,
+                };
+                let rows = pipeline.signature.rows(&inputs);
+                let input = clock.lap();
+                let ended = pipeline.stream(&permit, &id, inputs, request.parameters, Box::new(sink)).await;
+                ended.map_err(problem)?;
+                let timings = Timings { rows, queue, input, infer: clock.lap(), output: Duration::ZERO };
+                pipeline.metrics.statistics.succeeded(&timings);
+                Ok(())
+            })
+        };
+        let task = self.compute.start(permit, work);
         Ok(ResponseStream { data_plane: self.clone(), call: Some(call), receiver, task })
     }
 }
@@ -117,6 +119,7 @@ fn problem(error: RunError) -> ApiError {
 
 /// The sink of a call's responses: encodes each, and waits while the connection has not taken the one before.
 struct Encoding<E: Exchange> {
+    context: CallContext,
     pipeline: Arc<Pipeline>,
     usage: Arc<ModelUsage>,
     wanted: Option<Vec<WantedOutput>>,
@@ -144,7 +147,7 @@ impl<E: Exchange> ResponseSink for Encoding<E> {
         };
         let answer = call::answer(&self.pipeline, outputs, self.wanted.as_deref(), self.binary, self.left);
         let answer = InferResponse { id: self.request_id.clone(), ..answer.map_err(of_whole)? };
-        let reply = self.exchange.encode(&self.pipeline, answer).map_err(of_whole)?;
+        let reply = self.exchange.encode(&self.context, &self.pipeline, answer).map_err(of_whole)?;
         let bytes = E::reply_bytes(&reply);
         self.usage.reply_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.left = self.left.saturating_sub(bytes);

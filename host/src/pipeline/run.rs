@@ -9,7 +9,7 @@ use super::error::{RunError, StageError};
 use super::stage::{StageContext, StageRun};
 use super::{ConnectedStage, Pipeline};
 use crate::sandbox::Parameters;
-use crate::scheduler::{self, Permit};
+use crate::scheduler::{CallContext, Permit};
 use crate::telemetry::ModelMetrics;
 use crate::tenant::Budget;
 use crate::tensor::{self, NamedTensors, SpecMismatch, Tensor};
@@ -56,7 +56,9 @@ impl Pipeline {
         }
         let mut spending = Spending::begin(permit, &self.metrics);
         let mut slots = self.place(inputs, &spending.budget)?;
-        self.run_stages(0..self.stages.len(), request, &mut slots, parameters, &mut spending.budget).await?;
+        let stages = 0..self.stages.len();
+        let budget = &mut spending.budget;
+        self.run_stages(&permit.context, stages, request, &mut slots, parameters, budget).await?;
         Ok(self.collect(slots))
     }
 
@@ -74,6 +76,7 @@ impl Pipeline {
     /// Runs some of the stages in order; none of them is a generator.
     pub(super) async fn run_stages(
         &self,
+        call: &CallContext,
         stages: Range<usize>,
         request: &Arc<str>,
         slots: &mut Slots,
@@ -84,7 +87,7 @@ impl Pipeline {
             let stage = &self.stages[at];
             let started = Instant::now();
             let inputs = stage.gather(slots)?;
-            let outputs = stage.run(StageContext { request, parameters, budget: &mut *budget }, inputs).await;
+            let outputs = stage.run(StageContext { call, request, parameters, budget: &mut *budget }, inputs).await;
             self.metrics.stage_took(at, started.elapsed());
             stage.put(outputs.map_err(|error| stage.failed(error))?, slots);
             // A result that came after the deadline is not used, even if nothing could stop its computation.
@@ -134,7 +137,7 @@ impl ConnectedStage {
 
     async fn run(&self, context: StageContext<'_>, inputs: NamedTensors) -> Result<NamedTensors, StageError> {
         if !self.stage.can_start_inline() {
-            scheduler::move_to_compute_thread().await;
+            context.call.move_to_compute_thread().await;
         }
         match self.stage.run(context, inputs) {
             StageRun::Done(outputs) => outputs,

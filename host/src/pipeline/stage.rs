@@ -8,12 +8,13 @@ use futures_util::future::BoxFuture;
 use super::error::StageError;
 use crate::runtime::Model;
 use crate::sandbox::{Parameters, Plugin, ResponseSink};
-use crate::scheduler;
+use crate::scheduler::CallContext;
 use crate::tenant::Budget;
 use crate::tensor::{NamedTensors, Signature};
 
 /// The request that a stage works for, and the limits of the work.
 pub struct StageContext<'a> {
+    pub call: &'a CallContext,
     pub request: &'a Arc<str>,
     pub parameters: &'a Parameters,
     /// The meter of the work. A pipeline gives the budget of its call. A stage in front of another one may run that one
@@ -84,9 +85,9 @@ impl Stage for Plugin {
 }
 
 async fn call(plugin: &Plugin, context: StageContext<'_>, inputs: NamedTensors) -> Result<NamedTensors, StageError> {
-    let StageContext { request, parameters, budget } = context;
+    let StageContext { call, request, parameters, budget } = context;
     let (outputs, teardown) = plugin.call(request, inputs, parameters, budget).await;
-    scheduler::defer_drop(teardown);
+    call.defer_drop(teardown);
     outputs.map_err(StageError::Plugin)
 }
 
@@ -97,7 +98,7 @@ impl Generator for Plugin {
         inputs: NamedTensors,
         sink: Box<dyn ResponseSink>,
     ) -> BoxFuture<'a, Result<(), StageError>> {
-        let StageContext { request, parameters, budget } = context;
+        let StageContext { request, parameters, budget, .. } = context;
         Box::pin(async move {
             let ended = Plugin::generate(self, request, inputs, parameters, budget, sink).await;
             ended.map_err(StageError::Plugin)
@@ -171,7 +172,12 @@ mod tests {
         let echo = Echo(Signature { inputs: Vec::new(), outputs: Vec::new() }, Digest::default());
         let stage = GraphStage(Arc::new(echo));
         let mut budget = Budget::new(&Config::default().call);
-        let context = StageContext { request: &"test".into(), parameters: &Vec::new(), budget: &mut budget };
+        let context = StageContext {
+            call: &CallContext::without_cores(),
+            request: &"test".into(),
+            parameters: &Vec::new(),
+            budget: &mut budget,
+        };
         assert!(matches!(stage.run(context, NamedTensors::new()), StageRun::Done(Ok(outputs)) if outputs.is_empty()));
         assert!(!stage.can_start_inline() && stage.generator().is_none());
     }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::run::{Slots, Spending};
 use super::{Generator, Pipeline, RunError, StageContext, StageError};
 use crate::sandbox::{CallError, Parameters, ResponseSink, SinkError};
-use crate::scheduler::Permit;
+use crate::scheduler::{CallContext, Permit};
 use crate::tenant::Budget;
 use crate::tensor::{self, NamedTensors};
 
@@ -28,9 +28,12 @@ impl Pipeline {
         let budget = &mut spending.budget;
         let mut slots = self.place(inputs, budget)?;
         let before = self.generator.unwrap_or(self.stages.len());
-        self.run_stages(0..before, request, &mut slots, &parameters, budget).await?;
+        self.run_stages(&permit.context, 0..before, request, &mut slots, &parameters, budget).await?;
         match self.generator() {
-            Some((at, generator)) => self.generate(at, generator, request, slots, parameters, answers, budget).await,
+            Some((at, generator)) => {
+                let call = &permit.context;
+                self.generate(call, at, generator, request, slots, parameters, answers, budget).await
+            }
             None => {
                 let taken = answers.take(self.collect(slots), budget).await;
                 taken.map(drop).map_err(|error| self.refused(before.saturating_sub(1), error))
@@ -45,6 +48,7 @@ impl Pipeline {
 
     async fn generate(
         self: &Arc<Self>,
+        call: &CallContext,
         at: usize,
         generator: &dyn Generator,
         request: &Arc<str>,
@@ -56,9 +60,16 @@ impl Pipeline {
         let started = Instant::now();
         let inputs = self.stages[at].gather(&mut slots)?;
         let parameters = Arc::new(parameters);
-        let (pipeline, request_name) = (self.clone(), request.clone());
-        let behind = Behind { pipeline, at, slots, request: request_name, parameters: parameters.clone(), answers };
-        let context = StageContext { request, parameters: &parameters, budget };
+        let behind = Behind {
+            call: call.clone(),
+            pipeline: self.clone(),
+            at,
+            slots,
+            request: request.clone(),
+            parameters: parameters.clone(),
+            answers,
+        };
+        let context = StageContext { call, request, parameters: &parameters, budget };
         let ended = generator.generate(context, inputs, Box::new(behind)).await;
         self.metrics.stage_took(at, started.elapsed());
         ended.map_err(|error| match error {
@@ -93,6 +104,7 @@ impl Pipeline {
 
 /// The sink of a generator: runs the later stages for each response, and passes the result to the next sink.
 struct Behind {
+    call: CallContext,
     pipeline: Arc<Pipeline>,
     /// Index of the generator.
     at: usize,
@@ -106,14 +118,14 @@ struct Behind {
 #[async_trait]
 impl ResponseSink for Behind {
     async fn take(&mut self, outputs: NamedTensors, budget: &mut Budget) -> Result<bool, SinkError> {
-        let Behind { pipeline, at, slots, request, parameters, answers } = self;
+        let Behind { call, pipeline, at, slots, request, parameters, answers } = self;
         let generator = &pipeline.stages[*at];
         let outputs = tensor::bind_tensors(&generator.stage.signature().outputs, outputs)
             .map_err(|mismatch| generator.failed(StageError::Plugin(CallError::Output(mismatch))))?;
         let mut slots = slots.clone();
         generator.put(outputs, &mut slots);
         let stages = *at + 1..pipeline.stages.len();
-        pipeline.run_stages(stages, request, &mut slots, parameters, budget).await?;
+        pipeline.run_stages(call, stages, request, &mut slots, parameters, budget).await?;
         answers.take(pipeline.collect(slots), budget).await
     }
 }

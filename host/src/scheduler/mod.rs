@@ -3,6 +3,7 @@
 //! over before another thread would have woken up stays on the I/O thread (`inline`). The cores are shared fairly, too:
 //! when a guest yields at the end of its time slice, the tenant that has used the least goes on.
 
+mod call_context;
 mod fair_queue;
 mod inline;
 mod parallel;
@@ -14,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use call_context::Cores;
 use fair_queue::{Acquire, FairQueue, Share, Slot};
-use parallel::CallContext;
 use time_slice::Sliced;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinError, JoinHandle};
@@ -24,14 +25,13 @@ use crate::config::Compute as ComputeConfig;
 use crate::telemetry::Metrics;
 use crate::tenant::{ModelUsage, OutOfFuel, Tenant};
 
-pub use inline::{defer_drop, move_to_compute_thread};
-pub use parallel::parallel_map;
+pub use call_context::CallContext;
 
 /// The compute threads, and the queues of calls that wait for them.
 pub struct Compute {
     runtime: Option<Runtime>,
     slots: Arc<FairQueue>,
-    cores: Arc<FairQueue>,
+    cores: Cores,
     concurrency: usize,
     queue: usize,
     queue_time: Duration,
@@ -49,6 +49,8 @@ pub struct Permit {
     pub tenant: Arc<Tenant>,
     /// Counters of what the call uses.
     pub usage: Arc<ModelUsage>,
+    /// Context of the call's work, for everything that computes for it.
+    pub context: CallContext,
     /// Time that the call waited for its slot.
     pub waited: Duration,
     slot: Slot,
@@ -90,7 +92,7 @@ pub enum Placement {
     ComputeThread,
     /// On the caller's thread, if the model's recent calls were cheap and calls come one at a time: fairness between calls
     /// is decided in the queues. The work goes to a compute thread after its first time slice, and at a call of
-    /// [`move_to_compute_thread`].
+    /// [`CallContext::move_to_compute_thread`].
     Inline,
 }
 
@@ -106,10 +108,11 @@ impl Compute {
             .thread_name("compute")
             .enable_all()
             .build()?;
+        let cores = Cores { queue: FairQueue::new(config.threads), runtime: runtime.handle().clone() };
         Ok(Compute {
             runtime: Some(runtime),
             slots: FairQueue::new(config.concurrency),
-            cores: FairQueue::new(config.threads),
+            cores,
             concurrency: config.concurrency,
             queue: config.queue,
             queue_time: config.queue_time,
@@ -141,8 +144,9 @@ impl Compute {
             }
         };
         self.metrics.in_flight.inc();
+        let context = self.context(tenant.name.clone(), usage.clone());
         let (tenant, metrics, admitted) = (tenant.clone(), self.metrics.clone(), Instant::now());
-        Ok(Permit { tenant, usage, waited: admitted - began, slot, admitted, metrics })
+        Ok(Permit { tenant, usage, context, waited: admitted - began, slot, admitted, metrics })
     }
 
     async fn wait(&self, wait: fair_queue::Waiter, share: Share) -> Result<Slot, AdmissionError> {
@@ -164,26 +168,23 @@ impl Compute {
     ) -> Result<T, Panicked> {
         let quiet = self.meets_nobody();
         let is_inline = placement == Placement::Inline && quiet && permit.usage.recent_cost.is_cheap();
-        let (tenant, usage) = (permit.tenant.name.clone(), permit.usage.clone());
-        let mut work = self.slice(&tenant, usage, work(permit));
-        if is_inline {
-            let polled = inline::poll(&mut work);
-            inline::run_deferred_drops();
-            if let Poll::Ready(output) = polled? {
-                return Ok(output);
-            }
+        let context = permit.context.clone();
+        let mut work = self.slice(context.clone(), work(permit));
+        if is_inline && let Poll::Ready(output) = inline::poll(&context, &mut work)? {
+            return Ok(output);
         }
         self.spawn(work).await
     }
 
     /// Runs work other than a call, such as an activation, in the tenant's turns.
     pub async fn run_background<T: Send + 'static>(&self, tenant: &Arc<str>, work: Work<T>) -> Result<T, Panicked> {
-        self.start(tenant, Arc::default(), work).await
+        self.spawn(self.slice(self.context(tenant.clone(), Arc::default()), work)).await
     }
 
-    /// Starts work that holds its own permit, for a caller that waits for something else in the meantime.
-    pub fn start<T: Send + 'static>(&self, tenant: &Arc<str>, usage: Arc<ModelUsage>, work: Work<T>) -> Task<T> {
-        self.spawn(self.slice(tenant, usage, work))
+    /// Starts the work of a call, for a caller that waits for something else in the meantime.
+    pub fn start<T: Send + 'static>(&self, permit: Permit, work: impl FnOnce(Permit) -> Work<T>) -> Task<T> {
+        let context = permit.context.clone();
+        self.spawn(self.slice(context, work(permit)))
     }
 
     /// True if calls come one at a time: this call found no other one running, and neither did many before it. If calls
@@ -197,9 +198,12 @@ impl Compute {
         self.lonely.fetch_add(1, Ordering::Relaxed) >= LONELY
     }
 
-    fn slice<T>(&self, tenant: &Arc<str>, usage: Arc<ModelUsage>, work: Work<T>) -> Sliced<T> {
-        let call_context = CallContext { cores: self.cores.clone(), tenant: tenant.clone(), usage };
-        Sliced::new(Arc::new(call_context), work)
+    fn context(&self, tenant: Arc<str>, usage: Arc<ModelUsage>) -> CallContext {
+        CallContext::new(self.cores.clone(), tenant, usage)
+    }
+
+    fn slice<T>(&self, context: CallContext, work: Work<T>) -> Sliced<T> {
+        Sliced::new(self.cores.queue.clone(), context, work)
     }
 
     fn spawn<T: Send + 'static>(&self, work: Sliced<T>) -> Task<T> {

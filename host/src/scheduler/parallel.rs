@@ -1,67 +1,43 @@
 //! Parallel execution of one call's large work: the calling thread does the parts one after the other, and idle cores help.
 //! A helper takes a core for each part, in the tenant's queue, and stops when another call wants the core.
 
-use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::fair_queue::FairQueue;
-use super::{inline, nanoseconds};
-use crate::tenant::ModelUsage;
+use super::call_context::{CallContext, Cores};
+use super::nanoseconds;
 
-/// Context of a call's work on the compute threads.
-pub(super) struct CallContext {
-    pub cores: Arc<FairQueue>,
-    pub tenant: Arc<str>,
-    /// Counter of the time on cores.
-    pub usage: Arc<ModelUsage>,
-}
-
-thread_local! {
-    /// Context of the work that this compute thread is executing.
-    static CALL_CONTEXT: RefCell<Option<Arc<CallContext>>> = const { RefCell::new(None) };
-}
-
-/// Guard that sets the thread's context while the work of a call is executed.
-pub(super) struct CallContextGuard(());
-
-impl CallContextGuard {
-    pub(super) fn begin(call_context: &Arc<CallContext>) -> CallContextGuard {
-        CALL_CONTEXT.set(Some(call_context.clone()));
-        CallContextGuard(())
-    }
-}
-
-impl Drop for CallContextGuard {
-    fn drop(&mut self) {
-        CALL_CONTEXT.set(None);
-    }
-}
-
-/// The results of all parts, in their order. Each part should take a fraction of a millisecond. Call this on a compute
-/// thread: idle cores do not help elsewhere.
-pub fn parallel_map<T: Send + 'static>(parts: usize, part: impl Fn(usize) -> T + Send + Sync + 'static) -> Vec<T> {
-    let job = Arc::new(Job::new(parts, part));
-    if let Some(call_context) = CALL_CONTEXT.with_borrow(Clone::clone).filter(|_| !inline::is_inline()) {
-        for _ in 0..call_context.cores.free().min(parts.saturating_sub(1)) {
-            let (job, call_context) = (job.clone(), call_context.clone());
-            // This thread does not wait for the helper to begin: it does the parts that no helper has begun. A task of
-            // `tokio::spawn` would wait for this thread.
-            tokio::task::spawn_blocking(move || help(&job, &call_context));
+impl CallContext {
+    /// The results of all parts, in their order. Each part should take a fraction of a millisecond. Idle cores help on a
+    /// compute thread alone.
+    pub fn parallel_map<T: Send + 'static>(
+        &self,
+        parts: usize,
+        part: impl Fn(usize) -> T + Send + Sync + 'static,
+    ) -> Vec<T> {
+        let job = Arc::new(Job::new(parts, part));
+        if let Some(cores) = self.state().cores.as_ref().filter(|_| !self.is_inline()) {
+            for _ in 0..cores.queue.free().min(parts.saturating_sub(1)) {
+                let (job, cores, call) = (job.clone(), cores.clone(), self.clone());
+                // This thread does not wait for the helper to begin: it does the parts that no helper has begun. A task of
+                // `spawn` would wait for this thread.
+                cores.runtime.clone().spawn_blocking(move || help(&job, &cores, &call));
+            }
         }
+        while job.do_next() {}
+        job.wait()
     }
-    while job.do_next() {}
-    job.wait()
 }
 
-fn help<T, F: Fn(usize) -> T>(job: &Job<T, F>, call_context: &CallContext) {
-    while let Some(mut core) = call_context.cores.try_acquire(&call_context.tenant) {
+fn help<T, F: Fn(usize) -> T>(job: &Job<T, F>, cores: &Cores, call: &CallContext) {
+    let call = call.state();
+    while let Some(mut core) = cores.queue.try_acquire(&call.tenant) {
         let began = Instant::now();
         let more = job.do_next();
         let took = nanoseconds(began.elapsed());
         core.use_up(took);
-        call_context.usage.cpu_nanoseconds.fetch_add(took, Ordering::Relaxed);
+        call.usage.cpu_nanoseconds.fetch_add(took, Ordering::Relaxed);
         if !more {
             return;
         }
@@ -139,40 +115,52 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
-    use crate::scheduler::{Compute, Work};
+    use crate::config::Config;
+    use crate::scheduler::{Compute, Panicked, Permit, Placement};
+    use crate::tenant::Tenant;
 
     fn compute(threads: usize) -> Compute {
-        let config = crate::config::Compute { threads, ..crate::config::Config::default().compute };
+        let config = crate::config::Compute { threads, ..Config::default().compute };
         Compute::new(&config, Arc::new(crate::telemetry::Metrics::new().unwrap())).unwrap()
+    }
+
+    /// Runs the parts as the work of a call.
+    async fn parts<T: Send + 'static>(
+        compute: &Compute,
+        parts: usize,
+        part: impl Fn(usize) -> T + Send + Sync + 'static,
+    ) -> Result<Vec<T>, Panicked> {
+        let tenant = Arc::new(Tenant::new("a", Config::default().tenant));
+        let permit = compute.admit(&tenant, Arc::default()).await.unwrap();
+        let work = |permit: Permit| -> crate::scheduler::Work<_> {
+            Box::pin(async move { permit.context.parallel_map(parts, part) })
+        };
+        compute.run(permit, Placement::ComputeThread, work).await
     }
 
     #[test]
     fn the_calling_thread_does_all_parts_in_order() {
-        assert_eq!(parallel_map(5, |at| at * at), [0, 1, 4, 9, 16]);
-        assert!(parallel_map(0, |at| at).is_empty());
+        let call = CallContext::without_cores();
+        assert_eq!(call.parallel_map(5, |at| at * at), [0, 1, 4, 9, 16]);
+        assert!(call.parallel_map(0, |at| at).is_empty());
     }
 
     #[tokio::test]
     async fn idle_cores_help() {
-        let compute = compute(3);
         // Each part waits for two others, which one thread alone could not do.
         let meet = Arc::new(Barrier::new(3));
-        let work: Work<_> = Box::pin(async move {
-            parallel_map(9, move |_| {
-                meet.wait();
-                std::thread::current().id()
-            })
-        });
-        let threads: HashSet<_> = compute.run_background(&"a".into(), work).await.unwrap().into_iter().collect();
+        let part = move |_| {
+            meet.wait();
+            std::thread::current().id()
+        };
+        let threads: HashSet<_> = parts(&compute(3), 9, part).await.unwrap().into_iter().collect();
         assert_eq!(threads.len(), 3);
     }
 
     #[tokio::test]
     async fn a_panic_ends_the_work_and_nothing_else() {
         let compute = compute(2);
-        let work: Work<_> = Box::pin(async { parallel_map(20, |at| assert!(at != 7)).len() });
-        assert!(compute.run_background(&"a".into(), work).await.is_err());
-        let work: Work<_> = Box::pin(async { parallel_map(20, |at| at).len() });
-        assert_eq!(compute.run_background(&"a".into(), work).await.unwrap(), 20);
+        assert!(parts(&compute, 20, |at| assert!(at != 7)).await.is_err());
+        assert_eq!(parts(&compute, 20, |at| at).await.unwrap().len(), 20);
     }
 }

@@ -8,25 +8,25 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use super::fair_queue::{Slot, Waiter};
-use super::parallel::{CallContext, CallContextGuard};
-use super::{Work, nanoseconds};
+use super::fair_queue::{FairQueue, Slot, Waiter};
+use super::{CallContext, Work, nanoseconds};
 
 pub(super) struct Sliced<T> {
-    call_context: Arc<CallContext>,
+    cores: Arc<FairQueue>,
+    call: CallContext,
     wait: Option<Waiter>,
     work: Work<T>,
 }
 
 impl<T> Sliced<T> {
-    pub(super) fn new(call_context: Arc<CallContext>, work: Work<T>) -> Sliced<T> {
-        Sliced { call_context, wait: None, work }
+    pub(super) fn new(cores: Arc<FairQueue>, call: CallContext, work: Work<T>) -> Sliced<T> {
+        Sliced { cores, call, wait: None, work }
     }
 
     fn poll_core(&mut self, context: &mut Context<'_>) -> Poll<Slot> {
         let mut wait = match self.wait.take() {
             Some(wait) => wait,
-            None => match self.call_context.cores.acquire_unbounded(&self.call_context.tenant) {
+            None => match self.cores.acquire_unbounded(&self.call.state().tenant) {
                 Ok(core) => return Poll::Ready(core),
                 Err(wait) => wait,
             },
@@ -45,12 +45,10 @@ impl<T> Future for Sliced<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let mut core = ready!(self.poll_core(context));
         let began = Instant::now();
-        let guard = CallContextGuard::begin(&self.call_context);
         let polled = self.work.as_mut().poll(context);
-        drop(guard);
         let took = nanoseconds(began.elapsed());
         core.use_up(took);
-        self.call_context.usage.cpu_nanoseconds.fetch_add(took, Ordering::Relaxed);
+        self.call.state().usage.cpu_nanoseconds.fetch_add(took, Ordering::Relaxed);
         polled
     }
 }

@@ -7,12 +7,18 @@ use bytes::Bytes;
 
 use super::array::Array;
 use super::elements::{self, Parsed, read_as};
-use crate::scheduler::parallel_map;
+use crate::scheduler::CallContext;
 use crate::tensor::Datatype;
 
-/// Reads the `count` elements that `json`, a slice of `body`, begins with. Idle cores help with a large array.
-pub fn parse_within(datatype: Datatype, count: u64, json: &[u8], body: &Bytes) -> Result<Parsed, String> {
-    match parse(datatype, count, json, body, PART) {
+/// Reads the `count` elements that `json`, a slice of `body`, begins with. Idle cores of the call help with a large array.
+pub fn parse_within(
+    context: &CallContext,
+    datatype: Datatype,
+    count: u64,
+    json: &[u8],
+    body: &Bytes,
+) -> Result<Parsed, String> {
+    match parse(context, datatype, count, json, body, PART) {
         Some(parsed) => Ok(parsed),
         None => elements::parse(datatype, Some(count), json),
     }
@@ -26,7 +32,14 @@ const PARTS: usize = 4;
 
 /// Reads the array that `json`, a slice of `body`, begins with, in parts of about `part` bytes. `None` where the sequential
 /// reader has to read it: the array is small, nested or of BYTES, or has a mistake.
-pub fn parse(datatype: Datatype, count: u64, json: &[u8], body: &Bytes, part: usize) -> Option<Parsed> {
+pub fn parse(
+    context: &CallContext,
+    datatype: Datatype,
+    count: u64,
+    json: &[u8],
+    body: &Bytes,
+    part: usize,
+) -> Option<Parsed> {
     let large = PARTS * part;
     if datatype == Datatype::Bytes || json.len() < large || json.first() != Some(&b'[') {
         return None;
@@ -38,7 +51,7 @@ pub fn parse(datatype: Datatype, count: u64, json: &[u8], body: &Bytes, part: us
     let ranges = cut(&inside, part);
     let count_of_parts = ranges.len();
     let read = move |at: usize| read_as(datatype, None, Array::inside(&inside[ranges[at].clone()])).ok();
-    let parts: Vec<Parsed> = parallel_map(count_of_parts, read).into_iter().collect::<Option<_>>()?;
+    let parts: Vec<Parsed> = context.parallel_map(count_of_parts, read).into_iter().collect::<Option<_>>()?;
     if parts.iter().map(|part| part.count).sum::<u64>() != count {
         return None;
     }
@@ -82,7 +95,7 @@ mod tests {
     fn parts_give_the_same_tensor_as_the_whole() {
         for comma in [",", ", ", " ,\n "] {
             let (body, length) = body(100_000, comma);
-            let parsed = parse(Datatype::Fp32, 100_000, &body, &body, PART).unwrap();
+            let parsed = parse(&CallContext::without_cores(), Datatype::Fp32, 100_000, &body, &body, PART).unwrap();
             assert_eq!(parsed.length, length);
             assert_eq!(parsed.bytes, elements::parse(Datatype::Fp32, Some(100_000), &body).unwrap().bytes);
         }
@@ -103,7 +116,9 @@ mod tests {
         ];
         for (json, wanted) in broken {
             let body = Bytes::from(json);
-            let error = super::parse_within(Datatype::Fp32, 100_000, &body, &body).err().unwrap();
+            let error = super::parse_within(&CallContext::without_cores(), Datatype::Fp32, 100_000, &body, &body)
+                .err()
+                .unwrap();
             assert!(error.contains(wanted), "{error}");
         }
     }
@@ -113,8 +128,11 @@ mod tests {
         let (flat, _) = body(100_000, ",");
         let text = String::from_utf8(flat.to_vec()).unwrap();
         let nested = Bytes::from(text.replacen(",7e-3,", ",[7e-3],", 1));
-        assert!(parse(Datatype::Fp32, 100_000, &nested, &nested, PART).is_none());
-        assert!(super::parse_within(Datatype::Fp32, 100_000, &nested, &nested).is_ok());
-        assert!(parse(Datatype::Fp32, 2, b"[1,2]", &Bytes::from_static(b"[1,2]"), PART).is_none());
+        assert!(parse(&CallContext::without_cores(), Datatype::Fp32, 100_000, &nested, &nested, PART).is_none());
+        assert!(super::parse_within(&CallContext::without_cores(), Datatype::Fp32, 100_000, &nested, &nested).is_ok());
+        assert!(
+            parse(&CallContext::without_cores(), Datatype::Fp32, 2, b"[1,2]", &Bytes::from_static(b"[1,2]"), PART)
+                .is_none()
+        );
     }
 }

@@ -5,7 +5,7 @@ use serde::ser::Error;
 
 use super::writer::{Bounded, Data};
 use crate::numbers::to_usize;
-use crate::scheduler::parallel_map;
+use crate::scheduler::CallContext;
 use crate::tensor::{Datatype, Tensor};
 
 /// Elements of a part, few enough to be written in a fraction of a millisecond.
@@ -17,11 +17,11 @@ const LARGE: usize = 4 * PART;
 /// Elements that are written before their size is checked against the bound of the reply.
 const ROUND: usize = 64 * PART;
 
-/// Writes the tensor's elements as one flat array. An I/O error means that the bound of `out` is exceeded.
-pub fn write(tensor: &Tensor, out: &mut Bounded) -> serde_json::Result<()> {
+/// Writes the tensor's elements as one flat array; idle cores of the call help with a large one. An I/O error means that the bound of `out` is exceeded.
+pub fn write(context: &CallContext, tensor: &Tensor, out: &mut Bounded) -> serde_json::Result<()> {
     let (datatype, data) = (tensor.datatype(), tensor.data());
     match datatype.width().map(to_usize) {
-        Some(width) if data.len() >= LARGE * width => write_in_parts(datatype, width, data, out),
+        Some(width) if data.len() >= LARGE * width => write_in_parts(context, datatype, width, data, out),
         _ => {
             out.reserve(guess(tensor));
             serde_json::to_writer(out, &Data { tensor, bare: false })
@@ -34,13 +34,19 @@ fn guess(tensor: &Tensor) -> usize {
     3 * tensor.data().len()
 }
 
-fn write_in_parts(datatype: Datatype, width: usize, data: &Bytes, out: &mut Bounded) -> serde_json::Result<()> {
+fn write_in_parts(
+    context: &CallContext,
+    datatype: Datatype,
+    width: usize,
+    data: &Bytes,
+    out: &mut Bounded,
+) -> serde_json::Result<()> {
     for (at, round) in slices(data, ROUND * width).enumerate() {
         let parts: Vec<Bytes> = slices(&round, PART * width).collect();
         let count = parts.len();
         // `parallel_map` passes each number below `count`.
         let part = move |part: usize| write_part(datatype, width, &parts[part], at + part == 0);
-        for part in parallel_map(count, part) {
+        for part in context.parallel_map(count, part) {
             out.piece(part?)?;
         }
     }
@@ -78,7 +84,7 @@ mod tests {
             let data: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
             let tensor = Tensor::new(Datatype::Fp32, vec![count as u64], data.into()).unwrap();
             let mut out = Bounded::new(usize::MAX);
-            write(&tensor, &mut out).unwrap();
+            write(&CallContext::without_cores(), &tensor, &mut out).unwrap();
             assert_eq!(out.into_pieces().concat(), serde_json::to_vec(&numbers).unwrap(), "{count}");
         }
     }
@@ -87,6 +93,6 @@ mod tests {
     fn output_beyond_the_bound_is_refused() {
         let tensor = Tensor::new(Datatype::Uint8, vec![1 << 20], vec![7; 1 << 20].into()).unwrap();
         let mut out = Bounded::new(1 << 20);
-        assert!(write(&tensor, &mut out).unwrap_err().is_io());
+        assert!(write(&CallContext::without_cores(), &tensor, &mut out).unwrap_err().is_io());
     }
 }

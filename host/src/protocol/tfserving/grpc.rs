@@ -22,6 +22,7 @@ use crate::protocol::pb::tensorflow::serving as pb;
 use crate::protocol::pb::tensorflow::serving::model_service_server::ModelService;
 use crate::protocol::pb::tensorflow::serving::model_spec::VersionChoice;
 use crate::protocol::pb::tensorflow::serving::prediction_service_server::PredictionService;
+use crate::scheduler::CallContext;
 
 pub struct Predictions {
     pub port: Arc<ClientPort>,
@@ -113,11 +114,16 @@ struct Predict {
 impl Exchange for Predict {
     type Reply = pb::PredictResponse;
 
-    fn decode(&mut self, _: &Pipeline) -> Result<InferRequest, ApiError> {
+    fn decode(&mut self, _: &CallContext, _: &Pipeline) -> Result<InferRequest, ApiError> {
         Ok(std::mem::take(&mut self.parts).decode(self.repeat_budget)?)
     }
 
-    fn encode(&self, model: &Pipeline, response: InferResponse) -> Result<pb::PredictResponse, ApiError> {
+    fn encode(
+        &self,
+        _: &CallContext,
+        model: &Pipeline,
+        response: InferResponse,
+    ) -> Result<pb::PredictResponse, ApiError> {
         Ok(encode(model, &response)?)
     }
 

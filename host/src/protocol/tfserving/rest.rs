@@ -23,6 +23,7 @@ use crate::http::response;
 use crate::inference::call::Client;
 use crate::inference::{Exchange, InferRequest, InferResponse};
 use crate::pipeline::{Labels, Pipeline};
+use crate::scheduler::CallContext;
 use crate::tensor::NamedTensors;
 
 /// The routes, for the router of the clients' port.
@@ -73,14 +74,14 @@ impl Predict {
 impl Exchange for Predict {
     type Reply = Response<Body>;
 
-    fn decode(&mut self, model: &Pipeline) -> Result<InferRequest, ApiError> {
+    fn decode(&mut self, _: &CallContext, model: &Pipeline) -> Result<InferRequest, ApiError> {
         let body = self.arrived.take_body()?;
         let (request, layout) = rows::decode(&body, &model.signature.inputs, self.arrived.bound)?;
         self.layout = layout;
         Ok(request)
     }
 
-    fn encode(&self, _: &Pipeline, response: InferResponse) -> Result<Response<Body>, ApiError> {
+    fn encode(&self, _: &CallContext, _: &Pipeline, response: InferResponse) -> Result<Response<Body>, ApiError> {
         let json = encode::predictions(&response.outputs, self.layout, response.bound)?;
         self.arrived.reply(Encoded { json, tensors: Vec::new(), binary: false })
     }
@@ -114,12 +115,12 @@ impl Evaluate {
 impl Exchange for Evaluate {
     type Reply = Response<Body>;
 
-    fn decode(&mut self, model: &Pipeline) -> Result<InferRequest, ApiError> {
+    fn decode(&mut self, _: &CallContext, model: &Pipeline) -> Result<InferRequest, ApiError> {
         let body = self.arrived.take_body()?;
         Ok(examples::decode(&body, &model.signature.inputs, self.method, self.arrived.bound)?)
     }
 
-    fn encode(&self, model: &Pipeline, response: InferResponse) -> Result<Response<Body>, ApiError> {
+    fn encode(&self, _: &CallContext, model: &Pipeline, response: InferResponse) -> Result<Response<Body>, ApiError> {
         let json = (self.results)(&response.outputs, &model.labels, response.bound)?;
         self.arrived.reply(Encoded { json, tensors: Vec::new(), binary: false })
     }

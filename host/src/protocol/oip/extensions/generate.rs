@@ -9,6 +9,7 @@ use crate::http::inference::{ArrivedRequest, body_length};
 use crate::inference::{Exchange, InferRequest, InferResponse};
 use crate::pipeline::Pipeline;
 use crate::protocol::oip::json;
+use crate::scheduler::CallContext;
 
 /// A request to `generate`, whose reply is one object; a model that streams must give exactly one response.
 pub(crate) struct Generate(pub ArrivedRequest);
@@ -16,11 +17,11 @@ pub(crate) struct Generate(pub ArrivedRequest);
 impl Exchange for Generate {
     type Reply = Response<Body>;
 
-    fn decode(&mut self, model: &Pipeline) -> Result<InferRequest, ApiError> {
+    fn decode(&mut self, _: &CallContext, model: &Pipeline) -> Result<InferRequest, ApiError> {
         Ok(json::decode_generate(&self.0.take_body()?, &model.signature)?)
     }
 
-    fn encode(&self, model: &Pipeline, response: InferResponse) -> Result<Response<Body>, ApiError> {
+    fn encode(&self, _: &CallContext, model: &Pipeline, response: InferResponse) -> Result<Response<Body>, ApiError> {
         self.0.reply(json::encode_generated(model, &response, response.bound)?)
     }
 
@@ -36,11 +37,11 @@ pub(crate) struct GenerateStream(pub ArrivedRequest);
 impl Exchange for GenerateStream {
     type Reply = Bytes;
 
-    fn decode(&mut self, model: &Pipeline) -> Result<InferRequest, ApiError> {
+    fn decode(&mut self, _: &CallContext, model: &Pipeline) -> Result<InferRequest, ApiError> {
         Ok(json::decode_generate(&self.0.take_body()?, &model.signature)?)
     }
 
-    fn encode(&self, model: &Pipeline, response: InferResponse) -> Result<Bytes, ApiError> {
+    fn encode(&self, _: &CallContext, model: &Pipeline, response: InferResponse) -> Result<Bytes, ApiError> {
         self.0.event(&json::encode_generated(model, &response, response.bound)?.json.concat())
     }
 

@@ -12,6 +12,7 @@ use crate::pipeline::Pipeline;
 use crate::protocol::grpc::admission::GrpcCall;
 use crate::protocol::grpc::inference::{self, Asked};
 use crate::protocol::pb::inference as pb;
+use crate::scheduler::CallContext;
 
 /// Answers one `ModelInferRequest`.
 pub async fn infer(caller: &GrpcCall, message: Bytes) -> Result<pb::ModelInferResponse, Status> {
@@ -33,11 +34,16 @@ pub(crate) struct Infer(pub ModelInferParts);
 impl Exchange for Infer {
     type Reply = pb::ModelInferResponse;
 
-    fn decode(&mut self, _: &Pipeline) -> Result<InferRequest, ApiError> {
+    fn decode(&mut self, _: &CallContext, _: &Pipeline) -> Result<InferRequest, ApiError> {
         Ok(std::mem::take(&mut self.0).decode()?)
     }
 
-    fn encode(&self, model: &Pipeline, response: InferResponse) -> Result<pb::ModelInferResponse, ApiError> {
+    fn encode(
+        &self,
+        _: &CallContext,
+        model: &Pipeline,
+        response: InferResponse,
+    ) -> Result<pb::ModelInferResponse, ApiError> {
         Ok(encode(model, response)?)
     }
 

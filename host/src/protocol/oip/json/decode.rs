@@ -12,12 +12,13 @@ use crate::codec::tensor_head::tensor_head;
 use crate::inference::InferRequest;
 use crate::numbers::to_usize;
 use crate::sandbox::Parameters;
+use crate::scheduler::CallContext;
 use crate::tensor::{Datatype, NamedTensors, Tensor};
 
 /// Decodes a request. `rest` is the part of the body after the JSON, the bytes of binary tensors, which become slices of
 /// it.
-pub fn decode_json(json: &Bytes, mut rest: Bytes) -> Result<InferRequest, DecodeError> {
-    let wire = WireRequest::read(json)?;
+pub fn decode_json(context: &CallContext, json: &Bytes, mut rest: Bytes) -> Result<InferRequest, DecodeError> {
+    let wire = WireRequest::read(context, json)?;
     let inputs = wire.inputs.into_iter().map(|input| decode_input(input, &mut rest));
     let inputs = inputs.collect::<Result<NamedTensors, _>>()?;
     if rest.has_remaining() {

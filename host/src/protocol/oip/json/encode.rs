@@ -10,18 +10,30 @@ use crate::codec::json::writer::{Bounded, Data, Encoded};
 use crate::inference::InferResponse;
 use crate::numbers::to_usize;
 use crate::pipeline::Pipeline;
+use crate::scheduler::CallContext;
 use crate::tensor::{Datatype, Tensor};
 
 /// Encodes the reply to an inference request, within `bound` bytes. NaN and infinities, which JSON does not have, become
 /// `null`.
-pub fn encode(pipeline: &Pipeline, answer: &InferResponse, bound: u64) -> Result<Encoded, EncodeError> {
-    encode_as(&pipeline.model, &pipeline.version, answer, bound)
+pub fn encode(
+    context: &CallContext,
+    pipeline: &Pipeline,
+    answer: &InferResponse,
+    bound: u64,
+) -> Result<Encoded, EncodeError> {
+    encode_as(context, &pipeline.model, &pipeline.version, answer, bound)
 }
 
 /// Like [`encode`], with the model's name and version given, for callers without a pipeline.
-pub fn encode_as(model: &str, version: &str, answer: &InferResponse, bound: u64) -> Result<Encoded, EncodeError> {
+pub fn encode_as(
+    context: &CallContext,
+    model: &str,
+    version: &str,
+    answer: &InferResponse,
+    bound: u64,
+) -> Result<Encoded, EncodeError> {
     let outputs = outputs(answer);
-    encode_outputs(&Reply { model, version, id: answer.id.as_deref(), outputs: &outputs }, bound)
+    encode_outputs(context, &Reply { model, version, id: answer.id.as_deref(), outputs: &outputs }, bound)
 }
 
 /// Encodes the reply to `generate`, within `bound` bytes: each output under its name, and a single element without an
@@ -35,7 +47,7 @@ pub fn encode_generated(pipeline: &Pipeline, answer: &InferResponse, bound: u64)
     Ok(Encoded { json, tensors: Vec::new(), binary: false })
 }
 
-fn encode_outputs(reply: &Reply, bound: u64) -> Result<Encoded, EncodeError> {
+fn encode_outputs(context: &CallContext, reply: &Reply, bound: u64) -> Result<Encoded, EncodeError> {
     let outputs = reply.outputs;
     for output in outputs.iter().filter(|output| !output.binary) {
         if !is_text(output.tensor) {
@@ -46,7 +58,7 @@ fn encode_outputs(reply: &Reply, bound: u64) -> Result<Encoded, EncodeError> {
     let bytes: usize = binary.iter().map(|tensor| tensor.data().len()).sum();
     let left = to_usize(bound).checked_sub(bytes).ok_or(EncodeError::TooLarge { bound })?;
     let tensors = binary.iter().map(|tensor| tensor.data().clone()).filter(|data| !data.is_empty()).collect();
-    let json = write_json(left, bound, |out| reply.write(out))?;
+    let json = write_json(left, bound, |out| reply.write(context, out))?;
     Ok(Encoded { json, tensors, binary: !binary.is_empty() })
 }
 
@@ -111,7 +123,7 @@ struct BinarySize {
 
 impl Reply<'_> {
     /// Writes the reply. Each object is left open until its last field, which is written piece by piece.
-    fn write(&self, out: &mut Bounded) -> serde_json::Result<()> {
+    fn write(&self, context: &CallContext, out: &mut Bounded) -> serde_json::Result<()> {
         let Reply { model, version, id, outputs } = *self;
         out.open_object(&ReplyHead { model_name: model, model_version: version, id })?;
         out.raw(b",\"outputs\":[")?;
@@ -119,20 +131,20 @@ impl Reply<'_> {
             if at > 0 {
                 out.raw(b",")?;
             }
-            output.write(out)?;
+            output.write(context, out)?;
         }
         out.raw(b"]}")
     }
 }
 
 impl Output<'_> {
-    fn write(&self, out: &mut Bounded) -> serde_json::Result<()> {
+    fn write(&self, context: &CallContext, out: &mut Bounded) -> serde_json::Result<()> {
         let (name, datatype, shape) = (self.name, self.tensor.datatype().name(), self.tensor.shape());
         let parameters = self.binary.then(|| BinarySize { binary_data_size: self.tensor.data().len() });
         out.open_object(&OutputHead { name, datatype, shape, parameters })?;
         if !self.binary {
             out.raw(b",\"data\":")?;
-            parallel_write::write(self.tensor, out)?;
+            parallel_write::write(context, self.tensor, out)?;
         }
         out.raw(b"}")
     }
@@ -165,8 +177,8 @@ mod tests {
     fn encode(datatype: Datatype, shape: &[u64], data: &[u8], binary: bool) -> Result<(String, usize), EncodeError> {
         let tensor = Tensor::new(datatype, shape.to_vec(), data.to_vec().into()).unwrap();
         let outputs = vec![Output { name: "y", tensor: &tensor, binary }];
-        let encoded =
-            super::encode_outputs(&Reply { model: "m", version: "1", id: Some("7"), outputs: &outputs }, 200)?;
+        let reply = Reply { model: "m", version: "1", id: Some("7"), outputs: &outputs };
+        let encoded = super::encode_outputs(&CallContext::without_cores(), &reply, 200)?;
         assert_eq!(encoded.binary, binary);
         Ok((String::from_utf8(encoded.json.concat()).unwrap(), encoded.tensors.iter().map(Bytes::len).sum()))
     }

@@ -15,6 +15,7 @@ use crate::codec::error::DecodeError;
 use crate::codec::json::parallel_read;
 use crate::codec::json::scanner::JsonScanner;
 use crate::inference::WantedOutput;
+use crate::scheduler::CallContext;
 use crate::tensor::{self, Datatype};
 
 /// An inference request as JSON.
@@ -92,7 +93,7 @@ pub struct TensorParameters {
 }
 
 impl<'a> WireRequest<'a> {
-    pub fn read(json: &'a Bytes) -> Result<WireRequest<'a>, DecodeError> {
+    pub fn read(context: &CallContext, json: &'a Bytes) -> Result<WireRequest<'a>, DecodeError> {
         let mut scanner = JsonScanner::new(json);
         let (mut id, mut parameters, mut inputs, mut outputs) = (None, None, None, None);
         scanner.object(|scanner, field| match field {
@@ -103,7 +104,7 @@ impl<'a> WireRequest<'a> {
             "inputs" => {
                 let all = inputs.insert(Vec::new());
                 scanner.array(|scanner| {
-                    all.push(WireInput::read(scanner, json)?);
+                    all.push(WireInput::read(context, scanner, json)?);
                     Ok(())
                 })
             }
@@ -116,7 +117,7 @@ impl<'a> WireRequest<'a> {
 }
 
 impl<'a> WireInput<'a> {
-    fn read(scanner: &mut JsonScanner<'a>, body: &Bytes) -> Result<WireInput<'a>, DecodeError> {
+    fn read(context: &CallContext, scanner: &mut JsonScanner<'a>, body: &Bytes) -> Result<WireInput<'a>, DecodeError> {
         let (mut name, mut datatype, mut shape) = (None, None, None);
         let (mut parameters, mut data) = (None, None);
         scanner.object(|scanner, field| match field {
@@ -126,7 +127,8 @@ impl<'a> WireInput<'a> {
             "parameters" => scanner.once(field, &mut parameters),
             "data" if data.is_some() => Err(scanner.twice(field)),
             "data" => {
-                data = Some(read_data(scanner, body, name.as_deref(), datatype.as_deref(), shape.as_deref())?);
+                let (name, datatype) = (name.as_deref(), datatype.as_deref());
+                data = Some(read_data(context, scanner, body, name, datatype, shape.as_deref())?);
                 Ok(())
             }
             _ => scanner.skip_value(),
@@ -142,6 +144,7 @@ impl<'a> WireInput<'a> {
 }
 
 fn read_data<'a>(
+    context: &CallContext,
     scanner: &mut JsonScanner<'a>,
     body: &Bytes,
     name: Option<&str>,
@@ -152,7 +155,7 @@ fn read_data<'a>(
     if let (Some(name), Some(datatype), Some(count)) = (name, datatype, count)
         && let Some(json) = scanner.rest_if(b'[')
     {
-        let (bytes, length) = read_elements(name, datatype, count, json, body)?;
+        let (bytes, length) = read_elements(context, name, datatype, count, json, body)?;
         scanner.advance(length);
         return Ok(Some(Data::Read(bytes)));
     }
@@ -163,13 +166,14 @@ fn read_data<'a>(
 
 /// Reads the elements that `json`, a slice of `body`, begins with. Returns their bytes, and the length of their text.
 fn read_elements(
+    context: &CallContext,
     input: &str,
     datatype: Datatype,
     count: u64,
     json: &[u8],
     body: &Bytes,
 ) -> Result<(Vec<u8>, usize), DecodeError> {
-    match parallel_read::parse_within(datatype, count, json, body) {
+    match parallel_read::parse_within(context, datatype, count, json, body) {
         Ok(elements) => Ok((elements.bytes, elements.length)),
         Err(problem) => Err(DecodeError::Data { input: input.to_owned(), problem }),
     }

@@ -11,6 +11,7 @@ use crate::http::inference::{ArrivedRequest, body_length};
 use crate::inference::{Exchange, InferRequest, InferResponse};
 use crate::pipeline::Pipeline;
 use crate::protocol::oip::json::{self, Raw};
+use crate::scheduler::CallContext;
 
 /// A request to `infer`.
 pub(crate) struct Infer(pub ArrivedRequest);
@@ -18,14 +19,19 @@ pub(crate) struct Infer(pub ArrivedRequest);
 impl Exchange for Infer {
     type Reply = Response<Body>;
 
-    fn decode(&mut self, model: &Pipeline) -> Result<InferRequest, ApiError> {
+    fn decode(&mut self, context: &CallContext, model: &Pipeline) -> Result<InferRequest, ApiError> {
         let body = self.0.take_body()?;
         let head = &self.0.head;
-        BodyFormat::of(&head.headers, &body)?.decode(&body, head.uri.query().unwrap_or_default(), model)
+        BodyFormat::of(&head.headers, &body)?.decode(context, &body, head.uri.query().unwrap_or_default(), model)
     }
 
-    fn encode(&self, model: &Pipeline, response: InferResponse) -> Result<Response<Body>, ApiError> {
-        self.0.reply(json::encode(model, &response, response.bound)?)
+    fn encode(
+        &self,
+        context: &CallContext,
+        model: &Pipeline,
+        response: InferResponse,
+    ) -> Result<Response<Body>, ApiError> {
+        self.0.reply(json::encode(context, model, &response, response.bound)?)
     }
 
     fn reply_bytes(reply: &Response<Body>) -> u64 {
@@ -64,18 +70,24 @@ impl BodyFormat {
         })
     }
 
-    fn decode(self, body: &Bytes, query: &str, pipeline: &Pipeline) -> Result<InferRequest, ApiError> {
+    fn decode(
+        self,
+        context: &CallContext,
+        body: &Bytes,
+        query: &str,
+        pipeline: &Pipeline,
+    ) -> Result<InferRequest, ApiError> {
         Ok(match self {
-            BodyFormat::Json(length) => json::decode_json(&body.slice(..length), body.slice(length..))?,
+            BodyFormat::Json(length) => json::decode_json(context, &body.slice(..length), body.slice(length..))?,
             BodyFormat::Raw(raw) => match json::decode_raw(raw, body, query, &pipeline.signature) {
                 // The model takes no plain body, so this can only be JSON, whatever its type: browsers send JSON as plain
                 // text.
                 Err(DecodeError::NotBytes { .. }) if body.trim_ascii_start().starts_with(b"{") => {
-                    json::decode_json(body, Bytes::new())?
+                    json::decode_json(context, body, Bytes::new())?
                 }
                 decoded => decoded?,
             },
-            BodyFormat::Either => json::decode_json(body, Bytes::new())
+            BodyFormat::Either => json::decode_json(context, body, Bytes::new())
                 .or_else(|wrong| json::decode_raw(Raw::Plain, body, query, &pipeline.signature).map_err(|_| wrong))?,
         })
     }
