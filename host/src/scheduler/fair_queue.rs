@@ -35,6 +35,12 @@ pub(super) struct Share {
     pub queue: usize,
 }
 
+/// A slot, or a position in the queue.
+pub(super) enum Turn {
+    Granted(Slot),
+    Queued(Waiter),
+}
+
 /// A slot, a position in the queue, or neither.
 pub(super) enum Acquire {
     Granted(Slot),
@@ -82,16 +88,19 @@ impl FairQueue {
         Acquire::Queued(self.enqueue(&mut state, tenant))
     }
 
-    /// Takes a slot, or else a position in the queue. Neither has a bound, so one of the two is always there.
-    pub(super) fn acquire_unbounded(self: &Arc<Self>, tenant: &Arc<str>) -> Result<Slot, Waiter> {
+    /// Takes a slot for a tenant that may hold `slots` of them, or else a position in the queue, which has no bound here.
+    pub(super) fn enter(self: &Arc<Self>, tenant: &Arc<str>, slots: usize) -> Turn {
         let mut state = self.state();
-        if state.take(tenant, usize::MAX) { Ok(self.slot(tenant)) } else { Err(self.enqueue(&mut state, tenant)) }
+        if state.take(tenant, slots) {
+            return Turn::Granted(self.slot(tenant));
+        }
+        Turn::Queued(self.enqueue(&mut state, tenant))
     }
 
-    /// Takes a slot if one is free and no call of the tenant waits for it.
-    pub(super) fn try_acquire(self: &Arc<Self>, tenant: &Arc<str>) -> Option<Slot> {
+    /// Takes a slot if one is free, the tenant holds fewer than `slots`, and no call of the tenant waits for it.
+    pub(super) fn try_acquire(self: &Arc<Self>, tenant: &Arc<str>, slots: usize) -> Option<Slot> {
         let mut state = self.state();
-        if state.take(tenant, usize::MAX) {
+        if state.take(tenant, slots) {
             return Some(self.slot(tenant));
         }
         state.forget_idle(tenant);
@@ -112,6 +121,12 @@ impl FairQueue {
     /// Number of slots that are free.
     pub(super) fn free(&self) -> usize {
         self.state().free
+    }
+
+    /// Number of slots that the tenant holds.
+    #[cfg(test)]
+    pub(super) fn held_by(&self, tenant: &str) -> usize {
+        self.state().tenant_queues.get(tenant).map_or(0, |tenant_queue| tenant_queue.holds)
     }
 
     fn give_back(self: &Arc<Self>, tenant: Arc<str>, used: u64) {
@@ -289,14 +304,14 @@ mod tests {
     fn without_bounds_a_call_gets_a_slot_or_waits() {
         let queue = FairQueue::new(1);
         let tenant: Arc<str> = "a".into();
-        let Ok(slot) = queue.acquire_unbounded(&tenant) else { panic!() };
-        assert!(queue.try_acquire(&tenant).is_none());
-        let Err(mut wait) = queue.acquire_unbounded(&tenant) else { panic!() };
+        let Turn::Granted(slot) = queue.enter(&tenant, 9) else { panic!() };
+        assert!(queue.try_acquire(&tenant, 9).is_none());
+        let Turn::Queued(mut wait) = queue.enter(&tenant, 9) else { panic!() };
         drop(slot);
-        assert!(queue.try_acquire(&tenant).is_none(), "the slot is on its way to the call that waits");
+        assert!(queue.try_acquire(&tenant, 9).is_none(), "the slot is on its way to the call that waits");
         drop(got(&mut wait).unwrap());
         drop(wait);
-        drop(queue.try_acquire(&tenant).unwrap());
+        drop(queue.try_acquire(&tenant, 9).unwrap());
         assert!(queue.state().tenant_queues.is_empty());
     }
 

@@ -207,6 +207,7 @@ impl Compute {
     }
 
     fn spawn<T: Send + 'static>(&self, work: Sliced<T>) -> Task<T> {
+        work.enter();
         Task(self.runtime.as_ref().map(|runtime| runtime.spawn(work)))
     }
 }

@@ -32,7 +32,7 @@ impl CallContext {
 
 fn help<T, F: Fn(usize) -> T>(job: &Job<T, F>, cores: &Cores, call: &CallContext) {
     let call = call.state();
-    while let Some(mut core) = cores.queue.try_acquire(&call.tenant) {
+    while let Some(mut core) = cores.queue.try_acquire(&call.tenant, usize::MAX) {
         let began = Instant::now();
         let more = job.do_next();
         let took = nanoseconds(began.elapsed());
