@@ -199,6 +199,14 @@ impl Default for Config {
     }
 }
 
+impl Compute {
+    /// Slots in addition to `concurrency`, for tenants that run no call. With them, such a tenant finds a slot even if others
+    /// hold all of `concurrency`.
+    pub fn newcomers(&self) -> usize {
+        self.concurrency
+    }
+}
+
 impl Config {
     /// The defaults, overridden by a TOML file. A relative path in the file starts at the file's folder.
     pub fn from_file(path: &Path) -> Result<Config, ConfigErrors> {

@@ -104,11 +104,14 @@ pub(crate) fn settings(config: &Config) -> EngineConfig {
 }
 
 /// An instance pool with slots for as many calls as may be under way, so that a call with a permit always finds a free
-/// slot.
+/// slot. A slot that was never used costs address space only.
 fn pool(config: &Config) -> PoolingAllocationConfig {
-    // At most 1024, the bound of `compute.concurrency`, so that no product below overflows.
-    let concurrency = u32::try_from(config.compute.concurrency).unwrap_or(u32::MAX);
-    let calls = concurrency * INSTANCES_OF_A_CALL + ACTIVATION_SLOTS + teardown::SLOTS;
+    let compute = &config.compute;
+    let besides = ACTIVATION_SLOTS + teardown::SLOTS;
+    // At most 1024 and as many newcomers, the bounds of `compute.concurrency`, so that no product below overflows.
+    let count = |calls: usize| u32::try_from(calls).unwrap_or(u32::MAX);
+    let warm = count(compute.concurrency) * INSTANCES_OF_A_CALL + besides;
+    let calls = count(compute.concurrency + compute.newcomers()) * INSTANCES_OF_A_CALL + besides;
     let memory = to_usize(config.call.memory.max(config.init.memory));
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(calls)
@@ -123,7 +126,7 @@ fn pool(config: &Config) -> PoolingAllocationConfig {
         .max_tables_per_module(TABLES)
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(memory)
-        .max_unused_warm_slots(calls)
+        .max_unused_warm_slots(warm)
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         .async_stack_keep_resident(STACK_KEEP_RESIDENT)

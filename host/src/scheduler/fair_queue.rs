@@ -12,7 +12,11 @@ pub(super) struct FairQueue(Mutex<QueueState>);
 
 #[derive(Default)]
 struct QueueState {
-    free: usize,
+    slots: usize,
+    /// Slots in addition to `slots`, for tenants that hold none.
+    for_newcomers: usize,
+    /// Slots that are held, of all tenants together.
+    held: usize,
     waiting: usize,
     tenant_queues: HashMap<Arc<str>, TenantQueue>,
     /// Usage of the tenant that was served last. A new tenant begins with this usage, not with zero.
@@ -68,7 +72,13 @@ pub(super) struct Waiter {
 
 impl FairQueue {
     pub(super) fn new(slots: usize) -> Arc<FairQueue> {
-        Arc::new(FairQueue(Mutex::new(QueueState { free: slots, ..QueueState::default() })))
+        FairQueue::with_newcomers(slots, 0)
+    }
+
+    /// A queue that gives a slot to a tenant that holds none even if all `slots` are held, up to `for_newcomers` times at
+    /// once.
+    pub(super) fn with_newcomers(slots: usize, for_newcomers: usize) -> Arc<FairQueue> {
+        Arc::new(FairQueue(Mutex::new(QueueState { slots, for_newcomers, ..QueueState::default() })))
     }
 
     /// Takes a slot or a position in the queue. `queue` bounds the calls that wait, of all tenants together.
@@ -120,11 +130,11 @@ impl FairQueue {
 
     /// Number of slots that are free.
     pub(super) fn free(&self) -> usize {
-        self.state().free
+        let state = self.state();
+        state.slots.saturating_sub(state.held)
     }
 
     /// Number of slots that the tenant holds.
-    #[cfg(test)]
     pub(super) fn held_by(&self, tenant: &str) -> usize {
         self.state().tenant_queues.get(tenant).map_or(0, |tenant_queue| tenant_queue.holds)
     }
@@ -152,13 +162,13 @@ impl FairQueue {
 impl QueueState {
     /// Takes a slot for a tenant that may hold `slots` of them; false if it has to wait.
     fn take(&mut self, tenant: &Arc<str>, slots: usize) -> bool {
-        let free = self.free > 0;
+        let bounds = self.bounds();
         let tenant_queue = self.tenant_queue(tenant);
         tenant_queue.slots = slots;
-        let taken = free && tenant_queue.holds < slots && tenant_queue.waiters.is_empty();
+        let taken = bounds.allow(tenant_queue) && tenant_queue.waiters.is_empty();
         if taken {
             tenant_queue.holds += 1;
-            self.free -= 1;
+            self.held += 1;
         }
         taken
     }
@@ -170,7 +180,7 @@ impl QueueState {
     }
 
     fn pass_on(&mut self, queue: &Arc<FairQueue>, from: &Arc<str>, used: u64) -> Option<(oneshot::Sender<Slot>, Slot)> {
-        self.free += 1;
+        self.held -= 1;
         if let Some(tenant_queue) = self.tenant_queues.get_mut(from) {
             tenant_queue.holds -= 1;
             tenant_queue.used = tenant_queue.used.saturating_add(used);
@@ -181,16 +191,21 @@ impl QueueState {
     }
 
     fn next(&mut self, queue: &Arc<FairQueue>) -> Option<(oneshot::Sender<Slot>, Slot)> {
-        let can_go =
-            |tenant_queue: &TenantQueue| !tenant_queue.waiters.is_empty() && tenant_queue.holds < tenant_queue.slots;
+        let bounds = self.bounds();
+        let can_go = |tenant_queue: &TenantQueue| !tenant_queue.waiters.is_empty() && bounds.allow(tenant_queue);
         let ready = self.tenant_queues.iter_mut().filter(|(_, tenant_queue)| can_go(tenant_queue));
         let (tenant, tenant_queue) = ready.min_by_key(|(_, tenant_queue)| (tenant_queue.holds, tenant_queue.used))?;
         let waiter = tenant_queue.waiters.pop_front()?;
         tenant_queue.holds += 1;
         self.clock = self.clock.max(tenant_queue.used);
-        self.free -= 1;
+        self.held += 1;
         self.waiting -= 1;
         Some((waiter, Slot { queue: Some(queue.clone()), tenant: tenant.clone(), used: 0 }))
+    }
+
+    fn bounds(&self) -> Bounds {
+        let free = self.held < self.slots;
+        Bounds { free, free_for_newcomers: self.held < self.slots + self.for_newcomers }
     }
 
     fn forget_idle(&mut self, tenant: &Arc<str>) {
@@ -201,6 +216,20 @@ impl QueueState {
         {
             self.tenant_queues.remove(tenant);
         }
+    }
+}
+
+/// The slots that are free at a moment.
+struct Bounds {
+    free: bool,
+    free_for_newcomers: bool,
+}
+
+impl Bounds {
+    /// True if the tenant may take one more slot.
+    fn allow(&self, tenant_queue: &TenantQueue) -> bool {
+        let free = self.free || (tenant_queue.holds == 0 && self.free_for_newcomers);
+        free && tenant_queue.holds < tenant_queue.slots
     }
 }
 
@@ -289,6 +318,26 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_that_holds_none_finds_a_slot_among_full_ones() {
+        let queue = FairQueue::with_newcomers(2, 2);
+        let crowd = [now(&queue, "crowd"), now(&queue, "crowd")];
+        let mut more = later(&queue, "crowd");
+        let mut first = now(&queue, "newcomer");
+        first.use_up(1);
+        assert_eq!((queue.free(), queue.held_by("crowd"), queue.held_by("newcomer")), (0, 2, 1));
+        // The second slot of a tenant is one of those that all share. The first is, too, once all others are held.
+        let mut second = later(&queue, "newcomer");
+        let third = now(&queue, "another");
+        let mut late = later(&queue, "late");
+        drop(first);
+        let lates = got(&mut late);
+        assert!(lates.is_some() && got(&mut second).is_none() && got(&mut more).is_none());
+        drop((third, crowd));
+        let both = (got(&mut second), got(&mut more));
+        assert!(both.0.is_some() && both.1.is_some());
+    }
+
+    #[test]
     fn the_tenant_that_used_least_is_next() {
         let queue = FairQueue::new(1);
         let mut hog = now(&queue, "hog");
@@ -332,6 +381,6 @@ mod tests {
         drop(got(&mut wait).unwrap());
         let state = queue.state();
         assert!(state.tenant_queues.is_empty(), "a tenant that neither holds nor waits is forgotten");
-        assert_eq!((state.free, state.waiting), (1, 0));
+        assert_eq!((state.held, state.waiting), (0, 0));
     }
 }

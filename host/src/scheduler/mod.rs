@@ -3,38 +3,43 @@
 //! over before another thread would have woken up stays on the I/O thread (`inline`). The cores are shared fairly, too:
 //! when a guest yields at the end of its time slice, the tenant that has used the least goes on.
 
+mod admission;
 mod call_context;
+mod counted;
 mod fair_queue;
 mod inline;
 mod parallel;
+mod permit;
+#[cfg(test)]
+mod tests;
 mod time_slice;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use call_context::Cores;
-use fair_queue::{Acquire, FairQueue, Share, Slot};
+use fair_queue::FairQueue;
 use time_slice::Sliced;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::config::Compute as ComputeConfig;
 use crate::telemetry::Metrics;
-use crate::tenant::{ModelUsage, OutOfFuel, Tenant};
+use crate::tenant::ModelUsage;
 
+pub use admission::AdmissionError;
 pub use call_context::CallContext;
+pub use permit::Permit;
 
 /// The compute threads, and the queues of calls that wait for them.
 pub struct Compute {
     runtime: Option<Runtime>,
     slots: Arc<FairQueue>,
     cores: Cores,
-    concurrency: usize,
-    queue: usize,
-    queue_time: Duration,
+    config: ComputeConfig,
     metrics: Arc<Metrics>,
     /// Number of consecutive calls that found no other call running.
     lonely: AtomicU64,
@@ -42,45 +47,6 @@ pub struct Compute {
 
 /// Number of consecutive calls without another one after which the next is expected to be alone, too.
 const LONELY: u64 = 16;
-
-/// A slot among the calls that run, which is the permission to compute. Dropping it lets the next call in, and counts the
-/// time that it was held against the tenant's next turns.
-pub struct Permit {
-    pub tenant: Arc<Tenant>,
-    /// Counters of what the call uses.
-    pub usage: Arc<ModelUsage>,
-    /// Context of the call's work, for everything that computes for it.
-    pub context: CallContext,
-    /// Time that the call waited for its slot.
-    pub waited: Duration,
-    slot: Slot,
-    admitted: Instant,
-    metrics: Arc<Metrics>,
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.slot.use_up(nanoseconds(self.admitted.elapsed()));
-        self.metrics.in_flight.dec();
-    }
-}
-
-/// The call was not admitted.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum AdmissionError {
-    #[error("the queue is full: {concurrency} calls are running and {queue} are waiting (compute.queue)")]
-    QueueFull { concurrency: usize, queue: usize },
-    #[error("none of the {concurrency} slots for calls (compute.concurrency) became free within {} (compute.queue-time)", humantime::format_duration(*.waited))]
-    TooLong { concurrency: usize, waited: Duration },
-    #[error(
-        "{queue} calls of the tenant are waiting (queue), and {concurrency} may run at once (concurrency); send fewer at once"
-    )]
-    TenantQueueFull { concurrency: usize, queue: usize },
-    #[error("none of the tenant's {concurrency} slots for calls (concurrency) became free within {} (compute.queue-time)", humantime::format_duration(*.waited))]
-    TenantTooLong { concurrency: usize, waited: Duration },
-    #[error(transparent)]
-    OutOfFuel(#[from] OutOfFuel),
-}
 
 /// The work of a call. It is large, so it is boxed where it is made: each move would be a copy of it.
 pub type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -111,50 +77,11 @@ impl Compute {
         let cores = Cores { queue: FairQueue::new(config.threads), runtime: runtime.handle().clone() };
         Ok(Compute {
             runtime: Some(runtime),
-            slots: FairQueue::new(config.concurrency),
+            slots: FairQueue::with_newcomers(config.concurrency, config.newcomers()),
             cores,
-            concurrency: config.concurrency,
-            queue: config.queue,
-            queue_time: config.queue_time,
+            config: config.clone(),
             metrics,
             lonely: AtomicU64::new(0),
-        })
-    }
-
-    /// Waits for a slot. Fails if the tenant has burnt its fuel, if a queue is full, or if the wait takes longer than
-    /// `compute.queue-time`.
-    pub async fn admit(&self, tenant: &Arc<Tenant>, usage: Arc<ModelUsage>) -> Result<Permit, AdmissionError> {
-        let began = Instant::now();
-        tenant.check_fuel()?;
-        let limits = tenant.limits();
-        let share = Share { slots: limits.concurrency, queue: limits.queue };
-        let slot = match self.slots.acquire(&tenant.name, share, self.queue) {
-            Acquire::Granted(slot) => slot,
-            Acquire::Queued(wait) => {
-                let slot = self.wait(wait, share).await?;
-                // The calls before it may have burnt the rest of the tenant's fuel.
-                tenant.check_fuel()?;
-                slot
-            }
-            Acquire::TenantQueueFull => {
-                return Err(AdmissionError::TenantQueueFull { concurrency: share.slots, queue: share.queue });
-            }
-            Acquire::QueueFull => {
-                return Err(AdmissionError::QueueFull { concurrency: self.concurrency, queue: self.queue });
-            }
-        };
-        self.metrics.in_flight.inc();
-        let context = self.context(tenant.name.clone(), usage.clone());
-        let (tenant, metrics, admitted) = (tenant.clone(), self.metrics.clone(), Instant::now());
-        Ok(Permit { tenant, usage, context, waited: admitted - began, slot, admitted, metrics })
-    }
-
-    async fn wait(&self, wait: fair_queue::Waiter, share: Share) -> Result<Slot, AdmissionError> {
-        let _waiting = Waiting::begin(&self.metrics);
-        let (concurrency, waited) = (self.concurrency, self.queue_time);
-        tokio::time::timeout(waited, wait).await.map_err(|_| match share.slots < concurrency {
-            true => AdmissionError::TenantTooLong { concurrency: share.slots, waited },
-            false => AdmissionError::TooLong { concurrency, waited },
         })
     }
 
@@ -191,7 +118,7 @@ impl Compute {
     /// meet, handing them to compute threads gains more than it costs, because each thread stays with the same code and
     /// seldom sleeps.
     fn meets_nobody(&self) -> bool {
-        if self.slots.free() + 1 < self.concurrency {
+        if self.slots.free() + 1 < self.config.concurrency {
             self.lonely.store(0, Ordering::Relaxed);
             return false;
         }
@@ -249,21 +176,5 @@ impl<T> Drop for Task<T> {
         if let Some(task) = &self.0 {
             task.abort();
         }
-    }
-}
-
-/// Counts a waiting call until it is dropped, however the wait ends.
-struct Waiting<'a>(&'a Metrics);
-
-impl<'a> Waiting<'a> {
-    fn begin(metrics: &'a Metrics) -> Waiting<'a> {
-        metrics.waiting.inc();
-        Waiting(metrics)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.dec();
     }
 }
