@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use system_tests::frames::{DATA, END_STREAM, Frames, infer};
-use system_tests::{Host, Reply, Start, component, prepared, repository, succeed, wait_until};
+use system_tests::{
+    Draft, Host, Publisher, Reply, Start, component, prepared, repository, sockets, succeed, wait_until,
+};
 
 /// A model of one streamer, which emits as many responses as `x` says and then does `then`; `behind` adds stages after it.
 fn streamer(model: &str, then: &str, behind: &str) -> String {
@@ -140,13 +142,19 @@ struct Slow(BufReader<TcpStream>);
 
 impl Slow {
     fn ask(host: &Host, model: &str, x: &[f32]) -> Result<Slow> {
-        let mut stream = TcpStream::connect(host.address())?;
+        Slow::over(TcpStream::connect(host.address())?, "", model, x)
+    }
+
+    /// Asks with a tenant's key. The kernel keeps little for the reader, so that a short stream has to wait for it.
+    fn ask_as(host: &Host, key: &str, model: &str, x: &[f32]) -> Result<Slow> {
+        let header = format!("authorization: Bearer {key}\r\n");
+        Slow::over(sockets::connect_narrow(host.address())?, &header, model, x)
+    }
+
+    fn over(mut stream: TcpStream, header: &str, model: &str, x: &[f32]) -> Result<Slow> {
         let body = json!({ "x": x }).to_string();
-        write!(
-            stream,
-            "POST /v2/models/{model}/generate_stream HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )?;
+        let (path, length) = (format!("/v2/models/{model}/generate_stream"), body.len());
+        write!(stream, "POST {path} HTTP/1.1\r\nhost: test\r\n{header}content-length: {length}\r\n\r\n{body}")?;
         Ok(Slow(BufReader::new(stream)))
     }
 
@@ -205,6 +213,43 @@ fn a_slow_reader_slows_the_plugin() -> Result<()> {
     }
     drop(reader);
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))
+}
+
+/// As many slow readers as there are slots, of two tenants: their streams hold none of them while they wait.
+#[test]
+fn slow_readers_leave_the_slots_to_other_tenants() -> Result<()> {
+    const OF_A_TENANT: u32 = 16;
+    const EVENTS: usize = 20;
+    let host = Start::default().config("[http]\nreply-time = '5m'\n[call]\nfuel = '1 T'\n").start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    let ask = |key: &str| Slow::ask_as(&host, key, "count", &[EVENTS as f32, 50_000.0]);
+    let mut readers = Vec::new();
+    for tenant in ["one", "two"] {
+        host.tenant(tenant, &json!({ "streams": OF_A_TENANT }))?;
+        acme.push_to(&host, tenant, &Draft::stage("acme/count", "1.0.0", "hostile_streamer", ""))?.ok()?;
+        let key = host.key(tenant, "infer")?;
+        for _ in 0..OF_A_TENANT {
+            readers.push(ask(&key)?);
+        }
+        wait_until(|| Ok(host.metric("bulkhead_streams_paused")? == readers.len() as u64))?;
+        let body = json!({ "x": [1] });
+        let more = host.ask_as(&key, "POST", "/v2/models/count/generate_stream", &body)?;
+        more.refused(429, "limit_tenant_calls", &["16 streams", "(streams)"])?;
+    }
+    host.tenant("third", &json!({}))?;
+    acme.push_to(&host, "third", &Draft::identity("acme/echo", "1.0.0"))?.ok()?;
+    let key = host.key("third", "infer")?;
+    for _ in 0..100 {
+        host.call(&key, "echo", "input")?.ok()?;
+    }
+    assert_eq!(host.metric("bulkhead_streams_paused")?, readers.len() as u64, "no stream was read or ended");
+    for reader in &mut readers {
+        reader.read_events(EVENTS)?;
+    }
+    wait_until(|| Ok(host.metrics()?.contains(&counted("count", "ok", 2 * OF_A_TENANT))))?;
+    wait_until(|| Ok(host.metric("bulkhead_calls_in_flight")? == 0))?;
+    assert_eq!(host.metric("bulkhead_streams_paused")?, 0);
+    Ok(())
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub struct TenantLimits {
     pub concurrency: usize,
     /// Calls that may wait for a slot.
     pub queue: usize,
+    /// Streams that may be open, with those that wait for their readers.
+    pub streams: usize,
     pub request_bytes: u64,
     pub reply_bytes: u64,
     /// Most versions of models that may be active.
@@ -91,7 +93,7 @@ const MOST_FUEL: u64 = u64::MAX >> 1;
 const BURST_SECONDS: u64 = 10;
 
 /// All limits of a tenant, in the order in which they are shown.
-pub static LIMITS: [Limit; 14] = [
+pub static LIMITS: [Limit; 15] = [
     Limit {
         key: "call-fuel",
         about: "fuel of one call, in all of its stages",
@@ -145,6 +147,12 @@ pub static LIMITS: [Limit; 14] = [
         about: "calls that wait for their turn",
         scope: Scope::Tenant { range: 0..=1_000_000, default: 256 },
         field: Field::Number(|limits| &mut limits.queue),
+    },
+    Limit {
+        key: "streams",
+        about: "streams that are open, with those that wait for their readers",
+        scope: Scope::Tenant { range: 0..=4096, default: 100 },
+        field: Field::Number(|limits| &mut limits.streams),
     },
     Limit {
         key: "request-bytes",

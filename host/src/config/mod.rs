@@ -80,10 +80,12 @@ pub struct Http {
 #[derive(Clone, Debug)]
 pub struct Compute {
     pub threads: usize,
-    /// Calls in progress at once; each may hold `call.memory`.
+    /// Calls in progress at once, without streams that wait for their readers; each may hold `call.memory`.
     pub concurrency: usize,
     /// Calls that may wait for a slot; further ones are refused with 503.
     pub queue: usize,
+    /// Streams that may be open at once, most of which wait for their readers; each may hold `call.memory`.
+    pub streams: usize,
     /// Time that a call may wait for a slot; one that waits longer is refused with 503.
     pub queue_time: Duration,
     /// Bytes of stack that a call of a plugin may use.
@@ -188,6 +190,7 @@ impl Default for Config {
                 threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
                 concurrency: 32,
                 queue: 1024,
+                streams: 256,
                 queue_time: Duration::from_secs(10),
                 stack: 512 * KIB,
                 component_bytes: 64 * MIB,
@@ -266,6 +269,7 @@ impl Config {
             s.number("threads", 1..=1024, &mut config.compute.threads);
             s.number("concurrency", 1..=1024, &mut config.compute.concurrency);
             s.number("queue", 0..=1_000_000, &mut config.compute.queue);
+            s.number("streams", 1..=4096, &mut config.compute.streams);
             s.duration("queue-time", &mut config.compute.queue_time);
             s.bytes("stack", 64 * KIB..=64 * MIB, &mut config.compute.stack);
             s.bytes("component-bytes", KIB..=1 << 30, &mut config.compute.component_bytes);

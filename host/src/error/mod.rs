@@ -203,6 +203,10 @@ impl ApiError {
             ApiError::Admission(AdmissionError::TenantTooLong { concurrency, .. }) => {
                 whole("concurrency", *concurrency)
             }
+            ApiError::Admission(AdmissionError::TenantStreams { streams }) => whole("streams", *streams),
+            ApiError::Admission(AdmissionError::Streams { streams }) => {
+                Some(("compute.streams", *streams as u64, None))
+            }
             ApiError::Admission(AdmissionError::QueueFull { queue, .. }) => whole("compute.queue", *queue),
             ApiError::Admission(AdmissionError::TooLong { concurrency, .. }) => {
                 whole("compute.concurrency", *concurrency)

@@ -51,9 +51,11 @@ impl ApiError {
             ApiError::Control(error) => control_code(error),
             ApiError::Auth(_) => Code::Unauthenticated,
             ApiError::Admission(AdmissionError::OutOfFuel(_)) => Code::LimitTenantFuel,
-            ApiError::Admission(AdmissionError::TenantQueueFull { .. } | AdmissionError::TenantTooLong { .. }) => {
-                Code::LimitTenantCalls
-            }
+            ApiError::Admission(
+                AdmissionError::TenantQueueFull { .. }
+                | AdmissionError::TenantTooLong { .. }
+                | AdmissionError::TenantStreams { .. },
+            ) => Code::LimitTenantCalls,
             ApiError::Admission(_) => Code::Overloaded,
             ApiError::Run(RunError { error, .. }) => stage_code(error),
             ApiError::Panicked(_) | ApiError::Log(_) => Code::Internal,

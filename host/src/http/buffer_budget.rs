@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::fair_share;
 use crate::config::Http;
 use crate::error::ApiError;
+use crate::scheduler::fair_share;
 use crate::tensor::Guarded;
 
 /// Handle to the buffer budget for one holder, usually a tenant.

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::fair_share;
 use crate::config::Http;
+use crate::scheduler::fair_share;
 use crate::telemetry::{Counter, Gauge};
 
 /// Permits for connections, of one listener or of several together.

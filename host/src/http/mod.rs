@@ -7,7 +7,6 @@ pub mod compression;
 mod connection;
 pub mod connection_limit;
 pub mod drain;
-mod fair_share;
 mod host_header;
 pub mod inference;
 pub mod listener;

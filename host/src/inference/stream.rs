@@ -1,6 +1,6 @@
 //! Streams of responses: any number of responses to one request, each encoded on a compute thread as soon as it is there.
-//! The pipeline waits while the client has not taken the response before: a slow client slows a plugin down, and costs no
-//! memory.
+//! The pipeline waits while the client has not taken the response before: a slow client slows a plugin down, holds no slot
+//! meanwhile, and costs no more memory.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{Stream, stream};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::call::{self, Call, Clock};
 use super::data_plane::DataPlane;
@@ -19,9 +19,9 @@ use crate::codec::error::EncodeError;
 use crate::error::{ApiError, ErrorResponse};
 use crate::pipeline::{Pipeline, RunError, StageError};
 use crate::sandbox::{CallError, ResponseSink, SinkError};
-use crate::scheduler::{CallContext, Permit, Task, Work};
+use crate::scheduler::{Permit, Task, Work};
 use crate::telemetry::Timings;
-use crate::tenant::{Budget, ModelUsage};
+use crate::tenant::Budget;
 use crate::tensor::{self, NamedTensors};
 
 /// Responses of a call in progress. Dropping it ends the work at its next yield.
@@ -63,7 +63,7 @@ impl DataPlane {
         mut exchange: E,
     ) -> Result<ResponseStream<E::Reply>, ErrorResponse> {
         let mut clock = Clock::start();
-        let admitted = self.compute.admit(&call.client.caller.tenant, call.usage.clone()).await;
+        let admitted = self.compute.admit_stream(&call.client.caller.tenant, call.usage.clone()).await;
         let permit = match admitted {
             Ok(permit) => permit,
             Err(error) => return self.end(call, Err(error.into())),
@@ -71,9 +71,9 @@ impl DataPlane {
         let (pipeline, id) = (call.pipeline.clone(), call.client.request_id.clone());
         let (sender, receiver) = mpsc::channel(1);
         let whole = permit.tenant.limits().reply_bytes;
-        let usage = call.usage.clone();
         let work = |permit: Permit| -> Work<_> {
             Box::pin(async move {
+                let permit = Arc::new(permit);
                 let queue = clock.lap();
                 let request = exchange.decode(&permit.context, &pipeline)?;
                 let inputs = tensor::bind_tensors(&pipeline.signature.inputs, request.inputs)?;
@@ -81,9 +81,8 @@ impl DataPlane {
                 call::check_outputs(&pipeline, request.outputs.as_deref())?;
                 let (wanted, binary, request_id) = (request.outputs, request.binary_output, request.id);
                 let sink = Encoding {
+                    permit: permit.clone(),
                     pipeline: pipeline.clone(),
-                    context: permit.context.clone(),
-                    usage,
                     wanted,
                     binary,
                     request_id,
@@ -119,9 +118,8 @@ fn problem(error: RunError) -> ApiError {
 
 /// The sink of a call's responses: encodes each, and waits while the connection has not taken the one before.
 struct Encoding<E: Exchange> {
-    context: CallContext,
+    permit: Arc<Permit>,
     pipeline: Arc<Pipeline>,
-    usage: Arc<ModelUsage>,
     wanted: Option<Vec<WantedOutput>>,
     binary: bool,
     request_id: Option<String>,
@@ -147,11 +145,17 @@ impl<E: Exchange> ResponseSink for Encoding<E> {
         };
         let answer = call::answer(&self.pipeline, outputs, self.wanted.as_deref(), self.binary, self.left);
         let answer = InferResponse { id: self.request_id.clone(), ..answer.map_err(of_whole)? };
-        let reply = self.exchange.encode(&self.context, &self.pipeline, answer).map_err(of_whole)?;
+        let reply = self.exchange.encode(&self.permit.context, &self.pipeline, answer).map_err(of_whole)?;
         let bytes = E::reply_bytes(&reply);
-        self.usage.reply_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.permit.usage.reply_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.left = self.left.saturating_sub(bytes);
+        let reply = match self.sender.try_send(reply) {
+            Ok(()) => return Ok(true),
+            Err(TrySendError::Closed(_)) => return Ok(false),
+            Err(TrySendError::Full(reply)) => reply,
+        };
         let _pause = budget.pause(LONGEST_WAIT);
-        Ok(self.sender.send(reply).await.is_ok())
+        // The client has not taken the response before. Others compute in this call's slot until it has.
+        Ok(self.permit.release_while(self.sender.send(reply)).await.is_ok())
     }
 }

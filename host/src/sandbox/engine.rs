@@ -32,7 +32,8 @@ const STACK_KEEP_RESIDENT: usize = 64 << 10;
 /// Bytes that the stack of each guest has for host code: an import runs on the stack of its guest.
 const HOST_STACK: u64 = 512 << 10;
 
-/// Instances that one call may have at once: a generator, and a stage behind it.
+/// Instances that one call may have at once: a generator, and a stage behind it. A stream that waits for its reader has its
+/// generator alone.
 const INSTANCES_OF_A_CALL: u32 = 2;
 
 /// Slots for plugins that are being activated, in addition to those for calls.
@@ -103,15 +104,17 @@ pub(crate) fn settings(config: &Config) -> EngineConfig {
     engine
 }
 
-/// An instance pool with slots for as many calls as may be under way, so that a call with a permit always finds a free
-/// slot. A slot that was never used costs address space only.
+/// An instance pool with slots for as many calls as may be under way and as many streams as may be open, so that a call with
+/// a permit always finds a free slot. A slot that was never used costs address space only.
 fn pool(config: &Config) -> PoolingAllocationConfig {
     let compute = &config.compute;
     let besides = ACTIVATION_SLOTS + teardown::SLOTS;
-    // At most 1024 and as many newcomers, the bounds of `compute.concurrency`, so that no product below overflows.
+    // `compute.concurrency` is at most 1024, there are as many newcomers, and `compute.streams` is at most 4096, so that no
+    // product below overflows.
     let count = |calls: usize| u32::try_from(calls).unwrap_or(u32::MAX);
     let warm = count(compute.concurrency) * INSTANCES_OF_A_CALL + besides;
-    let calls = count(compute.concurrency + compute.newcomers()) * INSTANCES_OF_A_CALL + besides;
+    let calls =
+        count(compute.concurrency + compute.newcomers()) * INSTANCES_OF_A_CALL + count(compute.streams) + besides;
     let memory = to_usize(config.call.memory.max(config.init.memory));
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(calls)

@@ -1,12 +1,12 @@
-//! Admission of calls: a slot among those that run at once.
+//! Admission of calls: a slot among those that run at once, and for streams also a place among those that are open.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::counted::Counted;
 use super::fair_queue::{Acquire, Share, Slot, Waiter};
 use super::permit::HeldSlot;
-use super::{Compute, Permit};
+use super::{Compute, Permit, fair_share};
 use crate::tenant::{ModelUsage, OutOfFuel, Tenant};
 
 /// The call was not admitted. The limits of the tenant, and those of the host, have errors of their own.
@@ -17,11 +17,17 @@ pub enum AdmissionError {
     #[error("none of the {concurrency} slots for calls (compute.concurrency) became free within {} (compute.queue-time)", humantime::format_duration(*.waited))]
     TooLong { concurrency: usize, waited: Duration },
     #[error(
+        "too many streams are open: the host may have {streams} (compute.streams), and the tenant has its share of them"
+    )]
+    Streams { streams: usize },
+    #[error(
         "{queue} calls of the tenant are waiting (queue), and {concurrency} may run at once (concurrency); send fewer at once"
     )]
     TenantQueueFull { concurrency: usize, queue: usize },
     #[error("none of the tenant's {concurrency} slots for calls (concurrency) became free within {} (compute.queue-time)", humantime::format_duration(*.waited))]
     TenantTooLong { concurrency: usize, waited: Duration },
+    #[error("{streams} streams of the tenant are open (streams); close some, or read them to their end")]
+    TenantStreams { streams: usize },
     #[error(transparent)]
     OutOfFuel(#[from] OutOfFuel),
 }
@@ -30,6 +36,21 @@ impl Compute {
     /// Waits for a slot. Fails if the tenant has burnt its fuel, if a queue is full, or if the wait takes longer than
     /// `compute.queue-time`. A tenant that runs no call gets a slot at once, even if others hold all of them.
     pub async fn admit(&self, tenant: &Arc<Tenant>, usage: Arc<ModelUsage>) -> Result<Permit, AdmissionError> {
+        self.admit_with(tenant, usage, None).await
+    }
+
+    /// Waits for a slot for a stream. Fails as [`Self::admit`] does, or at once if too many streams are open.
+    pub async fn admit_stream(&self, tenant: &Arc<Tenant>, usage: Arc<ModelUsage>) -> Result<Permit, AdmissionError> {
+        let stream = self.open_stream(tenant)?;
+        self.admit_with(tenant, usage, Some(stream)).await
+    }
+
+    async fn admit_with(
+        &self,
+        tenant: &Arc<Tenant>,
+        usage: Arc<ModelUsage>,
+        stream: Option<Slot>,
+    ) -> Result<Permit, AdmissionError> {
         let began = Instant::now();
         tenant.check_fuel()?;
         let limits = tenant.limits();
@@ -54,7 +75,9 @@ impl Compute {
             context: self.context(tenant.name.clone(), usage.clone()),
             usage,
             waited: began.elapsed(),
-            _slot: HeldSlot::new(slot),
+            slots: self.slots.clone(),
+            slot: Mutex::new(Some(HeldSlot::new(slot))),
+            _stream: stream,
             metrics: self.metrics.clone(),
         })
     }
@@ -67,6 +90,18 @@ impl Compute {
         tokio::time::timeout(waited, wait).await.map_err(|_| match full() {
             true => AdmissionError::TenantTooLong { concurrency: share.slots, waited },
             false => AdmissionError::TooLong { concurrency, waited },
+        })
+    }
+
+    /// Counts an open stream, within the tenant's limit and its share of the host's.
+    fn open_stream(&self, tenant: &Tenant) -> Result<Slot, AdmissionError> {
+        let own = tenant.limits().streams;
+        let share = fair_share::of_free(self.streams.free());
+        self.streams.try_acquire(&tenant.name, own.min(share)).ok_or_else(|| {
+            match self.streams.held_by(&tenant.name) >= own {
+                true => AdmissionError::TenantStreams { streams: own },
+                false => AdmissionError::Streams { streams: self.config.streams },
+            }
         })
     }
 }

@@ -7,6 +7,7 @@ mod admission;
 mod call_context;
 mod counted;
 mod fair_queue;
+pub(crate) mod fair_share;
 mod inline;
 mod parallel;
 mod permit;
@@ -38,6 +39,8 @@ pub use permit::Permit;
 pub struct Compute {
     runtime: Option<Runtime>,
     slots: Arc<FairQueue>,
+    /// Open streams, most of which wait for their readers and hold no slot.
+    streams: Arc<FairQueue>,
     cores: Cores,
     config: ComputeConfig,
     metrics: Arc<Metrics>,
@@ -78,6 +81,7 @@ impl Compute {
         Ok(Compute {
             runtime: Some(runtime),
             slots: FairQueue::with_newcomers(config.concurrency, config.newcomers()),
+            streams: FairQueue::new(config.streams),
             cores,
             config: config.clone(),
             metrics,

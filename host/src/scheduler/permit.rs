@@ -1,9 +1,10 @@
 //! The permit of a call that was admitted.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::fair_queue::Slot;
+use super::counted::Counted;
+use super::fair_queue::{FairQueue, Slot, Turn};
 use super::{CallContext, nanoseconds};
 use crate::telemetry::Metrics;
 use crate::tenant::{ModelUsage, Tenant};
@@ -17,7 +18,11 @@ pub struct Permit {
     pub context: CallContext,
     /// Time that the call waited for its slot.
     pub waited: Duration,
-    pub(super) _slot: HeldSlot,
+    pub(super) slots: Arc<FairQueue>,
+    /// `None` while the call waits for its client.
+    pub(super) slot: Mutex<Option<HeldSlot>>,
+    /// The call's place among the open streams, if it is one.
+    pub(super) _stream: Option<Slot>,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -25,6 +30,31 @@ pub struct Permit {
 pub(super) struct HeldSlot {
     slot: Slot,
     since: Instant,
+}
+
+impl Permit {
+    /// Gives the slot back while the call waits for something outside of the host, and takes a slot again, in the tenant's
+    /// queue, before it goes on. The bounds on calls that wait do not refuse it, because the call was admitted once.
+    pub async fn release_while<T>(&self, wait: impl Future<Output = T>) -> T {
+        drop(self.slot().take());
+        let output = {
+            let _paused = Counted::begin(&self.metrics.paused_streams);
+            wait.await
+        };
+        let slot = match self.slots.enter(&self.tenant.name, self.tenant.limits().concurrency) {
+            Turn::Granted(slot) => slot,
+            Turn::Queued(wait) => {
+                let _waiting = Counted::begin(&self.metrics.waiting);
+                wait.await
+            }
+        };
+        *self.slot() = Some(HeldSlot::new(slot));
+        output
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<HeldSlot>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Permit {

@@ -28,6 +28,7 @@ pub struct Metrics {
     shadows: Counters<3>,
     pub in_flight: Gauge,
     pub waiting: Gauge,
+    pub paused_streams: Gauge,
     pub connections: Gauge,
     pub admin_connections: Gauge,
     pub refused_connections: Counter,
@@ -87,8 +88,13 @@ impl Metrics {
                 "Requests copied to a shadow, by its version and by how its response compared with the client's: same, different, failed, or skipped because too many waited",
                 ["model", "version", "outcome"],
             )?,
-            in_flight: registry.gauge("bulkhead_calls_in_flight", "Calls in progress")?,
+            in_flight: registry
+                .gauge("bulkhead_calls_in_flight", "Calls in progress, with streams that wait for their readers")?,
             waiting: registry.gauge("bulkhead_calls_waiting", "Calls that wait for a slot")?,
+            paused_streams: registry.gauge(
+                "bulkhead_streams_paused",
+                "Streams that wait for their readers and hold no slot meanwhile",
+            )?,
             connections: registry.gauge("bulkhead_connections", "Open client connections")?,
             buffered_bytes: registry.gauge(
                 "bulkhead_buffered_bytes",

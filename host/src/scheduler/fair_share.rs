@@ -3,6 +3,6 @@
 
 /// Most that one holder may have while `free` units are free. A holder that is alone gets three quarters of the resource;
 /// the more holders have as much, the less each of them may have.
-pub(super) fn of_free(free: usize) -> usize {
+pub(crate) fn of_free(free: usize) -> usize {
     free.saturating_mul(3)
 }
