@@ -51,7 +51,7 @@ const OWNERS: [(&str, &[&str]); 18] = [
     ("ureq", &["cli"]),
     ("hyper_util", &["http"]),
     ("tower", &["http"]),
-    ("utoipa", &["catalog", "control", "error", "openapi", "protocol", "admin"]),
+    ("utoipa", &["error", "openapi", "protocol", "admin"]),
     ("rustix", &["worker", "runtime", "http"]),
 ];
 

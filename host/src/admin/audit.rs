@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use bulkhead_store::{AuditEntry, AuditHead};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::ToSchema;
+use bulkhead_store::AuditHead;
+use serde::Deserialize;
 
 use super::extract::QueryParams;
 use super::operator::Operator;
 use super::state::AdminState;
+use super::wire::audit::{AuditLine, AuditVerified};
 use crate::control::ControlError;
 use crate::error::ApiError;
 
@@ -31,46 +30,6 @@ pub(super) struct Page {
 pub(super) struct Noted {
     /// A head that was noted earlier, `count:hash`: the log must still contain it.
     noted: Option<String>,
-}
-
-/// An entry of the audit log, as it was written.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AuditLine {
-    id: u64,
-    /// Milliseconds since 1970.
-    at: u64,
-    who: String,
-    what: String,
-    subject: String,
-    before: Value,
-    after: Value,
-    /// The hash of the entry before; zeros in the first entry.
-    previous: String,
-    hash: String,
-    /// True if the entry matches its hash; `verify` checks the chain as a whole.
-    intact: bool,
-}
-
-impl From<AuditEntry> for AuditLine {
-    fn from(entry: AuditEntry) -> AuditLine {
-        let AuditEntry { id, at, who, what, subject, before, after, previous, hash, intact } = entry;
-        let (previous, hash) = (previous.hex(), hash.hex());
-        AuditLine { id, at, who, what, subject, before, after, previous, hash, intact }
-    }
-}
-
-/// Reply to a verification that found the log whole.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AuditVerified {
-    /// The head of the log. A copy that is noted elsewhere as `count:hash` shows later if an entry up to it was rewritten.
-    head: AuditHeadView,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = AuditHead)]
-pub(super) struct AuditHeadView {
-    count: u64,
-    hash: String,
 }
 
 pub(super) async fn list(
@@ -95,6 +54,5 @@ pub(super) async fn verify(
         ControlError::Invalid(format!("\"{text}\" is not a head of the audit log, such as 12:0af3…"))
     })?;
     let verified = app.control.blocking(move |control| Ok(control.metadata().verify_audit(head.as_ref())?));
-    let head = verified.await?.head;
-    Ok(Json(AuditVerified { head: AuditHeadView { count: head.count, hash: head.hash.hex() } }))
+    Ok(Json(verified.await?.head.into()))
 }

@@ -11,35 +11,20 @@ use axum::response::IntoResponse;
 use bulkhead_bundle::Digest;
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 use tempfile::NamedTempFile;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use utoipa::ToSchema;
 
 use super::extract::{JsonBody, QueryParams};
 use super::operator::{Operator, Scope};
 use super::state::AdminState;
-use crate::control::{ControlError, Progress, StoredBundle, Uploaded};
+use super::wire::bundles::{BundleView, Progress, Reason, Uploaded};
+use crate::control::{self, ControlError};
 use crate::error::ApiError;
 use crate::http::request_id::RequestId;
-
-/// A stored bundle, and the reason if it may not be served.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct BundleView {
-    #[serde(flatten)]
-    pub stored: StoredBundle,
-    pub not_served_because: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Reason {
-    #[serde(default)]
-    pub reason: String,
-}
 
 pub(super) async fn list(
     State(app): State<Arc<AdminState>>,
@@ -47,7 +32,7 @@ pub(super) async fn list(
     QueryParams(scope): QueryParams<Scope>,
 ) -> Result<Json<Vec<BundleView>>, ApiError> {
     let tenant = operator.tenants(scope)?;
-    let view = |(stored, not_served_because)| BundleView { stored, not_served_because };
+    let view = |(stored, not_served_because)| BundleView::new(stored, not_served_because);
     let bundles = app.control.blocking(move |control| Ok(control.bundles(tenant.as_deref()))).await?;
     Ok(Json(bundles.into_iter().map(view).collect()))
 }
@@ -98,13 +83,13 @@ pub(super) async fn upload(
     let wants_steps = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/x-ndjson");
     if !wants_steps {
         let uploaded = app.control.upload(operator.who, tenant, archive, |_| ()).await?;
-        return Ok(Json(uploaded).into_response());
+        return Ok(Json(Uploaded::from(uploaded)).into_response());
     }
     let (sender, lines) = mpsc::unbounded_channel();
     let steps = sender.clone();
     tokio::spawn(async move {
         // The upload continues after its client has left and no longer reads the steps.
-        let report = move |progress: Progress| drop(steps.send(line(&progress)));
+        let report = move |progress: control::Progress| drop(steps.send(line(&Progress::from(progress))));
         let outcome = app.control.upload(operator.who, tenant, archive, report).await;
         let _ = sender.send(last_line(outcome, &request_id));
     });
@@ -120,9 +105,9 @@ fn line(what: &impl Serialize) -> Bytes {
     line.into()
 }
 
-fn last_line(outcome: Result<Uploaded, ControlError>, request_id: &RequestId) -> Bytes {
+fn last_line(outcome: Result<control::Uploaded, ControlError>, request_id: &RequestId) -> Bytes {
     match outcome {
-        Ok(uploaded) => line(&json!({ "step": "done", "bundle": uploaded })),
+        Ok(uploaded) => line(&json!({ "step": "done", "bundle": Uploaded::from(uploaded) })),
         Err(error) => {
             let response = ApiError::from(error).refuse(&request_id.0);
             response.log();

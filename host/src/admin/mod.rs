@@ -13,6 +13,7 @@ mod publishers;
 mod settings;
 mod state;
 mod tenants;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 
@@ -24,11 +25,7 @@ use crate::http::drain::read_unread;
 use crate::http::request_id::around;
 use crate::protocol::oip::rest::routes::server_live;
 
-pub(crate) use audit::{AuditLine, AuditVerified};
-pub(crate) use bundles::{BundleView, Reason};
-pub(crate) use models::Labelled;
 pub use state::AdminState;
-pub(crate) use tenants::{KeyView, NewTenant, UsageView};
 
 pub fn router(app: Arc<AdminState>) -> Router {
     let router = Router::new()

@@ -6,34 +6,25 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use semver::Version;
-use serde::Deserialize;
-use utoipa::ToSchema;
 
 use super::extract::{JsonBody, QueryParams};
 use super::operator::{Operator, Scope};
 use super::state::AdminState;
-use crate::catalog::{Shadow, Sharing, Split};
-use crate::control::{Actor, BlockingControl, ControlError, ModelView, Policy, Serving};
+use super::wire::models::{Labelled, ModelView, Policy, Shadow, Sharing, Split};
+use crate::control::{Actor, BlockingControl, ControlError, ModelStatus, Serving};
 use crate::error::ApiError;
 
 type Reply = Result<Json<ModelView>, ApiError>;
-
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Labelled {
-    #[schema(value_type = String)]
-    pub version: Version,
-}
 
 /// Runs `act` on a thread that may block, for the tenant of the request, and replies with the model as it is afterwards.
 async fn act(
     app: Arc<AdminState>,
     operator: Operator,
     scope: Scope,
-    act: impl FnOnce(&BlockingControl, &Actor, &str) -> Result<ModelView, ControlError> + Send + 'static,
+    act: impl FnOnce(&BlockingControl, &Actor, &str) -> Result<ModelStatus, ControlError> + Send + 'static,
 ) -> Reply {
     let tenant = operator.tenant(scope)?;
-    Ok(Json(app.control.blocking(move |control| act(control, &operator.who, &tenant)).await?))
+    Ok(Json(app.control.blocking(move |control| act(control, &operator.who, &tenant)).await?.into()))
 }
 
 pub(super) async fn list(
@@ -42,7 +33,8 @@ pub(super) async fn list(
     QueryParams(scope): QueryParams<Scope>,
 ) -> Result<Json<Vec<ModelView>>, ApiError> {
     let tenant = operator.tenants(scope)?;
-    Ok(Json(app.control.blocking(move |control| Ok(control.models(tenant.as_deref()))).await?))
+    let models = app.control.blocking(move |control| Ok(control.models(tenant.as_deref()))).await?;
+    Ok(Json(models.into_iter().map(ModelView::from).collect()))
 }
 
 pub(super) async fn show(
@@ -52,7 +44,7 @@ pub(super) async fn show(
     QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
     let tenant = operator.tenant(scope)?;
-    Ok(Json(app.control.blocking(move |control| control.model(&tenant, &model)).await?))
+    Ok(Json(app.control.blocking(move |control| control.model(&tenant, &model)).await?.into()))
 }
 
 pub(super) async fn label(
@@ -84,7 +76,8 @@ pub(super) async fn split(
     QueryParams(scope): QueryParams<Scope>,
     JsonBody(split): JsonBody<Split>,
 ) -> Reply {
-    act(app, operator, scope, move |control, who, tenant| control.set_split(who, tenant, &model, Some(split))).await
+    act(app, operator, scope, move |control, who, tenant| control.set_split(who, tenant, &model, Some(split.into())))
+        .await
 }
 
 pub(super) async fn unsplit(
@@ -103,7 +96,8 @@ pub(super) async fn shadow(
     QueryParams(scope): QueryParams<Scope>,
     JsonBody(shadow): JsonBody<Shadow>,
 ) -> Reply {
-    act(app, operator, scope, move |control, who, tenant| control.set_shadow(who, tenant, &model, Some(shadow))).await
+    act(app, operator, scope, move |control, who, tenant| control.set_shadow(who, tenant, &model, Some(shadow.into())))
+        .await
 }
 
 pub(super) async fn unshadow(
@@ -122,7 +116,7 @@ pub(super) async fn policy(
     QueryParams(scope): QueryParams<Scope>,
     JsonBody(policy): JsonBody<Policy>,
 ) -> Reply {
-    act(app, operator, scope, move |control, who, tenant| control.set_policy(who, tenant, &model, policy)).await
+    act(app, operator, scope, move |control, who, tenant| control.set_policy(who, tenant, &model, policy.into())).await
 }
 
 /// Sets the tenants that may call a model. Only the operator may, because this shows the model to other tenants.
@@ -134,7 +128,7 @@ pub(super) async fn share(
     JsonBody(sharing): JsonBody<Sharing>,
 ) -> Reply {
     operator.must_be_admin()?;
-    act(app, operator, scope, move |control, who, tenant| control.share(who, tenant, &model, sharing)).await
+    act(app, operator, scope, move |control, who, tenant| control.share(who, tenant, &model, sharing.into())).await
 }
 
 pub(super) async fn rollback(

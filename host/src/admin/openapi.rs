@@ -6,9 +6,11 @@ use axum::body::Body;
 use axum::http::Response;
 use utoipa::openapi::path::HttpMethod;
 
-use super::{AuditLine, AuditVerified, BundleView, KeyView, Labelled, NewTenant, Reason, UsageView};
-use crate::catalog::{Shadow, Sharing, Split};
-use crate::control::{ModelView, NewKey, Policy, Publisher, TenantView, TrustRequest, Uploaded};
+use super::wire::audit::{AuditLine, AuditVerified};
+use super::wire::bundles::{BundleView, Reason, Uploaded};
+use super::wire::models::{Labelled, ModelView, Policy, Shadow, Sharing, Split};
+use super::wire::publishers::{Publisher, TrustRequest};
+use super::wire::tenants::{KeyView, NewKey, NewTenant, TenantView, UsageView};
 use crate::error::ErrorReply;
 use crate::openapi::document::About;
 use crate::openapi::table::{

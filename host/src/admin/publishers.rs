@@ -11,7 +11,8 @@ use bulkhead_bundle::KeyHint;
 use super::extract::JsonBody;
 use super::operator::Operator;
 use super::state::AdminState;
-use crate::control::{ControlError, Publisher, TrustRequest};
+use super::wire::publishers::{Publisher, TrustRequest};
+use crate::control::ControlError;
 use crate::error::ApiError;
 
 type Reply = Result<Json<Publisher>, ApiError>;
@@ -21,7 +22,8 @@ pub(super) async fn list(
     operator: Operator,
 ) -> Result<Json<BTreeMap<String, Publisher>>, ApiError> {
     operator.must_be_admin()?;
-    Ok(Json(app.control.blocking(|control| Ok(control.publishers())).await?))
+    let publishers = app.control.blocking(|control| Ok(control.publishers())).await?;
+    Ok(Json(publishers.into_iter().map(|(name, publisher)| (name, publisher.into())).collect()))
 }
 
 pub(super) async fn trust(
@@ -31,7 +33,8 @@ pub(super) async fn trust(
     JsonBody(request): JsonBody<TrustRequest>,
 ) -> Reply {
     operator.must_be_admin()?;
-    Ok(Json(app.control.blocking(move |control| control.trust(&operator.who, &name, request)).await?))
+    let trusted = app.control.blocking(move |control| control.trust(&operator.who, &name, request.into()));
+    Ok(Json(trusted.await?.into()))
 }
 
 pub(super) async fn revoke_key(
@@ -41,7 +44,8 @@ pub(super) async fn revoke_key(
 ) -> Reply {
     operator.must_be_admin()?;
     let hint: KeyHint = hint.parse().map_err(|error| ControlError::Invalid(format!("\"{hint}\": {error}")))?;
-    Ok(Json(app.control.blocking(move |control| control.revoke_key(&operator.who, &name, &hint)).await?))
+    let revoked = app.control.blocking(move |control| control.revoke_key(&operator.who, &name, &hint));
+    Ok(Json(revoked.await?.into()))
 }
 
 pub(super) async fn remove(

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use semver::Version;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::pipeline::Pipeline;
 use crate::tenant::DEFAULT_TENANT;
@@ -40,12 +39,11 @@ struct Model {
 type Versions = BTreeMap<Version, Entry>;
 
 /// Tenants that may call a model besides its owner.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sharing {
     #[default]
     Nobody,
-    #[schema(value_type = Vec<String>)]
     Tenants(BTreeSet<String>),
     Everybody,
 }

@@ -6,16 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// Label of the version that answers requests without a version, if a model has the label and no split.
 pub const STABLE: &str = "stable";
 
 /// Rules that choose a version for a request. An operator replaces them as a whole, so no request sees half of a change.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Routing {
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, String>)]
     pub labels: BTreeMap<String, Version>,
     #[serde(default)]
     pub split: Option<Split>,
@@ -32,15 +30,14 @@ impl Routing {
 }
 
 /// Distribution of requests without a version over versions, by weight.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Split {
-    #[schema(value_type = BTreeMap<String, u32>)]
     pub weights: BTreeMap<Version, u32>,
     pub sticky: Sticky,
 }
 
 /// Property of a request that decides its version in a split, so that the same caller stays with the same version.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sticky {
     Tenant,
@@ -50,9 +47,8 @@ pub enum Sticky {
 }
 
 /// A version that gets copies of requests; its responses are compared and never returned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shadow {
-    #[schema(value_type = String)]
     pub version: Version,
     /// Percentage of requests that are copied.
     pub percent: u8,

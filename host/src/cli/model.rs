@@ -7,13 +7,12 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use semver::Version;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use ureq::http::Method;
 
 use super::client::{Admin, Client, address};
 use super::output::{Table, cell, fields, list, rows};
-use crate::catalog::{Shadow, Sharing, Split, Sticky};
-use crate::control::Policy;
+use crate::admin::wire::models::{Labelled, Policy, Shadow, Sharing, Split, Sticky};
 
 /// Label, split, shadow, share, roll back and retire versions of models
 #[derive(Args)]
@@ -201,7 +200,7 @@ impl ModelTarget<'_> {
 impl Label {
     fn run(&self, target: &ModelTarget) -> Result<()> {
         match &self.version {
-            Some(version) => target.put(&["labels", &self.label], &json!({ "version": version })),
+            Some(version) => target.put(&["labels", &self.label], &Labelled { version: version.clone() }),
             None => target.remove(&["labels", &self.label]),
         }
     }

@@ -42,14 +42,14 @@ use blocking::Storage;
 
 pub use blocking::BlockingControl;
 pub use error::ControlError;
-pub use models::{ModelView, Serving, VersionView};
+pub use models::{ModelStatus, Serving, VersionState, VersionStatus};
 pub use publishers::TrustRequest;
 pub use records::{
     BundleState, KeyRecord, ModelSettings, Policy, Publisher, StoredBundle, StoredFile, TenantRecord, Timestamp,
-    TrustedKey,
+    TrustedKey, Used,
 };
 pub use staging::{Progress, Uploaded};
-pub use tenants::{NewKey, TenantView};
+pub use tenants::{NewKey, TenantStatus};
 
 /// The state that an operator can change, and the live parts of the host that follow from it.
 pub struct Control {

@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bulkhead_bundle::Digest;
 use semver::Version;
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::names::check_label;
 use super::records::{BundleState, ModelSettings, Policy, StoredBundle};
@@ -13,29 +11,38 @@ use super::state::{ControlState, bundle_key, model_key};
 use super::{Actor, BlockingControl, Control, ControlError};
 use crate::catalog::{Entry, STABLE, Shadow, Sharing, Split};
 
-/// A tenant's model.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ModelView {
+/// A tenant's model: its versions, and the settings by which they are served.
+#[derive(Debug)]
+pub struct ModelStatus {
     pub tenant: String,
     pub model: String,
     /// The version that requests without a version go to, apart from splits.
-    #[schema(value_type = Option<String>)]
     pub serves: Option<Version>,
-    pub versions: Vec<VersionView>,
-    #[serde(flatten)]
+    pub versions: Vec<VersionStatus>,
     pub settings: ModelSettings,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
-pub struct VersionView {
-    #[schema(value_type = String)]
+#[derive(Debug)]
+pub struct VersionStatus {
     pub version: Version,
     pub bundle: String,
-    #[schema(value_type = String)]
     pub digest: Digest,
-    /// `ready`, `loading`, `failed`, `retired`, `inactive` (by the policy), `revoked` or `deleted`.
-    pub state: &'static str,
+    pub state: VersionState,
+    /// The reason, if it failed or was revoked.
     pub reason: Option<String>,
+}
+
+/// The state of a version, from the stored state and the catalog together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionState {
+    Ready,
+    Loading,
+    Failed,
+    Retired,
+    /// Left out by the model's policy.
+    Inactive,
+    Revoked,
+    Deleted,
 }
 
 /// The state that an act gives to a version, or to all versions of a model. Their files stay in either case.
@@ -68,7 +75,7 @@ impl BlockingControl {
         model: &str,
         label: &str,
         version: Option<Version>,
-    ) -> Result<ModelView, ControlError> {
+    ) -> Result<ModelStatus, ControlError> {
         check_label(label)?;
         self.change_model(who, "model label", tenant, model, |settings, served, _| {
             if label == STABLE {
@@ -91,7 +98,7 @@ impl BlockingControl {
         tenant: &str,
         model: &str,
         split: Option<Split>,
-    ) -> Result<ModelView, ControlError> {
+    ) -> Result<ModelStatus, ControlError> {
         if let Some(split) = &split {
             check_split(split)?;
         }
@@ -107,7 +114,7 @@ impl BlockingControl {
         tenant: &str,
         model: &str,
         shadow: Option<Shadow>,
-    ) -> Result<ModelView, ControlError> {
+    ) -> Result<ModelStatus, ControlError> {
         if shadow.as_ref().is_some_and(|shadow| !(1..=100).contains(&shadow.percent)) {
             return Err(ControlError::Invalid("percent must be from 1 to 100".into()));
         }
@@ -123,7 +130,7 @@ impl BlockingControl {
         tenant: &str,
         model: &str,
         policy: Policy,
-    ) -> Result<ModelView, ControlError> {
+    ) -> Result<ModelStatus, ControlError> {
         if policy == Policy::Latest(0) || policy == Policy::Specific(BTreeSet::new()) {
             return Err(ControlError::Invalid("the policy keeps no version at all; use retire for that".into()));
         }
@@ -133,7 +140,7 @@ impl BlockingControl {
         })
     }
 
-    pub fn share(&self, who: &Actor, tenant: &str, model: &str, sharing: Sharing) -> Result<ModelView, ControlError> {
+    pub fn share(&self, who: &Actor, tenant: &str, model: &str, sharing: Sharing) -> Result<ModelStatus, ControlError> {
         self.change_model(who, "model share", tenant, model, |settings, _, _| {
             settings.sharing = sharing.clone();
             Ok(())
@@ -141,7 +148,7 @@ impl BlockingControl {
     }
 
     /// Returns to the version that served before, with one swap. Requests in flight are not interrupted.
-    pub fn rollback(&self, who: &Actor, tenant: &str, model: &str) -> Result<ModelView, ControlError> {
+    pub fn rollback(&self, who: &Actor, tenant: &str, model: &str) -> Result<ModelStatus, ControlError> {
         self.change_model(who, "model rollback", tenant, model, |settings, served, active| {
             let nothing = || ControlError::NothingToReturnTo {
                 model: model.into(),
@@ -165,7 +172,7 @@ impl BlockingControl {
         model: &str,
         version: &Version,
         serving: Serving,
-    ) -> Result<ModelView, ControlError> {
+    ) -> Result<ModelStatus, ControlError> {
         let (what, now) = match serving {
             Serving::Resume => ("model activate", BundleState::Active),
             Serving::Stop => ("model retire", BundleState::Retired),
@@ -218,7 +225,7 @@ impl BlockingControl {
         })
     }
 
-    pub fn models(&self, tenant: Option<&str>) -> Vec<ModelView> {
+    pub fn models(&self, tenant: Option<&str>) -> Vec<ModelStatus> {
         self.read(|state| {
             let some = state.bundles.values().filter(|bundle| tenant.is_none_or(|tenant| bundle.tenant == tenant));
             let names: BTreeSet<(&str, &str)> =
@@ -227,7 +234,7 @@ impl BlockingControl {
         })
     }
 
-    pub fn model(&self, tenant: &str, model: &str) -> Result<ModelView, ControlError> {
+    pub fn model(&self, tenant: &str, model: &str) -> Result<ModelStatus, ControlError> {
         self.read(|state| {
             find_model(state, tenant, model)?;
             Ok(self.view_model(state, tenant, model))
@@ -241,7 +248,7 @@ impl BlockingControl {
         tenant: &str,
         model: &str,
         edit: impl Fn(&mut ModelSettings, Option<Version>, &BTreeSet<Version>) -> Result<(), ControlError>,
-    ) -> Result<ModelView, ControlError> {
+    ) -> Result<ModelStatus, ControlError> {
         self.commit(who, what, &format!("{model} of tenant {tenant}"), |state, change| {
             find_model(state, tenant, model)?;
             let key = model_key(tenant, model);
@@ -266,13 +273,13 @@ impl Control {
         versions(state, tenant, model).filter(ready).map(|bundle| bundle.version.clone()).collect()
     }
 
-    fn view_model(&self, state: &ControlState, tenant: &str, model: &str) -> ModelView {
+    fn view_model(&self, state: &ControlState, tenant: &str, model: &str) -> ModelStatus {
         let view = |bundle: &StoredBundle| {
             let (state, reason) = self.state_of(state, bundle, model);
             let (version, digest) = (bundle.version.clone(), bundle.digest);
-            VersionView { version, bundle: bundle.name.clone(), digest, state, reason }
+            VersionStatus { version, bundle: bundle.name.clone(), digest, state, reason }
         };
-        ModelView {
+        ModelStatus {
             tenant: tenant.into(),
             model: model.into(),
             serves: self.catalog.served(tenant, model),
@@ -281,19 +288,19 @@ impl Control {
         }
     }
 
-    fn state_of(&self, state: &ControlState, bundle: &StoredBundle, model: &str) -> (&'static str, Option<String>) {
+    fn state_of(&self, state: &ControlState, bundle: &StoredBundle, model: &str) -> (VersionState, Option<String>) {
         match bundle.state {
-            BundleState::Deleted => return ("deleted", None),
-            BundleState::Retired => return ("retired", None),
+            BundleState::Deleted => return (VersionState::Deleted, None),
+            BundleState::Retired => return (VersionState::Retired, None),
             BundleState::Active => {}
         }
         match self.catalog.entry(&bundle.tenant, model, &bundle.version) {
-            Some(Entry::Ready(_)) => ("ready", None),
-            Some(Entry::Loading) => ("loading", None),
-            Some(Entry::Failed(reason)) => ("failed", Some(reason.to_string())),
+            Some(Entry::Ready(_)) => (VersionState::Ready, None),
+            Some(Entry::Loading) => (VersionState::Loading, None),
+            Some(Entry::Failed(reason)) => (VersionState::Failed, Some(reason.to_string())),
             None => match state.why_not(bundle, self.dev) {
-                Some(reason) => ("revoked", Some(reason)),
-                None => ("inactive", None),
+                Some(reason) => (VersionState::Revoked, Some(reason)),
+                None => (VersionState::Inactive, None),
             },
         }
     }

@@ -4,8 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bulkhead_bundle::{KeyHint, PublicKey};
-use serde::Deserialize;
-use utoipa::ToSchema;
 
 use super::names::{check_name, check_pattern};
 use super::records::{Publisher, Timestamp, TrustedKey};
@@ -14,21 +12,16 @@ use super::{Actor, BlockingControl, ControlError};
 use crate::tenant::Capability;
 
 /// Creates a publisher, or changes the given fields of an existing one.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub struct TrustRequest {
     /// A public key as PEM text, in addition to the present keys.
     pub key: Option<String>,
-    #[schema(value_type = Option<String>)]
     pub not_before: Option<Timestamp>,
-    #[schema(value_type = Option<String>)]
     pub not_after: Option<Timestamp>,
     /// Names of bundles, in place of the present ones: `acme/*`, or one name in full. A new publisher has all names under
     /// its own.
-    #[schema(value_type = Option<Vec<String>>)]
     pub names: Option<BTreeSet<String>>,
     /// Capabilities that its plugins may be granted, in place of the present ones. A new publisher has none.
-    #[schema(value_type = Option<Vec<String>>)]
     pub imports: Option<BTreeSet<Capability>>,
 }
 

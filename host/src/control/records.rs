@@ -9,7 +9,6 @@ use bulkhead_bundle::{Digest, KeyHint};
 use semver::Version;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
-use utoipa::ToSchema;
 
 use crate::catalog::{Routing, Sharing};
 use crate::tenant::{Capability, KeyHash, Role};
@@ -54,50 +53,39 @@ impl<'de> Deserialize<'de> for Timestamp {
 }
 
 /// A trusted publisher: its keys, the names of its bundles, and the capabilities that its plugins may be granted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Publisher {
     pub keys: Vec<TrustedKey>,
     /// Names of bundles that it may publish: `acme/*`, or one name in full.
-    #[schema(value_type = Vec<String>)]
     pub names: BTreeSet<String>,
-    #[schema(value_type = Vec<String>)]
     pub imports: BTreeSet<Capability>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrustedKey {
-    #[schema(value_type = String)]
     pub hint: KeyHint,
     pub pem: String,
-    #[schema(value_type = String)]
     pub added: Timestamp,
     /// Bundles that are uploaded outside of the window from `not_before` to `not_after` are refused. Bundles that were
     /// uploaded inside it stay valid.
-    #[schema(value_type = Option<String>)]
     pub not_before: Option<Timestamp>,
-    #[schema(value_type = Option<String>)]
     pub not_after: Option<Timestamp>,
-    #[schema(value_type = Option<String>)]
     pub revoked: Option<Timestamp>,
 }
 
 /// A version of a bundle in a tenant's namespace. Its digest never changes, even after the bundle was deleted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredBundle {
     pub tenant: String,
     pub name: String,
-    #[schema(value_type = String)]
     pub version: Version,
-    #[schema(value_type = String)]
     pub digest: Digest,
     /// The name that clients use. A bundle without a pipeline has none, and only lends its plugins to others.
     pub model: Option<String>,
     /// The key that signed it; none if it was accepted unsigned, under `serve --dev`.
-    #[schema(value_type = Option<String>)]
     pub key: Option<KeyHint>,
     pub files: BTreeMap<String, StoredFile>,
     pub bytes: u64,
-    #[schema(value_type = String)]
     pub uploaded: Timestamp,
     pub by: String,
     pub state: BundleState,
@@ -107,14 +95,13 @@ pub struct StoredBundle {
     pub uses: BTreeMap<String, Used>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredFile {
-    #[schema(value_type = String)]
     pub digest: Digest,
     pub bytes: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BundleState {
     Active,
@@ -125,10 +112,9 @@ pub enum BundleState {
 }
 
 /// A version of another bundle of the tenant.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Used {
     pub name: String,
-    #[schema(value_type = String)]
     pub version: Version,
 }
 
@@ -141,7 +127,7 @@ pub(super) struct Revocation {
 }
 
 /// The settings by which a tenant's model is served.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelSettings {
     #[serde(default)]
     pub routing: Routing,
@@ -151,19 +137,17 @@ pub struct ModelSettings {
     pub policy: Policy,
     /// The versions that served requests without a version, the latest last; rollback returns to them.
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
     pub served: Vec<Version>,
 }
 
 /// The policy that selects the active versions of a model.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
     #[default]
     All,
     /// This many of the newest versions.
     Latest(usize),
-    #[schema(value_type = Vec<String>)]
     Specific(BTreeSet<Version>),
 }
 

@@ -7,8 +7,6 @@ use std::sync::Arc;
 
 use bulkhead_bundle::{Digest, Files, KeyHint, SIGNATURE, verify};
 use semver::Version;
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::claims::Claim;
 use super::records::{BundleState, StoredBundle, StoredFile, Timestamp};
@@ -19,19 +17,17 @@ use crate::catalog::Entry;
 use crate::tenant::Grants;
 
 /// A completed step, reported to the client that uploads.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Progress {
     pub step: &'static str,
     pub detail: String,
 }
 
 /// The result of an upload.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug)]
 pub struct Uploaded {
     pub name: String,
-    #[schema(value_type = String)]
     pub version: Version,
-    #[schema(value_type = String)]
     pub digest: Digest,
     /// The name that clients use; none if the bundle only lends plugins to others.
     pub model: Option<String>,

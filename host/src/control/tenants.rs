@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
 use super::names::check_name;
 use super::records::{BundleState, KeyRecord, ModelSettings, StoredBundle, TenantRecord, Timestamp};
@@ -14,16 +12,13 @@ use crate::config::TenantLimits;
 use crate::tenant::{ApiKey, DEFAULT_TENANT, Role};
 
 /// A tenant with its limits, and the storage and memory that it uses.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct TenantView {
+#[derive(Debug)]
+pub struct TenantStatus {
     pub name: String,
-    #[schema(value_type = String)]
     pub created: Timestamp,
     pub disabled: bool,
     /// Limits that it was given of its own; the others are those of the host's configuration.
-    #[schema(value_type = Object)]
     pub own_limits: Map<String, Value>,
-    #[schema(value_type = Object)]
     pub limits: TenantLimits,
     pub stored_bytes: u64,
     /// Memory that its loaded versions hold now.
@@ -31,15 +26,11 @@ pub struct TenantView {
 }
 
 /// A request for a new key.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub struct NewKey {
-    #[schema(value_type = String)]
     pub role: Role,
     /// A note by which people tell keys apart.
-    #[serde(default)]
     pub note: String,
-    #[schema(value_type = Option<String>)]
     pub expires: Option<Timestamp>,
 }
 
@@ -57,7 +48,7 @@ impl BlockingControl {
         who: &Actor,
         name: &str,
         limits: Map<String, Value>,
-    ) -> Result<TenantView, ControlError> {
+    ) -> Result<TenantStatus, ControlError> {
         check_name("tenant", name)?;
         self.commit(who, "tenant create", name, |state, change| {
             if state.tenants.contains_key(name) {
@@ -72,7 +63,12 @@ impl BlockingControl {
     }
 
     /// Sets some limits; `null` resets a limit to that of the host's configuration.
-    pub fn set_limits(&self, who: &Actor, name: &str, limits: Map<String, Value>) -> Result<TenantView, ControlError> {
+    pub fn set_limits(
+        &self,
+        who: &Actor,
+        name: &str,
+        limits: Map<String, Value>,
+    ) -> Result<TenantStatus, ControlError> {
         self.change_tenant(who, "tenant limits", name, |record| {
             for (key, value) in &limits {
                 match value {
@@ -83,7 +79,7 @@ impl BlockingControl {
         })
     }
 
-    pub fn set_disabled(&self, who: &Actor, name: &str, disabled: bool) -> Result<TenantView, ControlError> {
+    pub fn set_disabled(&self, who: &Actor, name: &str, disabled: bool) -> Result<TenantStatus, ControlError> {
         let what = if disabled { "tenant disable" } else { "tenant enable" };
         self.change_tenant(who, what, name, |record| record.disabled = disabled)
     }
@@ -94,7 +90,7 @@ impl BlockingControl {
         what: &str,
         name: &str,
         edit: impl Fn(&mut TenantRecord),
-    ) -> Result<TenantView, ControlError> {
+    ) -> Result<TenantStatus, ControlError> {
         self.commit(who, what, name, |state, change| {
             let before = find_tenant(state, name)?;
             let mut record = before.clone();
@@ -141,11 +137,11 @@ impl BlockingControl {
         Ok(())
     }
 
-    pub fn tenants(&self) -> Result<Vec<TenantView>, ControlError> {
+    pub fn tenants(&self) -> Result<Vec<TenantStatus>, ControlError> {
         self.read(|state| state.tenants.iter().map(|(name, record)| self.view(state, name, record)).collect())
     }
 
-    pub fn tenant(&self, name: &str) -> Result<TenantView, ControlError> {
+    pub fn tenant(&self, name: &str) -> Result<TenantStatus, ControlError> {
         self.read(|state| self.view(state, name, find_tenant(state, name)?))
     }
 
@@ -202,8 +198,8 @@ impl Control {
         })
     }
 
-    fn view(&self, state: &ControlState, name: &str, record: &TenantRecord) -> Result<TenantView, ControlError> {
-        Ok(TenantView {
+    fn view(&self, state: &ControlState, name: &str, record: &TenantRecord) -> Result<TenantStatus, ControlError> {
+        Ok(TenantStatus {
             name: name.into(),
             created: record.created,
             disabled: record.disabled,

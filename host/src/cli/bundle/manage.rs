@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 use ureq::http::Method;
 
+use crate::admin::wire::bundles::Reason;
 use crate::cli::client::{Admin, address};
 use crate::cli::output::{Table, cell, rows};
 use crate::config::format_bytes;
@@ -59,7 +60,7 @@ impl List {
 impl Revoke {
     pub(super) fn run(self) -> Result<()> {
         let client = self.admin.client()?;
-        let body = json!({ "reason": self.reason });
+        let body = serde_json::to_value(Reason { reason: self.reason })?;
         let reply = client.ask(Method::POST, &address(&["bundles", &self.digest, "revoke"], &[]), &body)?;
         client.tell(&reply, |_| format!("revoked {}: it is not served to any tenant any more", self.digest))
     }

@@ -5,11 +5,12 @@ mod usage;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use ureq::http::Method;
 
 use super::client::{Admin, Client, address};
 use super::output::{Table, cell, fields, rows};
+use crate::admin::wire::tenants::NewTenant;
 use crate::config::{LIMITS, Limit, format_bytes};
 
 /// Create tenants, set their limits, manage their keys, show their usage
@@ -99,7 +100,7 @@ impl Tenant {
 impl Create {
     fn run(self, client: &Client) -> Result<()> {
         let limits = self.limits.into_iter().filter(|(_, value)| !value.is_null());
-        let body = json!({ "name": self.name, "limits": limits.collect::<Map<_, _>>() });
+        let body = serde_json::to_value(NewTenant { name: self.name, limits: limits.collect() })?;
         client.tell(&client.ask(Method::POST, "/v1/tenants", &body)?, describe)
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::catalog::{Entry, Listed};
-use crate::control::{Control, ControlError, Serving, VersionView};
+use crate::control::{Control, ControlError, Serving, VersionState, VersionStatus};
 use crate::error::ApiError;
 use crate::inference::DataPlane;
 use crate::inference::call::Client;
@@ -50,11 +50,11 @@ impl From<Listed> for IndexEntry {
 }
 
 /// The entry of a version that is out of service. `None` for one in any other state, such as one that is served.
-fn out_of_service(model: &Arc<str>, version: VersionView) -> Option<((Arc<str>, Version), IndexEntry)> {
+fn out_of_service(model: &Arc<str>, version: VersionStatus) -> Option<((Arc<str>, Version), IndexEntry)> {
     let reason = match version.state {
-        "retired" => "unloaded".into(),
-        "inactive" => "the model's policy keeps other versions".into(),
-        "revoked" => version.reason?,
+        VersionState::Retired => "unloaded".into(),
+        VersionState::Inactive => "the model's policy keeps other versions".into(),
+        VersionState::Revoked => version.reason?,
         _ => return None,
     };
     let version = version.version;

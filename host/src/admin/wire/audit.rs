@@ -1,0 +1,51 @@
+//! Bodies of `/v1/audit`.
+
+use bulkhead_store::{AuditEntry, AuditHead as StoredHead};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// An entry of the audit log, as it was written.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AuditLine {
+    id: u64,
+    /// Milliseconds since 1970.
+    at: u64,
+    who: String,
+    what: String,
+    subject: String,
+    before: Value,
+    after: Value,
+    /// The hash of the entry before; zeros in the first entry.
+    previous: String,
+    hash: String,
+    /// True if the entry matches its hash; `verify` checks the chain as a whole.
+    intact: bool,
+}
+
+/// Reply to a verification that found the log whole.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AuditVerified {
+    /// The head of the log. A copy that is noted elsewhere as `count:hash` shows later if an entry up to it was rewritten.
+    head: AuditHead,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct AuditHead {
+    count: u64,
+    hash: String,
+}
+
+impl From<AuditEntry> for AuditLine {
+    fn from(entry: AuditEntry) -> AuditLine {
+        let AuditEntry { id, at, who, what, subject, before, after, previous, hash, intact } = entry;
+        let (previous, hash) = (previous.hex(), hash.hex());
+        AuditLine { id, at, who, what, subject, before, after, previous, hash, intact }
+    }
+}
+
+impl From<StoredHead> for AuditVerified {
+    fn from(head: StoredHead) -> AuditVerified {
+        AuditVerified { head: AuditHead { count: head.count, hash: head.hash.hex() } }
+    }
+}
