@@ -12,12 +12,12 @@ use utoipa::openapi::schema::{AdditionalProperties, Object, ObjectBuilder, Type}
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    Array, Components, ComponentsBuilder, Content, Info, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Required,
-    Response, ResponseBuilder, Schema,
+    Array, Components, ComponentsBuilder, Content, Info, OpenApiBuilder, PathItem, Ref, RefOr, Required, Response,
+    ResponseBuilder, Schema,
 };
 
-use super::NamedSchema;
-use super::table::{Operation, Payload, PayloadForm, Query, QueryKind, Section};
+use super::table::{NamedSchema, Operation, Payload, PayloadForm, Query, QueryKind, Section, WireSchema, json};
+use crate::error::ErrorReply;
 use crate::http::binary_header::BINARY_HEADER;
 use crate::http::request_id::REQUEST_ID;
 
@@ -29,24 +29,26 @@ pub struct About {
     pub anonymous: bool,
 }
 
-pub fn document(about: &About, schemas: Vec<NamedSchema>, sections: &[Section]) -> OpenApi {
+/// The document as JSON.
+pub fn document(about: &About, sections: &[Section]) -> String {
     let tag = |section: &Section| TagBuilder::new().name(section.name).description(Some(section.about)).build();
     let mut info = Info::new(about.title, env!("CARGO_PKG_VERSION"));
     info.description = Some(about.text.into());
     OpenApiBuilder::new()
         .info(info)
         .paths(paths(about, sections))
-        .components(Some(components(schemas, sections)))
+        .components(Some(components(sections)))
         .tags(Some(sections.iter().map(tag)))
         .build()
+        .to_pretty_json()
+        .unwrap_or_default()
 }
 
 fn paths(about: &About, sections: &[Section]) -> Paths {
     let mut paths = PathsBuilder::new();
     for section in sections {
-        for operation in section.operations {
-            for begin in operation.scope.addresses() {
-                let address = format!("{begin}{}", operation.path);
+        for operation in &section.operations {
+            for address in operation.addresses() {
                 let described = operation.describe(about, section.name, &address);
                 paths = paths.path(address, PathItem::new(operation.method.clone(), described));
             }
@@ -56,19 +58,36 @@ fn paths(about: &About, sections: &[Section]) -> Paths {
 }
 
 /// The schemas, headers and error replies that operations refer to by name.
-fn components(schemas: Vec<NamedSchema>, sections: &[Section]) -> Components {
+fn components(sections: &[Section]) -> Components {
     let key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-    let mut components = ComponentsBuilder::new().schemas_from_iter(schemas);
+    let mut components = ComponentsBuilder::new().schemas_from_iter(schemas(sections));
     components = components.security_scheme(KEY, SecurityScheme::Http(key));
     for (name, kind, about) in HEADERS {
         let schema = Some(Object::with_type(kind));
         components = components.header(name, HeaderBuilder::new().schema(schema).description(Some(about)).build());
     }
-    let operations = sections.iter().flat_map(|section| section.operations);
+    let operations = sections.iter().flat_map(|section| &section.operations);
     let statuses: BTreeSet<u16> = operations.flat_map(|operation| operation.refuses).copied().collect();
     let refusals = statuses.into_iter().map(|status| (refusal_name(status), refusal(status)));
     components.responses_from_iter(refusals).build()
 }
+
+/// The schemas of all wire types that the operations take or give, and of the body of errors.
+fn schemas(sections: &[Section]) -> Vec<NamedSchema> {
+    let mut schemas = Vec::new();
+    let operations = sections.iter().flat_map(|section| &section.operations);
+    let payloads =
+        operations.flat_map(|operation| operation.takes.iter().chain(&operation.gives).chain(&operation.unready));
+    for payload in payloads.chain([&ERROR]) {
+        if let PayloadForm::Of(of) | PayloadForm::List(of) | PayloadForm::Map(of) = payload.form {
+            (of.collect)(&mut schemas);
+        }
+    }
+    schemas
+}
+
+/// The body of every error reply.
+const ERROR: Payload = json::<ErrorReply<'static>>();
 
 const KEY: &str = "key";
 
@@ -104,7 +123,7 @@ impl Operation {
         described = described.response("200", self.answer());
         for status in self.refuses {
             described = match self.unready {
-                Some(schema) if *status == 503 => described.response("503", unready(schema)),
+                Some(payload) if *status == 503 => described.response("503", unready(payload)),
                 _ => described.response(status.to_string(), Ref::from_response_name(refusal_name(*status))),
             };
         }
@@ -185,12 +204,12 @@ fn refusal(status: u16) -> Response {
             response = response.header_ref(name, header(name));
         }
     }
-    response.content("application/json", Content::new(PayloadForm::Of("Error").schema())).build()
+    response.content(ERROR.kind, ERROR.content()).build()
 }
 
-fn unready(schema: &'static str) -> Response {
+fn unready(payload: Payload) -> Response {
     let response = ResponseBuilder::new().description("Not ready").header_ref(REQUEST_ID, header(REQUEST_ID));
-    response.content("application/json", Content::new(PayloadForm::Of(schema).schema())).build()
+    response.content(payload.kind, payload.content()).build()
 }
 
 impl Payload {
@@ -203,14 +222,20 @@ impl Payload {
     }
 }
 
+impl WireSchema {
+    fn reference(self) -> Ref {
+        Ref::from_schema_name((self.name)())
+    }
+}
+
 impl PayloadForm {
     fn schema(self) -> Option<RefOr<Schema>> {
         Some(match self {
             PayloadForm::Bytes => return None,
-            PayloadForm::Of(name) => Ref::from_schema_name(name).into(),
-            PayloadForm::List(name) => Array::new(Ref::from_schema_name(name)).into(),
-            PayloadForm::Map(name) => {
-                let values = AdditionalProperties::<Schema>::RefOr(Ref::from_schema_name(name).into());
+            PayloadForm::Of(of) => of.reference().into(),
+            PayloadForm::List(of) => Array::new(of.reference()).into(),
+            PayloadForm::Map(of) => {
+                let values = AdditionalProperties::<Schema>::RefOr(of.reference().into());
                 ObjectBuilder::new().schema_type(Type::Object).additional_properties(Some(values)).into()
             }
             PayloadForm::Object => Object::with_type(Type::Object).into(),

@@ -3,45 +3,28 @@
 
 pub mod document;
 pub mod page;
+pub mod port;
 pub mod table;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Response, header};
-use utoipa::ToSchema;
-use utoipa::openapi::{RefOr, Schema};
 
-use document::About;
-use table::Section;
+/// The reply with a document.
+pub(crate) fn json_reply(document: impl Into<Bytes>) -> Response<Body> {
+    reply(document, "application/json")
+}
 
-pub(crate) fn html(page: &'static str) -> Response<Body> {
-    let mut response = static_text(page, "text/html; charset=utf-8");
+/// The reply with a document's page.
+pub(crate) fn html_reply(page: impl Into<Bytes>) -> Response<Body> {
+    let mut response = reply(page, "text/html; charset=utf-8");
     // The page needs neither scripts nor anything from elsewhere.
     let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     response
 }
 
-pub(crate) fn static_text(text: &'static str, content_type: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
+fn reply(text: impl Into<Bytes>, content_type: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(text.into()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
-}
-
-/// A schema and its name.
-pub(crate) type NamedSchema = (String, RefOr<Schema>);
-
-/// Adds the schema of a type, and those of the types that it refers to.
-pub(crate) fn collect<T: ToSchema>(schemas: &mut Vec<NamedSchema>) {
-    T::schemas(schemas);
-    schemas.push((T::name().into_owned(), T::schema()));
-}
-
-type Collect = fn(&mut Vec<NamedSchema>);
-
-pub(crate) fn text(about: &About, collects: &[Collect], sections: &[Section]) -> String {
-    let mut schemas = Vec::new();
-    for collect in collects {
-        collect(&mut schemas);
-    }
-    document::document(about, schemas, sections).to_pretty_json().unwrap_or_default()
 }

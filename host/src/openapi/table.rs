@@ -1,12 +1,16 @@
 //! The tables of operations: the types and constructors of their rows.
 
+use std::borrow::Cow;
+
+use utoipa::ToSchema;
 use utoipa::openapi::path::HttpMethod;
+use utoipa::openapi::{RefOr, Schema};
 
 /// A group of operations, which becomes a tag of the document.
 pub struct Section {
     pub name: &'static str,
     pub about: &'static str,
-    pub operations: &'static [Operation],
+    pub operations: Vec<Operation>,
 }
 
 /// An operation, a row of the table.
@@ -17,17 +21,18 @@ pub struct Operation {
     /// The part of the path after the scope's address.
     pub path: &'static str,
     pub summary: &'static str,
-    pub takes: &'static [Payload],
+    pub takes: Vec<Payload>,
     /// Parameters of the query, all of them optional.
     pub query: &'static [Query],
-    pub gives: &'static [Payload],
+    pub gives: Vec<Payload>,
     /// Statuses of its error replies. An operation with 401 among them authenticates the caller.
     pub refuses: &'static [u16],
-    /// The schema of the reply with 503, where that status is a regular reply and not an error.
-    pub unready: Option<&'static str>,
+    /// The body of the reply with 503, where that status is a regular reply and not an error.
+    pub unready: Option<Payload>,
 }
 
 /// The object that an operation belongs to, which determines how its address begins.
+#[derive(Clone, Copy)]
 pub enum Scope {
     Server,
     Repository,
@@ -53,7 +58,45 @@ impl Scope {
     }
 }
 
+impl Operation {
+    pub fn query(self, query: &'static [Query]) -> Operation {
+        Operation { query, ..self }
+    }
+
+    pub fn refuses(self, refuses: &'static [u16]) -> Operation {
+        Operation { refuses, ..self }
+    }
+
+    /// The addresses of the operation, with its parameters in braces.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = String> {
+        self.scope.addresses().iter().map(|begin| format!("{begin}{}", self.path))
+    }
+}
+
+/// A schema and its name.
+pub(super) type NamedSchema = (String, RefOr<Schema>);
+
+/// The schema of a wire type.
+#[derive(Clone, Copy)]
+pub struct WireSchema {
+    pub(super) name: fn() -> Cow<'static, str>,
+    /// Adds the schema, and those that it refers to.
+    pub(super) collect: fn(&mut Vec<NamedSchema>),
+}
+
+impl WireSchema {
+    const fn of<T: ToSchema>() -> WireSchema {
+        WireSchema { name: T::name, collect: collect::<T> }
+    }
+}
+
+fn collect<T: ToSchema>(schemas: &mut Vec<NamedSchema>) {
+    T::schemas(schemas);
+    schemas.push((T::name().into_owned(), T::schema()));
+}
+
 /// A body: its content type and its form.
+#[derive(Clone, Copy)]
 pub struct Payload {
     pub kind: &'static str,
     pub form: PayloadForm,
@@ -63,10 +106,11 @@ pub struct Payload {
 pub enum PayloadForm {
     /// Bytes, described only by their content type.
     Bytes,
-    /// JSON of the schema with this name.
-    Of(&'static str),
-    List(&'static str),
-    Map(&'static str),
+    /// JSON of a wire type.
+    Of(WireSchema),
+    List(WireSchema),
+    /// Values of a wire type by name.
+    Map(WireSchema),
     Object,
     Null,
 }
@@ -75,16 +119,16 @@ const fn in_json(form: PayloadForm) -> Payload {
     Payload { kind: "application/json", form }
 }
 
-pub const fn json(schema: &'static str) -> Payload {
-    in_json(PayloadForm::Of(schema))
+pub const fn json<T: ToSchema>() -> Payload {
+    in_json(PayloadForm::Of(WireSchema::of::<T>()))
 }
 
-pub const fn list(schema: &'static str) -> Payload {
-    in_json(PayloadForm::List(schema))
+pub const fn list<T: ToSchema>() -> Payload {
+    in_json(PayloadForm::List(WireSchema::of::<T>()))
 }
 
-pub const fn map(schema: &'static str) -> Payload {
-    in_json(PayloadForm::Map(schema))
+pub const fn map<T: ToSchema>() -> Payload {
+    in_json(PayloadForm::Map(WireSchema::of::<T>()))
 }
 
 /// Any JSON object.
@@ -111,36 +155,26 @@ pub enum QueryKind {
     Any,
 }
 
-pub const fn get(
+pub fn get(
     id: &'static str,
     scope: Scope,
     path: &'static str,
-    gives: &'static [Payload],
+    gives: &[Payload],
     refuses: &'static [u16],
     summary: &'static str,
 ) -> Operation {
-    Operation {
-        id,
-        method: HttpMethod::Get,
-        scope,
-        path,
-        summary,
-        takes: &[],
-        query: &[],
-        gives,
-        refuses,
-        unready: None,
-    }
+    Operation { method: HttpMethod::Get, ..post(id, scope, path, &[], gives, refuses, summary) }
 }
 
-pub const fn post(
+pub fn post(
     id: &'static str,
     scope: Scope,
     path: &'static str,
-    takes: &'static [Payload],
-    gives: &'static [Payload],
+    takes: &[Payload],
+    gives: &[Payload],
     refuses: &'static [u16],
     summary: &'static str,
 ) -> Operation {
+    let (takes, gives) = (takes.to_vec(), gives.to_vec());
     Operation { id, method: HttpMethod::Post, scope, path, summary, takes, query: &[], gives, refuses, unready: None }
 }

@@ -6,12 +6,11 @@ use axum::body::Body;
 use axum::http::Response;
 
 use super::tfserving::{Classified, Examples, MetadataReply, PredictReply, PredictRequest, Regressed, VersionStatuses};
-use crate::error::ErrorReply;
-use crate::openapi::document::About;
+use crate::openapi::document::{About, document};
 use crate::openapi::table::{
     OBJECT, Operation, Payload, Query, QueryKind, Scope, Section, bytes, get, json, list, post,
 };
-use crate::openapi::{NamedSchema, collect, html, page, static_text, text};
+use crate::openapi::{html_reply, json_reply, page};
 use crate::protocol::oip::extensions::config::ModelConfig;
 use crate::protocol::oip::extensions::repository::{IndexEntry, IndexRequest, LoadRequest};
 use crate::protocol::oip::extensions::settings::{LogChanges, LogSettings, TraceSettings};
@@ -25,47 +24,20 @@ static CLIENTS: LazyLock<String> = LazyLock::new(|| {
         text: "The Open Inference Protocol over HTTP with its extensions, and TensorFlow Serving's addresses.",
         anonymous: true,
     };
-    text(&about, SCHEMAS.as_slice(), SECTIONS)
+    document(&about, &sections())
 });
 
 static CLIENTS_PAGE: LazyLock<String> = LazyLock::new(|| page::render(&CLIENTS));
 
 /// Serves `/openapi.json` at the clients' port.
 pub(crate) async fn for_clients() -> Response<Body> {
-    static_text(&CLIENTS, "application/json")
+    json_reply(CLIENTS.as_bytes())
 }
 
 /// Serves `/docs` at the clients' port, the page for people.
 pub(crate) async fn page_for_clients() -> Response<Body> {
-    html(&CLIENTS_PAGE)
+    html_reply(CLIENTS_PAGE.as_bytes())
 }
-
-/// The types whose schemas the operations refer to.
-pub(super) const SCHEMAS: [fn(&mut Vec<NamedSchema>); 23] = [
-    collect::<ErrorReply>,
-    collect::<ServerMetadata>,
-    collect::<ServerLive>,
-    collect::<ServerReady>,
-    collect::<ModelMetadata>,
-    collect::<ModelReady>,
-    collect::<ModelConfig>,
-    collect::<StatisticsReply>,
-    collect::<WireRequest>,
-    collect::<InferReply>,
-    collect::<IndexRequest>,
-    collect::<IndexEntry>,
-    collect::<LoadRequest>,
-    collect::<LogSettings>,
-    collect::<LogChanges>,
-    collect::<TraceSettings>,
-    collect::<PredictRequest>,
-    collect::<PredictReply>,
-    collect::<Examples>,
-    collect::<Classified>,
-    collect::<Regressed>,
-    collect::<VersionStatuses>,
-    collect::<MetadataReply>,
-];
 
 /// JSON followed by binary tensors, or the bytes of a single tensor.
 const BINARY: Payload = bytes("application/octet-stream");
@@ -87,215 +59,247 @@ const SHORT: &[u16] = &[400, 401, 403, 408, 413, 415, 503];
 /// Error statuses of requests that load or unload a model.
 const ACT: &[u16] = &[400, 401, 403, 404, 408, 409, 413, 415, 500, 503, 507];
 
-pub(super) const SECTIONS: &[Section] = &[
-    Section { name: "Server", about: "The server and its health", operations: SERVER },
-    Section { name: "Models", about: "Metadata, configuration and statistics of models", operations: MODELS },
-    Section { name: "Inference", about: "Running models", operations: INFERENCE },
-    Section {
-        name: "TensorFlow Serving",
-        about: "The same models at the addresses that TensorFlow Serving's clients know; version N is the newest N.x.y",
-        operations: TENSORFLOW,
-    },
-    Section {
-        name: "Repository",
-        about: "The models of the server, and loading and unloading them",
-        operations: REPOSITORY,
-    },
-    Section { name: "Settings", about: "Log and trace settings, for keys with the role admin", operations: SETTINGS },
-];
+fn sections() -> Vec<Section> {
+    vec![
+        Section { name: "Server", about: "The server and its health", operations: server() },
+        Section { name: "Models", about: "Metadata, configuration and statistics of models", operations: models() },
+        Section { name: "Inference", about: "Running models", operations: inference() },
+        Section {
+            name: "TensorFlow Serving",
+            about: "The same models at the addresses that TensorFlow Serving's clients know; version N is the newest N.x.y",
+            operations: tensorflow(),
+        },
+        Section {
+            name: "Repository",
+            about: "The models of the server, and loading and unloading them",
+            operations: repository(),
+        },
+        Section {
+            name: "Settings",
+            about: "Log and trace settings, for keys with the role admin",
+            operations: settings(),
+        },
+    ]
+}
 
-const SERVER: &[Operation] = &[
-    get("server", Scope::Server, "/v2", &[json("ServerMetadata")], &[], "Name, version and extensions of the server"),
-    get("live", Scope::Server, "/v2/health/live", &[json("ServerLive")], &[], "Liveness of the server"),
-    Operation {
-        unready: Some("ServerReady"),
-        ..get(
-            "ready",
+fn server() -> Vec<Operation> {
+    vec![
+        get(
+            "server",
             Scope::Server,
-            "/v2/health/ready",
-            &[json("ServerReady")],
-            &[503],
-            "Readiness of the server: nothing is loading, and nothing of the operator's own has failed",
-        )
-    },
-    get("document", Scope::Server, "/openapi.json", &[OBJECT], &[], "This document"),
-    get("docs", Scope::Server, "/docs", &[bytes("text/html")], &[], "This document as a page to read"),
-];
+            "/v2",
+            &[json::<ServerMetadata>()],
+            &[],
+            "Name, version and extensions of the server",
+        ),
+        get("live", Scope::Server, "/v2/health/live", &[json::<ServerLive>()], &[], "Liveness of the server"),
+        Operation {
+            unready: Some(json::<ServerReady>()),
+            ..get(
+                "ready",
+                Scope::Server,
+                "/v2/health/ready",
+                &[json::<ServerReady>()],
+                &[503],
+                "Readiness of the server: nothing is loading, and nothing of the operator's own has failed",
+            )
+        },
+        get("document", Scope::Server, "/openapi.json", &[OBJECT], &[], "This document"),
+        get("docs", Scope::Server, "/docs", &[bytes("text/html")], &[], "This document as a page to read"),
+    ]
+}
 
-const MODELS: &[Operation] = &[
-    get("model", Scope::Version, "", &[json("ModelMetadata")], ASK, "A model's inputs and outputs"),
-    get("model_ready", Scope::Version, "/ready", &[json("ModelReady")], ASK, "Readiness of a model"),
-    get(
-        "model_config",
-        Scope::Version,
-        "/config",
-        &[json("ModelConfig")],
-        ASK,
-        "A model's configuration, in Triton's form",
-    ),
-    get(
-        "model_statistics",
-        Scope::Version,
-        "/stats",
-        &[json("StatisticsReply")],
-        ASK,
-        "Statistics of a model: its requests, and how long they took",
-    ),
-    get(
-        "statistics",
-        Scope::Server,
-        "/v2/models/stats",
-        &[json("StatisticsReply")],
-        &[401, 403],
-        "Statistics of all models: their requests, and how long they took",
-    ),
-];
-
-const INFERENCE: &[Operation] = &[
-    Operation {
-        query: &[Query { name: "parameters", kind: QueryKind::Any }],
-        ..post(
-            "infer",
+fn models() -> Vec<Operation> {
+    vec![
+        get("model", Scope::Version, "", &[json::<ModelMetadata>()], ASK, "A model's inputs and outputs"),
+        get("model_ready", Scope::Version, "/ready", &[json::<ModelReady>()], ASK, "Readiness of a model"),
+        get(
+            "model_config",
             Scope::Version,
-            "/infer",
-            &[json("InferRequest"), BINARY, ANYTHING],
-            &[json("InferReply"), BINARY],
+            "/config",
+            &[json::<ModelConfig>()],
+            ASK,
+            "A model's configuration, in Triton's form",
+        ),
+        get(
+            "model_statistics",
+            Scope::Version,
+            "/stats",
+            &[json::<StatisticsReply>()],
+            ASK,
+            "Statistics of a model: its requests, and how long they took",
+        ),
+        get(
+            "statistics",
+            Scope::Server,
+            "/v2/models/stats",
+            &[json::<StatisticsReply>()],
+            &[401, 403],
+            "Statistics of all models: their requests, and how long they took",
+        ),
+    ]
+}
+
+fn inference() -> Vec<Operation> {
+    vec![
+        Operation {
+            query: &[Query { name: "parameters", kind: QueryKind::Any }],
+            ..post(
+                "infer",
+                Scope::Version,
+                "/infer",
+                &[json::<WireRequest>(), BINARY, ANYTHING],
+                &[json::<InferReply>(), BINARY],
+                RUN,
+                "Run a model: JSON, JSON and binary tensors, or the bytes of its only input with parameters in the query",
+            )
+        },
+        post(
+            "generate",
+            Scope::Version,
+            "/generate",
+            &[OBJECT],
+            &[OBJECT],
             RUN,
-            "Run a model: JSON, JSON and binary tensors, or the bytes of its only input with parameters in the query",
-        )
-    },
-    post(
-        "generate",
-        Scope::Version,
-        "/generate",
-        &[OBJECT],
-        &[OBJECT],
-        RUN,
-        "Run a model: the fields of the request are its inputs, those of the reply its outputs",
-    ),
-    post(
-        "generate_stream",
-        Scope::Version,
-        "/generate_stream",
-        &[OBJECT],
-        &[EVENTS],
-        RUN,
-        "Run a model, with each response as an event as soon as it is there: several if the model streams, and an error as the last",
-    ),
-];
+            "Run a model: the fields of the request are its inputs, those of the reply its outputs",
+        ),
+        post(
+            "generate_stream",
+            Scope::Version,
+            "/generate_stream",
+            &[OBJECT],
+            &[EVENTS],
+            RUN,
+            "Run a model, with each response as an event as soon as it is there: several if the model streams, and an error as the last",
+        ),
+    ]
+}
 
-const TENSORFLOW: &[Operation] = &[
-    get("tf_status", Scope::Tensorflow, "", &[json("VersionStatuses")], ASK, "A model's versions and their states"),
-    get(
-        "tf_metadata",
-        Scope::Tensorflow,
-        "/metadata",
-        &[json("ModelSignatures")],
-        ASK,
-        "A model's inputs and outputs, as a signature",
-    ),
-    post(
-        "tf_predict",
-        Scope::Tensorflow,
-        ":predict",
-        &[json("PredictRequest")],
-        &[json("PredictReply")],
-        RUN,
-        "Run a model on rows or on columns; the reply has the layout of the request",
-    ),
-    post(
-        "tf_classify",
-        Scope::Tensorflow,
-        ":classify",
-        &[json("Examples")],
-        &[json("Classified")],
-        RUN,
-        "Scores of the classes for each example, from a model with one floating-point output, which has a row for each example",
-    ),
-    post(
-        "tf_regress",
-        Scope::Tensorflow,
-        ":regress",
-        &[json("Examples")],
-        &[json("Regressed")],
-        RUN,
-        "A value for each example, from a model with one floating-point output, which has a value for each example",
-    ),
-];
+fn tensorflow() -> Vec<Operation> {
+    vec![
+        get(
+            "tf_status",
+            Scope::Tensorflow,
+            "",
+            &[json::<VersionStatuses>()],
+            ASK,
+            "A model's versions and their states",
+        ),
+        get(
+            "tf_metadata",
+            Scope::Tensorflow,
+            "/metadata",
+            &[json::<MetadataReply>()],
+            ASK,
+            "A model's inputs and outputs, as a signature",
+        ),
+        post(
+            "tf_predict",
+            Scope::Tensorflow,
+            ":predict",
+            &[json::<PredictRequest>()],
+            &[json::<PredictReply>()],
+            RUN,
+            "Run a model on rows or on columns; the reply has the layout of the request",
+        ),
+        post(
+            "tf_classify",
+            Scope::Tensorflow,
+            ":classify",
+            &[json::<Examples>()],
+            &[json::<Classified>()],
+            RUN,
+            "Scores of the classes for each example, from a model with one floating-point output, which has a row for each example",
+        ),
+        post(
+            "tf_regress",
+            Scope::Tensorflow,
+            ":regress",
+            &[json::<Examples>()],
+            &[json::<Regressed>()],
+            RUN,
+            "A value for each example, from a model with one floating-point output, which has a value for each example",
+        ),
+    ]
+}
 
-const REPOSITORY: &[Operation] = &[
-    post(
-        "repository_index",
-        Scope::Server,
-        "/v2/repository/index",
-        &[json("IndexRequest")],
-        &[list("IndexEntry")],
-        SHORT,
-        "All versions of all models, and their state",
-    ),
-    post(
-        "load",
-        Scope::Repository,
-        "/load",
-        &[json("LoadRequest")],
-        &[OBJECT],
-        ACT,
-        "Put a model into service; for keys with the role deploy",
-    ),
-    post(
-        "unload",
-        Scope::Repository,
-        "/unload",
-        &[json("LoadRequest")],
-        &[OBJECT],
-        ACT,
-        "Take a model out of service; for keys with the role deploy",
-    ),
-];
+fn repository() -> Vec<Operation> {
+    vec![
+        post(
+            "repository_index",
+            Scope::Server,
+            "/v2/repository/index",
+            &[json::<IndexRequest>()],
+            &[list::<IndexEntry>()],
+            SHORT,
+            "All versions of all models, and their state",
+        ),
+        post(
+            "load",
+            Scope::Repository,
+            "/load",
+            &[json::<LoadRequest>()],
+            &[OBJECT],
+            ACT,
+            "Put a model into service; for keys with the role deploy",
+        ),
+        post(
+            "unload",
+            Scope::Repository,
+            "/unload",
+            &[json::<LoadRequest>()],
+            &[OBJECT],
+            ACT,
+            "Take a model out of service; for keys with the role deploy",
+        ),
+    ]
+}
 
-const SETTINGS: &[Operation] = &[
-    get("log_settings", Scope::Server, "/v2/logging", &[json("LogSettings")], &[401, 403], "Log settings"),
-    post(
-        "change_log",
-        Scope::Server,
-        "/v2/logging",
-        &[json("LogChanges")],
-        &[json("LogSettings")],
-        SHORT,
-        "Change log settings",
-    ),
-    get(
-        "trace_settings",
-        Scope::Server,
-        "/v2/trace/setting",
-        &[json("TraceSettings")],
-        &[401, 403],
-        "Trace settings; tracing is always off",
-    ),
-    post(
-        "change_trace",
-        Scope::Server,
-        "/v2/trace/setting",
-        &[OBJECT],
-        &[json("TraceSettings")],
-        SHORT,
-        "Accepts settings that leave tracing off, and refuses all others",
-    ),
-    get(
-        "model_trace_settings",
-        Scope::Model,
-        "/trace/setting",
-        &[json("TraceSettings")],
-        ASK,
-        "Trace settings of a model; tracing is always off",
-    ),
-    post(
-        "change_model_trace",
-        Scope::Model,
-        "/trace/setting",
-        &[OBJECT],
-        &[json("TraceSettings")],
-        &[400, 401, 403, 404, 408, 413, 415, 503],
-        "Accepts settings that leave tracing off, and refuses all others",
-    ),
-];
+fn settings() -> Vec<Operation> {
+    vec![
+        get("log_settings", Scope::Server, "/v2/logging", &[json::<LogSettings>()], &[401, 403], "Log settings"),
+        post(
+            "change_log",
+            Scope::Server,
+            "/v2/logging",
+            &[json::<LogChanges>()],
+            &[json::<LogSettings>()],
+            SHORT,
+            "Change log settings",
+        ),
+        get(
+            "trace_settings",
+            Scope::Server,
+            "/v2/trace/setting",
+            &[json::<TraceSettings>()],
+            &[401, 403],
+            "Trace settings; tracing is always off",
+        ),
+        post(
+            "change_trace",
+            Scope::Server,
+            "/v2/trace/setting",
+            &[OBJECT],
+            &[json::<TraceSettings>()],
+            SHORT,
+            "Accepts settings that leave tracing off, and refuses all others",
+        ),
+        get(
+            "model_trace_settings",
+            Scope::Model,
+            "/trace/setting",
+            &[json::<TraceSettings>()],
+            ASK,
+            "Trace settings of a model; tracing is always off",
+        ),
+        post(
+            "change_model_trace",
+            Scope::Model,
+            "/trace/setting",
+            &[OBJECT],
+            &[json::<TraceSettings>()],
+            &[400, 401, 403, 404, 408, 413, 415, 503],
+            "Accepts settings that leave tracing off, and refuses all others",
+        ),
+    ]
+}
