@@ -8,6 +8,7 @@ mod bundles;
 mod claims;
 mod error;
 mod follow;
+mod model_bounds;
 mod models;
 mod names;
 mod publish;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bulkhead_bundle::Digest;
 use semver::Version;
 
+use super::model_bounds::{check_labels, check_policy, check_shadow, check_split};
 use super::names::check_label;
 use super::records::{BundleState, ModelSettings, Policy, StoredBundle};
 use super::state::{ControlState, bundle_key, model_key};
@@ -82,7 +83,10 @@ impl BlockingControl {
                 served.into_iter().for_each(|version| settings.remember(version));
             }
             match &version {
-                Some(version) => drop(settings.routing.labels.insert(label.into(), version.clone())),
+                Some(version) => {
+                    settings.routing.labels.insert(label.into(), version.clone());
+                    check_labels(&settings.routing)?;
+                }
                 None => {
                     let gone = settings.routing.labels.remove(label);
                     gone.ok_or_else(|| ControlError::no_such("label", label))?;
@@ -115,8 +119,8 @@ impl BlockingControl {
         model: &str,
         shadow: Option<Shadow>,
     ) -> Result<ModelStatus, ControlError> {
-        if shadow.as_ref().is_some_and(|shadow| !(1..=100).contains(&shadow.percent)) {
-            return Err(ControlError::Invalid("percent must be from 1 to 100".into()));
+        if let Some(shadow) = &shadow {
+            check_shadow(shadow)?;
         }
         self.change_model(who, "model shadow", tenant, model, |settings, _, _| {
             settings.routing.shadow = shadow.clone();
@@ -131,9 +135,7 @@ impl BlockingControl {
         model: &str,
         policy: Policy,
     ) -> Result<ModelStatus, ControlError> {
-        if policy == Policy::Latest(0) || policy == Policy::Specific(BTreeSet::new()) {
-            return Err(ControlError::Invalid("the policy keeps no version at all; use retire for that".into()));
-        }
+        check_policy(&policy)?;
         self.change_model(who, "model policy", tenant, model, |settings, _, _| {
             settings.policy = policy.clone();
             Ok(())
@@ -340,13 +342,4 @@ fn find_model(state: &ControlState, tenant: &str, model: &str) -> Result<(), Con
         Some(_) => Ok(()),
         None => Err(ControlError::no_such("model", model)),
     }
-}
-
-fn check_split(split: &Split) -> Result<(), ControlError> {
-    let total: u64 = split.weights.values().map(|weight| u64::from(*weight)).sum();
-    if split.weights.len() < 2 || total == 0 || total > 1_000_000 {
-        let text = "a split needs two versions or more, and the sum of their weights must be from 1 to 1,000,000";
-        return Err(ControlError::Invalid(text.into()));
-    }
-    Ok(())
 }
