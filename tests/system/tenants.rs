@@ -109,6 +109,30 @@ fn each_role_permits_its_own_operations() -> Result<()> {
     host.upload("", "t", &vec![0; 4 << 20])?.refused(401, "unauthenticated", &[]).map(drop)
 }
 
+/// Acts are refused whether they would succeed or not, since both take the lock of the stored state.
+#[test]
+fn a_tenants_keys_have_a_rate_of_acts_and_the_operator_has_none() -> Result<()> {
+    let host = with_echo("")?;
+    let keys = [host.key("t", "deploy")?, host.key("t", "deploy")?];
+    let act = |key: &str| host.admin_as(key, "POST", "/v1/models/none/rollback", &Value::Null);
+    let mut accepted = 0;
+    let refused = loop {
+        let reply = act(&keys[accepted % 2])?;
+        if reply.status == 429 {
+            break reply;
+        }
+        reply.refused(404, "not_found", &["none"])?;
+        accepted += 1;
+        assert!(accepted < 2000, "no act was refused");
+    };
+    assert!(accepted >= 100, "{accepted}");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    refused.refused(429, "limit_tenant_acts", &["10 per second", "100 at once"])?;
+    act(&host.key("t", "admin")?)?.refused(404, "not_found", &[])?;
+    act(&host.token)?.refused(404, "not_found", &[])?;
+    host.admin_as(&keys[0], "GET", "/v1/models", &Value::Null)?.ok().map(drop)
+}
+
 #[test]
 fn a_caller_without_a_key_is_the_default_tenant_or_refused() -> Result<()> {
     let host = with_echo("")?;

@@ -39,10 +39,10 @@ const NOTED: &[Query] = &[Query { name: "noted", kind: QueryKind::Text }];
 const ASK: &[u16] = &[400, 401, 403, 404];
 
 /// Error statuses of an operation that changes something.
-const ACT: &[u16] = &[400, 401, 403, 404, 408, 409, 413, 415, 500, 503, 507];
+const ACT: &[u16] = &[400, 401, 403, 404, 408, 409, 413, 415, 429, 500, 503, 507];
 
 /// Error statuses of an upload.
-const UPLOAD: &[u16] = &[400, 401, 403, 404, 408, 409, 413, 422, 500, 503, 507];
+const UPLOAD: &[u16] = &[400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 503, 507];
 
 fn put(id: &'static str, path: &'static str, takes: &[Payload], gives: &[Payload], summary: &'static str) -> Operation {
     act(HttpMethod::Put, id, path, takes, gives, summary)

@@ -43,7 +43,12 @@ impl FromRequestParts<Arc<AdminState>> for Operator {
         })?;
         match caller.role {
             Role::Admin => Ok(Operator { who: caller.name, only: None }),
-            Role::Deploy => Ok(Operator { who: caller.name, only: Some(caller.tenant.name.clone()) }),
+            Role::Deploy => {
+                if !parts.method.is_safe() {
+                    caller.count_act()?;
+                }
+                Ok(Operator { who: caller.name, only: Some(caller.tenant.name.clone()) })
+            }
             Role::Infer => Err(ApiError::Role { needed: "deploy", has: caller.role.name() }),
         }
     }

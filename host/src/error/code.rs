@@ -85,6 +85,7 @@ codes! {
     LimitTenantFuel => "limit_tenant_fuel", TOO_MANY_REQUESTS, ResourceExhausted, None;
     LimitTenantCalls => "limit_tenant_calls", TOO_MANY_REQUESTS, ResourceExhausted, Some(1);
     LimitTenantMemory => "limit_tenant_memory", TOO_MANY_REQUESTS, ResourceExhausted, Some(1);
+    LimitTenantActs => "limit_tenant_acts", TOO_MANY_REQUESTS, ResourceExhausted, None;
     LimitFuel => "limit_fuel", INTERNAL_SERVER_ERROR, ResourceExhausted, None;
     LimitMemory => "limit_memory", INTERNAL_SERVER_ERROR, ResourceExhausted, None;
     LimitStack => "limit_stack", INTERNAL_SERVER_ERROR, ResourceExhausted, None;

@@ -23,7 +23,7 @@ use crate::runtime::GraphError;
 use crate::sandbox::CallError;
 use crate::scheduler::{AdmissionError, Panicked};
 use crate::telemetry::log::{LogError, with_causes};
-use crate::tenant::{AuthError, Exceeded};
+use crate::tenant::{AuthError, Exceeded, TooManyActs};
 use crate::tensor::SpecMismatch;
 
 pub use code::Code;
@@ -101,6 +101,8 @@ pub enum ApiError {
     Log(LogError),
     #[error(transparent)]
     Admission(#[from] AdmissionError),
+    #[error(transparent)]
+    TooManyActs(#[from] TooManyActs),
     #[error(transparent)]
     Run(#[from] RunError),
     #[error(transparent)]

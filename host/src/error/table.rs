@@ -57,6 +57,7 @@ impl ApiError {
                 | AdmissionError::TenantStreams { .. },
             ) => Code::LimitTenantCalls,
             ApiError::Admission(_) => Code::Overloaded,
+            ApiError::TooManyActs(_) => Code::LimitTenantActs,
             ApiError::Run(RunError { error, .. }) => stage_code(error),
             ApiError::Panicked(_) | ApiError::Log(_) => Code::Internal,
             ApiError::Encode(EncodeError::TooLarge { .. }) => Code::ReplyTooLarge,
@@ -70,6 +71,7 @@ impl ApiError {
     pub fn retry_after(&self) -> Option<u32> {
         match self {
             ApiError::Admission(AdmissionError::OutOfFuel(out)) => Some(seconds(out.wait)),
+            ApiError::TooManyActs(refused) => Some(seconds(refused.wait)),
             _ => self.code().retry_after(),
         }
     }

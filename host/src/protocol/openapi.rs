@@ -57,7 +57,7 @@ const ASK: &[u16] = &[401, 403, 404, 503];
 const SHORT: &[u16] = &[400, 401, 403, 408, 413, 415, 503];
 
 /// Error statuses of requests that load or unload a model.
-const ACT: &[u16] = &[400, 401, 403, 404, 408, 409, 413, 415, 500, 503, 507];
+const ACT: &[u16] = &[400, 401, 403, 404, 408, 409, 413, 415, 429, 500, 503, 507];
 
 fn sections() -> Vec<Section> {
     vec![

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::keys::{KeyHash, Role, key_id};
 use super::meter::Meter;
-use super::rate_limit::{Bucket, FuelLeft, OutOfFuel};
+use super::rate_limit::{Bucket, FuelLeft, OutOfFuel, TooManyActs};
 use super::resident::Resident;
 use super::usage::UsageBook;
 use crate::config::TenantLimits;
@@ -38,6 +38,8 @@ pub struct Tenant {
     /// Counter of the bytes that its loaded versions hold.
     pub(super) resident: Arc<Meter>,
     fuel: Mutex<Bucket>,
+    /// Counter of the administrative acts of its own keys.
+    acts: Mutex<Bucket>,
 }
 
 impl Tenant {
@@ -51,6 +53,7 @@ impl Tenant {
             memory: Arc::default(),
             resident: Arc::default(),
             fuel: Mutex::new(Bucket::new(Instant::now())),
+            acts: Mutex::new(Bucket::new(Instant::now())),
         }
     }
 
@@ -84,6 +87,17 @@ impl Tenant {
         if self.limits.load().fuel_per_second.is_some() {
             self.fuel.lock().unwrap_or_else(PoisonError::into_inner).burn(fuel);
         }
+    }
+}
+
+impl Caller {
+    /// Counts an administrative act, or refuses it while the tenant's keys have performed too many. The acts of the operator
+    /// are not bounded.
+    pub fn count_act(&self) -> Result<(), TooManyActs> {
+        if self.role == Role::Admin {
+            return Ok(());
+        }
+        self.tenant.acts.lock().unwrap_or_else(PoisonError::into_inner).count_act(Instant::now())
     }
 }
 

@@ -16,7 +16,7 @@ pub use directory::{AuthError, Caller, DEFAULT_TENANT, Directory, KnownKey, Memb
 pub use grants::{Capability, Grants};
 pub use keys::{ApiKey, KeyHash, Role};
 pub use meter::Charge;
-pub use rate_limit::{FuelLeft, OutOfFuel};
+pub use rate_limit::{FuelLeft, OutOfFuel, TooManyActs};
 pub use recent_cost::{CHEAP_CALL_FUEL, RecentCost};
 pub use resident::{NotResident, Reservation, Resident};
 pub use usage::{ModelUsage, UsageCounts};

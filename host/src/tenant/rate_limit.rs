@@ -1,5 +1,6 @@
 //! A rate limit in fuel per second, with a burst. The fuel of a call is known only when the call is over, and is charged
-//! then. A tenant whose level fell below zero waits until it is above zero again.
+//! then. A tenant whose level fell below zero waits until it is above zero again. The administrative acts of a tenant's own
+//! keys have a rate limit of the same kind.
 
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,24 @@ pub struct OutOfFuel {
     /// Fuel that was used out of the burst; calls can exceed the burst.
     pub used: u64,
     /// Time until a call can begin.
+    pub wait: Duration,
+}
+
+/// Administrative acts that the keys of a tenant may perform per second. Each waits for the disk, adds to the audit log for
+/// good, and holds the lock of the stored state, which all tenants share.
+const ACTS_PER_SECOND: u64 = 10;
+
+/// Administrative acts that the keys of a tenant may perform at once, for a script that sets up many models.
+const ACT_BURST: u64 = 100;
+
+/// The keys of a tenant have performed too many administrative acts for now.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error(
+    "the tenant's keys have performed more administrative acts than {ACTS_PER_SECOND} per second and {ACT_BURST} at once; try again in {}",
+    humantime::format_duration(round_up(*.wait))
+)]
+pub struct TooManyActs {
+    /// Time until the next act.
     pub wait: Duration,
 }
 
@@ -73,6 +92,13 @@ impl Bucket {
     pub(super) fn burn(&mut self, fuel: u64) {
         self.level -= fuel as f64;
     }
+
+    /// Counts an administrative act, or refuses it.
+    pub(super) fn count_act(&mut self, now: Instant) -> Result<(), TooManyActs> {
+        self.check(ACTS_PER_SECOND, ACT_BURST, now).map_err(|out| TooManyActs { wait: out.wait })?;
+        self.burn(1);
+        Ok(())
+    }
 }
 
 /// Whole units of fuel.
@@ -104,5 +130,17 @@ mod tests {
         assert_eq!(bucket.check(100, 300, later(1000)).unwrap().left, 300);
         // A changed rate or burst applies at once.
         assert_eq!(bucket.check(5, 5, later(1000)).unwrap().left, 5);
+    }
+
+    #[test]
+    fn acts_beyond_the_burst_wait_for_the_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(start);
+        let accepted = |bucket: &mut Bucket, now| (0..1000).filter(|_| bucket.count_act(now).is_ok()).count();
+        assert_eq!(accepted(&mut bucket, start), 100);
+        let refused = bucket.count_act(start).unwrap_err();
+        assert_eq!(refused.wait, Duration::from_millis(100));
+        assert!(refused.to_string().ends_with("than 10 per second and 100 at once; try again in 1s"), "{refused}");
+        assert_eq!(accepted(&mut bucket, start + Duration::from_secs(2)), 20);
     }
 }

@@ -107,6 +107,7 @@ impl Repository {
     }
 
     async fn set_serving(&self, client: &Client, model: &str, serving: Serving) -> Result<(), ApiError> {
+        client.caller.count_act()?;
         let (who, tenant) = (client.caller.name.clone(), client.tenant().to_owned());
         let name = model.to_owned();
         let done = self.control.blocking(move |control| control.set_serving(&who, &tenant, &name, serving)).await;
