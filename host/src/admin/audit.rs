@@ -33,18 +33,18 @@ pub(super) struct Noted {
 }
 
 pub(super) async fn list(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     QueryParams(page): QueryParams<Page>,
 ) -> Result<Json<Vec<AuditLine>>, ApiError> {
     operator.must_be_admin()?;
     let limit = page.limit.unwrap_or(100).min(MOST);
-    let entries = app.control.blocking(move |control| Ok(control.metadata().audit(page.after, limit)?)).await?;
+    let entries = state.control.blocking(move |control| Ok(control.metadata().audit(page.after, limit)?)).await?;
     Ok(Json(entries.into_iter().map(AuditLine::from).collect()))
 }
 
 pub(super) async fn verify(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     QueryParams(noted): QueryParams<Noted>,
 ) -> Result<Json<AuditVerified>, ApiError> {
@@ -53,6 +53,6 @@ pub(super) async fn verify(
     let head = head.map_err(|text| {
         ControlError::Invalid(format!("\"{text}\" is not a head of the audit log, such as 12:0af3…"))
     })?;
-    let verified = app.control.blocking(move |control| Ok(control.metadata().verify_audit(head.as_ref())?));
+    let verified = state.control.blocking(move |control| Ok(control.metadata().verify_audit(head.as_ref())?));
     Ok(Json(verified.await?.head.into()))
 }

@@ -27,37 +27,37 @@ use crate::error::ApiError;
 use crate::http::request_id::RequestId;
 
 pub(super) async fn list(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Result<Json<Vec<BundleView>>, ApiError> {
     let tenant = operator.tenants(scope)?;
     let view = |(stored, not_served_because)| BundleView::new(stored, not_served_because);
-    let bundles = app.control.blocking(move |control| Ok(control.bundles(tenant.as_deref()))).await?;
+    let bundles = state.control.blocking(move |control| Ok(control.bundles(tenant.as_deref()))).await?;
     Ok(Json(bundles.into_iter().map(view).collect()))
 }
 
 pub(super) async fn remove(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(digest): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Result<Json<()>, ApiError> {
     let tenant = operator.tenant(scope)?;
     let digest = parse(&digest)?;
-    Ok(Json(app.control.blocking(move |control| control.delete_bundle(&operator.who, &tenant, &digest)).await?))
+    Ok(Json(state.control.blocking(move |control| control.delete_bundle(&operator.who, &tenant, &digest)).await?))
 }
 
 /// Revokes a bundle's contents. Only the operator may, because it applies to every tenant that has these contents.
 pub(super) async fn revoke(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(digest): Path<String>,
     JsonBody(reason): JsonBody<Reason>,
 ) -> Result<Json<()>, ApiError> {
     operator.must_be_admin()?;
     let digest = parse(&digest)?;
-    let revoked = app.control.blocking(move |control| control.revoke_bundle(&operator.who, &digest, &reason.reason));
+    let revoked = state.control.blocking(move |control| control.revoke_bundle(&operator.who, &digest, &reason.reason));
     Ok(Json(revoked.await?))
 }
 
@@ -69,7 +69,7 @@ fn parse(digest: &str) -> Result<Digest, ControlError> {
 /// for each step as it is done, one a line, and the outcome at the end. Otherwise the reply is the outcome alone, with its
 /// status.
 pub(super) async fn upload(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     request_id: RequestId,
     QueryParams(scope): QueryParams<Scope>,
@@ -78,11 +78,11 @@ pub(super) async fn upload(
 ) -> Result<Response<Body>, ApiError> {
     let tenant = operator.tenant(scope)?;
     let known = tenant.clone();
-    app.control.blocking(move |control| control.tenant(&known)).await?;
-    let archive = app.receive(&headers, body).await?;
+    state.control.blocking(move |control| control.tenant(&known)).await?;
+    let archive = state.receive(&headers, body).await?;
     let wants_steps = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/x-ndjson");
     if !wants_steps {
-        let uploaded = app.control.upload(operator.who, tenant, archive, |_| ()).await?;
+        let uploaded = state.control.upload(operator.who, tenant, archive, |_| ()).await?;
         return Ok(Json(Uploaded::from(uploaded)).into_response());
     }
     let (sender, lines) = mpsc::unbounded_channel();
@@ -90,7 +90,7 @@ pub(super) async fn upload(
     tokio::spawn(async move {
         // The upload continues after its client has left and no longer reads the steps.
         let report = move |progress: control::Progress| drop(steps.send(line(&Progress::from(progress))));
-        let outcome = app.control.upload(operator.who, tenant, archive, report).await;
+        let outcome = state.control.upload(operator.who, tenant, archive, report).await;
         let _ = sender.send(last_line(outcome, &request_id));
     });
     let body = Body::from_stream(UnboundedReceiverStream::new(lines).map(Ok::<Bytes, std::convert::Infallible>));

@@ -16,9 +16,9 @@ pub(super) struct JsonBody<T>(pub T);
 impl<T: DeserializeOwned> FromRequest<Arc<AdminState>> for JsonBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &Arc<AdminState>) -> Result<JsonBody<T>, ApiError> {
+    async fn from_request(request: Request, state: &Arc<AdminState>) -> Result<JsonBody<T>, ApiError> {
         let (head, body) = request.into_parts();
-        app.bodies.read_json(&head.headers, body).await.map(JsonBody)
+        state.bodies.read_json(&head.headers, body).await.map(JsonBody)
     }
 }
 

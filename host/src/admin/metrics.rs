@@ -10,10 +10,10 @@ use super::operator::Operator;
 use super::state::AdminState;
 use crate::error::ApiError;
 
-pub(super) async fn metrics(State(app): State<Arc<AdminState>>, operator: Operator) -> Result<Response, ApiError> {
+pub(super) async fn metrics(State(state): State<Arc<AdminState>>, operator: Operator) -> Result<Response, ApiError> {
     operator.must_be_admin()?;
-    app.metrics.buffered_bytes.set(i64::try_from(app.bodies.buffers.taken()).unwrap_or(i64::MAX));
-    Ok(match app.metrics.render() {
+    state.metrics.buffered_bytes.set(i64::try_from(state.bodies.buffers.taken()).unwrap_or(i64::MAX));
+    Ok(match state.metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     })

@@ -25,11 +25,11 @@ use crate::http::request_id::around;
 
 pub use state::AdminState;
 
-pub fn router(app: Arc<AdminState>) -> Router {
+pub fn router(state: Arc<AdminState>) -> Router {
     let router = operations::port()
         .into_router()
         .fallback(|| async { ApiError::NoSuchAddress })
-        .layer(middleware::from_fn_with_state(app.bodies.clone(), read_unread))
-        .with_state(app);
+        .layer(middleware::from_fn_with_state(state.bodies.clone(), read_unread))
+        .with_state(state);
     around(router)
 }

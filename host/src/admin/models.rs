@@ -18,148 +18,151 @@ type Reply = Result<Json<ModelView>, ApiError>;
 
 /// Runs `act` on a thread that may block, for the tenant of the request, and replies with the model as it is afterwards.
 async fn act(
-    app: Arc<AdminState>,
+    state: Arc<AdminState>,
     operator: Operator,
     scope: Scope,
     act: impl FnOnce(&BlockingControl, &Actor, &str) -> Result<ModelStatus, ControlError> + Send + 'static,
 ) -> Reply {
     let tenant = operator.tenant(scope)?;
-    Ok(Json(app.control.blocking(move |control| act(control, &operator.who, &tenant)).await?.into()))
+    Ok(Json(state.control.blocking(move |control| act(control, &operator.who, &tenant)).await?.into()))
 }
 
 pub(super) async fn list(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Result<Json<Vec<ModelView>>, ApiError> {
     let tenant = operator.tenants(scope)?;
-    let models = app.control.blocking(move |control| Ok(control.models(tenant.as_deref()))).await?;
+    let models = state.control.blocking(move |control| Ok(control.models(tenant.as_deref()))).await?;
     Ok(Json(models.into_iter().map(ModelView::from).collect()))
 }
 
 pub(super) async fn show(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
     let tenant = operator.tenant(scope)?;
-    Ok(Json(app.control.blocking(move |control| control.model(&tenant, &model)).await?.into()))
+    Ok(Json(state.control.blocking(move |control| control.model(&tenant, &model)).await?.into()))
 }
 
 pub(super) async fn label(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path((model, label)): Path<(String, String)>,
     QueryParams(scope): QueryParams<Scope>,
     JsonBody(to): JsonBody<Labelled>,
 ) -> Reply {
-    act(app, operator, scope, move |control, who, tenant| {
+    act(state, operator, scope, move |control, who, tenant| {
         control.set_label(who, tenant, &model, &label, Some(to.version))
     })
     .await
 }
 
 pub(super) async fn unlabel(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path((model, label)): Path<(String, String)>,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
-    act(app, operator, scope, move |control, who, tenant| control.set_label(who, tenant, &model, &label, None)).await
+    act(state, operator, scope, move |control, who, tenant| control.set_label(who, tenant, &model, &label, None)).await
 }
 
 pub(super) async fn split(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
     JsonBody(split): JsonBody<Split>,
 ) -> Reply {
-    act(app, operator, scope, move |control, who, tenant| control.set_split(who, tenant, &model, Some(split.into())))
+    act(state, operator, scope, move |control, who, tenant| control.set_split(who, tenant, &model, Some(split.into())))
         .await
 }
 
 pub(super) async fn unsplit(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
-    act(app, operator, scope, move |control, who, tenant| control.set_split(who, tenant, &model, None)).await
+    act(state, operator, scope, move |control, who, tenant| control.set_split(who, tenant, &model, None)).await
 }
 
 pub(super) async fn shadow(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
     JsonBody(shadow): JsonBody<Shadow>,
 ) -> Reply {
-    act(app, operator, scope, move |control, who, tenant| control.set_shadow(who, tenant, &model, Some(shadow.into())))
-        .await
+    act(state, operator, scope, move |control, who, tenant| {
+        control.set_shadow(who, tenant, &model, Some(shadow.into()))
+    })
+    .await
 }
 
 pub(super) async fn unshadow(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
-    act(app, operator, scope, move |control, who, tenant| control.set_shadow(who, tenant, &model, None)).await
+    act(state, operator, scope, move |control, who, tenant| control.set_shadow(who, tenant, &model, None)).await
 }
 
 pub(super) async fn policy(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
     JsonBody(policy): JsonBody<Policy>,
 ) -> Reply {
-    act(app, operator, scope, move |control, who, tenant| control.set_policy(who, tenant, &model, policy.into())).await
+    act(state, operator, scope, move |control, who, tenant| control.set_policy(who, tenant, &model, policy.into()))
+        .await
 }
 
 /// Sets the tenants that may call a model. Only the operator may, because this shows the model to other tenants.
 pub(super) async fn share(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
     JsonBody(sharing): JsonBody<Sharing>,
 ) -> Reply {
     operator.must_be_admin()?;
-    act(app, operator, scope, move |control, who, tenant| control.share(who, tenant, &model, sharing.into())).await
+    act(state, operator, scope, move |control, who, tenant| control.share(who, tenant, &model, sharing.into())).await
 }
 
 pub(super) async fn rollback(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(model): Path<String>,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
-    act(app, operator, scope, move |control, who, tenant| control.rollback(who, tenant, &model)).await
+    act(state, operator, scope, move |control, who, tenant| control.rollback(who, tenant, &model)).await
 }
 
 pub(super) async fn retire(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path((model, version)): Path<(String, String)>,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
-    set_serving(app, operator, scope, model, version, Serving::Stop).await
+    set_serving(state, operator, scope, model, version, Serving::Stop).await
 }
 
 pub(super) async fn activate(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path((model, version)): Path<(String, String)>,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Reply {
-    set_serving(app, operator, scope, model, version, Serving::Resume).await
+    set_serving(state, operator, scope, model, version, Serving::Resume).await
 }
 
 async fn set_serving(
-    app: Arc<AdminState>,
+    state: Arc<AdminState>,
     operator: Operator,
     scope: Scope,
     model: String,
@@ -167,7 +170,7 @@ async fn set_serving(
     serving: Serving,
 ) -> Reply {
     let version = Version::parse(&version).map_err(|error| ControlError::Invalid(format!("\"{version}\": {error}")))?;
-    act(app, operator, scope, move |control, who, tenant| {
+    act(state, operator, scope, move |control, who, tenant| {
         control.set_version_serving(who, tenant, &model, &version, serving)
     })
     .await

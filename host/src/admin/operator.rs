@@ -32,12 +32,12 @@ pub(super) struct Scope {
 impl FromRequestParts<Arc<AdminState>> for Operator {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<AdminState>) -> Result<Operator, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AdminState>) -> Result<Operator, ApiError> {
         let token = bearer(&parts.headers)?.ok_or(ApiError::NoToken)?;
-        if app.admin_token.as_bytes().ct_eq(token.as_bytes()).into() {
+        if state.admin_token.as_bytes().ct_eq(token.as_bytes()).into() {
             return Ok(Operator { who: "admin token".into(), only: None });
         }
-        let caller = app.directory.caller(token).map_err(|error| match error {
+        let caller = state.directory.caller(token).map_err(|error| match error {
             AuthError::UnknownKey => ApiError::NoToken,
             other => other.into(),
         })?;

@@ -18,41 +18,41 @@ use crate::error::ApiError;
 type Reply = Result<Json<Publisher>, ApiError>;
 
 pub(super) async fn list(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
 ) -> Result<Json<BTreeMap<String, Publisher>>, ApiError> {
     operator.must_be_admin()?;
-    let publishers = app.control.blocking(|control| Ok(control.publishers())).await?;
+    let publishers = state.control.blocking(|control| Ok(control.publishers())).await?;
     Ok(Json(publishers.into_iter().map(|(name, publisher)| (name, publisher.into())).collect()))
 }
 
 pub(super) async fn trust(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(name): Path<String>,
     JsonBody(request): JsonBody<TrustRequest>,
 ) -> Reply {
     operator.must_be_admin()?;
-    let trusted = app.control.blocking(move |control| control.trust(&operator.who, &name, request.into()));
+    let trusted = state.control.blocking(move |control| control.trust(&operator.who, &name, request.into()));
     Ok(Json(trusted.await?.into()))
 }
 
 pub(super) async fn revoke_key(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path((name, hint)): Path<(String, String)>,
 ) -> Reply {
     operator.must_be_admin()?;
     let hint: KeyHint = hint.parse().map_err(|error| ControlError::Invalid(format!("\"{hint}\": {error}")))?;
-    let revoked = app.control.blocking(move |control| control.revoke_key(&operator.who, &name, &hint));
+    let revoked = state.control.blocking(move |control| control.revoke_key(&operator.who, &name, &hint));
     Ok(Json(revoked.await?.into()))
 }
 
 pub(super) async fn remove(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(name): Path<String>,
 ) -> Result<Json<()>, ApiError> {
     operator.must_be_admin()?;
-    Ok(Json(app.control.blocking(move |control| control.distrust(&operator.who, &name)).await?))
+    Ok(Json(state.control.blocking(move |control| control.distrust(&operator.who, &name)).await?))
 }

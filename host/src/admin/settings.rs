@@ -15,14 +15,14 @@ use crate::protocol::oip::extensions::settings;
 
 type Reply = Result<Response<Body>, ApiError>;
 
-pub(super) async fn logging(State(app): State<Arc<AdminState>>, operator: Operator, request: Request<Body>) -> Reply {
+pub(super) async fn logging(State(state): State<Arc<AdminState>>, operator: Operator, request: Request<Body>) -> Reply {
     operator.must_be_admin()?;
     let (head, body) = request.into_parts();
-    Ok(json(&settings::logging(&app.bodies, &head, body).await?))
+    Ok(json(&settings::logging(&state.bodies, &head, body).await?))
 }
 
-pub(super) async fn trace(State(app): State<Arc<AdminState>>, operator: Operator, request: Request<Body>) -> Reply {
+pub(super) async fn trace(State(state): State<Arc<AdminState>>, operator: Operator, request: Request<Body>) -> Reply {
     operator.must_be_admin()?;
     let (head, body) = request.into_parts();
-    Ok(json(&settings::tracing(&app.bodies, &head, body).await?))
+    Ok(json(&settings::tracing(&state.bodies, &head, body).await?))
 }

@@ -17,108 +17,115 @@ use crate::error::ApiError;
 type Reply = Result<Json<TenantView>, ApiError>;
 
 pub(super) async fn list(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
 ) -> Result<Json<Vec<TenantView>>, ApiError> {
     operator.must_be_admin()?;
-    let tenants = app.control.blocking(|control| control.tenants()).await?;
+    let tenants = state.control.blocking(|control| control.tenants()).await?;
     Ok(Json(tenants.into_iter().map(TenantView::from).collect()))
 }
 
 pub(super) async fn create(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     JsonBody(new): JsonBody<NewTenant>,
 ) -> Reply {
     operator.must_be_admin()?;
-    let made = app.control.blocking(move |control| control.create_tenant(&operator.who, &new.name, new.limits));
+    let made = state.control.blocking(move |control| control.create_tenant(&operator.who, &new.name, new.limits));
     Ok(Json(made.await?.into()))
 }
 
-pub(super) async fn show(State(app): State<Arc<AdminState>>, operator: Operator, Path(tenant): Path<String>) -> Reply {
+pub(super) async fn show(
+    State(state): State<Arc<AdminState>>,
+    operator: Operator,
+    Path(tenant): Path<String>,
+) -> Reply {
     let tenant = operator.tenant(Scope { tenant: Some(tenant) })?;
-    Ok(Json(app.control.blocking(move |control| control.tenant(&tenant)).await?.into()))
+    Ok(Json(state.control.blocking(move |control| control.tenant(&tenant)).await?.into()))
 }
 
 pub(super) async fn remove(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(tenant): Path<String>,
 ) -> Result<Json<()>, ApiError> {
     operator.must_be_admin()?;
-    Ok(Json(app.control.blocking(move |control| control.delete_tenant(&operator.who, &tenant)).await?))
+    Ok(Json(state.control.blocking(move |control| control.delete_tenant(&operator.who, &tenant)).await?))
 }
 
 pub(super) async fn limits(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(tenant): Path<String>,
     JsonBody(limits): JsonBody<Map<String, Value>>,
 ) -> Reply {
     operator.must_be_admin()?;
-    Ok(Json(app.control.blocking(move |control| control.set_limits(&operator.who, &tenant, limits)).await?.into()))
+    Ok(Json(state.control.blocking(move |control| control.set_limits(&operator.who, &tenant, limits)).await?.into()))
 }
 
 pub(super) async fn disable(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(tenant): Path<String>,
 ) -> Reply {
-    set_disabled(app, operator, tenant, true).await
+    set_disabled(state, operator, tenant, true).await
 }
 
 pub(super) async fn enable(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(tenant): Path<String>,
 ) -> Reply {
-    set_disabled(app, operator, tenant, false).await
+    set_disabled(state, operator, tenant, false).await
 }
 
-async fn set_disabled(app: Arc<AdminState>, operator: Operator, tenant: String, disabled: bool) -> Reply {
+async fn set_disabled(state: Arc<AdminState>, operator: Operator, tenant: String, disabled: bool) -> Reply {
     operator.must_be_admin()?;
-    Ok(Json(app.control.blocking(move |control| control.set_disabled(&operator.who, &tenant, disabled)).await?.into()))
+    Ok(Json(
+        state.control.blocking(move |control| control.set_disabled(&operator.who, &tenant, disabled)).await?.into(),
+    ))
 }
 
 pub(super) async fn keys(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(tenant): Path<String>,
 ) -> Result<Json<Vec<KeyView>>, ApiError> {
     operator.must_be_admin()?;
-    let keys: BTreeMap<String, KeyRecord> = app.control.blocking(move |control| control.keys(&tenant)).await?;
+    let keys: BTreeMap<String, KeyRecord> = state.control.blocking(move |control| control.keys(&tenant)).await?;
     Ok(Json(keys.into_iter().map(|(id, record)| KeyView::new(id, record, None)).collect()))
 }
 
 pub(super) async fn create_key(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path(tenant): Path<String>,
     JsonBody(new): JsonBody<NewKey>,
 ) -> Result<Json<KeyView>, ApiError> {
     operator.must_be_admin()?;
-    let made = app.control.blocking(move |control| control.create_key(&operator.who, &tenant, new.into()));
+    let made = state.control.blocking(move |control| control.create_key(&operator.who, &tenant, new.into()));
     let (key, record) = made.await?;
     Ok(Json(KeyView::new(key.id.clone(), record, Some(key.reveal().to_owned()))))
 }
 
 pub(super) async fn revoke_key(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     Path((tenant, id)): Path<(String, String)>,
 ) -> Result<Json<KeyView>, ApiError> {
     operator.must_be_admin()?;
     let revoked = id.clone();
-    let record = app.control.blocking(move |control| control.revoke_api_key(&operator.who, &tenant, &revoked)).await?;
+    let record =
+        state.control.blocking(move |control| control.revoke_api_key(&operator.who, &tenant, &revoked)).await?;
     Ok(Json(KeyView::new(id, record, None)))
 }
 
 pub(super) async fn usage(
-    State(app): State<Arc<AdminState>>,
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     QueryParams(scope): QueryParams<Scope>,
 ) -> Result<Json<UsageView>, ApiError> {
     let tenant = operator.tenants(scope)?;
-    let usage = app.control.blocking(move |control| control.usage(tenant.as_deref())).await?;
+    let usage = state.control.blocking(move |control| control.usage(tenant.as_deref())).await?;
     Ok(Json(usage.into()))
 }
