@@ -11,6 +11,8 @@ const READ_BY_HAND: [&str; 2] = [".inference.ModelInferRequest", ".tensorflow.se
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
+    // For tests that measure.
+    println!("cargo:rustc-env=OPT_LEVEL={}", std::env::var("OPT_LEVEL")?);
     let descriptors = protox::compile(["inference.proto", "tensorflow_serving.proto"], ["proto"])?;
     let folder = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(folder.join("descriptors.bin"), descriptors.encode_to_vec())?;

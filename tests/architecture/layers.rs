@@ -52,7 +52,7 @@ const OWNERS: [(&str, &[&str]); 18] = [
     ("hyper_util", &["http"]),
     ("tower", &["http"]),
     ("utoipa", &["error", "openapi", "protocol", "admin"]),
-    ("rustix", &["worker", "runtime", "http"]),
+    ("rustix", &["worker", "runtime", "sandbox", "http"]),
 ];
 
 /// Folders that are beside each other, each with the folders that it must not use. The files above them join them.

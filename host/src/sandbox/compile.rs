@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::{Config, Engine};
 use wasmtime_wizer::{ComponentContext, Wizer};
 
-use super::ActivationError;
+use super::{ActivationError, cost};
 use crate::config::clip;
 use crate::worker::{Job, Workers};
 
@@ -63,6 +63,7 @@ pub(crate) fn code_settings() -> Config {
         // Component-model async is not used, and switching it off makes calls three times cheaper.
         .concurrency_support(false)
         .consume_fuel(true)
+        .operator_cost(cost::operators())
         .epoch_interruption(true)
         // Results must not depend on the processor that a plugin happens to run on.
         .wasm_relaxed_simd(true)

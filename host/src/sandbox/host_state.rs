@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
+use wasmtime::{CallHook, Engine, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::WasiCtx;
 
 use super::ResponseSink;
+use super::cost::Cost;
 use super::plugin_log::PluginLog;
 use super::shared::Shared;
-use crate::tenant::{Budget, Charge, Limit};
+use crate::tenant::{Budget, Charge, Exceeded, Limit};
 use crate::tensor::TensorBuilder;
 
 /// Bound on the handles that one call holds at once. A request has a handful of tensors; a million handles would cost the
@@ -46,6 +47,20 @@ pub(crate) struct HostState {
 }
 
 impl HostState {
+    /// Charges work of the host to the call's fuel. An import calls this before it does the work. If the fuel does not
+    /// suffice, the call ends with all of it used, as when a loop runs out of fuel.
+    pub(crate) fn charge(&mut self, cost: Cost, units: u64) -> Result<(), Exceeded> {
+        self.burn(cost.of(units))
+    }
+
+    fn burn(&mut self, fuel: u64) -> Result<(), Exceeded> {
+        if self.budget.charge_fuel(fuel).is_err() {
+            self.budget.set_fuel_left(0);
+            return Err(self.budget.exceeded(Limit::Fuel));
+        }
+        Ok(())
+    }
+
     pub(crate) fn log(&mut self) -> &PluginLog {
         self.log.get_or_insert_with(|| {
             let bound = self.budget.exceeded(Limit::Log).bound;
@@ -85,12 +100,29 @@ pub(crate) fn enter<'a>(
     // Compiled code keeps its fuel in a register and writes it back only at fuel yields; without this interval, a call that
     // is dropped at an epoch yield would be charged nothing.
     let _ = store.fuel_async_yield_interval(Some(FUEL_STEP));
+    store.call_hook(follow_fuel);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|context| {
         context.data().budget.check_time()?;
         Ok(UpdateDeadline::Yield(1))
     });
     StoreGuard { store: home.insert(store), caller_budget }
+}
+
+/// Moves the fuel that is left between the instance and its budget, at each change between plugin and host. While the host
+/// works, the budget counts, so that imports and graphs charge it; while the plugin runs, the instance counts.
+fn follow_fuel(mut store: StoreContextMut<'_, HostState>, change: CallHook) -> wasmtime::Result<()> {
+    let fuel = store.get_fuel()?;
+    let state = store.data_mut();
+    if change.entering_host() {
+        state.budget.set_fuel_left(fuel);
+        return Ok(());
+    }
+    let owed = state.log.as_ref().map_or(0, PluginLog::take_owed);
+    state.burn(owed)?;
+    let left = state.budget.fuel_left();
+    // A fuel yield comes a whole interval after the fuel was set, so it is set only if it has changed.
+    if left != fuel { store.set_fuel(left) } else { Ok(()) }
 }
 
 /// The most fuel that a call burns between two fuel yields: a few milliseconds' worth.
@@ -107,6 +139,7 @@ fn refuel(store: &mut Store<HostState>, fuel: u64) {
 pub(crate) fn lift_limits(store: &mut Store<HostState>) {
     refuel(store, u64::MAX >> 1);
     store.set_hostcall_fuel(usize::MAX);
+    store.call_hook(|_, _| Ok(()));
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
 }
 

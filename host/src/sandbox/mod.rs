@@ -5,6 +5,7 @@ mod activate;
 mod artifact;
 mod bindings;
 mod compile;
+mod cost;
 mod engine;
 mod error;
 mod host_state;

@@ -1,11 +1,13 @@
 //! The bounded log of a call: the lines that the plugin logs, and the lines that it prints to standard output and error.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
+use super::cost;
 use super::shared::Shared;
 use crate::tenant::{Exceeded, Limit};
 
@@ -36,6 +38,8 @@ struct Inner {
     request: Arc<str>,
     bound: u64,
     lines: Mutex<Lines>,
+    /// Fuel for what was printed since the plugin last ran. WASI prints without access to the call's budget.
+    owed: AtomicU64,
 }
 
 struct Lines {
@@ -47,7 +51,7 @@ struct Lines {
 impl PluginLog {
     pub(crate) fn new(shared: Arc<Shared>, request: Arc<str>, left: u64, bound: u64) -> PluginLog {
         let lines = Mutex::new(Lines { left, unfinished: Vec::new() });
-        PluginLog(Arc::new(Inner { shared, request, bound, lines }))
+        PluginLog(Arc::new(Inner { shared, request, bound, lines, owed: AtomicU64::new(0) }))
     }
 
     /// Logs one line. Fails if the call then exceeds its log limit.
@@ -61,22 +65,40 @@ impl PluginLog {
     pub(crate) fn finish(&self) -> u64 {
         let mut lines = self.lines();
         if !lines.unfinished.is_empty() {
-            self.emit(Level::Info, &String::from_utf8_lossy(&lines.unfinished));
-            lines.unfinished.clear();
+            self.emit_unfinished(&mut lines);
         }
         lines.left
+    }
+
+    /// The fuel for what was printed since this was called last.
+    pub(crate) fn take_owed(&self) -> u64 {
+        self.0.owed.swap(0, Ordering::Relaxed)
     }
 
     fn print(&self, bytes: &[u8]) -> Result<(), Exceeded> {
         let mut lines = self.lines();
         let ends = bytes.iter().filter(|byte| **byte == b'\n').count();
+        let fuel = ends as u64 * cost::LOG.call + bytes.len() as u64 * cost::LOG.unit;
+        self.0.owed.fetch_add(fuel, Ordering::Relaxed);
         self.charge(&mut lines, bytes.len() + ends * LINE_OVERHEAD)?;
-        lines.unfinished.extend_from_slice(bytes);
-        while let Some(end) = end_of_line(&lines.unfinished) {
-            let line: Vec<u8> = lines.unfinished.drain(..end).collect();
-            self.emit(Level::Info, String::from_utf8_lossy(&line).trim_end_matches('\n'));
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let text = line.strip_suffix(b"\n");
+            for part in text.unwrap_or(line).chunks(LINE_BYTES) {
+                if lines.unfinished.len() + part.len() > LINE_BYTES {
+                    self.emit_unfinished(&mut lines);
+                }
+                lines.unfinished.extend_from_slice(part);
+            }
+            if text.is_some() {
+                self.emit_unfinished(&mut lines);
+            }
         }
         Ok(())
+    }
+
+    fn emit_unfinished(&self, lines: &mut Lines) {
+        self.emit(Level::Info, &String::from_utf8_lossy(&lines.unfinished));
+        lines.unfinished.clear();
     }
 
     fn charge(&self, lines: &mut Lines, bytes: usize) -> Result<(), Exceeded> {
@@ -107,11 +129,6 @@ impl PluginLog {
             Level::Error => emit!(error),
         }
     }
-}
-
-fn end_of_line(bytes: &[u8]) -> Option<usize> {
-    let newline = bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
-    newline.or((bytes.len() >= LINE_BYTES).then_some(LINE_BYTES))
 }
 
 impl IsTerminal for PluginLog {

@@ -9,7 +9,7 @@ use super::{Contract, InitResult, Linked};
 use crate::config::clip;
 use crate::sandbox::host_state::HostState;
 use crate::sandbox::wire::v0_1::{self as wire, Failure, Parameter, generator, stage};
-use crate::sandbox::{CallError, Parameters, imports};
+use crate::sandbox::{CallError, Parameters, cost, imports};
 use crate::tenant::Grants;
 use crate::tensor::NamedTensors;
 
@@ -124,16 +124,26 @@ impl Started {
                 let stage = stage.bulkhead_plugin_stage();
                 match stage.call_process(&mut *store, &inputs, &parameters).await? {
                     Ok(outputs) => Ok(Ok(wire::take_tensors(store.data_mut(), outputs)?)),
-                    Err(failure) => Ok(Err(failure)),
+                    Err(failure) => Ok(Err(charged(store.data_mut(), failure)?)),
                 }
             }
             Started::Generator(generator) => {
                 let generator = generator.bulkhead_plugin_generator();
                 let ended = generator.call_generate(&mut *store, &inputs, &parameters).await?;
-                Ok(ended.map(|()| NamedTensors::new()))
+                match ended {
+                    Ok(()) => Ok(Ok(NamedTensors::new())),
+                    Err(failure) => Ok(Err(charged(store.data_mut(), failure)?)),
+                }
             }
         }
     }
+}
+
+/// Charges the text of a failure, which was copied out of the plugin.
+fn charged(state: &mut HostState, failure: Failure) -> wasmtime::Result<Failure> {
+    let (Failure::InvalidInput(text) | Failure::Unavailable(text) | Failure::Internal(text)) = &failure;
+    state.charge(cost::TEXT, text.len() as u64)?;
+    Ok(failure)
 }
 
 impl From<Failure> for CallError {

@@ -1,5 +1,5 @@
-//! The `emitter` import, to which a generator gives its responses. It is linked by hand because it waits, and because the
-//! work on a response burns the fuel of the call.
+//! The `emitter` import, to which a generator gives its responses. It is linked by hand because it waits. The work on a
+//! response burns the fuel of the call.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
@@ -17,15 +17,10 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
 }
 
 async fn emit(mut store: StoreContextMut<'_, HostState>, outputs: Vec<NamedTensor>) -> wasmtime::Result<bool> {
-    let fuel = store.get_fuel()?;
     let state = store.data_mut();
     let outputs = take_tensors(state, outputs)?;
-    state.budget.set_fuel_left(fuel);
     let Some(sink) = &mut state.sink else {
         wasmtime::bail!("emit was called outside of generate; only generate can emit answers")
     };
-    let more = sink.take(outputs, &mut state.budget).await.map_err(|error| wasmtime::Error::new(Refused(error)))?;
-    let left = state.budget.fuel_left();
-    store.set_fuel(left)?;
-    Ok(more)
+    sink.take(outputs, &mut state.budget).await.map_err(|error| wasmtime::Error::new(Refused(error)))
 }

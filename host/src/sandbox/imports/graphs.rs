@@ -1,5 +1,5 @@
-//! The `graphs` import. It is linked by hand because a graph burns the fuel of the instance that runs it, and generated
-//! bindings do not let an import reach that fuel.
+//! The `graphs` import. It is linked by hand because the world that the bindings are generated from does not import it. A
+//! graph burns the fuel of the call that runs it.
 
 use std::sync::Arc;
 
@@ -7,9 +7,11 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceType};
 
 use crate::runtime::{GraphError, Model};
+use crate::sandbox::cost;
 use crate::sandbox::host_state::HostState;
 use crate::sandbox::wire::v0_1::tensors::{NamedTensor, TensorSpec};
 use crate::sandbox::wire::v0_1::{interface, lend_tensors, take_tensors};
+use crate::tensor::{Signature, TensorSpec as Spec};
 
 type Handle = Resource<Arc<dyn Model>>;
 type Store<'a> = StoreContextMut<'a, HostState>;
@@ -17,19 +19,19 @@ type Store<'a> = StoreContextMut<'a, HostState>;
 pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut interface = linker.instance(&interface("graphs"))?;
     interface.resource("graph", ResourceType::host::<Arc<dyn Model>>(), |mut store, handle| {
-        store.data_mut().handles.delete::<Arc<dyn Model>>(Resource::new_own(handle))?;
+        let state = store.data_mut();
+        state.charge(cost::DROP, 0)?;
+        state.handles.delete::<Arc<dyn Model>>(Resource::new_own(handle))?;
         Ok(())
     })?;
     interface.func_wrap("[static]graph.open", |mut store: Store, (name,): (String,)| {
         Ok((open(store.data_mut(), &name)?,))
     })?;
     interface.func_wrap("[method]graph.inputs", |mut store: Store, (graph,): (Handle,)| {
-        let graph = store.data_mut().handles.get(&graph)?;
-        Ok((graph.signature().inputs.iter().map(TensorSpec::from).collect::<Vec<_>>(),))
+        Ok((specs(store.data_mut(), &graph, |signature| &signature.inputs)?,))
     })?;
     interface.func_wrap("[method]graph.outputs", |mut store: Store, (graph,): (Handle,)| {
-        let graph = store.data_mut().handles.get(&graph)?;
-        Ok((graph.signature().outputs.iter().map(TensorSpec::from).collect::<Vec<_>>(),))
+        Ok((specs(store.data_mut(), &graph, |signature| &signature.outputs)?,))
     })?;
     interface.func_wrap("[method]graph.run", |store: Store, (graph, inputs): (Handle, Vec<NamedTensor>)| {
         Ok((run(store, &graph, inputs)?,))
@@ -37,6 +39,8 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
 }
 
 fn open(state: &mut HostState, name: &str) -> wasmtime::Result<Result<Handle, String>> {
+    let known = state.shared.graphs.keys().map(|graph| graph.len() as u64 + 2).sum::<u64>();
+    state.charge(cost::GRAPH_OPEN, name.len() as u64 + known)?;
     match state.shared.graphs.get(name).cloned() {
         Some(graph) => Ok(Ok(state.handles.push(graph)?)),
         None => {
@@ -46,23 +50,31 @@ fn open(state: &mut HostState, name: &str) -> wasmtime::Result<Result<Handle, St
     }
 }
 
+fn specs(
+    state: &mut HostState,
+    graph: &Handle,
+    side: fn(&Signature) -> &Vec<Spec>,
+) -> wasmtime::Result<Vec<TensorSpec>> {
+    let graph = state.handles.get(graph)?.clone();
+    let specs = side(graph.signature());
+    state.charge(cost::GRAPH_SIGNATURE, specs.len() as u64)?;
+    Ok(specs.iter().map(TensorSpec::from).collect())
+}
+
 fn run(
     mut store: Store,
     graph: &Handle,
     inputs: Vec<NamedTensor>,
 ) -> wasmtime::Result<Result<Vec<NamedTensor>, String>> {
-    let fuel = store.get_fuel()?;
     let state = store.data_mut();
     let graph = state.handles.get(graph)?.clone();
     let inputs = take_tensors(state, inputs)?;
-    state.budget.set_fuel_left(fuel);
-    let result = graph.run(inputs, &mut state.budget);
-    let left = state.budget.fuel_left();
-    let outputs = match result {
-        Ok(outputs) => Ok(lend_tensors(state, outputs)?),
-        Err(GraphError::Exceeded(exceeded)) => return Err(exceeded.into()),
-        Err(error) => Err(error.to_string()),
-    };
-    store.set_fuel(left)?;
-    Ok(outputs)
+    match graph.run(inputs, &mut state.budget) {
+        Ok(outputs) => {
+            state.charge(cost::LEND_TENSORS, outputs.len() as u64)?;
+            Ok(Ok(lend_tensors(state, outputs)?))
+        }
+        Err(GraphError::Exceeded(exceeded)) => Err(exceeded.into()),
+        Err(error) => Ok(Err(error.to_string())),
+    }
 }

@@ -5,6 +5,8 @@ mod emitter;
 mod graphs;
 mod logging;
 mod tensors;
+#[cfg(test)]
+mod tests;
 pub(super) mod wasi;
 
 use wasmtime::component::{HasSelf, Linker};

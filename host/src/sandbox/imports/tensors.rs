@@ -5,6 +5,7 @@ use bytes::Bytes;
 use wasmtime::component::{Linker, Resource, ResourceType, WasmList};
 use wasmtime::{AsContextMut, StoreContextMut};
 
+use crate::sandbox::cost;
 use crate::sandbox::host_state::{Building, HostState};
 use crate::sandbox::wire::v0_1::interface;
 use crate::sandbox::wire::v0_1::tensors::{Datatype, Description};
@@ -20,11 +21,15 @@ type Told<T> = Result<T, String>;
 pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut interface = linker.instance(&interface("tensors"))?;
     interface.resource("tensor", ResourceType::host::<Tensor>(), |mut store, handle| {
-        store.data_mut().handles.delete::<Tensor>(Resource::new_own(handle))?;
+        let state = store.data_mut();
+        state.charge(cost::DROP, 0)?;
+        state.handles.delete::<Tensor>(Resource::new_own(handle))?;
         Ok(())
     })?;
     interface.resource("tensor-builder", ResourceType::host::<Building>(), |mut store, handle| {
-        store.data_mut().handles.delete::<Building>(Resource::new_own(handle))?;
+        let state = store.data_mut();
+        state.charge(cost::DROP, 0)?;
+        state.handles.delete::<Building>(Resource::new_own(handle))?;
         Ok(())
     })?;
     interface.func_wrap(
@@ -34,19 +39,25 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
         },
     )?;
     interface.func_wrap("[method]tensor.describe", |mut store: Store, (tensor,): (Handle,)| {
-        let tensor = store.data_mut().handles.get(&tensor)?;
+        let state = store.data_mut();
+        state.charge(cost::TENSOR_DESCRIBE, 0)?;
+        let tensor = state.handles.get(&tensor)?;
         let byte_size = tensor.data().len() as u64;
         Ok((Description { datatype: tensor.datatype().into(), shape: tensor.shape().to_vec(), byte_size },))
     })?;
     interface.func_wrap("[method]tensor.read", |mut store: Store, (tensor, offset, length): (Handle, u64, u64)| {
         let state = store.data_mut();
         let slice = state.handles.get(&tensor)?.slice(offset, length);
-        let _copy = state.budget.charge_memory(slice.as_ref().map_or(0, Bytes::len) as u64)?;
+        let bytes = slice.as_ref().map_or(0, Bytes::len) as u64;
+        state.charge(cost::TENSOR_READ, bytes)?;
+        let _copy = state.budget.charge_memory(bytes)?;
         Ok((slice.map(Vec::from).map_err(|error| error.sentence()),))
     })?;
     interface.func_wrap("[method]tensor.reshape", |mut store: Store, (tensor, shape): (Handle, Vec<u64>)| {
-        let reshaped = store.data_mut().handles.get(&tensor)?.reshape(shape);
-        Ok((keep(store.data_mut(), reshaped)?,))
+        let state = store.data_mut();
+        state.charge(cost::TENSOR_RESHAPE, 0)?;
+        let reshaped = state.handles.get(&tensor)?.reshape(shape);
+        Ok((keep(state, reshaped)?,))
     })?;
     interface.func_wrap(
         "[static]tensor-builder.create",
@@ -65,6 +76,7 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
 
 fn create(mut store: Store, datatype: Datatype, shape: Vec<u64>, data: WasmList<u8>) -> wasmtime::Result<Told<Handle>> {
     let size = data.as_le_slice(store.as_context_mut()).len() as u64;
+    store.data_mut().charge(cost::TENSOR_CREATE, size)?;
     let charge = store.data().budget.charge_memory(size)?;
     let data = data.as_le_slice(store.as_context_mut()).to_vec();
     keep(store.data_mut(), Tensor::new(datatype.into(), shape, charge.hold(data)))
@@ -75,7 +87,9 @@ fn start_building(
     datatype: Datatype,
     shape: Vec<u64>,
 ) -> wasmtime::Result<Told<BuildingHandle>> {
-    match TensorBuilder::new(datatype.into(), shape) {
+    let builder = TensorBuilder::new(datatype.into(), shape);
+    state.charge(cost::BUILDER_CREATE, builder.as_ref().map_or(0, TensorBuilder::size))?;
+    match builder {
         Ok(builder) => {
             let charge = state.budget.charge_memory(builder.size())?;
             Ok(Ok(state.handles.push(Building { builder: Some(builder), charge })?))
@@ -85,6 +99,7 @@ fn start_building(
 }
 
 fn append(mut store: Store, building: &BuildingHandle, data: WasmList<u8>) -> wasmtime::Result<Told<()>> {
+    store.data_mut().charge(cost::BUILDER_APPEND, 0)?;
     let Some(mut builder) = store.data_mut().handles.get_mut(building)?.builder.take() else {
         return Ok(Err("the tensor is being written already".into()));
     };
@@ -94,6 +109,7 @@ fn append(mut store: Store, building: &BuildingHandle, data: WasmList<u8>) -> wa
 }
 
 fn finish(state: &mut HostState, building: BuildingHandle) -> wasmtime::Result<Told<Handle>> {
+    state.charge(cost::BUILDER_FINISH, 0)?;
     let Building { builder, charge } = state.handles.delete(building)?;
     let Some(builder) = builder else { return Ok(Err("the tensor is still being written".into())) };
     let (datatype, shape, data) = builder.into_parts();

@@ -2,20 +2,24 @@
 //! program only computes. The inert part of it is linked with nothing behind it: no arguments, no environment, no folder,
 //! no socket, and output that goes to the plugin's log. Clocks and random numbers need grants. Every other import is
 //! refused by name before any code runs.
+//!
+//! Each function costs fuel. wasmtime-wasi asks for its state once in a call, through [`handles`] or [`WasiView::ctx`],
+//! which charge the call. Functions whose work depends on their arguments charge for that themselves.
 
-use wasmtime::component::{HasData, Linker, ResourceTable};
+use wasmtime::component::{HasData, HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
-use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::random::{WasiRandom, WasiRandomCtx};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
-use crate::sandbox::ActivationError;
 use crate::sandbox::host_state::HostState;
 use crate::sandbox::plugin_log::PluginLog;
-use crate::tenant::{Capability, Grants};
+use crate::sandbox::{ActivationError, cost};
+use crate::tenant::{Capability, Charge, Grants};
 
 /// The policy's decision on an import.
 enum Import {
@@ -58,9 +62,9 @@ pub(crate) fn check_import(import: &str, grants: &Grants) -> Result<(), Activati
 /// Links the inert part of WASI, and clocks and random numbers if they were granted.
 pub(crate) fn link(linker: &mut Linker<HostState>, grants: &Grants) -> wasmtime::Result<()> {
     let l = linker;
-    io::error::add_to_linker::<HostState, Handles>(l, |state| &mut state.wasi_handles)?;
-    io::poll::add_to_linker::<HostState, Handles>(l, |state| &mut state.wasi_handles)?;
-    io::streams::add_to_linker::<HostState, Handles>(l, |state| &mut state.wasi_handles)?;
+    io::error::add_to_linker::<HostState, Handles>(l, handles)?;
+    io::poll::add_to_linker::<HostState, HasSelf<HostState>>(l, |state| state)?;
+    io::streams::add_to_linker::<HostState, Handles>(l, handles)?;
     cli::environment::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
     cli::exit::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
     cli::stdin::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
@@ -73,10 +77,10 @@ pub(crate) fn link(linker: &mut Linker<HostState>, grants: &Grants) -> wasmtime:
     cli::terminal_stderr::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
     filesystem::types::add_to_linker::<HostState, WasiFilesystem>(l, HostState::filesystem)?;
     filesystem::preopens::add_to_linker::<HostState, WasiFilesystem>(l, HostState::filesystem)?;
-    random::insecure::add_to_linker::<HostState, WasiRandom>(l, |state| state.ctx().ctx.random())?;
+    random::insecure::add_to_linker::<HostState, HasSelf<HostState>>(l, |state| state)?;
     random::insecure_seed::add_to_linker::<HostState, WasiRandom>(l, |state| state.ctx().ctx.random())?;
     if grants.has(Capability::Random) {
-        random::random::add_to_linker::<HostState, WasiRandom>(l, |state| state.ctx().ctx.random())?;
+        random::random::add_to_linker::<HostState, HasSelf<HostState>>(l, |state| state)?;
     }
     if grants.has(Capability::Clocks) {
         clocks::wall_clock::add_to_linker::<HostState, WasiClocks>(l, HostState::clocks)?;
@@ -85,8 +89,69 @@ pub(crate) fn link(linker: &mut Linker<HostState>, grants: &Grants) -> wasmtime:
     Ok(())
 }
 
+impl io::poll::Host for HostState {
+    async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        self.charge(cost::POLL, pollables.len() as u64)?;
+        self.wasi_handles.poll(pollables).await
+    }
+}
+
+impl io::poll::HostPollable for HostState {
+    async fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        handles(self).ready(pollable).await
+    }
+
+    async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        handles(self).block(pollable).await
+    }
+
+    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        io::poll::HostPollable::drop(handles(self), pollable)
+    }
+}
+
+impl HostState {
+    /// The source of random numbers, after the call and its bytes were charged. The second result holds the memory of the
+    /// bytes until they are copied.
+    fn random(&mut self, bytes: u64) -> wasmtime::Result<(&mut WasiRandomCtx, Charge)> {
+        self.charge(cost::RANDOM, bytes)?;
+        let copy = self.budget.charge_memory(bytes)?;
+        Ok((self.ctx().ctx.random(), copy))
+    }
+}
+
+impl random::insecure::Host for HostState {
+    fn get_insecure_random_bytes(&mut self, length: u64) -> wasmtime::Result<Vec<u8>> {
+        let (source, _copy) = self.random(length)?;
+        source.get_insecure_random_bytes(length)
+    }
+
+    fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.random(0)?.0.get_insecure_random_u64()
+    }
+}
+
+impl random::random::Host for HostState {
+    fn get_random_bytes(&mut self, length: u64) -> wasmtime::Result<Vec<u8>> {
+        let (source, _copy) = self.random(length)?;
+        source.get_random_bytes(length)
+    }
+
+    fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.random(0)?.0.get_random_u64()
+    }
+}
+
+/// The handles of a call that is charged. Without fuel for it, no fuel is left, and the plugin ends at its next instruction.
+fn handles(state: &mut HostState) -> &mut ResourceTable {
+    let _ = state.charge(cost::WASI, 0);
+    &mut state.wasi_handles
+}
+
 impl WasiView for HostState {
+    /// As [`handles`].
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        let _ = self.charge(cost::WASI, 0);
         if self.wasi.is_none() {
             self.wasi = Some(closed_context(self.log().clone()));
         }

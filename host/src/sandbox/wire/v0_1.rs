@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::clip;
+use crate::sandbox::cost;
 use crate::sandbox::host_state::HostState;
 use crate::sandbox::{ActivationError, ParameterValue};
 use crate::tensor::{Datatype, MAX_DIMENSIONS, NamedTensors, Signature, Tensor, TensorSpec};
@@ -54,7 +55,10 @@ pub(crate) fn lend_tensors(state: &mut HostState, named: NamedTensors) -> wasmti
     named.into_iter().map(lend).collect()
 }
 
+/// Takes tensors from a plugin, at the plugin's cost.
 pub(crate) fn take_tensors(state: &mut HostState, named: Vec<tensors::NamedTensor>) -> wasmtime::Result<NamedTensors> {
+    state.charge(cost::TAKE_TENSORS, named.len() as u64)?;
+    state.charge(cost::TEXT, named.iter().map(|named| named.name.len() as u64).sum())?;
     let take = |named: tensors::NamedTensor| {
         let length = named.name.len();
         wasmtime::ensure!(length <= MAX_NAME, "a tensor's name has {length} bytes; at most {MAX_NAME} are allowed");

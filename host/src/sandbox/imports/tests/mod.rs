@@ -1,0 +1,172 @@
+//! Tests that compare the charged fuel with CPU time, for every function that a plugin can import.
+
+mod cases;
+mod guest;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bulkhead_digest::Digest;
+use wasmtime::Engine;
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use self::cases::Case;
+use crate::config::CallLimits;
+use crate::runtime::{GraphError, Model};
+use crate::sandbox::host_state::{self, HostState};
+use crate::sandbox::shared::Shared;
+use crate::sandbox::{CallError, ResponseSink, SinkError, compile, error::Bounds, imports};
+use crate::tenant::{Budget, Capability, Exceeded, Grants, Limit};
+use crate::tensor::{Datatype, NamedTensors, Signature, TensorSpec};
+
+/// The most CPU time for a unit of fuel that a function may take, in multiples of that of a plain loop. The host's part of it
+/// takes several times as long without optimisation.
+fn dearest() -> f64 {
+    if env!("OPT_LEVEL") == "0" { 100.0 } else { 10.0 }
+}
+
+/// A graph that gives back its inputs, so that a run of it is only the work of the import.
+struct Echo(Signature, Digest);
+
+impl Model for Echo {
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn digest(&self) -> &Digest {
+        &self.1
+    }
+
+    fn resident_bytes(&self) -> u64 {
+        0
+    }
+
+    fn run(&self, inputs: NamedTensors, _: &mut Budget) -> Result<NamedTensors, GraphError> {
+        Ok(inputs)
+    }
+}
+
+/// Takes every response.
+struct Endless;
+
+#[async_trait]
+impl ResponseSink for Endless {
+    async fn take(&mut self, _: NamedTensors, _: &mut Budget) -> Result<bool, SinkError> {
+        Ok(true)
+    }
+}
+
+fn shared() -> Arc<Shared> {
+    let specs = ["x", "y"].map(|name| TensorSpec { name: name.into(), datatype: Datatype::Uint8, shape: vec![-1, 3] });
+    let signature = Signature { inputs: specs.to_vec(), outputs: specs.to_vec() };
+    let echo: Arc<dyn Model> = Arc::new(Echo(signature, Digest::of(b"")));
+    Arc::new(Shared {
+        model: "model".into(),
+        stage: "stage".into(),
+        assets: [("a".into(), vec![7; crate::numbers::to_usize(guest::LARGE)].into())].into(),
+        graphs: [("g".into(), echo)].into(),
+    })
+}
+
+fn limits(fuel: u64) -> CallLimits {
+    CallLimits { fuel, memory: 1 << 30, time: Duration::from_secs(3600), log: 1 << 40 }
+}
+
+struct Measured {
+    cpu: Duration,
+    result: Result<(), CallError>,
+    fuel: u64,
+}
+
+/// A component that repeats a call.
+struct Repeater(Engine, InstancePre<HostState>);
+
+impl Repeater {
+    fn of(engine: &Engine, case: &Case) -> Repeater {
+        let component = Component::new(engine, guest::component(case)).unwrap();
+        let mut linker = Linker::new(engine);
+        let grants = Grants::from_iter(Capability::ALL);
+        imports::wasi::link(&mut linker, &grants).unwrap();
+        imports::link(&mut linker, &grants).unwrap();
+        Repeater(engine.clone(), linker.instantiate_pre(&component).unwrap())
+    }
+
+    /// Calls the function of the case `times` times, in an instance with `fuel`.
+    fn call(&self, times: u32, fuel: u64) -> Measured {
+        let mut budget = Budget::new(&limits(fuel));
+        let mut home = None;
+        let guard = host_state::enter(&mut home, &self.0, &shared(), &"request".into(), &mut budget);
+        guard.store.data_mut().sink = Some(Box::new(Endless));
+        let bounds = Bounds { fuel, stack: 0 };
+        let (cpu, result) = runtime().block_on(async {
+            let instance = self.1.instantiate_async(&mut *guard.store).await.unwrap();
+            let run = instance.get_typed_func::<(u32,), ()>(&mut *guard.store, "run").unwrap();
+            let began = cpu_time();
+            let result = run.call_async(&mut *guard.store, (times,)).await;
+            (cpu_time() - began, result.map_err(|error| CallError::from_wasmtime(error, &bounds)))
+        });
+        drop(guard);
+        Measured { cpu, result, fuel: budget.usage().fuel }
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// CPU time of this thread.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap()
+}
+
+/// CPU seconds for a billion units of fuel: the lowest of some runs, because other programs can only add to the time. Each
+/// run must cost the same fuel.
+fn seconds_per_billion(engine: &Engine, case: &Case) -> f64 {
+    let repeater = Repeater::of(engine, case);
+    let (mut best, mut cost) = (f64::MAX, None);
+    for _ in 0..4 {
+        let Measured { cpu, result, fuel } = repeater.call(case.times, 1 << 50);
+        result.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        assert_eq!(*cost.get_or_insert(fuel), fuel, "{} costs another time", case.name);
+        best = best.min(cpu.as_secs_f64() / (fuel as f64 / 1e9));
+    }
+    best
+}
+
+fn engine() -> Engine {
+    Engine::new(&compile::code_settings()).unwrap()
+}
+
+#[test]
+fn no_import_takes_more_cpu_time_for_its_fuel_than_ten_times_a_plain_loop() {
+    // Lines are formatted as in a host, so that their cost is real.
+    let lines = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
+    let _lines = tracing::subscriber::set_default(lines);
+    let engine = engine();
+    let unit = seconds_per_billion(&engine, &cases::LOOP);
+    println!("{unit:8.3} CPU s for 1 G of fuel in a plain loop");
+    let mut dear = Vec::new();
+    for case in cases::ALL {
+        let ratio = seconds_per_billion(&engine, case) / unit;
+        println!("{ratio:8.2} {}", case.name);
+        if ratio > dearest() {
+            dear.push(format!("{} {ratio:.1}", case.name));
+        }
+    }
+    assert!(dear.is_empty(), "CPU time for a unit of fuel, in multiples of a plain loop: {dear:?}");
+}
+
+/// The error is that of a loop that runs out of fuel, and all fuel is used.
+#[test]
+fn fuel_that_runs_out_in_an_import_ends_the_call_as_in_a_loop() {
+    const FUEL: u64 = 100_000;
+    let engine = engine();
+    for case in cases::ALL.iter().chain([&cases::LOOP]) {
+        let Measured { result, fuel, .. } = Repeater::of(&engine, case).call(u32::MAX, FUEL);
+        let whole = Exceeded::whole(Limit::Fuel, FUEL);
+        assert!(matches!(result, Err(CallError::Exceeded(e)) if e == whole), "{}: {result:?}", case.name);
+        assert_eq!(fuel, FUEL, "{}", case.name);
+    }
+}
