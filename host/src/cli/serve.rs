@@ -70,6 +70,7 @@ impl Serve {
             Ok(runtime) => runtime.block_on(serve(&config)),
             Err(error) => return fail(1, &error),
         };
+        log::flush();
         match served {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

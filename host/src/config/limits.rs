@@ -53,6 +53,8 @@ pub struct TenantLimits {
     pub stored_bytes: u64,
     /// Bytes of memory that all of its loaded versions hold: graphs, compiled code, files that plugins read, labels.
     pub resident_bytes: u64,
+    /// Bytes of its plugins' lines in the host's log, on average.
+    pub log_per_second: u64,
 }
 
 /// A limit of a tenant.
@@ -93,7 +95,7 @@ const MOST_FUEL: u64 = u64::MAX >> 1;
 const BURST_SECONDS: u64 = 10;
 
 /// All limits of a tenant, in the order in which they are shown.
-pub static LIMITS: [Limit; 15] = [
+pub static LIMITS: [Limit; 16] = [
     Limit {
         key: "call-fuel",
         about: "fuel of one call, in all of its stages",
@@ -183,6 +185,12 @@ pub static LIMITS: [Limit; 15] = [
         about: "memory of the versions that are loaded",
         scope: Scope::Tenant { range: 0..=1 << 50, default: 4 * GIB },
         field: Field::Bytes(|limits| &mut limits.resident_bytes),
+    },
+    Limit {
+        key: "log-per-second",
+        about: "lines of its plugins in the host's log, on average",
+        scope: Scope::Tenant { range: 0..=GIB, default: 64 * KIB },
+        field: Field::Bytes(|limits| &mut limits.log_per_second),
     },
 ];
 

@@ -64,7 +64,8 @@ impl HostState {
     pub(crate) fn log(&mut self) -> &PluginLog {
         self.log.get_or_insert_with(|| {
             let bound = self.budget.exceeded(Limit::Log).bound;
-            PluginLog::new(self.shared.clone(), self.request.clone(), self.budget.log_left(), bound)
+            let rate = self.budget.log_rate().cloned();
+            PluginLog::new(self.shared.clone(), self.request.clone(), self.budget.log_left(), bound, rate)
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -9,7 +10,8 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use super::cost;
 use super::shared::Shared;
-use crate::tenant::{Exceeded, Limit};
+use crate::telemetry::log::PLUGIN;
+use crate::tenant::{Admission, Exceeded, Limit, LogRate};
 
 /// Bytes of printed output that are accepted in one write.
 const WRITE_BYTES: usize = 64 << 10;
@@ -37,6 +39,7 @@ struct Inner {
     shared: Arc<Shared>,
     request: Arc<str>,
     bound: u64,
+    rate: Option<LogRate>,
     lines: Mutex<Lines>,
     /// Fuel for what was printed since the plugin last ran. WASI prints without access to the call's budget.
     owed: AtomicU64,
@@ -49,9 +52,15 @@ struct Lines {
 }
 
 impl PluginLog {
-    pub(crate) fn new(shared: Arc<Shared>, request: Arc<str>, left: u64, bound: u64) -> PluginLog {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        request: Arc<str>,
+        left: u64,
+        bound: u64,
+        rate: Option<LogRate>,
+    ) -> PluginLog {
         let lines = Mutex::new(Lines { left, unfinished: Vec::new() });
-        PluginLog(Arc::new(Inner { shared, request, bound, lines, owed: AtomicU64::new(0) }))
+        PluginLog(Arc::new(Inner { shared, request, bound, rate, lines, owed: AtomicU64::new(0) }))
     }
 
     /// Logs one line. Fails if the call then exceeds its log limit.
@@ -114,20 +123,33 @@ impl PluginLog {
 
     fn emit(&self, level: Level, text: &str) {
         // Escaped, so that a plugin cannot forge lines in the host's log.
-        let text = text.escape_debug();
+        let text = text.escape_debug().to_string();
         let (model, stage, request) = (&*self.0.shared.model, &*self.0.shared.stage, &*self.0.request);
         macro_rules! emit {
             ($level:ident) => {
-                tracing::$level!(target: "plugin", request, model, stage, "{text}")
+                if tracing::enabled!(target: PLUGIN, tracing::Level::$level) && self.admits(&text) {
+                    tracing::event!(target: PLUGIN, tracing::Level::$level, request, model, stage, "{text}");
+                }
             };
         }
         match level {
-            Level::Trace => emit!(trace),
-            Level::Debug => emit!(debug),
-            Level::Info => emit!(info),
-            Level::Warn => emit!(warn),
-            Level::Error => emit!(error),
+            Level::Trace => emit!(TRACE),
+            Level::Debug => emit!(DEBUG),
+            Level::Info => emit!(INFO),
+            Level::Warn => emit!(WARN),
+            Level::Error => emit!(ERROR),
         }
+    }
+
+    /// Counts a line within the tenant's rate. Returns false if it must be dropped.
+    fn admits(&self, text: &str) -> bool {
+        let Some(rate) = &self.0.rate else { return true };
+        let Admission { written, report } = rate.admit((text.len() + LINE_OVERHEAD) as u64, Instant::now());
+        if let Some(bytes) = report {
+            let (tenant, per_second) = (&*rate.tenant, rate.per_second);
+            tracing::warn!(target: PLUGIN, tenant, bytes, per_second, "lines of the tenant's plugins were dropped, because they exceed its limit log-per-second");
+        }
+        written
     }
 }
 

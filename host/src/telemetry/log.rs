@@ -1,14 +1,25 @@
 //! The log, whose level can be changed while the host runs. A process has one log, so its control is a static.
 
 use std::io::{IsTerminal, Write};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
+use tracing::Metadata;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt, reload};
 
+use super::line_queue::LineQueue;
 use crate::config::{Log, LogFormat};
+
+/// The target of the lines of plugins. They are written by a thread of their own, because a call must not wait for the
+/// reader of the log.
+pub const PLUGIN: &str = "plugin";
+
+/// The longest wait, at the end of the process, for lines of plugins that are not written yet.
+const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// Directives that cannot be used, or a log that the host did not start.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +28,8 @@ pub enum LogError {
     Directives { directives: String, error: tracing_subscriber::filter::ParseError },
     #[error("the log of this process was not started by the host")]
     NotOurs,
+    #[error("cannot be used, because the thread that writes the lines of plugins did not start: {0}")]
+    Thread(#[from] std::io::Error),
 }
 
 static CONTROL: OnceLock<Control> = OnceLock::new();
@@ -24,6 +37,7 @@ static CONTROL: OnceLock<Control> = OnceLock::new();
 struct Control {
     replace: Box<dyn Fn(EnvFilter) -> bool + Send + Sync>,
     level: Mutex<Level>,
+    plugins: Arc<LineQueue>,
 }
 
 /// The level that is in effect.
@@ -39,32 +53,82 @@ pub struct Level {
 pub fn start(log: &Log, dev: bool) -> Result<(), LogError> {
     let (filter, level) = parse(&log.level)?;
     let (filter, handle) = reload::Layer::new(filter);
-    let format = log.format;
-    let lines = fmt::layer().with_writer(move || Lines { dev, format });
-    let lines = match format {
+    let marks = Marks { dev, format: log.format };
+    let plugins = Arc::new(LineQueue::start(move |line| drop(marks.write(line)), report_dropped)?);
+    let lines = fmt::layer().with_writer(Output { marks, plugins: plugins.clone() });
+    let lines = match log.format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
     tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(|_| LogError::NotOurs)?;
     let replace = Box::new(move |filter| handle.reload(filter).is_ok());
-    CONTROL.set(Control { replace, level: Mutex::new(level) }).map_err(|_| LogError::NotOurs)
+    CONTROL.set(Control { replace, level: Mutex::new(level), plugins }).map_err(|_| LogError::NotOurs)
 }
 
-/// A writer to standard error that marks each line under `--dev`. The subscriber writes one line at a time.
-struct Lines {
+/// Writes the lines of plugins that are still waiting, for as long as [`FLUSH_TIME`].
+pub fn flush() {
+    if let Some(control) = CONTROL.get() {
+        control.plugins.flush(FLUSH_TIME);
+    }
+}
+
+fn report_dropped(bytes: u64) {
+    tracing::warn!(
+        bytes,
+        "lines of plugins were dropped, because standard error takes them more slowly than they come"
+    );
+}
+
+/// The marks of each line under `--dev`.
+#[derive(Clone, Copy)]
+struct Marks {
     dev: bool,
     format: LogFormat,
 }
 
-impl Write for Lines {
-    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+impl Marks {
+    /// Writes one line to standard error.
+    fn write(self, line: &[u8]) -> std::io::Result<()> {
         let mut out = std::io::stderr().lock();
-        let marked = match (self.dev, self.format) {
-            (false, _) => return out.write_all(line).map(|()| line.len()),
-            (true, LogFormat::Text) => [b"[dev: unsigned bundles are served] ", line].concat(),
-            (true, LogFormat::Json) => [b"{\"dev\":true,", line.get(1..).unwrap_or_default()].concat(),
-        };
-        out.write_all(&marked).map(|()| line.len())
+        match (self.dev, self.format) {
+            (false, _) => out.write_all(line),
+            (true, LogFormat::Text) => out.write_all(&[b"[dev: unsigned bundles are served] ", line].concat()),
+            (true, LogFormat::Json) => out.write_all(&[b"{\"dev\":true,", line.get(1..).unwrap_or_default()].concat()),
+        }
+    }
+}
+
+/// Gives each line a writer by its target.
+struct Output {
+    marks: Marks,
+    plugins: Arc<LineQueue>,
+}
+
+impl<'a> MakeWriter<'a> for Output {
+    type Writer = Lines<'a>;
+
+    fn make_writer(&'a self) -> Lines<'a> {
+        Lines::ToStandardError(self.marks)
+    }
+
+    fn make_writer_for(&'a self, line: &Metadata<'_>) -> Lines<'a> {
+        if line.target() == PLUGIN { Lines::ToQueue(&self.plugins) } else { self.make_writer() }
+    }
+}
+
+/// A writer of lines. The subscriber writes one line at a time.
+enum Lines<'a> {
+    ToStandardError(Marks),
+    ToQueue(&'a LineQueue),
+}
+
+impl Write for Lines<'_> {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Lines::ToStandardError(marks) => marks.write(line)?,
+            Lines::ToQueue(queue) => queue.push(line.to_vec()),
+        }
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

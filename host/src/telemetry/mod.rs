@@ -1,6 +1,7 @@
 //! Metrics of the host in Prometheus' format; the only user of the metrics library. The handles of a model are made when it
 //! is activated, so that a request only adds to counters.
 
+mod line_queue;
 pub mod log;
 mod registry;
 mod statistics;

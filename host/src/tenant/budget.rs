@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Tenant;
+use super::log_rate::LogRate;
 use super::meter::{Charge, Full, Meter};
 use crate::config::{CallLimits, TenantLimits, format_bytes, format_count};
 
@@ -106,6 +107,7 @@ pub struct Budget {
     memory: Arc<Meter>,
     tenant_memory: u64,
     log: u64,
+    log_rate: Option<LogRate>,
     clock: Arc<Clock>,
 }
 
@@ -150,6 +152,7 @@ impl Budget {
             memory: Arc::default(),
             tenant_memory: u64::MAX,
             log: limits.log,
+            log_rate: None,
             clock: Clock::start(limits.time),
             limits: limits.clone(),
         }
@@ -158,7 +161,13 @@ impl Budget {
     /// A budget for a call of a tenant, whose calls share a bound on their memory. Its time starts now.
     pub fn of(tenant: &Tenant, limits: &TenantLimits) -> Budget {
         let memory = Meter::part_of(&tenant.memory);
-        Budget { memory: Arc::new(memory), tenant_memory: limits.memory, ..Budget::new(&limits.call) }
+        let (tenant, per_second, state) = (tenant.name.clone(), limits.log_per_second, tenant.log.clone());
+        Budget {
+            memory: Arc::new(memory),
+            tenant_memory: limits.memory,
+            log_rate: Some(LogRate { tenant, per_second, state }),
+            ..Budget::new(&limits.call)
+        }
     }
 
     /// A budget with nothing left, which stands in while the real one is lent to an instance.
@@ -199,6 +208,11 @@ impl Budget {
 
     pub fn log_left(&self) -> u64 {
         self.log
+    }
+
+    /// The rate that the log of all calls of the tenant shares; `None` without a tenant.
+    pub fn log_rate(&self) -> Option<&LogRate> {
+        self.log_rate.as_ref()
     }
 
     pub fn set_log_left(&mut self, bytes: u64) {

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::keys::{KeyHash, Role, key_id};
+use super::log_rate;
 use super::meter::Meter;
 use super::rate_limit::{Bucket, FuelLeft, OutOfFuel, TooManyActs};
 use super::resident::Resident;
@@ -40,6 +41,8 @@ pub struct Tenant {
     fuel: Mutex<Bucket>,
     /// Counter of the administrative acts of its own keys.
     acts: Mutex<Bucket>,
+    /// Bytes of log that its plugins have saved up.
+    pub(super) log: Arc<Mutex<log_rate::State>>,
 }
 
 impl Tenant {
@@ -54,6 +57,7 @@ impl Tenant {
             resident: Arc::default(),
             fuel: Mutex::new(Bucket::new(Instant::now())),
             acts: Mutex::new(Bucket::new(Instant::now())),
+            log: Arc::new(Mutex::new(log_rate::State::new(Instant::now()))),
         }
     }
 

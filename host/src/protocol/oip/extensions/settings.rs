@@ -132,7 +132,7 @@ impl From<LogError> for ApiError {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Directives { .. } => ApiError::Setting { why: format!("log_level {error}") },
-            LogError::NotOurs => ApiError::Log(error),
+            LogError::NotOurs | LogError::Thread(_) => ApiError::Log(error),
         }
     }
 }
