@@ -26,7 +26,7 @@ use crate::sandbox::Sandbox;
 use crate::scheduler::Compute;
 use crate::telemetry::{Metrics, MetricsError};
 use crate::tenant::{DEFAULT_TENANT, Directory};
-use crate::worker::Workers;
+use crate::worker::{Workers, missing_confinement};
 
 /// A host that serves requests until shutdown begins.
 pub struct Host {
@@ -87,6 +87,10 @@ impl Host {
         let folder = DataFolder::open(&place)?;
         let token = folder.token("admin")?;
         let cache = Cache::open(folder.cache(), *folder.secret("cache")?, config.compile.cache_bytes);
+        let missing = missing_confinement();
+        if !missing.is_empty() {
+            tracing::warn!(missing = missing.join(" and "), "this system lacks a means to confine child processes");
+        }
         let workers = Workers::children(&config.compile, tokio::runtime::Handle::current()).with_cache(cache);
         let sandbox = Sandbox::new(config, workers.clone())?;
         let parts = Parts {

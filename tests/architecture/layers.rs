@@ -34,7 +34,7 @@ const LAYERS: [&str; 23] = [
 ];
 
 /// External dependencies, each with the only modules that may name it.
-const OWNERS: [(&str, &[&str]); 18] = [
+const OWNERS: [(&str, &[&str]); 21] = [
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
     ("wasmtime_wizer", &["sandbox"]),
@@ -53,6 +53,9 @@ const OWNERS: [(&str, &[&str]); 18] = [
     ("tower", &["http"]),
     ("utoipa", &["error", "openapi", "protocol", "admin"]),
     ("rustix", &["worker", "runtime", "sandbox", "http"]),
+    ("landlock", &["worker"]),
+    ("seccompiler", &["worker"]),
+    ("libc", &["worker"]),
 ];
 
 /// Folders that are beside each other, each with the folders that it must not use. The files above them join them.

@@ -148,6 +148,21 @@ fn a_child_lowers_its_limits_before_it_reads() -> Result<()> {
     Ok(())
 }
 
+/// `Seccomp: 2` is a filter of system calls. The test of the unit tries what the confinement refuses.
+#[test]
+fn a_child_is_confined_before_it_reads() -> Result<()> {
+    for job in ["compile", "graph"] {
+        let child = worker(job)?;
+        let status = format!("/proc/{}/status", child.id());
+        wait_until(|| {
+            let status = fs::read_to_string(&status)?;
+            Ok(["NoNewPrivs:\t1", "Seccomp:\t2", "Seccomp_filters:\t2"].iter().all(|line| status.contains(line)))
+        })?;
+        drop(child.wait_with_output()?);
+    }
+    Ok(())
+}
+
 #[test]
 fn a_child_that_reads_an_invalid_job_ends_with_an_error() -> Result<()> {
     use std::io::Write;

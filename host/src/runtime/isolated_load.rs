@@ -12,7 +12,7 @@ use super::{InputShapes, LoadError, Model, onnx};
 use crate::cache::{CacheKey, CacheKeyBuilder};
 use crate::config::clip;
 use crate::tenant::Reservation;
-use crate::worker::{Job, Workers};
+use crate::worker::{Job, OwnMemory, Workers};
 
 /// The job of loading a graph from the bytes of an ONNX file.
 #[derive(Serialize, Deserialize)]
@@ -29,24 +29,16 @@ impl Job for TryGraph {
     /// The bytes that the graph keeps in memory, or the reason why it cannot be loaded.
     type Answer = Result<u64, String>;
 
-    fn work(self, bytes: &[u8]) -> (Self::Answer, Vec<u8>) {
-        let before = own_memory();
+    fn work(self, bytes: &[u8], memory: &OwnMemory) -> (Self::Answer, Vec<u8>) {
+        let before = memory.bytes();
         let loaded = onnx().load(bytes, &self.shapes);
         let answer = match &loaded {
             // Some operators keep tables that cannot be counted from outside.
-            Ok(graph) => Ok(graph.resident_bytes().max(own_memory().saturating_sub(before) / KEPT_SHARE)),
+            Ok(graph) => Ok(graph.resident_bytes().max(memory.bytes().saturating_sub(before) / KEPT_SHARE)),
             Err(error) => Err(clip(error.to_string())),
         };
         (answer, Vec::new())
     }
-}
-
-/// Bytes of this process that are in memory and in no file; 0 if the system does not report them.
-fn own_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kibibytes.unwrap_or(0).saturating_mul(1024)
 }
 
 /// Loads a graph in this process after a child has loaded it, and first counts in `reservation` the memory that it will

@@ -10,7 +10,7 @@ use wasmtime_wizer::{ComponentContext, Wizer};
 
 use super::{ActivationError, cost};
 use crate::config::clip;
-use crate::worker::{Job, Workers};
+use crate::worker::{Job, OwnMemory, Workers};
 
 /// The job of compiling the bytes of a component.
 #[derive(Serialize, Deserialize)]
@@ -32,7 +32,7 @@ impl Job for Compile {
     const NAME: &'static str = "compile";
     type Answer = Compiled;
 
-    fn work(self, wasm: &[u8]) -> (Compiled, Vec<u8>) {
+    fn work(self, wasm: &[u8], _: &OwnMemory) -> (Compiled, Vec<u8>) {
         let instrumented = if self.instrument { instrument(wasm) } else { None };
         let code = match &instrumented {
             Some((_, wasm)) => precompile(wasm),

@@ -1,10 +1,12 @@
 //! Work on untrusted bytes: compiling a component, or loading a graph. It is done in a child process of this same program,
-//! which has limits of its own, reads a job from its standard input, and writes an answer to its standard output. A file
-//! that crashes its loader is therefore only an error to the host.
+//! which has limits of its own and is confined, reads a job from its standard input, and writes an answer to its standard
+//! output. A file that crashes its loader is therefore only an error to the host.
 
 mod child;
+mod confine;
 mod error;
 pub mod frame;
+mod own_memory;
 mod parent;
 
 use std::sync::Arc;
@@ -19,7 +21,9 @@ use crate::cache::Cache;
 use crate::config::Compile;
 
 pub use child::{OwnLimits, main};
+pub use confine::missing as missing_confinement;
 pub use error::WorkerError;
+pub use own_memory::OwnMemory;
 
 /// A kind of work that a child can do.
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {
@@ -27,8 +31,8 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     const NAME: &'static str;
     type Answer: Serialize + DeserializeOwned + Send + 'static;
 
-    /// Does the work. Returns the answer, and raw bytes beside it, which may be empty.
-    fn work(self, bytes: &[u8]) -> (Self::Answer, Vec<u8>);
+    /// Does the work in a process whose memory is `memory`. Returns the answer, and raw bytes beside it, which may be empty.
+    fn work(self, bytes: &[u8], memory: &OwnMemory) -> (Self::Answer, Vec<u8>);
 }
 
 /// The place where such work is done, and the cache that keeps its results from one start to the next.
@@ -71,7 +75,7 @@ impl Workers {
     /// Does a job and waits for its answer. If the caller drops the future, the child is killed.
     pub async fn run<J: Job>(&self, job: J, bytes: &Bytes) -> Result<(J::Answer, Bytes), WorkerError> {
         let WorkerMode::Children { io, limits } = &self.mode else {
-            let (answer, bytes) = job.work(bytes);
+            let (answer, bytes) = job.work(bytes, &OwnMemory::open());
             return Ok((answer, bytes.into()));
         };
         // A `JoinSet` aborts its task when it is dropped.

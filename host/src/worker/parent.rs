@@ -20,7 +20,7 @@ const ANSWER_SHARE: u64 = 4;
 const MAX_COMPLAINT: u64 = 4096;
 
 /// Messages at the memory limit: of Rust's allocator, of tract's, and of threads that cannot be started.
-const OUT_OF_MEMORY: [&str; 4] =
+pub(crate) const OUT_OF_MEMORY: [&str; 4] =
     ["memory allocation of", "failed to allocate", "Cannot allocate memory", "Resource temporarily unavailable"];
 
 pub(super) async fn run<J: Job>(job: J, bytes: Bytes, limits: Compile) -> Result<(J::Answer, Bytes), WorkerError> {
@@ -54,7 +54,7 @@ fn start(job: &str, limits: &Compile) -> std::io::Result<Child> {
 }
 
 /// The program that runs now, even if an upgrade has put another in its place.
-fn this_program() -> std::io::Result<PathBuf> {
+pub(crate) fn this_program() -> std::io::Result<PathBuf> {
     if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
 
