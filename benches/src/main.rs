@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measures the cost of isolation. Each line compares two ways to do the same work, measured
 //! alternately in one run, so that a noisy machine affects both alike.
 
+mod graphs;
 mod http;
 mod stages;
 mod tensors;
@@ -40,6 +41,7 @@ fn main() -> Result<()> {
     let mut comparisons = Vec::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     runtime.block_on(stages::compare(&options, &mut comparisons))?;
+    runtime.block_on(graphs::compare(&options, &mut comparisons))?;
     drop(runtime);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(http::compare(&options, &mut comparisons))?;

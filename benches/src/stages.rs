@@ -191,12 +191,14 @@ impl Bench<'_> {
         let bundle = Bundle::read(Files::read_folder(folder, &Bounds::default())?)?;
         let activator = {
             let workers = Workers::in_process();
-            Activator { sandbox: Sandbox::new(&self.config, workers.clone())?, workers, metrics }
+            let sandbox = Sandbox::new(&self.config, workers.clone())?;
+            Activator { sandbox, workers, runners: None, metrics }
         };
         let (grants, others) = (bundle.manifest.imports().into_iter().collect(), Dependencies::new());
-        let activation = Activation { bundle: &bundle, grants: &grants, others: &others, report: &|_| () };
+        let (tenant, report) = ("bench".into(), &|_: &str| ());
+        let activation = Activation { tenant: &tenant, bundle: &bundle, grants: &grants, others: &others, report };
         let pipeline = Arc::new(activator.activate(&activation, Reservation::unlimited()).await?);
-        let tenant = Arc::new(Tenant::new("bench", self.config.tenant.clone()));
+        let tenant = Arc::new(Tenant::new(&tenant, self.config.tenant.clone()));
         let permit = compute.admit(&tenant, Arc::default()).await?;
         let inputs: NamedTensors = vec![("image".into(), Tensor::byte_string(&a_picture()?))];
         let graph = onnx().load(bundle.files().get("digits.onnx").context("no digits.onnx")?, &BTreeMap::new())?;
@@ -230,10 +232,11 @@ impl Bench<'_> {
         let workers = Workers::in_process().with_cache(cache);
         let sandbox = Sandbox::new(&self.config, workers.clone())?;
         let metrics = Arc::new(Metrics::new()?);
-        let activator = Activator { sandbox, workers, metrics };
+        let activator = Activator { sandbox, workers, runners: None, metrics };
         let bundle = Bundle::read(Files::read_folder(folder, &Bounds::default())?)?;
         let (grants, others) = (bundle.manifest.imports().into_iter().collect(), Dependencies::new());
-        let activation = Activation { bundle: &bundle, grants: &grants, others: &others, report: &|_| () };
+        let (tenant, report) = ("bench".into(), &|_: &str| ());
+        let activation = Activation { tenant: &tenant, bundle: &bundle, grants: &grants, others: &others, report };
         let started = Instant::now();
         activator.activate(&activation, Reservation::unlimited()).await?;
         let first = started.elapsed().as_secs_f64() * 1e6;

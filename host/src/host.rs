@@ -13,7 +13,7 @@ use crate::activation::{self, Activator, Bundle, ContentsError, Dependencies};
 use crate::admin::{self, AdminState};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Entry};
-use crate::config::{Config, TlsFiles};
+use crate::config::{Config, Isolation, TlsFiles};
 use crate::control::{Control, ControlError, Parts};
 use crate::http::client_port::ClientPort;
 use crate::http::connection_limit::{ConnectionLimits, Connections};
@@ -22,6 +22,7 @@ use crate::http::request_body::BodyReader;
 use crate::http::tls::{Tls, TlsError};
 use crate::inference::DataPlane;
 use crate::protocol::{self, ReflectionError};
+use crate::runtime::Runners;
 use crate::sandbox::Sandbox;
 use crate::scheduler::Compute;
 use crate::telemetry::{Metrics, MetricsError};
@@ -93,12 +94,16 @@ impl Host {
         }
         let workers = Workers::children(&config.compile, tokio::runtime::Handle::current()).with_cache(cache);
         let sandbox = Sandbox::new(config, workers.clone())?;
+        let runners = match config.graphs.isolation {
+            Isolation::Process => Some(Runners::new(config, &folder.cache(), metrics.clone())),
+            Isolation::None => None,
+        };
         let parts = Parts {
             folder,
             directory: directory.clone(),
             catalog: catalog.clone(),
             compute: compute.clone(),
-            activator: Activator { sandbox, workers, metrics: metrics.clone() },
+            activator: Activator { sandbox, workers, runners, metrics: metrics.clone() },
         };
         let (control, damaged) = Control::open(config, parts)?;
         for damaged in damaged {

@@ -58,3 +58,22 @@ make(
         helper.make_tensor("shape", TensorProto.INT64, [1], [64 << 20]),
     ],
 )
+
+# One operator that takes seconds for some thousand rows, and cannot be ended inside: a product with a matrix that the loader
+# makes. Requests and answers are small: each row is a number.
+make(
+    "slow-operator",
+    [
+        helper.make_node("MatMul", ["x", "wide"], ["rows"]),
+        helper.make_node("Expand", ["one", "square"], ["weights"]),
+        helper.make_node("MatMul", ["rows", "weights"], ["product"]),
+        helper.make_node("ReduceMax", ["product"], ["y"], axes=[1], keepdims=1),
+    ],
+    [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1])],
+    [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 1])],
+    [
+        helper.make_tensor("wide", TensorProto.FLOAT, [1, 4096], [1.0] * 4096),
+        helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
+        helper.make_tensor("square", TensorProto.INT64, [2], [4096, 4096]),
+    ],
+)

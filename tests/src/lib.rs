@@ -249,9 +249,29 @@ impl Host {
         Ok(whole(value.map_or(Ok(0.0), str::parse::<f64>)?))
     }
 
+    /// The live child processes of the host.
+    pub fn children(&self) -> Result<Vec<u32>> {
+        let mut children = Vec::new();
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            // A thread may end in the meantime.
+            let known = std::fs::read_to_string(task?.path().join("children")).unwrap_or_default();
+            children.extend(known.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+        }
+        Ok(children)
+    }
+
     /// Resident memory of the host, in bytes.
     pub fn memory(&self) -> Result<u64> {
         self.status("VmRSS:")
+    }
+
+    /// Peak resident memory of the host and of the processes that run graphs now, in bytes.
+    pub fn peak_memory_with_runners(&self) -> Result<u64> {
+        let mut sum = self.peak_memory()?;
+        for runner in self.children()? {
+            sum += status_of(runner, "VmHWM:")?;
+        }
+        Ok(sum)
     }
 
     /// Peak resident memory of the host, in bytes.
@@ -260,9 +280,7 @@ impl Host {
     }
 
     fn status(&self, key: &'static str) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find(|line| line.starts_with(key)).context(key)?;
-        Ok(line.split_whitespace().nth(1).context("no number")?.parse::<u64>()? * 1024)
+        status_of(self.process.id(), key)
     }
 
     /// Names of the files in a folder below the data folder.
@@ -368,6 +386,13 @@ impl Shared {
             host
         })
     }
+}
+
+/// A number of bytes in the system's report about a process.
+fn status_of(process: u32, key: &'static str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find(|line| line.starts_with(key)).context(key)?;
+    Ok(line.split_whitespace().nth(1).context("no number")?.parse::<u64>()? * 1024)
 }
 
 /// Polls until the condition holds; an error if it does not hold within 10 seconds.

@@ -96,17 +96,7 @@ fn a_component_that_takes_too_long_to_compile_is_refused_and_its_child_killed() 
     let host = start.start()?;
     refused(&host, "bomb", &["culprit", "compiling it took longer than 500ms", "(compile.time)"])?;
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
-    wait_until(|| Ok(children_of(host.process_id())?.is_empty()))
-}
-
-/// The live child processes of a process.
-fn children_of(process: u32) -> Result<Vec<String>> {
-    let mut children = Vec::new();
-    for task in fs::read_dir(format!("/proc/{process}/task"))? {
-        let known = fs::read_to_string(task?.path().join("children"))?;
-        children.extend(known.split_whitespace().map(str::to_owned));
-    }
-    Ok(children)
+    wait_until(|| Ok(host.children()?.is_empty()))
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod protocol;
 mod resident;
 mod restart;
 mod romanize;
+mod runners;
 mod shutdown;
 mod snippets;
 mod stages;

@@ -15,6 +15,8 @@ use crate::tenant::{Grants, Reservation};
 
 /// A bundle to activate, with the grants of its publisher and the bundles that it depends on.
 pub struct Activation<'a> {
+    /// The tenant that the bundle belongs to.
+    pub tenant: &'a Arc<str>,
     pub bundle: &'a Bundle,
     /// Capabilities that its publisher was granted. A plugin that asks for another one is refused.
     pub grants: &'a Grants,
@@ -38,7 +40,7 @@ impl Activator {
         let manifest = &activation.bundle.manifest;
         let pipeline = manifest.pipeline.as_ref().ok_or(ActivateError::NoPipeline)?;
         let model: Arc<str> = manifest.model_name().into();
-        let mut loading = Loading::new(self, model.clone(), reservation);
+        let mut loading = Loading::new(self, activation.tenant.clone(), model.clone(), reservation);
         let graphs = loading.graphs(activation.bundle).await?;
         graphs.keys().for_each(|graph| (activation.report)(&format!("graph {graph}")));
         let mut sources = Vec::with_capacity(pipeline.stages.len());

@@ -18,6 +18,7 @@ pub(super) type Graphs = BTreeMap<String, Arc<dyn Model>>;
 
 pub(super) struct Loading<'a> {
     activator: &'a Activator,
+    tenant: Arc<str>,
     model: Arc<str>,
     bundles: Vec<Loaded<'a>>,
     /// The last field, so that it is released after the parts are dropped.
@@ -34,8 +35,13 @@ struct Loaded<'a> {
 }
 
 impl<'a> Loading<'a> {
-    pub(super) fn new(activator: &'a Activator, model: Arc<str>, reservation: Reservation) -> Loading<'a> {
-        Loading { activator, model, bundles: Vec::new(), reservation }
+    pub(super) fn new(
+        activator: &'a Activator,
+        tenant: Arc<str>,
+        model: Arc<str>,
+        reservation: Reservation,
+    ) -> Loading<'a> {
+        Loading { activator, tenant, model, bundles: Vec::new(), reservation }
     }
 
     /// The reservation that counts the memory of all parts.
@@ -52,8 +58,9 @@ impl<'a> Loading<'a> {
         let mut graphs = Graphs::new();
         for entry in &bundle.manifest.graphs {
             let file = bundle.file(&entry.file)?;
-            let workers = &self.activator.workers;
-            let graph = runtime::load_untrusted(&file, &entry.inputs, workers, &mut self.reservation).await;
+            let Activator { workers, runners, .. } = self.activator;
+            let (tenant, shapes, reservation) = (&self.tenant, &entry.inputs, &mut self.reservation);
+            let graph = runtime::load_untrusted(tenant, &file, shapes, workers, runners.as_ref(), reservation).await;
             let graph = graph.map_err(|error| match error {
                 LoadError::NotResident(error) => ActivateError::NotResident(error),
                 error => ActivateError::Graph { graph: entry.name.clone(), error },

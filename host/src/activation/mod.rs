@@ -10,6 +10,7 @@ mod trial;
 
 use std::sync::Arc;
 
+use crate::runtime::Runners;
 use crate::sandbox::Sandbox;
 use crate::telemetry::Metrics;
 use crate::worker::Workers;
@@ -24,5 +25,7 @@ pub use trial::{TrialError, run_trials};
 pub struct Activator {
     pub sandbox: Sandbox,
     pub workers: Workers,
+    /// The processes that graphs run in; `None` if they run in this process.
+    pub runners: Option<Runners>,
     pub metrics: Arc<Metrics>,
 }

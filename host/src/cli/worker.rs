@@ -1,35 +1,55 @@
-//! `bulkhead worker`: the child process in which the host compiles a component or tries a graph. Only the host starts it,
-//! so the command is hidden.
+//! `bulkhead worker`: the child processes in which the host compiles a component, tries a graph, or runs graphs. Only the
+//! host starts them, so the command is hidden.
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand};
 
-use crate::runtime::TryGraph;
+use crate::runtime::{RunnerLimits, TryGraph, run_graphs};
 use crate::sandbox::Compile;
 use crate::worker::{self, OwnLimits};
 
-/// Do one job for the host, read from standard input, within limits
+/// Work for the host, within limits
 #[derive(Args)]
 pub(super) struct Worker {
+    #[command(subcommand)]
     job: Job,
+}
+
+#[derive(Subcommand)]
+enum Job {
+    /// Compile the component of the job on standard input
+    Compile(Limits),
+    /// Load the graph of the job on standard input
+    Graph(Limits),
+    /// Run graphs for the host, which is connected to standard input
+    RunGraphs(Runner),
+}
+
+#[derive(Args)]
+struct Limits {
     /// Limit on memory, in bytes
     memory: u64,
     cpu_seconds: u64,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Job {
-    Compile,
-    Graph,
+#[derive(Args)]
+struct Runner {
+    /// Runs at once
+    lanes: usize,
+    /// Limit on memory, in bytes
+    memory: u64,
+    /// Limit on the tensors of a run, in bytes
+    file: u64,
 }
 
 impl Worker {
     pub(super) fn run(self) -> ExitCode {
-        let limits = OwnLimits { memory: self.memory, cpu_seconds: self.cpu_seconds };
+        let own = |Limits { memory, cpu_seconds }| OwnLimits { memory, cpu_seconds };
         match self.job {
-            Job::Compile => worker::main::<Compile>(&limits),
-            Job::Graph => worker::main::<TryGraph>(&limits),
+            Job::Compile(limits) => worker::main::<Compile>(&own(limits)),
+            Job::Graph(limits) => worker::main::<TryGraph>(&own(limits)),
+            Job::RunGraphs(Runner { lanes, memory, file }) => run_graphs(&RunnerLimits { lanes, memory, file }),
         }
     }
 }

@@ -36,6 +36,7 @@ pub struct Config {
     pub init: CallLimits,
     pub compute: Compute,
     pub compile: Compile,
+    pub graphs: Graphs,
     /// Limits of a tenant, unless the operator gave it limits of its own.
     pub tenant: TenantLimits,
     pub auth: Auth,
@@ -109,6 +110,20 @@ pub struct Auth {
     pub anonymous: Anonymous,
     /// Names by which clients without a key may address the host, besides its addresses and names of its own network.
     pub hosts: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Graphs {
+    pub isolation: Isolation,
+}
+
+/// The place where native graphs run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// In a confined process for each tenant, which the host ends when a call is over its time.
+    Process,
+    /// In the host's process, where an operator of a graph cannot be ended: for graphs that are all the operator's own.
+    None,
 }
 
 /// Clients that may call without a key, as the tenant `default`.
@@ -196,6 +211,7 @@ impl Default for Config {
                 component_bytes: 64 * MIB,
             },
             compile: Compile { time: Duration::from_secs(120), memory: 2 * GIB, cache_bytes: 8 * GIB },
+            graphs: Graphs { isolation: Isolation::Process },
             grace: Duration::from_secs(20),
             log: Log { level: "info".into(), format: LogFormat::Text },
         }
@@ -278,6 +294,10 @@ impl Config {
             s.duration("time", &mut config.compile.time);
             s.bytes("memory", 128 * MIB..=64 * GIB, &mut config.compile.memory);
             s.bytes("cache-bytes", 0..=1 << 40, &mut config.compile.cache_bytes);
+        });
+        file.section("graphs", |s| {
+            let choices = [("process", Isolation::Process), ("none", Isolation::None)];
+            s.choice("isolation", &choices, &mut config.graphs.isolation);
         });
         file.section("tenant", |s| config.tenant.read(s));
         file.section("auth", |s| {

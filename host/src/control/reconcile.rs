@@ -136,8 +136,10 @@ impl Control {
     ) -> Result<Arc<Pipeline>, ControlError> {
         let reservation = self.reserve(tenant)?;
         let (control, made, used, told) = (self.clone(), bundle.clone(), others.clone(), report.clone());
+        let owner: Arc<str> = tenant.into();
         let making = Box::pin(async move {
-            let activation = Activation { bundle: &made, grants: &grants, others: &used, report: &*told };
+            let activation =
+                Activation { tenant: &owner, bundle: &made, grants: &grants, others: &used, report: &*told };
             control.activator.activate(&activation, reservation).await
         });
         let made = self.compute.run_background(&tenant.into(), making).await.map_err(|_| ControlError::Panicked)?;

@@ -59,7 +59,7 @@ fn open(path: &Path) -> (Arc<Control>, Arc<dyn Metadata>) {
     let other = folder.metadata();
     let compute = Arc::new(Compute::new(&config.compute, metrics.clone()).unwrap());
     let (directory, catalog) = (Arc::default(), Arc::default());
-    let activator = Activator { sandbox, workers, metrics };
+    let activator = Activator { sandbox, workers, runners: None, metrics };
     let (control, damaged) = Control::open(&config, Parts { folder, directory, catalog, compute, activator }).unwrap();
     assert_eq!(damaged, []);
     (control, other)

@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::runtime::GraphError;
+    use crate::runtime::{Cost, GraphError};
 
     /// A graph that gives its inputs back.
     struct Echo(Signature, Digest);
@@ -150,6 +150,10 @@ mod tests {
 
         fn resident_bytes(&self) -> u64 {
             0
+        }
+
+        fn cost(&self, _: &[&[u64]], _: &Budget) -> Result<Cost, GraphError> {
+            Ok(Cost::default())
         }
 
         fn run(&self, inputs: NamedTensors, _: &mut Budget) -> Result<NamedTensors, GraphError> {

@@ -1,6 +1,6 @@
 //! Loading of an untrusted file. A child process loads it first (`bulkhead worker graph`), and reports how much memory the
-//! graph keeps. If that much memory is left, the file is then loaded in this process. The child's report is stored with the
-//! host's compiled code.
+//! graph keeps. If that much memory is left, the file is then loaded in the runner of its tenant, or in this process. The
+//! child's report is stored with the host's compiled code.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::digest::digest_of;
-use super::{InputShapes, LoadError, Model, onnx};
+use super::{InputShapes, LoadError, Model, Runners, onnx};
 use crate::cache::{CacheKey, CacheKeyBuilder};
 use crate::config::clip;
 use crate::tenant::Reservation;
@@ -41,17 +41,27 @@ impl Job for TryGraph {
     }
 }
 
-/// Loads a graph in this process after a child has loaded it, and first counts in `reservation` the memory that it will
-/// keep. Without child processes, the memory is counted after loading.
+/// Loads a graph of a tenant after a child has loaded it, and first counts in `reservation` the memory that it will keep. It
+/// runs in the tenant's runner, or without `runners` in this process. If neither children nor runners are used, the memory
+/// is counted after loading.
 pub async fn load_untrusted(
+    tenant: &Arc<str>,
     bytes: &Bytes,
     shapes: &InputShapes,
     workers: &Workers,
+    runners: Option<&Runners>,
     reservation: &mut Reservation,
 ) -> Result<Arc<dyn Model>, LoadError> {
     let reported = if workers.are_in_process() { 0 } else { try_out(bytes, shapes, workers).await? };
     reservation.add(reported)?;
-    let graph = onnx().load(bytes, shapes)?;
+    let graph = match runners.cloned() {
+        None => onnx().load(bytes, shapes)?,
+        Some(runners) => {
+            let (tenant, bytes, shapes, bound) = (tenant.clone(), bytes.clone(), shapes.clone(), reservation.bound());
+            let loading = tokio::task::spawn_blocking(move || runners.load(&tenant, bound, &bytes, &shapes));
+            loading.await.map_err(|_| LoadError::Panicked)??
+        }
+    };
     reservation.add(graph.resident_bytes().saturating_sub(reported))?;
     Ok(graph)
 }

@@ -1,8 +1,11 @@
 //! Native graphs: model files that run without a sandbox. The rest of the host knows them as a [`Model`], which a
-//! [`Runtime`] loads from a file; tract is the only runtime today. An untrusted file is loaded in a child process first.
+//! [`Runtime`] loads from a file; tract is the only runtime today. An untrusted file is loaded in a child process first, and
+//! then in the runner of its tenant, or in this process.
 
+mod costs;
 mod digest;
 mod isolated_load;
+mod runner;
 mod tract;
 
 use std::collections::BTreeMap;
@@ -14,7 +17,9 @@ use crate::tenant::{Budget, Exceeded, NotResident};
 use crate::tensor::{Datatype, NamedTensors, Signature, SpecMismatch};
 use crate::worker::WorkerError;
 
+pub use costs::Cost;
 pub use isolated_load::{TryGraph, load_untrusted};
+pub use runner::{RunnerLimits, Runners, run_graphs};
 
 /// A graph that is ready to run. All requests share it, so a run changes nothing in it.
 pub trait Model: Send + Sync {
@@ -26,6 +31,10 @@ pub trait Model: Send + Sync {
 
     /// Bytes that the graph keeps in memory for as long as it is loaded.
     fn resident_bytes(&self) -> u64;
+
+    /// The cost of a run with inputs of these shapes, in the order of the signature. It is found within the time of the
+    /// budget, and not charged.
+    fn cost(&self, shapes: &[&[u64]], budget: &Budget) -> Result<Cost, GraphError>;
 
     /// Runs the graph, and blocks the thread until the result is there, a limit is reached, or an operator fails.
     ///
@@ -84,6 +93,10 @@ pub enum LoadError {
     Worker(#[from] WorkerError),
     #[error("{0}")]
     NotResident(#[from] NotResident),
+    #[error("the process that runs the tenant's graphs ended while it loaded it ({0})")]
+    Ended(&'static str),
+    #[error("it could not be given to a process that runs graphs: {0}")]
+    Kept(std::io::Error),
 }
 
 /// A run that gave no result. The texts complete "the graph …".

@@ -34,6 +34,9 @@ pub struct Metrics {
     pub admin_connections: Gauge,
     pub refused_connections: Counter,
     pub buffered_bytes: Gauge,
+    /// Processes that run graphs.
+    pub graph_runners: Gauge,
+    graph_runner_ends: Counters<1>,
 }
 
 /// The counters of one version of a model.
@@ -101,6 +104,12 @@ impl Metrics {
                 "bulkhead_buffered_bytes",
                 "Bytes of bodies that arrived and of replies that were not sent yet, in steps of 1 KiB",
             )?,
+            graph_runners: registry.gauge("bulkhead_graph_runners", "Processes that run the graphs of a tenant")?,
+            graph_runner_ends: registry.counters(
+                "bulkhead_graph_runner_ends_total",
+                "Processes that run graphs and ended, by reason: closed (its last graph was dropped), deadline, memory, crash, loading (it took too long), or nonsense (an invalid answer)",
+                ["reason"],
+            )?,
             admin_connections: registry.gauge("bulkhead_admin_connections", "Open connections of the operator")?,
             refused_connections: registry.counter(
                 "bulkhead_connections_refused_total",
@@ -135,6 +144,10 @@ impl Metrics {
             ShadowOutcome::Skipped => "skipped",
         };
         self.shadows.with([model, version, outcome]).inc();
+    }
+
+    pub fn graph_runner_ended(&self, reason: &str) {
+        self.graph_runner_ends.with([reason]).inc();
     }
 
     /// All metrics in Prometheus' text format.

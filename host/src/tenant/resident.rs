@@ -104,6 +104,11 @@ impl Reservation {
         self.held.as_ref().map_or(0, Charge::bytes)
     }
 
+    /// Most bytes that all versions of the tenant may hold.
+    pub fn bound(&self) -> u64 {
+        self.bound.min(self.host_bound)
+    }
+
     /// Counts bytes that the version will hold. If two versions are activated at once and do not both fit, one of them is
     /// refused.
     pub fn add(&mut self, bytes: u64) -> Result<(), NotResident> {

@@ -20,10 +20,13 @@ use tokio::task::JoinSet;
 use crate::cache::Cache;
 use crate::config::Compile;
 
+pub(crate) use child::{ADDRESS_SPACE, finish, lower_limit};
 pub use child::{OwnLimits, main};
+pub(crate) use confine::confine;
 pub use confine::missing as missing_confinement;
 pub use error::WorkerError;
 pub use own_memory::OwnMemory;
+pub(crate) use parent::{OUT_OF_MEMORY, this_program};
 
 /// A kind of work that a child can do.
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {

@@ -11,34 +11,22 @@ mod trees;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 use super::Plan;
 use crate::runtime::LoadError;
+pub(crate) use crate::runtime::costs::Cost;
+use crate::runtime::costs::RememberedCosts;
 use region::{Expressions, Region};
-
-/// Most sizes that are remembered. Only a client that varies its sizes on purpose exceeds this, and its further sizes are
-/// evaluated for each call.
-const REMEMBERED: usize = 256;
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Cost {
-    /// One unit is a multiply-add of a matrix product.
-    pub fuel: u64,
-    /// Peak of the bytes that intermediate tensors and the operators' own buffers take.
-    pub memory: u64,
-}
 
 /// The costs of one graph, for all sizes of its inputs.
 pub(crate) struct CostModel {
     /// Every dimension that the costs depend on, each once.
     dimensions: Vec<TDim>,
     region: Region,
-    remembered: ArcSwap<HashMap<Vec<i64>, Cost>>,
+    remembered: RememberedCosts,
 }
 
 impl CostModel {
@@ -47,22 +35,12 @@ impl CostModel {
     pub(super) fn of(plan: &Plan, symbols: &[Vec<Option<Symbol>>]) -> Result<CostModel, LoadError> {
         let mut expressions = Expressions::new(symbols.iter().flatten().flatten());
         let region = Region::of(plan, &HashMap::new(), &mut expressions)?;
-        Ok(CostModel { dimensions: expressions.into_dimensions(), region, remembered: ArcSwap::default() })
+        Ok(CostModel { dimensions: expressions.into_dimensions(), region, remembered: RememberedCosts::default() })
     }
 
     /// The cost for these sizes of the dimensions that vary.
     pub(super) fn cost(&self, sizes: &[i64], values: impl FnOnce() -> SymbolValues) -> TractResult<Cost> {
-        let remembered = self.remembered.load();
-        if let Some(cost) = remembered.get(sizes) {
-            return Ok(*cost);
-        }
-        let cost = self.evaluate(&values())?;
-        if remembered.len() < REMEMBERED {
-            let mut more = HashMap::clone(&remembered);
-            more.insert(sizes.to_vec(), cost);
-            self.remembered.store(Arc::new(more));
-        }
-        Ok(cost)
+        self.remembered.get_or(sizes, || self.evaluate(&values()))
     }
 
     fn evaluate(&self, values: &SymbolValues) -> TractResult<Cost> {

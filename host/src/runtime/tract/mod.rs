@@ -17,7 +17,7 @@ use tract_onnx::prelude::{Symbol, TractError};
 use tract_onnx::tract_core::internal::{TypedFact, TypedOp};
 use tract_onnx::tract_core::plan::SimplePlan;
 
-use super::{GraphError, InputShapes, LoadError, Model, Runtime};
+use super::{Cost, GraphError, InputShapes, LoadError, Model, Runtime};
 use crate::tenant::Budget;
 use crate::tensor::{NamedTensors, Signature};
 use cost::CostModel;
@@ -56,6 +56,10 @@ impl Model for Graph {
 
     fn resident_bytes(&self) -> u64 {
         self.resident
+    }
+
+    fn cost(&self, shapes: &[&[u64]], _: &Budget) -> Result<Cost, GraphError> {
+        self.cost_of(shapes)
     }
 
     /// The cost is charged before the run: no run starts that its budget cannot pay.

@@ -10,7 +10,7 @@ use tract_onnx::tract_core::plan::{SimpleState, eval};
 use super::Graph;
 use super::bodies::Deadline;
 use super::convert::{self, ResultBytes};
-use crate::runtime::GraphError;
+use crate::runtime::{Cost, GraphError};
 use crate::tenant::{Budget, Charge};
 use crate::tensor::{self, NamedTensors, Tensor as NamedTensor, TensorSpec};
 
@@ -26,11 +26,16 @@ impl Graph {
     pub(super) fn charge(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<Charged<'_>, GraphError> {
         let inputs = tensor::bind_tensors(&self.signature.inputs, inputs)?;
         tensor::check_extents(&inputs, budget.memory_limit())?;
-        let sizes = self.sizes(&inputs);
-        let cost = self.costs.cost(&sizes, || self.symbol_values(&sizes)).map_err(failed)?;
+        let shapes: Vec<&[u64]> = inputs.iter().map(|(_, tensor)| tensor.shape()).collect();
+        let cost = self.cost_of(&shapes)?;
         budget.charge_fuel(cost.fuel)?;
         let planned = budget.charge_memory(cost.memory)?;
         Ok(Charged { graph: self, inputs, planned })
+    }
+
+    pub(super) fn cost_of(&self, shapes: &[&[u64]]) -> Result<Cost, GraphError> {
+        let sizes = self.sizes(shapes);
+        self.costs.cost(&sizes, || self.symbol_values(&sizes)).map_err(failed)
     }
 
     fn evaluate(&self, inputs: NamedTensors, budget: &mut Budget) -> Result<TVec<TValue>, GraphError> {
@@ -48,12 +53,12 @@ impl Graph {
     }
 
     /// The sizes of the dimensions that vary, in the order of inputs and dimensions.
-    fn sizes(&self, inputs: &NamedTensors) -> Vec<i64> {
-        let of_input = |(symbols, (_, tensor)): (&Vec<Option<Symbol>>, &(Arc<str>, NamedTensor))| {
-            let sizes = symbols.iter().zip(tensor.shape().to_vec());
+    fn sizes(&self, shapes: &[&[u64]]) -> Vec<i64> {
+        let of_input = |(symbols, shape): (&Vec<Option<Symbol>>, &&[u64])| {
+            let sizes = symbols.iter().zip(shape.to_vec());
             sizes.filter(|(symbol, _)| symbol.is_some()).map(|(_, size)| size.cast_signed()).collect::<Vec<i64>>()
         };
-        self.symbols.iter().zip(inputs).flat_map(of_input).collect()
+        self.symbols.iter().zip(shapes).flat_map(of_input).collect()
     }
 
     fn symbol_values(&self, sizes: &[i64]) -> SymbolValues {
