@@ -75,6 +75,16 @@ pub enum StartError {
     Models { folder: String, error: std::io::Error },
 }
 
+/// Time beyond the longest call after which a compute thread counts as stuck. It is also that of the waits inside of the host
+/// that a call's deadline does not end.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+
+/// Time after which the host ends if all of its compute threads are stuck.
+const LOST_AFTER: Duration = Duration::from_secs(60);
+
+/// Exit code of a host whose compute threads are all stuck: an internal error, by the convention of `sysexits.h`.
+const EXIT_STUCK: i32 = 70;
+
 /// Default of the folder for the host's state.
 const DATA: &str = "bulkhead-data";
 
@@ -84,6 +94,7 @@ impl Host {
         let metrics = Arc::new(Metrics::new()?);
         let compute = Arc::new(Compute::new(&config.compute, metrics.clone()).map_err(StartError::Compute)?);
         let (catalog, directory) = (Arc::<Catalog>::default(), Arc::<Directory>::default());
+        watch_threads(config, &compute, &catalog, &metrics).map_err(StartError::Compute)?;
         let (place, temporary) = data_folder(config)?;
         let folder = DataFolder::open(&place)?;
         let token = folder.token("admin")?;
@@ -208,6 +219,38 @@ impl Host {
         }
         Ok(())
     }
+}
+
+/// Tells when compute threads do not come back from their calls: in the log, the metrics and the readiness. If all of them
+/// are lost, the host serves nobody, and ends for its supervisor to start it again.
+fn watch_threads(
+    config: &Config,
+    compute: &Compute,
+    catalog: &Arc<Catalog>,
+    metrics: &Arc<Metrics>,
+) -> std::io::Result<()> {
+    let mut longest = config.call.time.max(config.init.time);
+    if config.graphs.isolation == Isolation::None {
+        // A graph is loaded by a compute thread.
+        longest = longest.max(config.compile.time);
+    }
+    let (bound, threads) = (longest.saturating_add(STUCK_AFTER), config.compute.threads);
+    let (catalog, metrics) = (catalog.clone(), metrics.clone());
+    compute.watch(bound, move |stuck| {
+        let (before, now) = (metrics.stuck_threads.get(), i64::try_from(stuck.len()).unwrap_or(i64::MAX));
+        metrics.stuck_threads.set(now);
+        catalog.note_stuck(now > 0);
+        if now > before {
+            tracing::error!(threads, stuck = now, bound = %humantime::format_duration(bound), "a compute thread does not come back from a call; the host is not ready");
+        } else if now < before {
+            tracing::warn!(threads, stuck = now, "a compute thread came back");
+        }
+        if stuck.len() >= threads && stuck.iter().all(|busy| *busy > bound.saturating_add(LOST_AFTER)) {
+            tracing::error!(threads, "no compute thread comes back from its call; the process ends, to be started again");
+            #[expect(clippy::disallowed_methods, reason = "the threads that would run destructors do not come back")]
+            std::process::exit(EXIT_STUCK);
+        }
+    })
 }
 
 fn data_folder(config: &Config) -> Result<(PathBuf, Option<TempDir>), StartError> {

@@ -23,6 +23,8 @@ pub struct Catalog {
     unreadable: AtomicBool,
     /// True once everything that was served before the start was loaded.
     started: AtomicBool,
+    /// True while a compute thread does not come back from a call.
+    stuck: AtomicBool,
 }
 
 /// Models by name, then by the tenant that owns them: two tenants may give different models the same name.
@@ -207,6 +209,11 @@ impl Catalog {
         self.unreadable.store(true, Ordering::Relaxed);
     }
 
+    /// Records whether a compute thread does not come back from a call. The host is not ready while one does not.
+    pub fn note_stuck(&self, stuck: bool) {
+        self.stuck.store(stuck, Ordering::Relaxed);
+    }
+
     /// True if everything that should be served is ready. A version that is being loaded counts only until all were loaded
     /// once, and a failed one only if it belongs to the default tenant: no tenant's act may take the host out of service for
     /// all.
@@ -221,7 +228,8 @@ impl Catalog {
             Entry::Loading => self.started.load(Ordering::Relaxed),
             Entry::Failed(_) => !operators,
         };
-        !self.unreadable.load(Ordering::Relaxed) && entries.all(served)
+        let flags = [&self.unreadable, &self.stuck];
+        flags.iter().all(|flag| !flag.load(Ordering::Relaxed)) && entries.all(served)
     }
 
     /// Records that everything was loaded once, if no version is being loaded. Until then the host is not ready.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime::Handle;
 
 use super::fair_queue::FairQueue;
+use super::watchdog::Watch;
 use crate::tenant::ModelUsage;
 
 /// A handle to the context; clones share it.
@@ -31,6 +32,7 @@ pub(super) struct State {
 pub(super) struct Cores {
     pub queue: Arc<FairQueue>,
     pub runtime: Handle,
+    pub watch: Arc<Watch>,
 }
 
 impl CallContext {

@@ -14,6 +14,7 @@ mod permit;
 #[cfg(test)]
 mod tests;
 mod time_slice;
+mod watchdog;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -77,7 +78,8 @@ impl Compute {
             .thread_name("compute")
             .enable_all()
             .build()?;
-        let cores = Cores { queue: FairQueue::new(config.threads), runtime: runtime.handle().clone() };
+        let cores =
+            Cores { queue: FairQueue::new(config.threads), runtime: runtime.handle().clone(), watch: Arc::default() };
         Ok(Compute {
             runtime: Some(runtime),
             slots: FairQueue::with_newcomers(config.concurrency, config.newcomers()),
@@ -116,6 +118,12 @@ impl Compute {
     pub fn start<T: Send + 'static>(&self, permit: Permit, work: impl FnOnce(Permit) -> Work<T>) -> Task<T> {
         let context = permit.context.clone();
         self.spawn(self.slice(context, work(permit)))
+    }
+
+    /// Looks at the compute threads each second until this is dropped. Passes to `report` for how long each thread has been
+    /// busy that has not come back within `bound`.
+    pub fn watch(&self, bound: Duration, report: impl FnMut(&[Duration]) + Send + 'static) -> std::io::Result<()> {
+        self.cores.watch.start(bound, report)
     }
 
     /// True if calls come one at a time: this call found no other one running, and neither did many before it. If calls

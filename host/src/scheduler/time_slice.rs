@@ -128,7 +128,9 @@ impl<T> Future for Sliced<T> {
         let mut core = ready!(self.entry.poll_core(context));
         let began = Instant::now();
         let waker = Waker::from(self.entry.clone());
+        let watched = self.call.state().cores.as_ref().map(|cores| cores.watch.begin(began));
         let polled = self.work.as_mut().poll(&mut Context::from_waker(&waker));
+        drop(watched);
         let took = nanoseconds(began.elapsed());
         if polled.is_pending() {
             self.entry.end_slice();
@@ -152,7 +154,11 @@ mod tests {
 
     fn sliced(cores: &Arc<FairQueue>, tenant: &str, work: Work<()>) -> Sliced<()> {
         let runtime = tokio::runtime::Handle::current();
-        let call = CallContext::new(Cores { queue: cores.clone(), runtime }, tenant.into(), Arc::default());
+        let call = CallContext::new(
+            Cores { queue: cores.clone(), runtime, watch: Arc::default() },
+            tenant.into(),
+            Arc::default(),
+        );
         Sliced::new(cores.clone(), call, work)
     }
 

@@ -34,6 +34,8 @@ pub struct Metrics {
     pub admin_connections: Gauge,
     pub refused_connections: Counter,
     pub buffered_bytes: Gauge,
+    /// Threads that have not come back from a call.
+    pub stuck_threads: Gauge,
     /// Processes that run graphs.
     pub graph_runners: Gauge,
     graph_runner_ends: Counters<1>,
@@ -103,6 +105,10 @@ impl Metrics {
             buffered_bytes: registry.gauge(
                 "bulkhead_buffered_bytes",
                 "Bytes of bodies that arrived and of replies that were not sent yet, in steps of 1 KiB",
+            )?,
+            stuck_threads: registry.gauge(
+                "bulkhead_compute_threads_stuck",
+                "Compute threads that have not come back from a call long after its time",
             )?,
             graph_runners: registry.gauge("bulkhead_graph_runners", "Processes that run the graphs of a tenant")?,
             graph_runner_ends: registry.counters(
