@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use system_tests::sockets::Wire;
 use system_tests::{Host, Reply, Shared, Start, component, identity, prepared, repository, wait_until};
 
 #[derive(Deserialize)]
@@ -215,6 +216,42 @@ fn bodies_of_all_connections_together_are_bounded() -> Result<()> {
 fn buffered(metrics: &str) -> u64 {
     let value = metrics.lines().find_map(|line| line.strip_prefix("bulkhead_buffered_bytes "));
     value.and_then(|value| value.parse().ok()).unwrap_or_default()
+}
+
+/// A request that is refused before its body was read leaves a connection that takes the next one, or the reply announces
+/// that the connection closes.
+#[test]
+fn a_refused_body_leaves_a_connection_that_can_be_used_or_is_announced_to_close() -> Result<()> {
+    let host = HOST.get();
+    let (clients, operator) = (host.address(), host.admin_url.trim_start_matches("http://"));
+    for (address, path, fields, status) in [
+        (clients, "/v2/repository/models/vector/load", "", 403),
+        (clients, "/v2/logging", "", 403),
+        (clients, "/v2/models/vector/infer", "authorization: Bearer bh_none\r\n", 401),
+        (clients, "/v2/models/vector/infer", "origin: https://site.example\r\n", 403),
+        (clients, "/v2/models/nobody/infer", "", 404),
+        (clients, "/v1/models/nobody:predict", "", 404),
+        (clients, "/nowhere", "", 404),
+        (clients, "/v2/health/live", "", 405),
+        (operator, "/v1/tenants", "", 401),
+        (operator, "/nowhere", "", 404),
+    ] {
+        // A body that comes with the head is read.
+        let mut wire = Wire::connect(address)?;
+        for length in [1 << 20, 2] {
+            let (answered, body) = wire.ask(path, fields, &vec![b' '; length])?;
+            let body = String::from_utf8_lossy(&body);
+            assert_eq!(answered, status, "{path} with {length} bytes: {body}");
+        }
+        // The host does not wait for a body that comes after the reply.
+        let mut late = TcpStream::connect(address)?;
+        write!(late, "POST {path} HTTP/1.1\r\nhost: test\r\n{fields}content-length: 5\r\n\r\n")?;
+        let mut reply = String::new();
+        late.read_to_string(&mut reply)?;
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {reply}");
+        assert!(reply.contains("\r\nconnection: close\r\n"), "{path}: {reply}");
+    }
+    alive(&host)
 }
 
 #[test]

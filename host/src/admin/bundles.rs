@@ -137,7 +137,6 @@ impl AdminState {
         let bound = limits.upload_bytes;
         let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length: u64| length > bound) {
-            self.bodies.drain(body).await;
             return Err(ApiError::UploadTooLarge { bound });
         }
         // The semaphore is never closed.
@@ -162,10 +161,7 @@ impl AdminState {
                 file.rewind().map_err(ApiError::Staging)?;
                 Ok(Archive { file, _slot: slot })
             }
-            Ok(Err(error)) => {
-                self.bodies.drain(body).await;
-                Err(error)
-            }
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(ApiError::UploadTooSlow { waited }),
         }
     }

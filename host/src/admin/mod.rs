@@ -17,19 +17,15 @@ pub(crate) mod wire;
 
 use std::sync::Arc;
 
-use axum::{Router, middleware};
+use axum::Router;
 
 use crate::error::ApiError;
-use crate::http::drain::read_unread;
 use crate::http::request_id::around;
 
 pub use state::AdminState;
 
 pub fn router(state: Arc<AdminState>) -> Router {
-    let router = operations::port()
-        .into_router()
-        .fallback(|| async { ApiError::NoSuchAddress })
-        .layer(middleware::from_fn_with_state(state.bodies.clone(), read_unread))
-        .with_state(state);
-    around(router)
+    let router =
+        operations::port().into_router().fallback(|| async { ApiError::NoSuchAddress }).with_state(state.clone());
+    around(router, state.bodies.clone())
 }

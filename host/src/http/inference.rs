@@ -97,13 +97,7 @@ impl ClientPort {
         version: Option<&str>,
         request: Request<Body>,
     ) -> Result<(Call, ArrivedRequest), ErrorResponse> {
-        let mut call = match self.data_plane.begin(client, request.headers(), model, version) {
-            Ok(call) => call,
-            Err(error) => {
-                self.bodies.drain(request.into_body()).await;
-                return Err(error);
-            }
-        };
+        let mut call = self.data_plane.begin(client, request.headers(), model, version)?;
         let (head, body) = request.into_parts();
         let bound = client.caller.tenant.limits().request_bytes;
         let buffers = self.bodies.buffers.of(&client.caller.tenant.buffered);

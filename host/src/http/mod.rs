@@ -6,7 +6,7 @@ pub mod client_port;
 pub mod compression;
 mod connection;
 pub mod connection_limit;
-pub mod drain;
+mod drain;
 mod host_header;
 pub mod inference;
 pub mod listener;

@@ -72,8 +72,7 @@ impl BodyReader {
         BodyReader { request_bytes: http.request_bytes, body_time: http.body_time, buffers }
     }
 
-    /// Reads a whole body of at most `bound` bytes within `http.body-time`, and charges it to the budget. A body that is
-    /// refused for its coding, its size or a full budget is drained first.
+    /// Reads a whole body of at most `bound` bytes within `http.body-time`, and charges it to the budget.
     pub(crate) async fn read_body(
         &self,
         headers: &HeaderMap,
@@ -81,26 +80,15 @@ impl BodyReader {
         bound: u64,
         budget: &BufferBudget,
     ) -> Result<Received, ApiError> {
-        let coding = match Coding::of_request(headers) {
-            Ok(coding) => coding,
-            Err(error) => {
-                self.drain(body).await;
-                return Err(error);
-            }
-        };
+        let coding = Coding::of_request(headers)?;
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > bound) {
-            self.drain(body).await;
             return Err(ApiError::BodyTooLarge { bound });
         }
         let waited = self.body_time;
         let collected = tokio::time::timeout(waited, collect(&mut body, announced, bound, budget)).await;
-        let collected = collected.unwrap_or(Err(ApiError::BodyTooSlow { waited }));
-        if matches!(collected, Err(ApiError::BodyTooLarge { .. } | ApiError::TooMuchBuffered { .. })) {
-            self.drain(body).await;
-        }
-        let (bytes, permit) = collected?;
+        let (bytes, permit) = collected.unwrap_or(Err(ApiError::BodyTooSlow { waited }))?;
         Ok(Received { bytes, coding, bound, budget: budget.clone(), permit })
     }
 
@@ -117,23 +105,6 @@ impl BodyReader {
             return Err(ApiError::NotJson(serde::de::Error::custom("expected an object, found a list")));
         }
         serde_json::from_slice(json).map_err(ApiError::NotJson)
-    }
-
-    /// Reads and drops an unwanted body until the client pauses, has sent more than `http.request-bytes`, or has taken
-    /// `http.body-time`. A client that still sends when the connection closes never sees the reply, and a client that waits
-    /// for the reply should not have to wait for a timeout.
-    pub(crate) async fn drain(&self, mut body: Body) {
-        let reading = async {
-            let mut read = 0;
-            while read <= self.request_bytes {
-                match tokio::time::timeout(DRAIN_PAUSE, body.frame()).await {
-                    Ok(Some(Ok(frame))) => read += frame.data_ref().map_or(0, Bytes::len) as u64,
-                    _ => return,
-                }
-            }
-        };
-        // A client that sends a byte now and then never pauses for long enough.
-        let _ = tokio::time::timeout(self.body_time, reading).await;
     }
 }
 
@@ -184,6 +155,3 @@ const GROWTH: usize = 16;
 
 /// Bound on a body that carries no tensors, in bytes; more than any such request needs.
 const SMALL: u64 = 256 * 1024;
-
-/// Pause after which a client is taken to be waiting for the reply.
-const DRAIN_PAUSE: Duration = Duration::from_millis(100);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderValue, Request, Response, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -12,7 +12,9 @@ use axum::response::IntoResponse;
 use tower::Layer;
 use uuid::{NoContext, Timestamp, Uuid};
 
+use super::drain::read_unread;
 use super::host_header;
+use super::request_body::BodyReader;
 use crate::error::{ApiError, ErrorResponse, HandlerError};
 
 /// The header of every reply that carries the id; a client may send its own in the same header.
@@ -42,9 +44,14 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
     }
 }
 
-/// Wraps a whole router in [`with_request_id`]. Around each route it would not see what the router itself refuses.
-pub(crate) fn around(router: Router) -> Router {
-    Router::new().fallback_service(middleware::from_fn(with_request_id).layer(router))
+/// Wraps a whole router in [`with_request_id`] and [`read_unread`]. Around each route they would not see what the router
+/// itself refuses.
+pub(crate) fn around(router: Router, bodies: BodyReader) -> Router {
+    Router::new().fallback_service(middleware::from_fn_with_state(bodies, answer).layer(router))
+}
+
+async fn answer(State(bodies): State<BodyReader>, request: Request<Body>, next: Next) -> Response<Body> {
+    read_unread(&bodies, request, |request| with_request_id(request, next)).await
 }
 
 /// Gives the request its id, and turns the error of a handler into the reply that names it.

@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::Request;
 use axum::routing::get;
 use axum::{Router, middleware};
 use tonic::codec::CompressionEncoding::{Deflate, Gzip};
@@ -37,15 +34,10 @@ pub fn client_router(port: Arc<ClientPort>, control: Arc<Control>) -> Router {
     let router = tfserving::router()
         .route("/openapi.json", get(openapi::for_clients))
         .route("/docs", get(openapi::page_for_clients))
-        .fallback(unknown_endpoint)
+        .fallback(|| async { ApiError::NoSuchAddress })
         .with_state(port.clone())
-        .merge(oip::rest::routes::router(port, repository));
-    around(router)
-}
-
-async fn unknown_endpoint(State(port): State<Arc<ClientPort>>, request: Request<Body>) -> ApiError {
-    port.bodies.drain(request.into_body()).await;
-    ApiError::NoSuchAddress
+        .merge(oip::rest::routes::router(port.clone(), repository));
+    around(router, port.bodies.clone())
 }
 
 /// The router of the port for gRPC. `control` is for clients that load and unload models.

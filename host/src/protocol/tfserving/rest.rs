@@ -32,13 +32,7 @@ pub fn router() -> Router<Arc<ClientPort>> {
 }
 
 async fn model(State(port): State<Arc<ClientPort>>, request: Request<Body>) -> Result<Response<Body>, ApiError> {
-    let (wanted, client) = match admit(&port, &request) {
-        Ok(admitted) => admitted,
-        Err(error) => {
-            port.bodies.drain(request.into_body()).await;
-            return Err(error);
-        }
-    };
+    let (wanted, client) = admit(&port, &request)?;
     let (model, version) = (wanted.model.as_str(), wanted.version.as_deref());
     Ok(match wanted.verb {
         Verb::Status => response::json(&VersionStatuses::from(status::of(&port.data_plane, &client, model, version)?)),

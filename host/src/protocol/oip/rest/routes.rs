@@ -74,27 +74,18 @@ type Reply = Result<Response<Body>, ApiError>;
 async fn model(State(port): PortState, request: Request<Body>) -> Reply {
     // The path is not decoded yet, because an encoded slash is part of a name.
     let path = request.uri().path().strip_prefix("/v2/models/").and_then(ModelPath::parse);
-    let allowed = match &path {
-        None => Err(ApiError::NoSuchAddress),
-        Some(path) if !path.action.takes(request.method()) => {
-            Err(ApiError::Method { allowed: path.action.allowed().into() })
-        }
-        Some(path) => port.client(&request).map(|client| (path, client)),
-    };
-    let (path, client) = match allowed {
-        Ok(allowed) => allowed,
-        Err(error) => {
-            port.bodies.drain(request.into_body()).await;
-            return Err(error);
-        }
-    };
+    let path = path.ok_or(ApiError::NoSuchAddress)?;
+    if !path.action.takes(request.method()) {
+        return Err(ApiError::Method { allowed: path.action.allowed().into() });
+    }
+    let client = port.client(&request)?;
     let (model, version) = (path.model.as_str(), path.version.as_deref());
     match path.action {
         Action::Infer => Ok(port.answer(&client, model, version, request, Infer).await),
         Action::Generate => Ok(port.answer(&client, model, version, request, Generate).await),
         Action::GenerateStream => Ok(port.answer_in_events(&client, model, version, request, GenerateStream).await),
         Action::TraceSetting => trace_of(&port, Some(&path.model), request).await,
-        Action::Metadata | Action::Ready | Action::Config | Action::Statistics => describe(&port, &client, path),
+        Action::Metadata | Action::Ready | Action::Config | Action::Statistics => describe(&port, &client, &path),
     }
 }
 
@@ -130,18 +121,13 @@ async fn repository_request(
     let path = request.uri().path().strip_prefix("/v2/repository/").unwrap_or_default().to_owned();
     let model = path.strip_prefix("models/").and_then(|path| path.rsplit_once('/'));
     let model = model.and_then(|(model, verb)| Some((parse_name(model)?, verb)));
-    let allowed = match (path.as_str(), &model) {
-        ("index", _) | (_, Some((_, "load" | "unload"))) if request.method() == Method::POST => port.client(&request),
-        ("index", _) | (_, Some((_, "load" | "unload"))) => Err(ApiError::Method { allowed: "POST".into() }),
-        _ => Err(ApiError::NoSuchAddress),
-    };
-    let client = match allowed {
-        Ok(client) => client,
-        Err(error) => {
-            port.bodies.drain(request.into_body()).await;
-            return Err(error);
-        }
-    };
+    if path != "index" && !matches!(model, Some((_, "load" | "unload"))) {
+        return Err(ApiError::NoSuchAddress);
+    }
+    if request.method() != Method::POST {
+        return Err(ApiError::Method { allowed: "POST".into() });
+    }
+    let client = port.client(&request)?;
     let (head, body) = request.into_parts();
     let Some((model, verb)) = model else {
         let wanted = port.bodies.read_json(&head.headers, body).await?;
@@ -175,8 +161,7 @@ async fn trace_of(port: &ClientPort, model: Option<&str>, request: Request<Body>
     Ok(json(&settings::tracing(&port.bodies, &head, body).await?))
 }
 
-async fn shared_memory(State(port): PortState, request: Request<Body>) -> ApiError {
-    port.bodies.drain(request.into_body()).await;
+async fn shared_memory() -> ApiError {
     let instead = "send and fetch tensors in the body, as binary data";
     ApiError::NotSupported { what: "shared memory between clients and the host".into(), instead }
 }
