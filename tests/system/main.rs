@@ -41,5 +41,6 @@ mod tenants;
 mod tensor_rules;
 mod tfserving;
 mod tls;
+mod upload_turns;
 mod uploads;
 mod versions;

@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use serde::Serialize;
 use serde_json::json;
 use tempfile::NamedTempFile;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
@@ -25,6 +25,7 @@ use super::wire::bundles::{BundleView, Progress, Reason, Uploaded};
 use crate::control::{self, ControlError};
 use crate::error::ApiError;
 use crate::http::request_id::RequestId;
+use crate::scheduler::{HeldTurn, Party};
 
 pub(super) async fn list(
     State(state): State<Arc<AdminState>>,
@@ -79,10 +80,11 @@ pub(super) async fn upload(
     let tenant = operator.tenant(scope)?;
     let known = tenant.clone();
     state.control.blocking(move |control| control.tenant(&known)).await?;
-    let archive = state.receive(&headers, body).await?;
+    let party = operator.party();
+    let archive = state.receive(&party, &headers, body).await?;
     let wants_steps = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/x-ndjson");
     if !wants_steps {
-        let uploaded = state.control.upload(operator.who, tenant, archive, |_| ()).await?;
+        let uploaded = state.control.upload(operator.who, party, tenant, archive, |_| ()).await?;
         return Ok(Json(Uploaded::from(uploaded)).into_response());
     }
     let (sender, lines) = mpsc::unbounded_channel();
@@ -90,7 +92,7 @@ pub(super) async fn upload(
     tokio::spawn(async move {
         // The upload continues after its client has left and no longer reads the steps.
         let report = move |progress: control::Progress| drop(steps.send(line(&Progress::from(progress))));
-        let outcome = state.control.upload(operator.who, tenant, archive, report).await;
+        let outcome = state.control.upload(operator.who, party, tenant, archive, report).await;
         let _ = sender.send(last_line(outcome, &request_id));
     });
     let body = Body::from_stream(UnboundedReceiverStream::new(lines).map(Ok::<Bytes, std::convert::Infallible>));
@@ -117,10 +119,10 @@ fn last_line(outcome: Result<control::Uploaded, ControlError>, request_id: &Requ
     }
 }
 
-/// A received archive, in a temporary file. Dropping it removes the file, and frees its slot for another upload.
+/// A received archive, in a temporary file. Dropping it removes the file, and ends its turn.
 struct Archive {
     file: NamedTempFile,
-    _slot: OwnedSemaphorePermit,
+    _turn: HeldTurn,
 }
 
 impl Read for Archive {
@@ -130,17 +132,16 @@ impl Read for Archive {
 }
 
 impl AdminState {
-    /// Receives the whole archive into a file of the data folder. `receiving` bounds the archives on disk at once, with
-    /// those that wait to be unpacked; an upload beyond that waits here before its body is read.
-    async fn receive(&self, headers: &HeaderMap, mut body: Body) -> Result<Archive, ApiError> {
+    /// Receives the whole archive into a file of the data folder. The number of archives there is bounded; an upload beyond
+    /// that waits for its turn before its body is read.
+    async fn receive(&self, party: &Party, headers: &HeaderMap, mut body: Body) -> Result<Archive, ApiError> {
         let limits = self.control.upload_limits();
         let bound = limits.upload_bytes;
         let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length: u64| length > bound) {
             return Err(ApiError::UploadTooLarge { bound });
         }
-        // The semaphore is never closed.
-        let slot = self.receiving.clone().acquire_owned().await.map_err(|_| ApiError::ShuttingDown)?;
+        let turn = self.receiving_turn(party).await;
         let mut file = self.control.blocking(|control| control.staging_file()).await?;
         let waited = limits.upload_time;
         let received = async {
@@ -159,7 +160,7 @@ impl AdminState {
         match tokio::time::timeout(waited, received).await {
             Ok(Ok(())) => {
                 file.rewind().map_err(ApiError::Staging)?;
-                Ok(Archive { file, _slot: slot })
+                Ok(Archive { file, _turn: turn })
             }
             Ok(Err(error)) => Err(error),
             Err(_) => Err(ApiError::UploadTooSlow { waited }),

@@ -12,6 +12,7 @@ use super::state::AdminState;
 use crate::control::{Actor, ControlError};
 use crate::error::ApiError;
 use crate::http::auth::bearer;
+use crate::scheduler::Party;
 use crate::tenant::{AuthError, DEFAULT_TENANT, Role};
 
 #[derive(Clone, Debug)]
@@ -60,6 +61,11 @@ impl Operator {
             None => Ok(()),
             Some(_) => Err(ApiError::Role { needed: "admin", has: Role::Deploy.name() }),
         }
+    }
+
+    /// The party whose turns the caller's uploads take.
+    pub(super) fn party(&self) -> Party {
+        self.only.clone().map_or(Party::Operator, Party::Tenant)
     }
 
     /// The tenant that a request is about. A tenant that the caller may not see is reported as one that does not exist.

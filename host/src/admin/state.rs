@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::config;
 use crate::control::Control;
 use crate::http::request_body::BodyReader;
+use crate::scheduler::{HeldTurn, Party, Turns};
 use crate::telemetry::Metrics;
 use crate::tenant::Directory;
 
 /// Uploads that may be received to the disk at once, for each one that may be activated at once: a slow sender holds up few
-/// others.
-const RECEIVED_AHEAD: usize = 8;
+/// others of its tenant.
+const RECEIVED_AHEAD: usize = 4;
 
 /// Authentication of operators, reading of bodies and archives, and the acts on the stored state.
 pub struct AdminState {
@@ -23,8 +23,10 @@ pub struct AdminState {
     pub(super) bodies: BodyReader,
     /// The operator's token.
     pub(super) admin_token: Zeroizing<String>,
-    /// Permits for archives that are being received to the disk.
-    pub(super) receiving: Arc<Semaphore>,
+    /// Turns for archives of tenants that are received to the disk, or wait there to be unpacked.
+    receiving: Turns,
+    /// The same for archives that the operator sends.
+    receiving_of_operator: Turns,
 }
 
 impl AdminState {
@@ -36,7 +38,18 @@ impl AdminState {
         admin_token: Zeroizing<String>,
         bundles: &config::Bundles,
     ) -> AdminState {
-        let receiving = Arc::new(Semaphore::new(bundles.uploads * RECEIVED_AHEAD));
-        AdminState { control, directory, metrics, bodies, admin_token, receiving }
+        let received = bundles.uploads * RECEIVED_AHEAD;
+        let receiving = Turns::with_newcomers(received);
+        let receiving_of_operator = Turns::all_but_one(received);
+        AdminState { control, directory, metrics, bodies, admin_token, receiving, receiving_of_operator }
+    }
+
+    /// Waits until the party may send an archive. Tenants cannot hold up the operator, and a tenant can hold up others only
+    /// together with many.
+    pub(super) async fn receiving_turn(&self, party: &Party) -> HeldTurn {
+        match party {
+            Party::Operator => self.receiving_of_operator.take(party).await,
+            Party::Tenant(_) => self.receiving.take(party).await,
+        }
     }
 }

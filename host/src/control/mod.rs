@@ -31,13 +31,12 @@ use std::time::Duration;
 
 use bulkhead_bundle::Bounds;
 use bulkhead_store::{Corrupt, DataFolder};
-use tokio::sync::Semaphore;
 
 use crate::activation::Activator;
 use crate::catalog::Catalog;
 use crate::config::{Bundles, Config, TenantLimits};
 use crate::sandbox::ACTIVATION_SLOTS;
-use crate::scheduler::Compute;
+use crate::scheduler::{Compute, Turns};
 use crate::tenant::{Directory, Resident};
 use blocking::Storage;
 
@@ -69,10 +68,10 @@ pub struct Control {
     trial_time: Duration,
     /// True if unsigned bundles may be served (`serve --dev`).
     dev: bool,
-    /// Slots for uploads that are unpacked and activated at once.
-    upload_places: Semaphore,
-    /// Slots for bundles that are activated at once.
-    activations: Semaphore,
+    /// Turns for uploads that are unpacked and activated.
+    upload_turns: Turns,
+    /// Turns for bundles that are activated, by uploads and by loads.
+    activations: Turns,
 }
 
 /// The name of the caller that performs an act, for the audit log.
@@ -104,8 +103,8 @@ impl Control {
             bounds: bounds(&config.bundles),
             trial_time: config.init.time,
             dev: config.dev,
-            upload_places: Semaphore::new(config.bundles.uploads),
-            activations: Semaphore::new(ACTIVATION_SLOTS as usize),
+            upload_turns: Turns::all_but_one(config.bundles.uploads),
+            activations: Turns::all_but_one(ACTIVATION_SLOTS as usize),
         };
         let control = control.before_serving(|control| {
             control.remove_strays()?;

@@ -10,6 +10,7 @@ use super::state::{Change, ControlState, bundle_key, model_key};
 use super::{BlockingControl, Control, ControlError};
 use crate::catalog::{Entry, STABLE};
 use crate::pipeline::Pipeline;
+use crate::scheduler::Party;
 
 /// A bundle that passed every step before it is published. Only [`Publishable::activate`] makes it, so that a bundle
 /// with a pipeline cannot be published without its pipeline.
@@ -32,6 +33,7 @@ impl Publishable {
     /// Activates the bundle if it has a pipeline. The claim is returned whether that succeeds or not.
     pub(super) async fn activate(
         control: &Arc<Control>,
+        party: &Party,
         staged: Staged,
         report: Report,
     ) -> (Claim, Result<Publishable, ControlError>) {
@@ -41,7 +43,7 @@ impl Publishable {
         };
         let name = model.clone();
         let told = move |part: &str| report(Progress { step: "activated", detail: part.to_owned() });
-        let _turn = control.activations.acquire().await;
+        let _turn = control.activations.take(party).await;
         let (bundle, others) = (Arc::new(trusted.bundle), Arc::new(others));
         let activated = control.activate(&stored.tenant, bundle, trusted.grants, others, Arc::new(told)).await;
         let serves = activated.map(|pipeline| Serves::Model { name, pipeline });

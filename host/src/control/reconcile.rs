@@ -14,6 +14,7 @@ use super::{BlockingControl, Control, ControlError};
 use crate::activation::{Activation, Bundle, Dependencies};
 use crate::catalog::{Entry, Routing, Sharing};
 use crate::pipeline::Pipeline;
+use crate::scheduler::Party;
 use crate::tenant::{Grants, KnownKey, Member, Members, Reservation, Tenant};
 
 impl Control {
@@ -105,7 +106,7 @@ impl Control {
     }
 
     async fn load(self: &Arc<Self>, stored: &StoredBundle) -> Result<Arc<Pipeline>, ControlError> {
-        let _turn = self.activations.acquire().await;
+        let _turn = self.activations.take(&Party::Tenant(stored.tenant.as_str().into())).await;
         let wanted = stored.clone();
         let (bundle, grants, others) = self
             .blocking(move |control| {
@@ -125,7 +126,7 @@ impl Control {
     }
 
     /// Compiles, initialises, loads and tries a bundle in the turns of its tenant, within the tenant's limits. The caller
-    /// holds a permit of `activations`.
+    /// holds a turn of `activations`.
     pub async fn activate(
         self: &Arc<Self>,
         tenant: &str,

@@ -9,31 +9,34 @@ use bulkhead_store::StoreError;
 use super::publish::Publishable;
 use super::staging::{Progress, Report, Staging, Uploaded};
 use super::{Actor, Control, ControlError};
+use crate::scheduler::Party;
 
 impl Control {
-    /// Uploads a bundle. The archive is dropped once it was unpacked. The upload continues even if the client that sent it
+    /// Uploads a bundle in the turns of `party`. The archive is dropped once it was unpacked. The upload continues even if the client that sent it
     /// disconnects.
     pub async fn upload(
         self: &Arc<Self>,
         who: Actor,
+        party: Party,
         tenant: String,
         archive: impl Read + Send + 'static,
         report: impl Fn(Progress) + Send + Sync + 'static,
     ) -> Result<Uploaded, ControlError> {
         let control = self.clone();
         let report: Report = Arc::new(report);
-        let uploading = tokio::spawn(async move { control.upload_steps(who, tenant, archive, report).await });
+        let uploading = tokio::spawn(async move { control.upload_steps(who, party, tenant, archive, report).await });
         uploading.await.unwrap_or(Err(ControlError::Panicked))
     }
 
     async fn upload_steps(
         self: Arc<Self>,
         who: Actor,
+        party: Party,
         tenant: String,
         archive: impl Read + Send + 'static,
         report: Report,
     ) -> Result<Uploaded, ControlError> {
-        let _place = self.upload_places.acquire().await;
+        let _turn = self.upload_turns.take(&party).await;
         let told = report.clone();
         let (by, owner) = (who.clone(), tenant);
         let staging = self.blocking(move |control| control.stage_archive(archive, &owner, &by, &*told)).await?;
@@ -41,7 +44,7 @@ impl Control {
             Staging::New(staged) => *staged,
             Staging::AlreadyServed(uploaded) => return Ok(uploaded),
         };
-        let (claim, activated) = Publishable::activate(&self, staged, report).await;
+        let (claim, activated) = Publishable::activate(&self, &party, staged, report).await;
         self.blocking(move |control| {
             let published = activated.and_then(|publishable| control.publish(&who, publishable));
             match &published {

@@ -14,6 +14,7 @@ mod permit;
 #[cfg(test)]
 mod tests;
 mod time_slice;
+mod turns;
 mod watchdog;
 
 use std::pin::Pin;
@@ -35,6 +36,7 @@ use crate::tenant::ModelUsage;
 pub use admission::AdmissionError;
 pub use call_context::CallContext;
 pub use permit::Permit;
+pub use turns::{HeldTurn, Party, Turns};
 
 /// The compute threads, and the queues of calls that wait for them.
 pub struct Compute {
