@@ -56,7 +56,8 @@ fn long_trials_of_one_tenant_hold_up_nobody_else() -> Result<()> {
     let (host, acme, keys) = with_tenants("[call]\nfuel = '1 T'\ntime = '3s'\n")?;
     others_upload(&host, &acme, &keys, "1.0.0")?;
     let trial = "[[trial]]\nname = \"endless\"\ninputs = { x = { datatype = \"FP32\", data = [1.0] } }\n";
-    let bundles = ["acme/first", "acme/other"].map(|name| acme.sign(&Draft::hostile(name, "1.0.0", "loop").more(trial)));
+    let bundles =
+        ["acme/first", "acme/other"].map(|name| acme.sign(&Draft::hostile(name, "1.0.0", "loop").more(trial)));
     std::thread::scope(|scope| -> Result<()> {
         let upload = |archive| host.upload(&keys[0], "slow", archive);
         let uploads = bundles.each_ref().map(|archive| scope.spawn(move || upload(archive)));
