@@ -31,6 +31,7 @@ mod perf_analyzer;
 mod protocol;
 mod resident;
 mod restart;
+mod rights;
 mod romanize;
 mod runners;
 mod shutdown;

@@ -160,14 +160,19 @@ impl Slow {
 
     /// Reads until the start of this many further events.
     fn read_events(&mut self, count: usize) -> Result<()> {
+        (0..count).try_for_each(|_| self.next_event().map(drop))
+    }
+
+    /// The JSON of the next event.
+    fn next_event(&mut self) -> Result<String> {
         let mut line = String::new();
-        let mut seen = 0;
-        while seen < count {
+        loop {
             line.clear();
-            ensure!(self.0.read_line(&mut line)? > 0, "it ended after {seen} events");
-            seen += usize::from(line.starts_with("data: "));
+            ensure!(self.0.read_line(&mut line)? > 0, "there is no further event");
+            if let Some(event) = line.strip_prefix("data: ") {
+                return Ok(event.to_owned());
+            }
         }
-        Ok(())
     }
 }
 
@@ -283,6 +288,25 @@ fn a_client_that_leaves_stops_the_plugin() -> Result<()> {
     wait_for_standstill(&host)?;
     assert_eq!(usage(&host, "fuel")?, fuel, "and nothing after it");
     Ok(())
+}
+
+/// The plugin computes and emits nothing when the key is revoked.
+#[test]
+fn a_stream_ends_with_an_event_when_its_key_is_revoked() -> Result<()> {
+    let host = Start::default().config("[call]\ntime = '60s'\nfuel = '1 T'\n").start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    host.tenant("t", &json!({}))?;
+    acme.push_to(&host, "t", &Draft::stage("acme/spin", "1.0.0", "hostile_streamer", "then = \"spin\""))?.ok()?;
+    let made = host.admin("POST", "/v1/tenants/t/keys", &json!({ "role": "infer" }))?.ok()?.json();
+    let (id, key) = (made["id"].as_str().context("no id")?, made["key"].as_str().context("no key")?);
+    let mut reader = Slow::ask_as(&host, key, "spin", &[3.0])?;
+    reader.read_events(3)?;
+    host.admin("DELETE", &format!("/v1/tenants/t/keys/{id}"), &Value::Null)?.ok()?;
+    let last: Value = serde_json::from_str(&reader.next_event()?)?;
+    assert_eq!(last["code"], "unauthenticated", "{last}");
+    assert!(last["error"].as_str().is_some_and(|text| text.contains("has been revoked")), "{last}");
+    wait_until(|| Ok(host.metrics()?.contains(&counted("spin", "unauthenticated", 1))))?;
+    wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))
 }
 
 /// The expected responses of a trial are compared one by one before the model is served.

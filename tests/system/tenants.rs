@@ -77,7 +77,7 @@ fn keys_expire_and_tenants_are_disabled() -> Result<()> {
 }
 
 /// A time in the form of RFC 3339, formatted by the program `date`.
-fn utc(seconds: u64) -> String {
+pub(super) fn utc(seconds: u64) -> String {
     let output = std::process::Command::new("date").args(["-u", "-d", &format!("@{seconds}"), "+%FT%TZ"]).output();
     String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
 }

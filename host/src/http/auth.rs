@@ -63,6 +63,11 @@ impl ClientPort {
         host_header::check_anonymous(headers, &self.auth.hosts)?;
         self.directory.anonymous()
     }
+
+    /// Looks a caller up again, at a later message of its call.
+    pub(crate) fn check_again(&self, caller: &Caller) -> Result<(), AuthError> {
+        self.directory.check(caller)
+    }
 }
 
 /// Adds the rest of the tenant's fuel to the headers, if it has a rate, in the fields of the IETF draft on rate limits.

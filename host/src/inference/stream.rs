@@ -1,12 +1,13 @@
 //! Streams of responses: any number of responses to one request, each encoded on a compute thread as soon as it is there.
 //! The pipeline waits while the client has not taken the response before: a slow client slows a plugin down, holds no slot
-//! meanwhile, and costs no more memory.
+//! meanwhile, and costs no more memory. A stream ends when its caller's rights do.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use futures_util::{Stream, stream};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
@@ -21,33 +22,40 @@ use crate::pipeline::{Pipeline, RunError, StageError};
 use crate::sandbox::{CallError, ResponseSink, SinkError};
 use crate::scheduler::{Permit, Task, Work};
 use crate::telemetry::Timings;
-use crate::tenant::Budget;
+use crate::tenant::{AuthError, Budget};
 use crate::tensor::{self, NamedTensors};
 
 /// Responses of a call in progress. Dropping it ends the work at its next yield.
 pub(crate) struct ResponseStream<T> {
     data_plane: Arc<DataPlane>,
-    /// `None` after the stream has ended.
-    call: Option<Call>,
     receiver: mpsc::Receiver<T>,
-    task: Task<Result<(), ApiError>>,
+    /// Ready when the caller may no longer call.
+    end_of_rights: BoxFuture<'static, AuthError>,
+    /// `None` after the stream has ended.
+    running: Option<(Call, Task<Result<(), ApiError>>)>,
 }
 
 impl<T: Send + 'static> ResponseStream<T> {
     /// The next response. An error is the last item; `None` follows the last.
     pub(crate) async fn next(&mut self) -> Option<Result<T, ErrorResponse>> {
-        if let Some(answer) = self.receiver.recv().await {
+        let (_, task) = self.running.as_mut()?;
+        let answer = tokio::select! {
+            biased;
+            ended = &mut self.end_of_rights => return self.end(ended.into()).map(Err),
+            answer = self.receiver.recv() => answer,
+        };
+        if let Some(answer) = answer {
             return Some(Ok(answer));
         }
-        let call = self.call.take()?;
-        let ended = (&mut self.task).await.map_err(ApiError::from).and_then(|ended| ended);
+        let ended = task.await.map_err(ApiError::from).and_then(|ended| ended);
+        let (call, _) = self.running.take()?;
         self.data_plane.end(call, ended).err().map(Err)
     }
 
-    /// Ends the stream with an error from outside; `None` if it had ended already.
+    /// Ends the stream and its work with an error from outside; `None` if it had ended already.
     pub(crate) fn end(&mut self, error: ApiError) -> Option<ErrorResponse> {
-        self.receiver.close();
-        self.data_plane.end(self.call.take()?, Err::<(), _>(error)).err()
+        let (call, _) = self.running.take()?;
+        self.data_plane.end(call, Err::<(), _>(error)).err()
     }
 
     pub(crate) fn into_stream(self) -> impl Stream<Item = Result<T, ErrorResponse>> + Send + 'static {
@@ -69,6 +77,7 @@ impl DataPlane {
             Err(error) => return self.end(call, Err(error.into())),
         };
         let (pipeline, id) = (call.pipeline.clone(), call.client.request_id.clone());
+        let end_of_rights = Box::pin(self.end_of_rights(call.client.caller.clone()));
         let (sender, receiver) = mpsc::channel(1);
         let whole = permit.tenant.limits().reply_bytes;
         let work = |permit: Permit| -> Work<_> {
@@ -101,7 +110,7 @@ impl DataPlane {
             })
         };
         let task = self.compute.start(permit, work);
-        Ok(ResponseStream { data_plane: self.clone(), call: Some(call), receiver, task })
+        Ok(ResponseStream { data_plane: self.clone(), receiver, end_of_rights, running: Some((call, task)) })
     }
 }
 

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use super::keys::{KeyHash, Role, key_id};
 use super::log_rate;
@@ -23,6 +24,10 @@ pub const DEFAULT_TENANT: &str = "default";
 /// Copies of requests that may wait for a tenant's shadows, or run in them, at once. Each holds its tensors, and takes a place
 /// among the tenant's calls.
 const SHADOWS: usize = 8;
+
+/// Longest time between two looks at the expiry of a key whose caller has a stream open. The machine's clock may be set
+/// meanwhile, and timers do not follow it.
+const CLOCK_CHECK: Duration = Duration::from_secs(60);
 
 /// A tenant: a party whose callers share limits, counters of usage and a namespace of models.
 #[derive(Debug)]
@@ -121,6 +126,8 @@ pub struct Caller {
     pub role: Role,
     /// The name in the audit log: `key <id>`, or `anonymous`.
     pub name: Arc<str>,
+    /// The id of its key; `None` for an anonymous caller.
+    key: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -147,7 +154,11 @@ pub enum AuthError {
 
 /// All tenants and keys of the host. Readers take no lock; a change replaces the whole.
 #[derive(Debug, Default)]
-pub struct Directory(ArcSwap<Members>);
+pub struct Directory {
+    members: ArcSwap<Members>,
+    /// Wakes the streams that are open after each change, so that they look their caller up again.
+    changes: watch::Sender<()>,
+}
 
 #[derive(Clone, Debug, Default)]
 pub struct Members {
@@ -163,35 +174,66 @@ pub struct Member {
 
 impl Directory {
     pub fn replace(&self, members: Members) {
-        self.0.store(Arc::new(members));
+        self.members.store(Arc::new(members));
+        self.changes.send_replace(());
     }
 
     pub fn members(&self) -> Arc<Members> {
-        self.0.load_full()
+        self.members.load_full()
     }
 
     /// A tenant that is there and not disabled.
     pub fn enabled(&self, name: &str) -> Option<Arc<Tenant>> {
-        self.0.load().enabled(name).ok()
+        self.members.load().enabled(name).ok()
     }
 
     /// The caller to whom a key belongs. Fails for a key that is unknown, revoked or expired, and for a disabled tenant.
     pub fn caller(&self, key: &str) -> Result<Caller, AuthError> {
-        let members = self.0.load();
+        let members = self.members.load();
         let id = key_id(key).ok_or(AuthError::UnknownKey)?;
         let known = members.keys.get(id).filter(|known| known.hash.fits(key)).ok_or(AuthError::UnknownKey)?;
-        if known.expires.is_some_and(|expires| expires <= SystemTime::now()) {
-            return Err(AuthError::Expired);
-        }
+        known.check_expiry()?;
         let tenant = members.enabled(&known.tenant)?;
-        Ok(Caller { tenant, role: known.role, name: format!("key {id}").into() })
+        Ok(Caller { tenant, role: known.role, name: format!("key {id}").into(), key: Some(id.into()) })
     }
 
     /// The caller of a request without a key, which belongs to the tenant `default`. The configuration decides where such
     /// requests are allowed, and is checked before this call.
     pub fn anonymous(&self) -> Result<Caller, AuthError> {
-        let tenant = self.0.load().enabled(DEFAULT_TENANT)?;
-        Ok(Caller { tenant, role: Role::Infer, name: "anonymous".into() })
+        let tenant = self.members.load().enabled(DEFAULT_TENANT)?;
+        Ok(Caller { tenant, role: Role::Infer, name: "anonymous".into(), key: None })
+    }
+
+    /// Looks a caller up again, who has proved its key before. Fails as [`Self::caller`] would fail for the key now.
+    pub fn check(&self, caller: &Caller) -> Result<(), AuthError> {
+        self.members.load().check(caller).map(drop)
+    }
+
+    /// Waits until [`Self::check`] fails, and returns its error. It looks the caller up only after a change of the members
+    /// and when the key expires.
+    pub fn end_of_rights(self: &Arc<Self>, caller: Caller) -> impl Future<Output = AuthError> + Send + use<> {
+        let directory = self.clone();
+        async move {
+            let mut changes = directory.changes.subscribe();
+            loop {
+                let checked = directory.members.load().check(&caller);
+                match checked {
+                    Err(ended) => return ended,
+                    Ok(None) => drop(changes.changed().await),
+                    Ok(Some(expires)) => {
+                        let left = expires.duration_since(SystemTime::now()).unwrap_or_default();
+                        drop(timeout(left.min(CLOCK_CHECK), changes.changed()).await);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl KnownKey {
+    fn check_expiry(&self) -> Result<(), AuthError> {
+        let expired = self.expires.is_some_and(|expires| expires <= SystemTime::now());
+        if expired { Err(AuthError::Expired) } else { Ok(()) }
     }
 }
 
@@ -199,6 +241,20 @@ impl Members {
     fn enabled(&self, name: &str) -> Result<Arc<Tenant>, AuthError> {
         let member = self.tenants.get(name).ok_or(AuthError::UnknownKey)?;
         if member.disabled { Err(AuthError::Disabled(member.tenant.name.clone())) } else { Ok(member.tenant.clone()) }
+    }
+
+    /// The time at which the caller's key expires. A new tenant with the name of the caller's is another tenant.
+    fn check(&self, caller: &Caller) -> Result<Option<SystemTime>, AuthError> {
+        let (tenant, expires) = match &caller.key {
+            None => (DEFAULT_TENANT, None),
+            Some(id) => {
+                let known = self.keys.get(&**id).ok_or(AuthError::UnknownKey)?;
+                known.check_expiry()?;
+                (&*known.tenant, known.expires)
+            }
+        };
+        let same = Arc::ptr_eq(&self.enabled(tenant)?, &caller.tenant);
+        if same { Ok(expires) } else { Err(AuthError::UnknownKey) }
     }
 }
 
@@ -210,14 +266,21 @@ mod tests {
     use crate::config::Config;
     use crate::tenant::keys::ApiKey;
 
-    fn directory(key: &ApiKey, expires: Option<SystemTime>, disabled: bool) -> Directory {
-        let tenant = Arc::new(Tenant::new("a", Config::default().tenant));
+    fn tenant() -> Arc<Tenant> {
+        Arc::new(Tenant::new("a", Config::default().tenant))
+    }
+
+    fn members(tenant: &Arc<Tenant>, key: &ApiKey, expires: Option<SystemTime>, disabled: bool) -> Members {
         let known = KnownKey { tenant: "a".into(), role: Role::Deploy, hash: key.hash(), expires };
-        let directory = Directory::default();
-        directory.replace(Members {
-            tenants: BTreeMap::from([("a".into(), Member { tenant, disabled })]),
+        Members {
+            tenants: BTreeMap::from([("a".into(), Member { tenant: tenant.clone(), disabled })]),
             keys: HashMap::from([(key.id.clone(), known)]),
-        });
+        }
+    }
+
+    fn directory(key: &ApiKey, expires: Option<SystemTime>, disabled: bool) -> Directory {
+        let directory = Directory::default();
+        directory.replace(members(&tenant(), key, expires, disabled));
         directory
     }
 
@@ -233,5 +296,32 @@ mod tests {
         assert_eq!(refused(directory(&key, Some(SystemTime::UNIX_EPOCH), false), key.reveal()), AuthError::Expired);
         assert_eq!(refused(directory(&key, None, true), key.reveal()), AuthError::Disabled("a".into()));
         assert_eq!(directory(&key, None, false).anonymous().unwrap_err(), AuthError::UnknownKey);
+    }
+
+    #[tokio::test]
+    async fn rights_end_when_the_key_or_the_tenant_does() {
+        let (key, old) = (ApiKey::new().unwrap(), tenant());
+        let valid = |tenant: &Arc<Tenant>| members(tenant, &key, None, false);
+        let soon = SystemTime::now() + Duration::from_millis(30);
+        let without_keys = Members { keys: HashMap::new(), ..valid(&old) };
+        for (after, ended) in [
+            (without_keys, AuthError::UnknownKey),
+            (members(&old, &key, None, true), AuthError::Disabled("a".into())),
+            (Members::default(), AuthError::UnknownKey),
+            (valid(&tenant()), AuthError::UnknownKey),
+            (members(&old, &key, Some(soon), false), AuthError::Expired),
+        ] {
+            let directory = Arc::new(Directory::default());
+            directory.replace(valid(&old));
+            let caller = directory.caller(key.reveal()).unwrap();
+            let waiting = tokio::spawn(directory.end_of_rights(caller.clone()));
+            directory.replace(valid(&old));
+            assert_eq!(directory.check(&caller), Ok(()));
+            tokio::task::yield_now().await;
+            assert!(!waiting.is_finished(), "an act about others ends nothing");
+            directory.replace(after);
+            assert_eq!(waiting.await.unwrap(), ended);
+            assert_eq!(directory.check(&caller), Err(ended));
+        }
     }
 }

@@ -111,9 +111,10 @@ impl GrpcCall {
         &self.0.inbox
     }
 
-    /// The caller; an error if authentication failed.
+    /// The caller; an error if authentication failed, or if the caller's rights have ended since the call began.
     pub fn client(&self) -> Result<Client, ApiError> {
         let caller = self.0.caller.clone()?;
+        self.0.port.check_again(&caller)?;
         Ok(Client { request_id: self.0.request_id.clone(), caller })
     }
 

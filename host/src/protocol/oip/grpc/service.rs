@@ -112,7 +112,7 @@ impl GrpcInferenceService for Inference {
 
     async fn model_stream_infer(&self, request: Request<Streaming<RawMessage>>) -> Answered<Replies> {
         let caller = GrpcCall::of(&request)?;
-        Ok(stream::infer_stream(caller, request, &self.shutdown))
+        stream::infer_stream(caller, request, &self.shutdown)
     }
 
     async fn model_config(&self, request: Request<pb::ModelConfigRequest>) -> Answered<pb::ModelConfigResponse> {

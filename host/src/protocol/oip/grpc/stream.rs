@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Fuse, SelectAll};
 use futures_util::{Stream, StreamExt, future};
 use tonic::{Request, Response, Status, Streaming};
@@ -19,6 +20,7 @@ use crate::protocol::grpc::inference;
 use crate::protocol::grpc::request_body::Extent;
 use crate::protocol::pb::inference as pb;
 use crate::scheduler;
+use crate::tenant::AuthError;
 
 /// Bound on how many requests of a stream run at once. Those whose models stream are counted separately.
 const AHEAD: usize = 8;
@@ -28,21 +30,41 @@ pub(super) type Replies = Pin<Box<dyn Stream<Item = Result<pb::ModelStreamInferR
 /// Answers a stream of requests. Requests with one response are answered in their order; the responses of models that
 /// stream are sent as soon as they are there. A request that fails is answered by the text of its error, and the stream
 /// goes on. If the client asked for a status instead (`triton_grpc_error`), the status ends the stream. The client's
-/// deadline is that of the whole stream, and ends it with a status.
+/// deadline is that of the whole stream, and ends it with a status. So does the end of the caller's rights, even while the
+/// stream is idle.
 pub(super) fn infer_stream(
     caller: GrpcCall,
     request: Request<Streaming<RawMessage>>,
     shutdown: &Shutdown,
-) -> Response<Replies> {
+) -> Result<Response<Replies>, Status> {
+    let client = caller.client().map_err(|error| caller.refuse_call(error))?;
+    let end_of_rights = Box::pin(caller.data_plane().end_of_rights(client.caller));
     let strict = request.metadata().get("triton_grpc_error").is_some_and(|value| value == "true");
     let begun = shutdown.clone();
     let messages = request.into_inner().take_until(Box::pin(async move { begun.begun().await }));
     let replying = caller.clone();
     let started = messages.map(move |message| begin(replying.clone(), message, strict)).buffered(AHEAD);
-    let shutdown = shutdown.clone();
+    let (shutdown, refusing) = (shutdown.clone(), caller.clone());
     let end = stream::once(async move { shutdown.has_begun() })
-        .filter_map(move |begun| future::ready(begun.then(|| Err(caller.refuse(ApiError::ShuttingDown)))));
-    Response::new(Box::pin(Interleaved::of(Box::pin(started)).chain(end)))
+        .filter_map(move |begun| future::ready(begun.then(|| Err(refusing.refuse(ApiError::ShuttingDown)))));
+    let replies = Box::pin(Interleaved::of(Box::pin(started)).chain(end));
+    Ok(Response::new(Box::pin(until(end_of_rights, replies, caller))))
+}
+
+/// The replies until the caller's rights end, which ends the stream with a status, and the work for it.
+fn until(
+    end_of_rights: BoxFuture<'static, AuthError>,
+    replies: Replies,
+    caller: GrpcCall,
+) -> impl Stream<Item = Result<pb::ModelStreamInferResponse, Status>> + Send {
+    stream::unfold(Some((end_of_rights, replies, caller)), |open| async {
+        let (mut end_of_rights, mut replies, caller) = open?;
+        tokio::select! {
+            biased;
+            ended = &mut end_of_rights => Some((Err(caller.refuse_call(ended.into())), None)),
+            reply = replies.next() => Some((reply?, Some((end_of_rights, replies, caller)))),
+        }
+    })
 }
 
 /// Starts a request in a task of its own. When a client does not take its responses, the stream is not polled any more, and
