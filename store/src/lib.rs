@@ -25,8 +25,8 @@ pub use crate::blobs::Blobs;
 pub use crate::error::{Cause, StoreError};
 pub use crate::folder::DataFolder;
 pub use crate::metadata::{
-    Act, Change, ChangedDocument, Changes, Corrupt, Document, Loaded, Metadata, Repaired, Revision, StoredUsage,
-    UsageRow, Write,
+    Act, Change, ChangedDocument, Changes, Corrupt, Document, Loaded, Metadata, RenamedUsage, Repaired, Revision,
+    StoredUsage, UsageRow, Write,
 };
 pub use crate::secret::{Secret, Token};
 pub use bulkhead_digest::Digest;

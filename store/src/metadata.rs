@@ -106,6 +106,16 @@ pub struct Change {
     pub act: Act,
     /// True if the change takes rights away. On a full disk, it gets room that is kept for such changes.
     pub revokes: bool,
+    /// Usage that gets another name in the same transaction.
+    pub renamed_usage: Option<RenamedUsage>,
+}
+
+/// The usage of a tenant that is listed under another name from now on. Nothing stays under the old one, not even damaged
+/// rows.
+#[derive(Clone, Debug)]
+pub struct RenamedUsage {
+    pub from: String,
+    pub to: String,
 }
 
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use system_tests::{Draft, Host, Publisher, Reply, Start};
+use system_tests::{Draft, Host, Publisher, Reply, Start, wait_until};
 
 /// Names of the other tenant's resources, or names that do not exist.
 struct Names {
@@ -211,4 +211,89 @@ fn two_tenants_may_use_the_same_names() -> Result<()> {
     host.admin_as(&keys[0], "GET", "/v1/models/echo?tenant=two", &Value::Null)?.refused(404, "not_found", &[])?;
     share(json!("nobody"))?.ok()?;
     host.call(&keys[0], "echo", "input")?.refused(404, "unknown_model", &[]).map(drop)
+}
+
+/// A host whose tenant `owner` has the model `echo` and lets `shop` call it.
+fn with_shared() -> Result<(Host, Publisher)> {
+    let host = Start::default().start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    for tenant in ["owner", "shop"] {
+        host.tenant(tenant, &json!({}))?;
+    }
+    for version in ["1.0.0", "1.1.0"] {
+        acme.push_to(&host, "owner", &Draft::identity("acme/echo", version))?.ok()?;
+    }
+    share(&host, "shop")?.ok()?;
+    Ok((host, acme))
+}
+
+fn share(host: &Host, with: &str) -> Result<Reply> {
+    host.admin("PUT", "/v1/models/echo/sharing?tenant=owner", &json!({ "tenants": [with] }))
+}
+
+fn settings(host: &Host) -> Result<Value> {
+    Ok(host.admin("GET", "/v1/models/echo?tenant=owner", &Value::Null)?.ok()?.json())
+}
+
+/// The tenants in the rows of usage that a key may see.
+fn billed(host: &Host, key: &str) -> Result<Vec<String>> {
+    let usage = host.admin_as(key, "GET", "/v1/usage", &Value::Null)?.ok()?.json();
+    let rows = usage["usage"].as_array().context("no usage")?;
+    Ok(rows.iter().filter_map(|row| Some(row["tenant"].as_str()?.to_owned())).collect())
+}
+
+#[test]
+fn a_tenant_of_a_deleted_tenants_name_inherits_nothing() -> Result<()> {
+    let (mut host, _) = with_shared()?;
+    share(&host, "nobody-yet")?.refused(404, "not_found", &["nobody-yet"])?;
+    let old = host.key("shop", "infer")?;
+    assert_eq!(host.version(&old, "echo")?, "1.1.0");
+    host.admin("DELETE", "/v1/tenants/shop", &Value::Null)?.ok()?;
+    assert_eq!(settings(&host)?["sharing"], "nobody");
+    assert_eq!(billed(&host, &host.token)?, ["shop"]);
+    host.tenant("shop", &json!({}))?;
+    host.kill()?;
+
+    let host = Start::default().data_of(&host).start()?;
+    let (infer, deploy) = (host.key("shop", "infer")?, host.key("shop", "deploy")?);
+    let own = host.key("owner", "infer")?;
+    wait_until(|| Ok(host.call(&own, "echo", "input")?.status == 200))?;
+    host.call(&old, "echo", "input")?.refused(401, "unauthenticated", &[])?;
+    host.call(&infer, "echo", "input")?.refused(404, "unknown_model", &[])?;
+    assert!(billed(&host, &deploy)?.is_empty());
+    let billed = billed(&host, &host.token)?;
+    assert!(billed.iter().any(|tenant| tenant.starts_with("shop (before 20")), "{billed:?}");
+    share(&host, "shop")?.ok()?;
+    assert_eq!(host.version(&infer, "echo")?, "1.1.0");
+    Ok(())
+}
+
+#[test]
+fn the_settings_of_a_model_go_with_its_last_bundle() -> Result<()> {
+    let (host, acme) = with_shared()?;
+    let key = host.key("shop", "infer")?;
+    let set = |what: &str, to: Value| host.admin("PUT", &format!("/v1/models/echo/{what}?tenant=owner"), &to)?.ok();
+    set("labels/stable", json!({ "version": "1.0.0" }))?;
+    set("labels/new", json!({ "version": "1.1.0" }))?;
+    let delete = |version: &str| {
+        let digest = Draft::identity("acme/echo", version).digest();
+        host.admin("DELETE", &format!("/v1/bundles/{digest}?tenant=owner"), &Value::Null)?.ok()
+    };
+    delete("1.1.0")?;
+    let left = settings(&host)?;
+    assert_eq!(
+        (&left["sharing"], &left["routing"]["labels"]),
+        (&json!({ "tenants": ["shop"] }), &json!({ "stable": "1.0.0" }))
+    );
+    assert_eq!(host.version(&key, "echo")?, "1.0.0");
+    delete("1.0.0")?;
+    share(&host, "shop")?.refused(404, "not_found", &["echo"])?;
+    acme.push_to(&host, "owner", &Draft::identity("acme/echo", "2.0.0"))?.ok()?;
+    host.call(&key, "echo", "input")?.refused(404, "unknown_model", &[])?;
+    let new = settings(&host)?;
+    assert_eq!(
+        (&new["sharing"], &new["routing"]["labels"], &new["served"]),
+        (&json!("nobody"), &json!({}), &json!([]))
+    );
+    Ok(())
 }

@@ -125,7 +125,8 @@ impl BlockingControl {
         if !change.is_empty() {
             let (before, after) = (change.before.take(), change.after.take());
             let act = Act { who: who.into(), what: what.into(), subject: subject.into(), before, after };
-            let written = bulkhead_store::Change { writes: change.take_writes(), act, revokes: change.revokes };
+            let (writes, renamed_usage) = (change.take_writes(), change.renamed_usage.take());
+            let written = bulkhead_store::Change { writes, act, revokes: change.revokes, renamed_usage };
             locked.revision = self.metadata().commit(locked.revision, &written)?.revision();
             change.apply(&mut locked.state);
             self.reconcile(&locked.state);

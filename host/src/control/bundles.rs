@@ -23,7 +23,7 @@ impl BlockingControl {
         })
     }
 
-    /// Removes a bundle's files. The record of its version stays.
+    /// Removes a bundle's files, and with the last bundle of a model the model's settings. The record of its version stays.
     pub fn delete_bundle(&self, who: &Actor, tenant: &str, digest: &Digest) -> Result<(), ControlError> {
         let files = self.commit(who, "bundle delete", &format!("{digest} of tenant {tenant}"), |state, change| {
             let mut files = Vec::new();
@@ -34,7 +34,7 @@ impl BlockingControl {
                 files.extend(stored.files.values().map(|file| file.digest));
                 change.put(key, deleted);
                 if let Some(model) = &stored.model {
-                    change.forget_routes(state, tenant, model, &stored.version);
+                    change.forget_version(state, tenant, model, &stored.version);
                 }
             }
             Ok(files)

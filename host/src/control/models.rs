@@ -142,7 +142,13 @@ impl BlockingControl {
         })
     }
 
+    /// Lets other tenants call the model. They must exist, because a later tenant of a name must not find anything shared
+    /// with it that was not shared since.
     pub fn share(&self, who: &Actor, tenant: &str, model: &str, sharing: Sharing) -> Result<ModelStatus, ControlError> {
+        if let Sharing::Tenants(names) = &sharing {
+            let unknown = |state: &ControlState| names.iter().find(|name| !state.tenants.contains_key(*name)).cloned();
+            self.read(unknown).map_or(Ok(()), |name| Err(ControlError::no_such("tenant", name)))?;
+        }
         self.change_model(who, "model share", tenant, model, |settings, _, _| {
             settings.sharing = sharing.clone();
             Ok(())
@@ -252,7 +258,7 @@ impl BlockingControl {
         edit: impl Fn(&mut ModelSettings, Option<Version>, &BTreeSet<Version>) -> Result<(), ControlError>,
     ) -> Result<ModelStatus, ControlError> {
         self.commit(who, what, &format!("{model} of tenant {tenant}"), |state, change| {
-            find_model(state, tenant, model)?;
+            state.kept_versions(tenant, model).next().ok_or_else(|| ControlError::no_such("model", model))?;
             let key = model_key(tenant, model);
             let before = state.models.get(&key).cloned().unwrap_or_default();
             let mut settings = before.clone();

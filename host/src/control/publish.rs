@@ -71,7 +71,10 @@ impl BlockingControl {
             change.audit(&state.bundles.get(&key).map(note), &note(&stored));
             change.put(&key, stored.clone());
             if let Serves::Model { name, pipeline } = &serves {
-                self.note_served(state, change, &stored, name);
+                match state.kept_versions(&stored.tenant, name).next() {
+                    Some(_) => self.note_served(state, change, &stored, name),
+                    None => change.forget_settings(state, &stored.tenant, name),
+                }
                 self.serve_once_durable(change, key.clone(), &stored, name.clone(), pipeline.clone());
             }
             Ok(Uploaded::new(&stored))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bulkhead_bundle::Digest;
-use bulkhead_store::{ChangedDocument, Corrupt, Document, Loaded, Write};
+use bulkhead_store::{ChangedDocument, Corrupt, Document, Loaded, RenamedUsage, Write};
 use semver::Version;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::records::{
     BundleState, KeyRecord, ModelSettings, Publisher, Revocation, StoredBundle, TenantRecord, TrustedKey,
 };
-use crate::catalog::Routing;
+use crate::catalog::{Routing, Sharing};
 
 /// A kind of document.
 pub(super) trait Record: Serialize + DeserializeOwned + Clone {
@@ -61,6 +61,8 @@ pub(super) struct Change {
     pub after: Value,
     /// True if the act takes rights away, so that it must be possible on a full disk.
     pub revokes: bool,
+    /// Usage that gets another name together with the change.
+    pub renamed_usage: Option<RenamedUsage>,
 }
 
 impl Change {
@@ -95,6 +97,36 @@ impl Change {
             *shadow = None;
         }
         self.put(&key, settings);
+    }
+
+    /// Removes all that the settings say of a version that is being deleted. With the model's last version they are removed
+    /// as a whole, so that they do not hold for a later bundle of the model's name.
+    pub(super) fn forget_version(&mut self, state: &ControlState, tenant: &str, model: &str, version: &Version) {
+        match state.kept_versions(tenant, model).any(|kept| kept != version) {
+            true => self.forget_routes(state, tenant, model, version),
+            false => self.forget_settings(state, tenant, model),
+        }
+    }
+
+    /// Removes the settings of a model.
+    pub(super) fn forget_settings(&mut self, state: &ControlState, tenant: &str, model: &str) {
+        let key = model_key(tenant, model);
+        if state.models.contains_key(&key) {
+            self.remove::<ModelSettings>(&key);
+        }
+    }
+
+    /// Takes a tenant's name out of the sharings of the others' models, so that a later tenant of the name cannot call them.
+    pub(super) fn forget_sharings(&mut self, state: &ControlState, tenant: &str) {
+        let own = model_key(tenant, "");
+        for (key, settings) in state.models.iter().filter(|(key, _)| !key.starts_with(&own)) {
+            let Sharing::Tenants(names) = &settings.sharing else { continue };
+            if names.contains(tenant) {
+                let names: BTreeSet<String> = names.iter().filter(|name| *name != tenant).cloned().collect();
+                let sharing = if names.is_empty() { Sharing::Nobody } else { Sharing::Tenants(names) };
+                self.put(key, ModelSettings { sharing, ..settings.clone() });
+            }
+        }
     }
 
     /// Sets the values that the audit log records as before and after the change.
@@ -218,6 +250,13 @@ impl ControlState {
             wanted.extend(chosen.map(|bundle| bundle_key(tenant, &bundle.name, &bundle.version)));
         }
         wanted
+    }
+
+    /// The versions of a model that are not deleted.
+    pub(super) fn kept_versions(&self, tenant: &str, model: &str) -> impl Iterator<Item = &Version> {
+        let kept = self.bundles.values().filter(|bundle| bundle.state != BundleState::Deleted);
+        let of_model = move |bundle: &&StoredBundle| bundle.tenant == tenant && bundle.model.as_deref() == Some(model);
+        kept.filter(of_model).map(|bundle| &bundle.version)
     }
 
     /// The digests of all files that a bundle still needs.

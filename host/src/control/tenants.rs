@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bulkhead_store::RenamedUsage;
 use serde_json::{Map, Value};
 
 use super::names::check_name;
@@ -43,6 +44,8 @@ impl BlockingControl {
         self.create_tenant(&"host".into(), DEFAULT_TENANT, Map::new()).map(drop)
     }
 
+    /// Creates a tenant. Usage that is stored under the name is that of a deleted tenant, and gets a name that no tenant can
+    /// have: the new tenant must not read it, and the operator can still bill it.
     pub fn create_tenant(
         &self,
         who: &Actor,
@@ -57,6 +60,9 @@ impl BlockingControl {
             let record = TenantRecord { created: Timestamp::now(), disabled: false, limits: limits.clone() };
             let view = self.view(state, name, &record)?;
             change.audit(&(), &record);
+            change.forget_sharings(state, name);
+            let to = format!("{name} (before {})", record.created);
+            change.renamed_usage = Some(RenamedUsage { from: name.to_owned(), to });
             change.put(name, record);
             Ok(view)
         })
@@ -103,7 +109,8 @@ impl BlockingControl {
         })
     }
 
-    /// Removes a tenant with its keys, models and bundles. Its usage stays, so that it can be billed.
+    /// Removes a tenant with its keys, models and bundles, and its name from the sharings of other tenants' models. Its usage
+    /// stays, so that it can be billed.
     pub fn delete_tenant(&self, who: &Actor, name: &str) -> Result<(), ControlError> {
         if name == DEFAULT_TENANT {
             return Err(ControlError::Invalid(
@@ -129,6 +136,7 @@ impl BlockingControl {
             let prefix = format!("{name} ");
             let models = state.models.keys().filter(|key| key.starts_with(&prefix));
             models.for_each(|key| change.remove::<ModelSettings>(key));
+            change.forget_sharings(state, name);
             let keys = state.keys.iter().filter(|(_, key)| key.tenant == name);
             keys.for_each(|(id, _)| change.remove::<KeyRecord>(id));
             Ok(files)

@@ -11,9 +11,9 @@ use serde::Serialize;
 use serde_json::{Map, json};
 use tempfile::TempDir;
 
-use super::state::{Record, bundle_key};
+use super::state::{Record, bundle_key, model_key};
 use super::*;
-use crate::catalog::Entry;
+use crate::catalog::{Entry, Sharing};
 use crate::sandbox::Sandbox;
 use crate::telemetry::Metrics;
 use crate::tenant::Role;
@@ -70,7 +70,7 @@ fn write<T: Record>(other: &dyn Metadata, key: &str, record: Option<&T>) {
     let writes = vec![Write { kind: T::KIND, key: key.into(), value }];
     let (before, after) = (json!(null), json!(null));
     let act = Act { who: "other".into(), what: "test".into(), subject: key.into(), before, after };
-    let change = bulkhead_store::Change { writes, act, revokes: false };
+    let change = bulkhead_store::Change { writes, act, revokes: false, renamed_usage: None };
     // The store has a revision already, and the refusal names it.
     let Err(StoreError::Conflict { current, .. }) = other.commit(Revision(0), &change) else { panic!("no conflict") };
     other.commit(current, &change).unwrap();
@@ -204,4 +204,20 @@ async fn versions_that_another_host_replaces_or_removes_leave_the_catalog() {
     two.write::<StoredBundle>(&key, None);
     two.catch_up().await;
     assert!(entry().is_none());
+}
+
+#[tokio::test]
+async fn a_tenants_name_leaves_the_sharings_when_it_goes_and_before_it_comes() {
+    let two = Two::new();
+    let shared = |names: &[&str]| Sharing::Tenants(names.iter().map(|name| name.to_string()).collect());
+    for (model, names) in [("one", &["old", "new"][..]), ("two", &["old"]), ("three", &["new", "kept"])] {
+        let settings = ModelSettings { sharing: shared(names), ..ModelSettings::default() };
+        two.write(&model_key("default", model), Some(&settings));
+    }
+    two.write("old", Some(&tenant(json!({}))));
+    two.act(|control| control.create_tenant(&"me".into(), "new", Map::new())).await.unwrap();
+    two.act(|control| control.delete_tenant(&"me".into(), "old")).await.unwrap();
+    let models = two.act(|control| Ok(control.read(|state| state.models.clone()))).await.unwrap();
+    let sharings: Vec<_> = models.into_values().map(|settings| settings.sharing).collect();
+    assert_eq!(sharings, [Sharing::Nobody, shared(&["kept"]), Sharing::Nobody]);
 }

@@ -31,8 +31,10 @@ impl Control {
 }
 
 impl BlockingControl {
-    /// Stores the usage counted until now. If that fails, the counts return to the counters.
+    /// Stores the usage counted until now. If that fails, the counts return to the counters. The lock keeps the usage of a
+    /// deleted tenant from being stored under its name after a new tenant took the name.
     pub fn store_usage(&self) -> Result<(), ControlError> {
+        let _locked = self.lock();
         let members = self.directory.members();
         let tenants: Vec<&Arc<Tenant>> = members.tenants.values().map(|member| &member.tenant).collect();
         let taken: Vec<_> = tenants.iter().map(|tenant| (*tenant, tenant.usage.take())).collect();

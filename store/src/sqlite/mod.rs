@@ -20,8 +20,8 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use crate::folder::Lock;
 use crate::reserve::Reserve;
 use crate::{
-    AuditBroken, AuditEntry, AuditHead, AuditSummary, Change, Changes, Loaded, Metadata, Revision, StoreError,
-    StoredUsage, UsageRow,
+    AuditBroken, AuditEntry, AuditHead, AuditSummary, Change, Changes, Loaded, Metadata, RenamedUsage, Revision,
+    StoreError, StoredUsage, UsageRow,
 };
 
 pub(crate) const DATABASE: &str = "bulkhead.db";
@@ -69,6 +69,7 @@ impl Writer {
         based_on: Revision,
         writes: &[documents::Prepared<'_>],
         act: &audit::Prepared<'_>,
+        renamed_usage: Option<&RenamedUsage>,
     ) -> Result<AuditEntry, StoreError> {
         const DOING: &str = "writing a change";
         let record = self.write(DOING, |transaction| {
@@ -80,6 +81,7 @@ impl Writer {
             documents::write(transaction, DOING, writes, &mut state)?;
             let record = audit::append(transaction, DOING, act, &mut state)?;
             changes::append(transaction, DOING, state.head.revision(), writes)?;
+            renamed_usage.map_or(Ok(()), |renamed| usage::rename(transaction, DOING, renamed))?;
             state::write(transaction, DOING, &state)?;
             Ok(record)
         })?;
@@ -112,7 +114,7 @@ impl Metadata for Sqlite {
         let act = audit::prepare(&change.act)?;
         let mut writer = locked(&self.writer);
         let written = loop {
-            match writer.commit(based_on, &writes, &act) {
+            match writer.commit(based_on, &writes, &act, change.renamed_usage.as_ref()) {
                 Err(StoreError::DiskFull { .. }) if change.revokes && writer.reserve.give() => {}
                 done => break done,
             }

@@ -19,7 +19,7 @@ fn change(key: &str, length: usize) -> Change {
         Write { kind: "thing", key: key.into(), value: Some(json!("x".repeat(length))) },
     ];
     let act = Act { who: "a".into(), what: "b".into(), subject: "c".into(), before: json!(1), after: json!(2) };
-    Change { writes, act, revokes: false }
+    Change { writes, act, revokes: false, renamed_usage: None }
 }
 
 /// Commits the change on the present revision.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use super::documents::bytes;
 use crate::record_hash::record_hash;
-use crate::{Corrupt, StoreError, StoredUsage, UsageRow};
+use crate::{Corrupt, RenamedUsage, StoreError, StoredUsage, UsageRow};
 
 const COLUMNS: &str = "id, tenant, model, requests, refused, fuel, cpu_nanoseconds, request_bytes, reply_bytes, hash";
 
@@ -23,6 +23,14 @@ struct Stored {
 
 pub(super) fn add(transaction: &Transaction<'_>, doing: &'static str, rows: &[UsageRow]) -> Result<(), StoreError> {
     rows.iter().try_for_each(|row| add_row(transaction, row)).map_err(|e| StoreError::database(doing, e))
+}
+
+pub(super) fn rename(
+    transaction: &Transaction<'_>,
+    doing: &'static str,
+    renamed: &RenamedUsage,
+) -> Result<(), StoreError> {
+    rename_rows(transaction, renamed).map_err(|e| StoreError::database(doing, e))
 }
 
 pub(super) fn read(connection: &Connection, tenant: Option<&str>) -> Result<StoredUsage, StoreError> {
@@ -58,6 +66,16 @@ fn add_row(transaction: &Transaction<'_>, row: &UsageRow) -> rusqlite::Result<()
         &sql,
         params![id, tenant, model, requests, refused, fuel, cpu, request_bytes, reply_bytes, &hash[..]],
     )?;
+    Ok(())
+}
+
+fn rename_rows(transaction: &Transaction<'_>, RenamedUsage { from, to }: &RenamedUsage) -> rusqlite::Result<()> {
+    // A damaged row keeps its hash, so that it is still reported.
+    let sql = "UPDATE usage SET tenant = ?, hash = COALESCE(?, hash) WHERE id = ?";
+    for row in select(transaction, "WHERE tenant = ?", &[from])? {
+        let hash = row.intact.then(|| hash(to.as_bytes(), row.model.as_bytes(), &row.counters).to_vec());
+        transaction.execute(sql, params![to, hash, row.id])?;
+    }
     Ok(())
 }
 

@@ -85,9 +85,14 @@ fn the_feed_names_each_changed_document_once_as_it_is_now() {
     for change in [
         put("a", json!("old")),
         put("b", json!(2)),
-        Change { writes: several, act: act("several"), revokes: false },
-        Change { writes: vec![write("b", None)], act: act("b"), revokes: false },
-        Change { writes: vec![write("b", Some(json!(5))), write("b", None)], act: act("twice"), revokes: false },
+        Change { writes: several, act: act("several"), revokes: false, renamed_usage: None },
+        Change { writes: vec![write("b", None)], act: act("b"), revokes: false, renamed_usage: None },
+        Change {
+            writes: vec![write("b", Some(json!(5))), write("b", None)],
+            act: act("twice"),
+            revokes: false,
+            renamed_usage: None,
+        },
         put("c", json!(4)),
     ] {
         commit(&*metadata, &change).unwrap();

@@ -113,7 +113,8 @@ fn commit_changes(data: &DataFolder) {
             writes.push(write(&format!("item {:09}", i - ITEMS), None));
         }
         writes.push(write("right", Some(json!(i))));
-        let entry = commit(&*metadata, &Change { writes, act: act("all"), revokes: false }).unwrap();
+        let entry =
+            commit(&*metadata, &Change { writes, act: act("all"), revokes: false, renamed_usage: None }).unwrap();
         println!("change {}", AuditHead { count: entry.id, hash: entry.hash });
     }
 }

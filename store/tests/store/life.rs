@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use bulkhead_store::{AuditHead, Change, Digest, StoreError, UsageRow};
+use bulkhead_store::{AuditHead, Change, Digest, RenamedUsage, Revision, StoreError, UsageRow};
 use serde_json::{Value, json};
 
 use super::{act, commit, folder, listed, load, open, put, refusal, write};
@@ -18,7 +18,7 @@ fn a_change_is_there_after_a_restart() {
     commit(&*metadata, &put("b", json!(2))).unwrap();
     commit(&*metadata, &put("a", json!(3))).unwrap();
     let writes = vec![write("b", None), write("c", Some(json!(4))), write("c", Some(json!(5))), write("none", None)];
-    commit(&*metadata, &Change { writes, act: act("several"), revokes: false }).unwrap();
+    commit(&*metadata, &Change { writes, act: act("several"), revokes: false, renamed_usage: None }).unwrap();
     drop((metadata, data));
     let loaded = load(&open(path.path()));
     assert_eq!(listed(&loaded), ["a=3", "c=5"]);
@@ -56,6 +56,7 @@ fn what_could_not_be_read_again_is_refused() {
             writes: vec![write("fine", Some(json!(1)))],
             act: bulkhead_store::Act { after: deep, ..act("deep") },
             revokes: false,
+            renamed_usage: None,
         },
     ] {
         let error = commit(&*metadata, &change).unwrap_err();
@@ -84,6 +85,26 @@ fn usage_adds_up_over_restarts() {
     metadata.add_usage(&[UsageRow { fuel: u64::MAX, ..used("b", "m", 0) }]).unwrap();
     metadata.add_usage(&[UsageRow { fuel: u64::MAX, ..used("b", "m", 0) }]).unwrap();
     assert_eq!(metadata.usage(Some("b")).unwrap().rows[0].fuel, i64::MAX as u64);
+}
+
+#[test]
+fn usage_is_renamed_with_the_change_or_not_at_all() {
+    let path = folder();
+    let metadata = open(path.path()).metadata();
+    metadata.add_usage(&[used("a", "m", 2), used("a", "k", 1), used("b", "m", 1)]).unwrap();
+    let renamed = RenamedUsage { from: "a".into(), to: "a (before)".into() };
+    let change = Change { renamed_usage: Some(renamed), ..put("a", json!(1)) };
+    metadata.commit(Revision(7), &change).unwrap_err();
+    assert_eq!(metadata.usage(Some("a")).unwrap().rows.len(), 2);
+    commit(&*metadata, &change).unwrap();
+    assert_eq!(metadata.usage(Some("a")).unwrap().rows, []);
+    metadata.add_usage(&[used("a", "m", 5)]).unwrap();
+    // Two tenants had the name before.
+    commit(&*metadata, &change).unwrap();
+    drop(metadata);
+    let usage = open(path.path()).metadata().usage(None).unwrap();
+    assert_eq!(usage.rows, [used("a (before)", "k", 1), used("a (before)", "m", 7), used("b", "m", 1)]);
+    assert_eq!(usage.damaged, []);
 }
 
 #[test]

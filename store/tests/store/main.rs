@@ -31,7 +31,7 @@ fn act(subject: &str) -> Act {
 }
 
 fn put(key: &str, value: Value) -> Change {
-    Change { writes: vec![write(key, Some(value))], act: act(key), revokes: false }
+    Change { writes: vec![write(key, Some(value))], act: act(key), revokes: false, renamed_usage: None }
 }
 
 fn write(key: &str, value: Option<Value>) -> Write {
