@@ -1,5 +1,7 @@
-//! gRPC streams that are open when the rights of their callers end.
+//! Streams over gRPC, and uploads, that are under way when the rights of their callers end.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -95,5 +97,24 @@ fn streams_of_answers_end_with_the_rights_of_their_caller() -> Result<()> {
         client.succeed().with_context(|| host.log())?;
         in_flight(0)?;
     }
+    Ok(())
+}
+
+#[test]
+fn an_upload_is_refused_if_its_key_is_revoked_while_it_arrives() -> Result<()> {
+    let host = start(&[])?;
+    let (key, id) = key(&host, &json!({ "role": "deploy" }))?;
+    let archive = Draft::identity("acme/late", "1.0.0").pack();
+    let address = host.admin_url.strip_prefix("http://").context("no address")?;
+    let mut stream = TcpStream::connect(address)?;
+    let head = format!("host: test\r\nauthorization: Bearer {key}\r\nconnection: close\r\n");
+    write!(stream, "POST /v1/bundles HTTP/1.1\r\n{head}content-length: {}\r\n\r\n", archive.len())?;
+    stream.write_all(&archive[..1])?;
+    wait_until(|| Ok(host.files_of("staging")?.len() == 1))?;
+    revoke(&host, &id)?;
+    stream.write_all(&archive[1..])?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply)?;
+    assert!(reply.starts_with("HTTP/1.1 401 ") && reply.contains("\"unauthenticated\""), "{reply}");
     Ok(())
 }

@@ -82,6 +82,7 @@ pub(super) async fn upload(
     state.control.blocking(move |control| control.tenant(&known)).await?;
     let party = operator.party();
     let archive = state.receive(&party, &headers, body).await?;
+    operator.check_again(&state.directory)?;
     let wants_steps = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/x-ndjson");
     if !wants_steps {
         let uploaded = state.control.upload(operator.who, party, tenant, archive, |_| ()).await?;

@@ -13,7 +13,7 @@ use crate::control::{Actor, ControlError};
 use crate::error::ApiError;
 use crate::http::auth::bearer;
 use crate::scheduler::Party;
-use crate::tenant::{AuthError, DEFAULT_TENANT, Role};
+use crate::tenant::{AuthError, Caller, DEFAULT_TENANT, Directory, Role};
 
 #[derive(Clone, Debug)]
 pub(super) struct Operator {
@@ -21,6 +21,8 @@ pub(super) struct Operator {
     pub who: Actor,
     /// The only tenant that the caller may see; `None` for the operator, who sees all.
     only: Option<Arc<str>>,
+    /// `None` for the admin token.
+    caller: Option<Caller>,
 }
 
 /// The query `?tenant=`: the tenant that owns the bundles and models of the request. Default: the tenant of the key, or the
@@ -36,26 +38,36 @@ impl FromRequestParts<Arc<AdminState>> for Operator {
     async fn from_request_parts(parts: &mut Parts, state: &Arc<AdminState>) -> Result<Operator, ApiError> {
         let token = bearer(&parts.headers)?.ok_or(ApiError::NoToken)?;
         if state.admin_token.as_bytes().ct_eq(token.as_bytes()).into() {
-            return Ok(Operator { who: "admin token".into(), only: None });
+            return Ok(Operator { who: "admin token".into(), only: None, caller: None });
         }
-        let caller = state.directory.caller(token).map_err(|error| match error {
-            AuthError::UnknownKey => ApiError::NoToken,
-            other => other.into(),
-        })?;
+        let caller = state.directory.caller(token).map_err(refusal)?;
+        let who = caller.name.clone();
         match caller.role {
-            Role::Admin => Ok(Operator { who: caller.name, only: None }),
+            Role::Admin => Ok(Operator { who, only: None, caller: Some(caller) }),
             Role::Deploy => {
                 if !parts.method.is_safe() {
                     caller.count_act()?;
                 }
-                Ok(Operator { who: caller.name, only: Some(caller.tenant.name.clone()) })
+                Ok(Operator { who, only: Some(caller.tenant.name.clone()), caller: Some(caller) })
             }
             Role::Infer => Err(ApiError::Role { needed: "deploy", has: caller.role.name() }),
         }
     }
 }
 
+fn refusal(error: AuthError) -> ApiError {
+    match error {
+        AuthError::UnknownKey => ApiError::NoToken,
+        other => other.into(),
+    }
+}
+
 impl Operator {
+    /// Looks the caller's key up again, after a body that may have taken long to arrive.
+    pub(super) fn check_again(&self, directory: &Directory) -> Result<(), ApiError> {
+        self.caller.as_ref().map_or(Ok(()), |caller| directory.check(caller)).map_err(refusal)
+    }
+
     pub(super) fn must_be_admin(&self) -> Result<(), ApiError> {
         match self.only {
             None => Ok(()),
