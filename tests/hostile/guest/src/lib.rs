@@ -30,6 +30,7 @@ enum Misdeed {
     HandleBomb,
     HugeOutput,
     PrintFlood,
+    ReadFlood,
     // End without a result.
     Trap,
     Panic,
@@ -109,6 +110,7 @@ impl Plugin for Hostile {
             Misdeed::HandleBomb => exhaust::handles(),
             Misdeed::HugeOutput => exhaust::memory_at_once(),
             Misdeed::PrintFlood => exhaust::log(),
+            Misdeed::ReadFlood => exhaust::host_calls(&x),
             Misdeed::Trap => std::process::abort(),
             Misdeed::Panic => panic!("a secret"),
             Misdeed::Exit => std::process::exit(3),
