@@ -279,6 +279,19 @@ impl Host {
         self.status("VmHWM:")
     }
 
+    pub fn threads(&self) -> Result<usize> {
+        self.entries_of("task")
+    }
+
+    /// Number of files and connections that the host has open.
+    pub fn open_files(&self) -> Result<usize> {
+        self.entries_of("fd")
+    }
+
+    fn entries_of(&self, folder: &str) -> Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/{folder}", self.process.id()))?.count())
+    }
+
     fn status(&self, key: &'static str) -> Result<u64> {
         status_of(self.process.id(), key)
     }

@@ -23,17 +23,17 @@ const MEMORY: u64 = 900 << 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Case {
-    shape: Vec<u64>,
-    expect: Expect,
+pub(crate) struct Case {
+    pub(crate) shape: Vec<u64>,
+    pub(crate) expect: Expect,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Expect {
+pub(crate) struct Expect {
     status: u16,
     #[serde(default)]
-    code: String,
+    pub(crate) code: String,
     #[serde(default)]
     contains: Vec<String>,
 }
@@ -46,7 +46,7 @@ static HOST: Shared = Shared::new(|| {
     start.start()
 });
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     repository().join("tests/hostile/graphs")
 }
 
@@ -62,13 +62,18 @@ fn names() -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn manifest(name: &str) -> String {
+pub(crate) fn case(name: &str) -> Result<Case> {
+    let text = fs::read_to_string(folder().join(name).join("case.toml")).with_context(|| name.to_owned())?;
+    toml::from_str(&text).with_context(|| name.to_owned())
+}
+
+pub(crate) fn manifest(name: &str) -> String {
     format!(
         "[bundle]\nname = \"hostile/{name}\"\nversion = \"1.0.0\"\n[[graph]]\nname = \"graph\"\nfile = \"graph.onnx\"\n[pipeline]\nstages = [\"graph\"]\n"
     )
 }
 
-fn request(shape: &[u64]) -> Value {
+pub(crate) fn request(shape: &[u64]) -> Value {
     let elements = if shape.contains(&0) { 0 } else { shape.iter().product::<u64>() };
     let data = vec![0.5; usize::try_from(elements).expect("a small request")];
     json!({ "inputs": [{ "name": "x", "datatype": "FP32", "shape": shape, "data": data }] })
@@ -99,8 +104,7 @@ fn each_hostile_graph_is_refused_within_its_limits_and_holds_up_nobody() -> Resu
     let host = HOST.get();
     let mut wrong = Vec::new();
     for name in names()? {
-        let text = fs::read_to_string(folder().join(&name).join("case.toml")).with_context(|| name.clone())?;
-        let case: Case = toml::from_str(&text).with_context(|| name.clone())?;
+        let case = case(&name)?;
         let before = cpu_time(&host)?;
         let (reply, slowest) = beside_honest_calls(&host, || host.infer(&name, &request(&case.shape)))?;
         let took = cpu_time(&host)? - before;

@@ -45,3 +45,4 @@ mod tls;
 mod upload_turns;
 mod uploads;
 mod versions;
+mod victim;

@@ -31,7 +31,7 @@ const BURNT: u64 = 100_000_000;
 
 /// The bytes that a client sends before it disconnects, the port, and whether it first waits for the beginning of the
 /// reply.
-struct Stage {
+pub(crate) struct Stage {
     port: Port,
     said: Vec<u8>,
     answered: bool,
@@ -44,7 +44,7 @@ enum Port {
 }
 
 /// Requests that are cut off in each of their parts.
-fn stages(place: &Place) -> Vec<Stage> {
+pub(crate) fn stages(place: &Place) -> Vec<Stage> {
     let body = request(&(0..1000).map(|number| number as f32).collect::<Vec<_>>());
     let head = format!(
         "POST /v2/models/echo/infer HTTP/1.1\r\nhost: test\r\n{}content-length: {}\r\n\r\n",
@@ -95,7 +95,7 @@ fn stages(place: &Place) -> Vec<Stage> {
 }
 
 impl Stage {
-    fn go(&self, place: &Place, with_reset: bool) -> Result<()> {
+    pub(crate) fn go(&self, place: &Place, with_reset: bool) -> Result<()> {
         let to = match self.port {
             Port::Http => place.host.address(),
             Port::Grpc => &place.host.grpc,

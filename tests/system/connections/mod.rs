@@ -1,11 +1,11 @@
 //! Many, slow, interrupted or abusive connections: they cost bounded memory and do not fail another client's request.
 
-mod dropped;
+pub(crate) mod dropped;
 mod floods;
 mod idle;
 mod others;
 mod places;
-mod slow;
+pub(crate) mod slow;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,22 +16,22 @@ use system_tests::{Draft, Host, Publisher, Start};
 use others::Others;
 
 /// These tests measure, and each has many open files, so they run one at a time.
-fn alone() -> MutexGuard<'static, ()> {
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A host with two tenants that have the same models, and a key of each tenant.
-struct Place {
-    host: Host,
+pub(crate) struct Place {
+    pub(crate) host: Host,
     /// Key of the clients that misbehave.
-    rude: String,
+    pub(crate) rude: String,
     /// Key of the well-behaved clients.
-    calm: String,
+    pub(crate) calm: String,
 }
 
 impl Place {
-    fn of(start: Start) -> Result<Place> {
+    pub(crate) fn of(start: Start) -> Result<Place> {
         let host = start.start()?;
         let acme = Publisher::trusted("acme", &host)?;
         let (echo, endless) = (Draft::identity("acme/echo", "1.0.0"), Draft::hostile("acme/loop", "1.0.0", "loop"));
@@ -56,12 +56,12 @@ impl Place {
     }
 
     /// The authorization header of the misbehaving clients, for HTTP/1.1.
-    fn rude_header(&self) -> String {
+    pub(crate) fn rude_header(&self) -> String {
         format!("authorization: Bearer {}\r\n", self.rude)
     }
 
     /// Waits until no call is running or waiting and no body is buffered.
-    fn wait_until_nothing_is_left(&self) -> Result<()> {
+    pub(crate) fn wait_until_nothing_is_left(&self) -> Result<()> {
         let host = &self.host;
         system_tests::wait_until(|| {
             let metrics = ["bulkhead_calls_in_flight", "bulkhead_calls_waiting", "bulkhead_buffered_bytes"];

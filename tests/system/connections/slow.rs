@@ -21,17 +21,17 @@ const STREAM: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
 const TIME: Duration = Duration::from_secs(3);
 
 /// Elements of a large tensor. As JSON it is larger than the kernel's buffers of a connection.
-const LARGE: usize = 1 << 20;
+pub(crate) const LARGE: usize = 1 << 20;
 
 /// A client that sends `rest` one byte at a time.
-struct Sender {
+pub(crate) struct Sender {
     stream: TcpStream,
     rest: Vec<u8>,
     sent: usize,
 }
 
 impl Sender {
-    fn new(to: &str, at_once: &[u8], rest: Vec<u8>) -> Result<Sender> {
+    pub(crate) fn new(to: &str, at_once: &[u8], rest: Vec<u8>) -> Result<Sender> {
         let mut stream = TcpStream::connect(to)?;
         stream.write_all(at_once)?;
         stream.set_nonblocking(true)?;
@@ -39,7 +39,7 @@ impl Sender {
     }
 
     /// Sends the next byte, unless the host has closed the connection.
-    fn is_done(&mut self) -> bool {
+    pub(crate) fn is_done(&mut self) -> bool {
         if is_closed(&mut self.stream) {
             return true;
         }
@@ -50,7 +50,7 @@ impl Sender {
     }
 }
 
-fn sender(place: &Place, number: usize) -> Result<Sender> {
+pub(crate) fn sender(place: &Place, number: usize) -> Result<Sender> {
     let (http, grpc) = (place.host.address(), &*place.host.grpc);
     let head = format!("POST /v2/models/echo/infer HTTP/1.1\r\nhost: test\r\n{}", place.rude_header());
     let key = format!("Bearer {}", place.rude);
@@ -158,12 +158,12 @@ fn a_reply_that_is_not_taken_ends_the_connection() -> Result<()> {
     place.wait_until_nothing_is_left()
 }
 
-fn numbers(count: usize) -> Vec<u8> {
+pub(crate) fn numbers(count: usize) -> Vec<u8> {
     (0..count).flat_map(|number| (number as f32 * 1.000_1).to_le_bytes()).collect()
 }
 
 /// Sends the tensor as bytes, and gets the reply as JSON text.
-fn ask_over_http(place: &Place, tensor: &[u8]) -> Result<TcpStream> {
+pub(crate) fn ask_over_http(place: &Place, tensor: &[u8]) -> Result<TcpStream> {
     let input = format!(
         r#"{{"name":"input","datatype":"FP32","shape":[{LARGE}],"parameters":{{"binary_data_size":{}}}}}"#,
         tensor.len()
