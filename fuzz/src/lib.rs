@@ -13,6 +13,7 @@
 
 mod codecs;
 mod forms;
+pub mod graphs;
 mod invariants;
 mod reference;
 mod round_trip;

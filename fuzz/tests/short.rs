@@ -1,5 +1,6 @@
 //! Runs each target for some seconds with its seeds and mutations of them. `cargo xtask fuzz` is the long run.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -12,6 +13,9 @@ const TIME: Duration = Duration::from_secs(3);
 
 /// Average number of mutations before the seed is restored: after more of them, nothing of the seed would be left.
 const CHANGES: usize = 12;
+
+/// Random graphs of the short run.
+const GRAPHS: &str = "40";
 
 fn run(name: &str) -> Result<()> {
     let target = Target::find(name).with_context(|| name.to_owned())?;
@@ -69,4 +73,14 @@ fn parts() -> Result<()> {
 #[test]
 fn round_trip() -> Result<()> {
     run("round-trip")
+}
+
+/// Random graphs of fixed seeds, each loaded and run once. `cargo xtask fuzz graphs` tries others.
+#[test]
+fn random_graphs_stay_within_what_they_are_charged() -> Result<()> {
+    let output = Command::new(env!("CARGO_BIN_EXE_graphs")).args(["0", GRAPHS]).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    println!("{text}");
+    anyhow::ensure!(output.status.success() && text.contains("loaded, Answered"), "{output:?}");
+    Ok(())
 }

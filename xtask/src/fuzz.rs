@@ -1,5 +1,6 @@
 //! `cargo xtask fuzz`: long runs of the fuzz targets under libFuzzer. Only the host is instrumented, so that it reports
-//! which code an input reached; all other crates are used as the tests built them.
+//! which code an input reached; all other crates are used as the tests built them. `graphs` is a program of its own, because
+//! what it measures happens in tract, which is not instrumented.
 
 use std::fs;
 use std::path::Path;
@@ -16,22 +17,36 @@ Needs a C++ compiler for libFuzzer (c++, or the one in CXX). `cargo xtask test` 
 Examples:
   cargo xtask fuzz                       # every target for 10 minutes
   cargo xtask fuzz grpc --time 8h        # one of them, overnight
+  cargo xtask fuzz graphs --seeds 10000  # random graphs: what they are charged, and what they take
 ";
 
-/// Search for input that breaks a decoder, guided by the code that the input reaches
+/// Search for input that breaks a decoder, guided by the code that the input reaches, and for graphs that take more than
+/// they are charged
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Fuzz {
-    /// One of the targets, the folders in fuzz/seeds [default: all, one after the other]
+    /// One of the targets, which are the folders in fuzz/seeds, and graphs [default: the folders, one after the other]
     target: Option<String>,
     /// How long to run each target
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
     time: Duration,
+    /// How many random graphs to try
+    #[arg(long, value_name = "COUNT", default_value = "1000")]
+    seeds: u64,
+    /// The number of the first random graph
+    #[arg(long, value_name = "SEED", default_value = "0")]
+    first: u64,
 }
+
+/// The target of random graphs.
+const GRAPHS: &str = "graphs";
 
 impl Fuzz {
     pub(crate) fn run(self) -> Result<()> {
         let workspace = Workspace::find()?;
+        if self.target.as_deref() == Some(GRAPHS) {
+            return self.graphs(&workspace);
+        }
         let targets = self.targets(&workspace.root)?;
         check_compiler()?;
         step("building the fuzz targets");
@@ -44,6 +59,18 @@ impl Fuzz {
         Ok(())
     }
 
+    fn graphs(&self, workspace: &Workspace) -> Result<()> {
+        step("building the random graphs");
+        let mut build = cargo();
+        build.current_dir(&workspace.root).args(["build", "--release", "--package", "bulkhead-fuzz", "--bin", GRAPHS]);
+        run(&mut build)?;
+        step(&format!("{} graphs", self.seeds));
+        let mut graphs = Command::new(workspace.target.join("release").join(GRAPHS));
+        run(graphs.args([self.first.to_string(), self.seeds.to_string()])).context(
+            "a graph took more than it was charged: `graphs show SEED FILE`, in the same folder, writes its file",
+        )
+    }
+
     fn targets(&self, root: &Path) -> Result<Vec<String>> {
         let mut known = Vec::new();
         for entry in fs::read_dir(root.join("fuzz/seeds"))? {
@@ -53,7 +80,9 @@ impl Fuzz {
         match &self.target {
             None => Ok(known),
             Some(one) if known.contains(one) => Ok(vec![one.clone()]),
-            Some(other) => bail!("there is no fuzz target \"{other}\"; the targets are: {}", known.join(", ")),
+            Some(other) => {
+                bail!("there is no fuzz target \"{other}\"; the targets are: {}, {GRAPHS}", known.join(", "))
+            }
         }
     }
 }
