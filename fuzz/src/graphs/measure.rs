@@ -25,7 +25,7 @@ const OVERRUN: Duration = Duration::from_millis(50);
 const DEAREST: f64 = 30.0;
 
 /// CPU time of a run beside its fuel.
-const TIME_ALWAYS: Duration = Duration::from_millis(5);
+const TIME_ALWAYS: Duration = Duration::from_millis(10);
 
 /// Memory of a run beside its inputs and its limit: the state of the plan, and texts of errors.
 const MEMORY_ALWAYS: u64 = 1 << 20;
@@ -101,6 +101,7 @@ pub fn check(seed: u64, loaded: impl FnOnce()) -> Outcome {
 fn run(model: &dyn Model, seed: u64) -> Ran {
     let unit = unit();
     let inputs = generate::inputs(model.signature(), &mut Bytes::of_seed(seed));
+    let shapes: Vec<Vec<u64>> = inputs.iter().map(|(_, tensor)| tensor.shape().to_vec()).collect();
     let given: u64 = inputs.iter().map(|(_, tensor)| tensor.data().len() as u64).sum();
     let limits = limits();
     let mut result = None;
@@ -131,6 +132,7 @@ fn run(model: &dyn Model, seed: u64) -> Ran {
     } else {
         None
     };
+    let broken = broken.map(|fault| format!("{fault}; inputs {shapes:?}, {end:?}"));
     Ran { end, overrun, dearness, uncharged, broken }
 }
 
