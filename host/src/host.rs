@@ -247,6 +247,7 @@ fn watch_threads(
         }
         if stuck.len() >= threads && stuck.iter().all(|busy| *busy > bound.saturating_add(LOST_AFTER)) {
             tracing::error!(threads, "no compute thread comes back from its call; the process ends, to be started again");
+            crate::telemetry::log::flush();
             #[expect(clippy::disallowed_methods, reason = "the threads that would run destructors do not come back")]
             std::process::exit(EXIT_STUCK);
         }

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::config::{Config, ConfigErrors, LogFormat};
 use crate::host::{Addresses, Host, StartError};
 use crate::http::listener::Shutdown;
-use crate::telemetry::log;
+use crate::telemetry::log::{self, LogError};
 
 /// Exit code if the configuration cannot be used.
 const BAD_CONFIGURATION: u8 = 2;
@@ -63,23 +63,29 @@ impl Serve {
             Err(mistakes) => return fail(BAD_CONFIGURATION, &mistakes),
         };
         if let Err(error) = log::start(&config.log, config.dev) {
-            return fail(BAD_CONFIGURATION, &ConfigErrors::one(format!("log.level {error}")));
+            return match error {
+                LogError::Directives { .. } => {
+                    fail(BAD_CONFIGURATION, &ConfigErrors::one(format!("log.level {error}")))
+                }
+                LogError::Thread(_) | LogError::NotOurs => fail(1, &error),
+            };
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("io").build();
         let served = match runtime {
             Ok(runtime) => runtime.block_on(serve(&config)),
             Err(error) => return fail(1, &error),
         };
-        log::flush();
+        if let Err(error) = &served {
+            let cause = log::with_causes(error);
+            if cause != error.to_string() {
+                tracing::error!(cause, "the host stops because of an error");
+            }
+        }
+        let is_read = log::flush();
         match served {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                let cause = log::with_causes(&error);
-                if cause != error.to_string() {
-                    tracing::error!(cause, "the host ends");
-                }
-                fail(1, &error)
-            }
+            Err(error) if is_read => fail(1, &error),
+            Err(_) => ExitCode::FAILURE,
         }
     }
 

@@ -11,14 +11,13 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt, reload};
 
-use super::line_queue::LineQueue;
+use super::line_queue::{LineQueue, Source};
 use crate::config::{Log, LogFormat};
 
-/// The target of the lines of plugins. They are written by a thread of their own, because a call must not wait for the
-/// reader of the log.
+/// The target of the lines of plugins. They have a bound of their own among the lines that wait to be written.
 pub const PLUGIN: &str = "plugin";
 
-/// The longest wait, at the end of the process, for lines of plugins that are not written yet.
+/// The longest wait, at the end of the process, for lines that are not written yet.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// Directives that cannot be used, or a log that the host did not start.
@@ -28,7 +27,7 @@ pub enum LogError {
     Directives { directives: String, error: tracing_subscriber::filter::ParseError },
     #[error("the log of this process was not started by the host")]
     NotOurs,
-    #[error("cannot be used, because the thread that writes the lines of plugins did not start: {0}")]
+    #[error("the thread that writes the log could not be started: {0}")]
     Thread(#[from] std::io::Error),
 }
 
@@ -37,7 +36,7 @@ static CONTROL: OnceLock<Control> = OnceLock::new();
 struct Control {
     replace: Box<dyn Fn(EnvFilter) -> bool + Send + Sync>,
     level: Mutex<Level>,
-    plugins: Arc<LineQueue>,
+    queue: Arc<LineQueue>,
 }
 
 /// The level that is in effect.
@@ -49,34 +48,49 @@ pub struct Level {
     pub most: LevelFilter,
 }
 
-/// Starts the log, which writes lines to standard error. Fails if the process has a log already.
+/// Starts the log. A thread of its own writes the lines to standard error, because no call may wait for the reader of the
+/// log. Fails if the process has a log already.
 pub fn start(log: &Log, dev: bool) -> Result<(), LogError> {
     let (filter, level) = parse(&log.level)?;
     let (filter, handle) = reload::Layer::new(filter);
     let marks = Marks { dev, format: log.format };
-    let plugins = Arc::new(LineQueue::start(move |line| drop(marks.write(line)), report_dropped)?);
-    let lines = fmt::layer().with_writer(Output { marks, plugins: plugins.clone() });
+    let queue = Arc::new(LineQueue::start(move |line| drop(marks.write(line)), report_dropped)?);
+    let lines = fmt::layer().with_writer(Output(queue.clone()));
     let lines = match log.format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
     tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(|_| LogError::NotOurs)?;
     let replace = Box::new(move |filter| handle.reload(filter).is_ok());
-    CONTROL.set(Control { replace, level: Mutex::new(level), plugins }).map_err(|_| LogError::NotOurs)
+    CONTROL.set(Control { replace, level: Mutex::new(level), queue }).map_err(|_| LogError::NotOurs)?;
+    std::panic::set_hook(Box::new(report_panic));
+    Ok(())
 }
 
-/// Writes the lines of plugins that are still waiting, for as long as [`FLUSH_TIME`].
-pub fn flush() {
-    if let Some(control) = CONTROL.get() {
-        control.plugins.flush(FLUSH_TIME);
+/// Writes the lines that are still waiting, for as long as [`FLUSH_TIME`]. False if standard error does not take them: then
+/// nothing else may be written there, because that would wait for ever.
+pub fn flush() -> bool {
+    CONTROL.get().is_none_or(|control| control.queue.flush(FLUSH_TIME))
+}
+
+fn report_dropped(source: Source, bytes: u64) {
+    let of = match source {
+        Source::Host => "the host",
+        Source::Plugins => "plugins",
+    };
+    tracing::warn!(bytes, "lines of {of} were dropped, because standard error takes them more slowly than they come");
+}
+
+/// Logs a panic. The hook of the standard library would wait for standard error.
+fn report_panic(panic: &std::panic::PanicHookInfo) {
+    let thread = std::thread::current();
+    let (thread, at) = (thread.name().unwrap_or_default(), panic.location().map(ToString::to_string));
+    let text = panic.payload_as_str().unwrap_or_default();
+    tracing::error!(thread, at, "panicked: {text}");
+    // The process ends with this thread.
+    if thread == "main" {
+        flush();
     }
-}
-
-fn report_dropped(bytes: u64) {
-    tracing::warn!(
-        bytes,
-        "lines of plugins were dropped, because standard error takes them more slowly than they come"
-    );
 }
 
 /// The marks of each line under `--dev`.
@@ -98,41 +112,32 @@ impl Marks {
     }
 }
 
-/// Gives each line a writer by its target.
-struct Output {
-    marks: Marks,
-    plugins: Arc<LineQueue>,
-}
+/// Makes a writer for each line.
+struct Output(Arc<LineQueue>);
 
 impl<'a> MakeWriter<'a> for Output {
-    type Writer = Lines<'a>;
+    type Writer = ToQueue<'a>;
 
-    fn make_writer(&'a self) -> Lines<'a> {
-        Lines::ToStandardError(self.marks)
+    fn make_writer(&'a self) -> ToQueue<'a> {
+        ToQueue(&self.0, Source::Host)
     }
 
-    fn make_writer_for(&'a self, line: &Metadata<'_>) -> Lines<'a> {
-        if line.target() == PLUGIN { Lines::ToQueue(&self.plugins) } else { self.make_writer() }
+    fn make_writer_for(&'a self, line: &Metadata<'_>) -> ToQueue<'a> {
+        ToQueue(&self.0, if line.target() == PLUGIN { Source::Plugins } else { Source::Host })
     }
 }
 
 /// A writer of lines. The subscriber writes one line at a time.
-enum Lines<'a> {
-    ToStandardError(Marks),
-    ToQueue(&'a LineQueue),
-}
+struct ToQueue<'a>(&'a LineQueue, Source);
 
-impl Write for Lines<'_> {
+impl Write for ToQueue<'_> {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        match self {
-            Lines::ToStandardError(marks) => marks.write(line)?,
-            Lines::ToQueue(queue) => queue.push(line.to_vec()),
-        }
+        self.0.push(self.1, line.to_vec());
         Ok(line.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
+        Ok(())
     }
 }
 
