@@ -21,8 +21,8 @@ pub struct Catalog {
     models: ArcSwap<Models>,
     /// True if there was a bundle without a readable manifest, which has no name to be listed under.
     unreadable: AtomicBool,
-    /// True once everything that was served before the start was loaded.
-    started: AtomicBool,
+    /// Versions that were served before the start and are still being loaded for the first time.
+    starting: ArcSwap<BTreeSet<Place>>,
     /// True while a compute thread does not come back from a call.
     stuck: AtomicBool,
 }
@@ -39,6 +39,9 @@ struct Model {
 }
 
 type Versions = BTreeMap<Version, Entry>;
+
+/// Owner, model and version.
+type Place = (Arc<str>, Arc<str>, Version);
 
 /// Tenants that may call a model besides its owner.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -214,31 +217,42 @@ impl Catalog {
         self.stuck.store(stuck, Ordering::Relaxed);
     }
 
-    /// True if everything that should be served is ready. A version that is being loaded counts only until all were loaded
-    /// once, and a failed one only if it belongs to the default tenant: no tenant's act may take the host out of service for
-    /// all.
+    /// True if everything that should be served is ready. A version that is being loaded counts only if it was served before
+    /// the start, until its first load has ended, and a failed one only if it belongs to the default tenant: no tenant's act
+    /// may take the host out of service for all.
     pub fn all_ready(&self) -> bool {
         let models = self.models.load();
-        let mut entries = models
-            .values()
-            .flatten()
-            .flat_map(|(owner, model)| model.versions.values().map(move |entry| (&**owner == DEFAULT_TENANT, entry)));
-        let served = |(operators, entry): (bool, &Entry)| match entry {
-            Entry::Ready(_) => true,
-            Entry::Loading => self.started.load(Ordering::Relaxed),
-            Entry::Failed(_) => !operators,
-        };
+        let operators = models.values().filter_map(|owners| owners.get(DEFAULT_TENANT));
+        let mut entries = operators.flat_map(|model| model.versions.values());
         let flags = [&self.unreadable, &self.stuck];
-        flags.iter().all(|flag| !flag.load(Ordering::Relaxed)) && entries.all(served)
+        flags.iter().all(|flag| !flag.load(Ordering::Relaxed))
+            && self.starting.load().is_empty()
+            && !entries.any(|entry| matches!(entry, Entry::Failed(_)))
     }
 
-    /// Records that everything was loaded once, if no version is being loaded. Until then the host is not ready.
-    pub fn note_started(&self) {
-        let models = self.models.load();
-        let mut entries = models.values().flat_map(BTreeMap::values).flat_map(|model| model.versions.values());
-        if !entries.any(|entry| matches!(entry, Entry::Loading)) {
-            self.started.store(true, Ordering::Relaxed);
+    /// Records that the catalog has all versions that were served before the start. The host is not ready until each of them
+    /// that is being loaded now was loaded, or has failed.
+    pub fn note_restored(&self) {
+        self.starting.store(Arc::new(self.loading()));
+    }
+
+    /// Records that the load of a version has ended.
+    pub fn note_loaded(&self) {
+        if !self.starting.load().is_empty() {
+            let loading = self.loading();
+            self.starting.rcu(|starting| starting.intersection(&loading).cloned().collect::<BTreeSet<_>>());
         }
+    }
+
+    fn loading(&self) -> BTreeSet<Place> {
+        let models = self.models.load();
+        let owned =
+            models.iter().flat_map(|(name, owners)| owners.iter().map(move |(owner, model)| (name, owner, model)));
+        let places = owned.flat_map(|(name, owner, model)| {
+            let loading = model.versions.iter().filter(|(_, entry)| matches!(entry, Entry::Loading));
+            loading.map(move |(version, _)| (owner.clone(), name.clone(), version.clone()))
+        });
+        places.collect()
     }
 }
 
@@ -338,10 +352,10 @@ mod tests {
     fn no_act_of_a_tenant_makes_the_host_unready() {
         let (catalog, version) = (Catalog::default(), Version::new(1, 0, 0));
         catalog.set("shop", "digits", &version, Entry::Loading);
-        catalog.note_started();
+        catalog.note_restored();
         assert!(!catalog.all_ready(), "it is still loading what was served before");
         catalog.set("shop", "digits", &version, Entry::Failed("its memory is too small".into()));
-        catalog.note_started();
+        catalog.note_loaded();
         assert!(catalog.all_ready());
         for entry in [Entry::Loading, Entry::Failed("its memory is too small".into())] {
             catalog.set("shop", "other", &version, entry);
@@ -351,5 +365,23 @@ mod tests {
         assert!(catalog.all_ready());
         catalog.set(DEFAULT_TENANT, "digits", &version, Entry::Failed("its file is damaged".into()));
         assert!(!catalog.all_ready(), "what the operator serves has failed");
+    }
+
+    #[test]
+    fn what_is_uploaded_during_the_start_does_not_delay_readiness() {
+        let (catalog, version) = (Catalog::default(), Version::new(1, 0, 0));
+        for model in ["one", "two"] {
+            catalog.set("shop", model, &version, Entry::Loading);
+        }
+        catalog.note_restored();
+        catalog.set("shop", "new", &version, Entry::Loading);
+        catalog.set("shop", "one", &version, Entry::Failed("its file is damaged".into()));
+        catalog.note_loaded();
+        assert!(!catalog.all_ready(), "the other version is still being loaded");
+        catalog.remove("shop", "two", &version);
+        catalog.note_loaded();
+        assert!(catalog.all_ready(), "the new version was not served before the start");
+        catalog.set("shop", "one", &version, Entry::Loading);
+        assert!(catalog.all_ready(), "its first load has ended");
     }
 }

@@ -81,11 +81,11 @@ pub struct Http {
 #[derive(Clone, Debug)]
 pub struct Compute {
     pub threads: usize,
-    /// Calls in progress at once, without streams that wait for their readers; each may hold `call.memory`.
+    /// Calls in progress at once, without paused streams; each may hold `call.memory`.
     pub concurrency: usize,
     /// Calls that may wait for a slot; further ones are refused with 503.
     pub queue: usize,
-    /// Streams that may be open at once, most of which wait for their readers; each may hold `call.memory`.
+    /// Streams that may be open at once; each may hold `call.memory`.
     pub streams: usize,
     /// Time that a call may wait for a slot; one that waits longer is refused with 503.
     pub queue_time: Duration,
@@ -219,8 +219,8 @@ impl Default for Config {
 }
 
 impl Compute {
-    /// Slots in addition to `concurrency`, for tenants that run no call. With them, such a tenant finds a slot even if others
-    /// hold all of `concurrency`.
+    /// Slots in addition to `concurrency`, for tenants that hold none. With them, as many such tenants find a slot even if
+    /// others hold all of `concurrency`.
     pub fn newcomers(&self) -> usize {
         self.concurrency
     }

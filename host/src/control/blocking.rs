@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bulkhead_bundle::Digest;
-use bulkhead_store::{Act, Blobs, Corrupt, DataFolder, Metadata, Revision, StoreError};
+use bulkhead_store::{Act, Blobs, Corrupt, DataFolder, Loaded, Metadata, Revision, StoreError};
 
 use super::state::{Change, ControlState};
 use super::{Control, ControlError};
@@ -26,7 +26,7 @@ const MOST_DECISIONS: usize = 5;
 
 pub(super) struct LockedState {
     pub state: ControlState,
-    /// The revision of the store that `state` is as of.
+    /// The revision at which `state` was read.
     pub revision: Revision,
     /// Files that uploads under way have stored and that no document names yet, each with the number of these uploads.
     pub claimed: BTreeMap<Digest, usize>,
@@ -39,13 +39,17 @@ impl Storage {
     pub(super) fn open(folder: DataFolder) -> Result<(Storage, Vec<Corrupt>), ControlError> {
         let (metadata, blobs) = (folder.metadata(), folder.blobs());
         let loaded = metadata.load()?;
-        for repaired in &loaded.repaired {
-            tracing::warn!(details = repaired.details, "{repaired}");
-        }
+        log_repaired(&loaded);
         let revision = loaded.revision;
         let (state, damaged) = ControlState::load(loaded);
         let locked = LockedState { state, revision, claimed: BTreeMap::new(), damaged: !damaged.is_empty() };
         Ok((Storage { folder, metadata, blobs, state: Mutex::new(locked) }, damaged))
+    }
+}
+
+pub(super) fn log_repaired(loaded: &Loaded) {
+    for repaired in &loaded.repaired {
+        tracing::warn!(details = repaired.details, "{repaired}");
     }
 }
 

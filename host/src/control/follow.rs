@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bulkhead_store::{Changes, Corrupt};
 
-use super::blocking::LockedState;
+use super::blocking::{LockedState, log_repaired};
 use super::records::StoredBundle;
 use super::state::{ControlState, Record as _};
 use super::{BlockingControl, Control, ControlError};
@@ -62,6 +62,7 @@ impl BlockingControl {
             }
             Changes::Unknown => {
                 let loaded = self.metadata().load()?;
+                log_repaired(&loaded);
                 let (revision, changed) = (loaded.revision, locked.state.bundles.keys().cloned().collect());
                 let (state, damaged) = ControlState::load(loaded);
                 locked.damaged = !damaged.is_empty();

@@ -125,8 +125,8 @@ impl Control {
         Ok(self.resident.reserve(&member.tenant))
     }
 
-    /// Compiles, initialises, loads and tries a bundle in the turns of its tenant, within the tenant's limits. The caller
-    /// holds a turn of `activations`.
+    /// Compiles, initialises and loads a bundle in the turns of its tenant, and tries it in turns of its own, within the
+    /// tenant's limits. The caller holds a turn of `activations`.
     pub async fn activate(
         self: &Arc<Self>,
         tenant: &str,
@@ -161,7 +161,7 @@ impl BlockingControl {
     pub fn restore(&self) {
         let locked = self.lock();
         self.reconcile(&locked.state);
-        self.catalog.note_started();
+        self.catalog.note_restored();
     }
 
     /// Puts the result of a load into the catalog, unless the version was taken out of service or replaced in the meantime.
@@ -172,7 +172,7 @@ impl BlockingControl {
         if same && locked.state.wanted(self.dev).contains(&key) {
             self.catalog.set(&bundle.tenant, model, &bundle.version, entry);
         }
-        self.catalog.note_started();
+        self.catalog.note_loaded();
     }
 
     /// Reads the stored files and verifies them again, so that exactly the signed contents are served.

@@ -23,8 +23,8 @@ struct TrialRun {
 }
 
 impl Control {
-    /// Runs the trials of a bundle, and charges them to the usage of its owner. They do not run again while their result
-    /// is in the cache: at a restart, nothing has changed.
+    /// Runs the trials of a bundle, and charges them to the usage of its owner. A restart does not run them again, because
+    /// their result is in the cache.
     pub(super) async fn try_out(
         self: &Arc<Self>,
         owner: &str,
@@ -66,14 +66,15 @@ impl Control {
                 return Ok(None);
             }
             let members = control.directory.members();
-            let usage = members.tenants.get(owner.as_str()).map(|member| member.tenant.usage.of(&model));
-            Ok(Some(TrialRun { tenant, usage: usage.unwrap_or_default(), passed }))
+            let member = members.tenants.get(owner.as_str());
+            let member = member.ok_or_else(|| ControlError::no_such("tenant", &owner))?;
+            Ok(Some(TrialRun { tenant, usage: member.tenant.usage.of(&model), passed }))
         };
         self.blocking(prepare).await
     }
 
-    /// The tenant that trials run as. It has the call limits of the bundle's tenant, but a queue and fuel of its own, so
-    /// that a tenant whose calls use up its fuel and queue can still be served again after a restart.
+    /// The tenant that the trials of a tenant's bundles run as. It has the call limits of that tenant, but turns, a queue,
+    /// fuel and memory of its own, so that a tenant whose calls use these up can still be served again after a restart.
     fn trial_tenant(&self, state: &ControlState, tenant: &str) -> Result<Arc<Tenant>, ControlError> {
         let record = state.tenants.get(tenant).ok_or_else(|| ControlError::no_such("tenant", tenant))?;
         let limits = TenantLimits {
@@ -83,7 +84,7 @@ impl Control {
             ..self.limits_of(record)
         };
         // This name is free, because no tenant's name has parentheses.
-        Ok(Arc::new(Tenant::new("(trial)", limits)))
+        Ok(Arc::new(Tenant::new(&format!("(trial of {tenant})"), limits)))
     }
 }
 

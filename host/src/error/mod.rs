@@ -206,7 +206,7 @@ impl ApiError {
                 whole("concurrency", *concurrency)
             }
             ApiError::Admission(AdmissionError::TenantStreams { streams }) => whole("streams", *streams),
-            ApiError::Admission(AdmissionError::Streams { streams }) => {
+            ApiError::Admission(AdmissionError::Streams { streams, .. }) => {
                 Some(("compute.streams", *streams as u64, None))
             }
             ApiError::Admission(AdmissionError::QueueFull { queue, .. }) => whole("compute.queue", *queue),

@@ -101,7 +101,7 @@ fn server() -> Vec<Operation> {
                 "/v2/health/ready",
                 &[json::<ServerReady>()],
                 &[503],
-                "Readiness of the server: nothing is loading, and nothing of the operator's own has failed",
+                "Readiness of the server: everything that was served before the start was loaded once, and nothing of the operator's own has failed",
             )
         },
         get("document", Scope::Server, "/openapi.json", &[OBJECT], &[], "This document"),

@@ -1,10 +1,10 @@
-//! Admission of calls: a slot among those that run at once, and for streams also a place among those that are open.
+//! Admission of calls: a slot among those that run at once, and for streams also one among those that are open.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::counted::Counted;
-use super::fair_queue::{Acquire, Share, Slot, Waiter};
+use super::fair_queue::{Full, Share, Slot, Turn, Waiter};
 use super::permit::HeldSlot;
 use super::{Compute, Permit, fair_share};
 use crate::tenant::{ModelUsage, OutOfFuel, Tenant};
@@ -12,14 +12,14 @@ use crate::tenant::{ModelUsage, OutOfFuel, Tenant};
 /// The call was not admitted. The limits of the tenant, and those of the host, have errors of their own.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum AdmissionError {
-    #[error("the queue is full: {concurrency} calls are running and {queue} are waiting (compute.queue)")]
-    QueueFull { concurrency: usize, queue: usize },
+    #[error("the queue is full: {running} calls are running and {queue} are waiting (compute.queue)")]
+    QueueFull { running: usize, queue: usize },
     #[error("none of the {concurrency} slots for calls (compute.concurrency) became free within {} (compute.queue-time)", humantime::format_duration(*.waited))]
     TooLong { concurrency: usize, waited: Duration },
     #[error(
-        "too many streams are open: the host may have {streams} (compute.streams), and the tenant has its share of them"
+        "too many streams are open: the host may have {streams} (compute.streams), of which the tenant may have {share} now; close some, or try again when others have ended"
     )]
-    Streams { streams: usize },
+    Streams { streams: usize, share: usize },
     #[error(
         "{queue} calls of the tenant are waiting (queue), and {concurrency} may run at once (concurrency); send fewer at once"
     )]
@@ -34,7 +34,8 @@ pub enum AdmissionError {
 
 impl Compute {
     /// Waits for a slot. Fails if the tenant has burnt its fuel, if a queue is full, or if the wait takes longer than
-    /// `compute.queue-time`. A tenant that runs no call gets a slot at once, even if others hold all of them.
+    /// `compute.queue-time`. A tenant that holds no slot gets one at once even if others hold all of them, as long as fewer
+    /// than `compute.concurrency` tenants do so.
     pub async fn admit(&self, tenant: &Arc<Tenant>, usage: Arc<ModelUsage>) -> Result<Permit, AdmissionError> {
         self.admit_with(tenant, usage, None).await
     }
@@ -55,19 +56,19 @@ impl Compute {
         tenant.check_fuel()?;
         let limits = tenant.limits();
         let share = Share { slots: limits.concurrency, queue: limits.queue };
-        let (concurrency, queue) = (self.config.concurrency, self.config.queue);
+        let queue = self.config.queue;
         let slot = match self.slots.acquire(&tenant.name, share, queue) {
-            Acquire::Granted(slot) => slot,
-            Acquire::Queued(wait) => {
+            Ok(Turn::Granted(slot)) => slot,
+            Ok(Turn::Queued(wait)) => {
                 let slot = self.wait(tenant, wait, share).await?;
                 // The calls before it may have burnt the rest of the tenant's fuel.
                 tenant.check_fuel()?;
                 slot
             }
-            Acquire::TenantQueueFull => {
+            Err(Full::Tenant) => {
                 return Err(AdmissionError::TenantQueueFull { concurrency: share.slots, queue: share.queue });
             }
-            Acquire::QueueFull => return Err(AdmissionError::QueueFull { concurrency, queue }),
+            Err(Full::Host { held }) => return Err(AdmissionError::QueueFull { running: held, queue }),
         };
         self.metrics.in_flight.inc();
         Ok(Permit {
@@ -100,7 +101,7 @@ impl Compute {
         self.streams.try_acquire(&tenant.name, own.min(share)).ok_or_else(|| {
             match self.streams.held_by(&tenant.name) >= own {
                 true => AdmissionError::TenantStreams { streams: own },
-                false => AdmissionError::Streams { streams: self.config.streams },
+                false => AdmissionError::Streams { streams: self.config.streams, share },
             }
         })
     }

@@ -17,6 +17,7 @@ struct QueueState {
     for_newcomers: usize,
     /// Slots that are held, of all tenants together.
     held: usize,
+    /// Calls in the queue that have begun nothing yet. Calls that go on are not among them, and so make no other call fail.
     waiting: usize,
     tenant_queues: HashMap<Arc<str>, TenantQueue>,
     /// Usage of the tenant that was served last. A new tenant begins with this usage, not with zero.
@@ -25,11 +26,20 @@ struct QueueState {
 
 /// A tenant that holds a slot or waits for one.
 struct TenantQueue {
-    waiters: VecDeque<oneshot::Sender<Slot>>,
+    waiters: VecDeque<Queued>,
+    /// As `waiting` of all tenants.
+    waiting: usize,
     holds: usize,
     /// Bound on the slots that it may hold.
     slots: usize,
     used: u64,
+}
+
+/// The sending end of a position in the queue.
+struct Queued {
+    slot: oneshot::Sender<Slot>,
+    /// True if it counts among the calls that wait.
+    is_new: bool,
 }
 
 /// Bounds on the slots that a tenant may hold, and on its calls that may wait.
@@ -45,14 +55,14 @@ pub(super) enum Turn {
     Queued(Waiter),
 }
 
-/// A slot, a position in the queue, or neither.
-pub(super) enum Acquire {
-    Granted(Slot),
-    Queued(Waiter),
-    /// The tenant's queue is full.
-    TenantQueueFull,
-    /// The queue of all tenants together is full.
-    QueueFull,
+/// The queue that has no position left.
+#[derive(Debug, PartialEq)]
+pub(super) enum Full {
+    Tenant,
+    /// The queue of all tenants together, while they hold this many slots.
+    Host {
+        held: usize,
+    },
 }
 
 /// The right to proceed, returned when it is dropped.
@@ -82,29 +92,28 @@ impl FairQueue {
     }
 
     /// Takes a slot or a position in the queue. `queue` bounds the calls that wait, of all tenants together.
-    pub(super) fn acquire(self: &Arc<Self>, tenant: &Arc<str>, share: Share, queue: usize) -> Acquire {
+    pub(super) fn acquire(self: &Arc<Self>, tenant: &Arc<str>, share: Share, queue: usize) -> Result<Turn, Full> {
         let mut state = self.state();
         if state.take(tenant, share.slots) {
-            return Acquire::Granted(self.slot(tenant));
+            return Ok(Turn::Granted(self.slot(tenant)));
         }
-        if state.tenant_queue(tenant).waiters.len() >= share.queue {
-            state.forget_idle(tenant);
-            return Acquire::TenantQueueFull;
-        }
-        if state.waiting >= queue {
-            state.forget_idle(tenant);
-            return Acquire::QueueFull;
-        }
-        Acquire::Queued(self.enqueue(&mut state, tenant))
+        let full = match state.tenant_queue(tenant).waiting >= share.queue {
+            true => Full::Tenant,
+            false if state.waiting >= queue => Full::Host { held: state.held },
+            false => return Ok(Turn::Queued(self.enqueue(&mut state, tenant, true))),
+        };
+        state.forget_idle(tenant);
+        Err(full)
     }
 
-    /// Takes a slot for a tenant that may hold `slots` of them, or else a position in the queue, which has no bound here.
+    /// Takes a slot for a tenant that may hold `slots` of them, or else a position in the queue. It is for work that goes on:
+    /// no bound on the calls that wait applies to it, and it does not count within one.
     pub(super) fn enter(self: &Arc<Self>, tenant: &Arc<str>, slots: usize) -> Turn {
         let mut state = self.state();
         if state.take(tenant, slots) {
             return Turn::Granted(self.slot(tenant));
         }
-        Turn::Queued(self.enqueue(&mut state, tenant))
+        Turn::Queued(self.enqueue(&mut state, tenant, false))
     }
 
     /// Takes a slot if one is free, the tenant holds fewer than `slots`, and no call of the tenant waits for it.
@@ -121,10 +130,12 @@ impl FairQueue {
         Slot { queue: Some(self.clone()), tenant: tenant.clone(), used: 0 }
     }
 
-    fn enqueue(self: &Arc<Self>, state: &mut QueueState, tenant: &Arc<str>) -> Waiter {
-        let (waiter, slot) = oneshot::channel();
-        state.tenant_queue(tenant).waiters.push_back(waiter);
-        state.waiting += 1;
+    fn enqueue(self: &Arc<Self>, state: &mut QueueState, tenant: &Arc<str>, is_new: bool) -> Waiter {
+        let (sender, slot) = oneshot::channel();
+        let tenant_queue = state.tenant_queue(tenant);
+        tenant_queue.waiters.push_back(Queued { slot: sender, is_new });
+        tenant_queue.waiting += usize::from(is_new);
+        state.waiting += usize::from(is_new);
         Waiter { queue: self.clone(), tenant: tenant.clone(), slot }
     }
 
@@ -175,7 +186,7 @@ impl QueueState {
 
     fn tenant_queue(&mut self, tenant: &Arc<str>) -> &mut TenantQueue {
         let used = self.clock;
-        let fresh = || TenantQueue { waiters: VecDeque::new(), holds: 0, slots: 0, used };
+        let fresh = || TenantQueue { waiters: VecDeque::new(), waiting: 0, holds: 0, slots: 0, used };
         self.tenant_queues.entry(tenant.clone()).or_insert_with(fresh)
     }
 
@@ -195,11 +206,12 @@ impl QueueState {
         let can_go = |tenant_queue: &TenantQueue| !tenant_queue.waiters.is_empty() && bounds.allow(tenant_queue);
         let ready = self.tenant_queues.iter_mut().filter(|(_, tenant_queue)| can_go(tenant_queue));
         let (tenant, tenant_queue) = ready.min_by_key(|(_, tenant_queue)| (tenant_queue.holds, tenant_queue.used))?;
-        let waiter = tenant_queue.waiters.pop_front()?;
+        let Queued { slot: waiter, is_new } = tenant_queue.waiters.pop_front()?;
+        tenant_queue.waiting -= usize::from(is_new);
         tenant_queue.holds += 1;
         self.clock = self.clock.max(tenant_queue.used);
         self.held += 1;
-        self.waiting -= 1;
+        self.waiting -= usize::from(is_new);
         Some((waiter, Slot { queue: Some(queue.clone()), tenant: tenant.clone(), used: 0 }))
     }
 
@@ -209,11 +221,8 @@ impl QueueState {
     }
 
     fn forget_idle(&mut self, tenant: &Arc<str>) {
-        if self
-            .tenant_queues
-            .get(tenant)
-            .is_some_and(|tenant_queue| tenant_queue.holds == 0 && tenant_queue.waiters.is_empty())
-        {
+        let is_idle = |tenant_queue: &TenantQueue| tenant_queue.holds == 0 && tenant_queue.waiters.is_empty();
+        if self.tenant_queues.get(tenant).is_some_and(is_idle) {
             self.tenant_queues.remove(tenant);
         }
     }
@@ -266,10 +275,10 @@ impl Drop for Waiter {
         self.slot.close();
         let mut state = self.queue.state();
         let Some(tenant_queue) = state.tenant_queues.get_mut(&self.tenant) else { return };
-        let before = tenant_queue.waiters.len();
-        tenant_queue.waiters.retain(|waiter| !waiter.is_closed());
-        let gone = before - tenant_queue.waiters.len();
-        state.waiting -= gone;
+        tenant_queue.waiters.retain(|waiter| !waiter.slot.is_closed());
+        let left = tenant_queue.waiters.iter().filter(|waiter| waiter.is_new).count();
+        let before = std::mem::replace(&mut tenant_queue.waiting, left);
+        state.waiting -= before - left;
         state.forget_idle(&self.tenant);
     }
 }
@@ -282,14 +291,14 @@ mod tests {
 
     fn now(queue: &Arc<FairQueue>, tenant: &str) -> Slot {
         match queue.acquire(&tenant.into(), SHARE, 100) {
-            Acquire::Granted(slot) => slot,
+            Ok(Turn::Granted(slot)) => slot,
             _ => panic!("no slot for {tenant}"),
         }
     }
 
     fn later(queue: &Arc<FairQueue>, tenant: &str) -> Waiter {
         match queue.acquire(&tenant.into(), SHARE, 100) {
-            Acquire::Queued(wait) => wait,
+            Ok(Turn::Queued(wait)) => wait,
             _ => panic!("{tenant} does not wait"),
         }
     }
@@ -365,18 +374,33 @@ mod tests {
     }
 
     #[test]
+    fn work_that_goes_on_makes_no_other_call_fail() {
+        let queue = FairQueue::new(1);
+        let share = Share { slots: 1, queue: 1 };
+        let slot = now(&queue, "a");
+        let resumed = [(); 3].map(|()| queue.enter(&"a".into(), 1));
+        let Ok(Turn::Queued(own)) = queue.acquire(&"a".into(), share, 2) else { panic!() };
+        let Ok(Turn::Queued(other)) = queue.acquire(&"b".into(), share, 2) else { panic!() };
+        assert_eq!(queue.acquire(&"c".into(), share, 2).err(), Some(Full::Host { held: 1 }));
+        drop((own, resumed));
+        assert!(matches!(queue.acquire(&"c".into(), share, 2), Ok(Turn::Queued(_))));
+        drop((other, slot));
+        assert_eq!((queue.state().held, queue.state().waiting), (0, 0));
+    }
+
+    #[test]
     fn bounds_hold_and_a_dropped_waiter_takes_no_slot() {
         let queue = FairQueue::new(1);
         let share = Share { slots: 1, queue: 1 };
         let tenant: Arc<str> = "a".into();
-        let Acquire::Granted(slot) = queue.acquire(&tenant, share, 2) else { panic!() };
-        let Acquire::Queued(wait) = queue.acquire(&tenant, share, 2) else { panic!() };
-        assert!(matches!(queue.acquire(&tenant, share, 2), Acquire::TenantQueueFull));
-        let Acquire::Queued(_other) = queue.acquire(&"b".into(), share, 2) else { panic!() };
-        assert!(matches!(queue.acquire(&"c".into(), share, 2), Acquire::QueueFull));
+        let Ok(Turn::Granted(slot)) = queue.acquire(&tenant, share, 2) else { panic!() };
+        let Ok(Turn::Queued(wait)) = queue.acquire(&tenant, share, 2) else { panic!() };
+        assert!(matches!(queue.acquire(&tenant, share, 2), Err(Full::Tenant)));
+        let Ok(Turn::Queued(other)) = queue.acquire(&"b".into(), share, 2) else { panic!() };
+        assert!(matches!(queue.acquire(&"c".into(), share, 2), Err(Full::Host { held: 1 })));
         drop(wait);
-        let Acquire::Queued(mut wait) = queue.acquire(&tenant, share, 2) else { panic!() };
-        drop(_other);
+        let Ok(Turn::Queued(mut wait)) = queue.acquire(&tenant, share, 2) else { panic!() };
+        drop(other);
         drop(slot);
         drop(got(&mut wait).unwrap());
         let state = queue.state();

@@ -42,7 +42,7 @@ pub use turns::{HeldTurn, Party, Turns};
 pub struct Compute {
     runtime: Option<Runtime>,
     slots: Arc<FairQueue>,
-    /// Open streams, most of which wait for their readers and hold no slot.
+    /// The open streams, with slots of their own.
     streams: Arc<FairQueue>,
     cores: Cores,
     config: ComputeConfig,

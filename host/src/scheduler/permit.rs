@@ -9,7 +9,7 @@ use super::{CallContext, nanoseconds};
 use crate::telemetry::Metrics;
 use crate::tenant::{ModelUsage, Tenant};
 
-/// A slot among the calls that run, which is the permission to compute. Dropping it lets the next call in.
+/// The permission to compute, with the slot of the call. Dropping it lets the next call in.
 pub struct Permit {
     pub tenant: Arc<Tenant>,
     /// Counters of what the call uses.
@@ -19,9 +19,9 @@ pub struct Permit {
     /// Time that the call waited for its slot.
     pub waited: Duration,
     pub(super) slots: Arc<FairQueue>,
-    /// `None` while the call waits for its client.
+    /// `None` while the call is paused.
     pub(super) slot: Mutex<Option<HeldSlot>>,
-    /// The call's place among the open streams, if it is one.
+    /// The call's slot among the open streams, if it is one.
     pub(super) _stream: Option<Slot>,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -34,7 +34,8 @@ pub(super) struct HeldSlot {
 
 impl Permit {
     /// Gives the slot back while the call waits for something outside of the host, and takes a slot again, in the tenant's
-    /// queue, before it goes on. The bounds on calls that wait do not refuse it, because the call was admitted once.
+    /// queue, before it goes on. The call is paused until then. The bounds on calls that wait do not
+    /// refuse it, because it was admitted once.
     pub async fn release_while<T>(&self, wait: impl Future<Output = T>) -> T {
         drop(self.slot().take());
         let output = {

@@ -1,4 +1,4 @@
-//! Tests of admission: whose limit a refusal names, and what a stream holds while it waits.
+//! Tests of admission: whose limit a refusal names, and what a stream holds while it is paused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ async fn stream(compute: &Compute, tenant: &Arc<Tenant>) -> Result<Permit, Admis
 }
 
 #[tokio::test]
-async fn a_tenant_that_runs_no_call_is_admitted_while_others_hold_all_slots() {
+async fn a_tenant_that_holds_no_slot_is_admitted_while_others_hold_all_slots() {
     let (compute, hog, newcomer) = (compute(2), tenant("hog", 16, 9), tenant("newcomer", 16, 9));
     let _held = [call(&compute, &hog).await.unwrap(), call(&compute, &hog).await.unwrap()];
     let _first = call(&compute, &newcomer).await.unwrap();
@@ -52,7 +52,7 @@ async fn a_tenant_at_its_own_limit_is_told_so_even_if_the_host_is_full() {
 }
 
 #[tokio::test]
-async fn a_stream_that_waits_holds_no_slot_and_takes_one_before_it_goes_on() {
+async fn a_paused_stream_holds_no_slot_and_takes_one_before_it_goes_on() {
     let (compute, tenant) = (compute(1), tenant("a", 16, 9));
     let first = stream(&compute, &tenant).await.unwrap();
     let (taken, reader) = oneshot::channel::<()>();
@@ -72,7 +72,7 @@ async fn a_stream_that_waits_holds_no_slot_and_takes_one_before_it_goes_on() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_while_it_waits_leaves_nothing_behind() {
+async fn a_stream_that_ends_while_it_is_paused_leaves_nothing_behind() {
     let (compute, tenant) = (compute(1), tenant("a", 16, 1));
     let first = stream(&compute, &tenant).await.unwrap();
     let mut waits = Box::pin(first.release_while(std::future::pending::<()>()));
@@ -97,6 +97,6 @@ async fn open_streams_are_bounded_for_a_tenant_and_for_the_host() {
             Err(refused) => break refused,
         }
     };
-    assert_eq!((open.len(), refused), (3, AdmissionError::Streams { streams: 4 }));
+    assert_eq!((open.len(), refused), (3, AdmissionError::Streams { streams: 4, share: 3 }));
     assert!(stream(&compute, &modest).await.is_ok(), "one is left for the next tenant");
 }

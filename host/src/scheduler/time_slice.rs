@@ -21,7 +21,7 @@ pub(super) struct Sliced<T> {
     work: Work<T>,
 }
 
-/// The work's place in the queue for cores. It is the waker that the work gets.
+/// The work's position in the queue for cores. It is the waker that the work gets.
 struct Entry {
     cores: Arc<FairQueue>,
     tenant: Arc<str>,

@@ -34,7 +34,8 @@ pub struct LogRate {
 pub struct Admission {
     /// False if the line must be dropped.
     pub written: bool,
-    /// Bytes that were dropped since the last report, if a report is due.
+    /// Bytes that were dropped since the last report, if a report is due. Only a line makes it due, so the bytes of the last
+    /// lines are reported with the next one.
     pub report: Option<u64>,
 }
 
@@ -49,9 +50,9 @@ impl LogRate {
     pub fn admit(&self, bytes: u64, now: Instant) -> Admission {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let burst = self.per_second.saturating_mul(BURST_SECONDS);
-        let written = state.bucket.check(self.per_second, burst, now).is_ok();
+        let written = state.bucket.level(self.per_second, burst, now).is_ok();
         if written {
-            state.bucket.burn(bytes);
+            state.bucket.take(bytes);
         } else {
             state.dropped += bytes;
         }

@@ -1,18 +1,32 @@
-//! A rate limit in fuel per second, with a burst. The fuel of a call is known only when the call is over, and is charged
-//! then. A tenant whose level fell below zero waits until it is above zero again. The administrative acts of a tenant's own
-//! keys have a rate limit of the same kind.
+//! A rate limit in units per second, with a burst, and the limits of a tenant that are of this kind: fuel, administrative
+//! acts, and bytes of log ([`super::log_rate`]). The fuel of a call is known only when the call is over, and is charged then.
+//! A tenant whose level fell below zero waits until it is above zero again.
 
 use std::time::{Duration, Instant};
 
 use crate::config::format_count;
 
-/// The fuel that a tenant has saved up.
+/// The units that a tenant has saved up.
 #[derive(Debug)]
 pub(super) struct Bucket {
     level: f64,
     filled: Instant,
     /// Rate and burst that `level` was counted under. A change of either starts with a full bucket.
     terms: (u64, u64),
+}
+
+/// The units that may be used now, and the time until the whole burst is available again.
+pub(super) struct Level {
+    left: u64,
+    full_in: Duration,
+}
+
+/// No unit is left.
+pub(super) struct Wait {
+    /// Units that were used out of the burst, and beyond it.
+    used: u64,
+    /// Time until a unit is left.
+    wait: Duration,
 }
 
 /// A tenant has used up its fuel for now.
@@ -77,38 +91,50 @@ impl Bucket {
         self.filled = now;
     }
 
-    /// Refills the bucket, and refuses a call if the bucket is empty.
-    pub(super) fn check(&mut self, per_second: u64, burst: u64, now: Instant) -> Result<FuelLeft, OutOfFuel> {
+    /// Refills the bucket, and fails if it is empty.
+    pub(super) fn level(&mut self, per_second: u64, burst: u64, now: Instant) -> Result<Level, Wait> {
         self.fill(per_second, burst, now);
-        let seconds = |fuel: f64| Duration::from_secs_f64((fuel / per_second.max(1) as f64).clamp(0.0, 1e9));
+        let seconds = |units: f64| Duration::from_secs_f64((units / per_second.max(1) as f64).clamp(0.0, 1e9));
         if self.level <= 0.0 {
-            let used = whole(burst as f64 - self.level);
-            return Err(OutOfFuel { per_second, burst, used, wait: seconds(1.0 - self.level) });
+            return Err(Wait { used: whole(burst as f64 - self.level), wait: seconds(1.0 - self.level) });
         }
-        let full_in = seconds(burst as f64 - self.level);
-        Ok(FuelLeft { per_second, burst, left: whole(self.level), full_in })
+        Ok(Level { left: whole(self.level), full_in: seconds(burst as f64 - self.level) })
     }
 
+    /// Takes units, more than there are if need be.
+    pub(super) fn take(&mut self, units: u64) {
+        self.level -= units as f64;
+    }
+
+    /// Refuses a call if the bucket, which holds fuel, is empty.
+    pub(super) fn check(&mut self, per_second: u64, burst: u64, now: Instant) -> Result<FuelLeft, OutOfFuel> {
+        match self.level(per_second, burst, now) {
+            Ok(Level { left, full_in }) => Ok(FuelLeft { per_second, burst, left, full_in }),
+            Err(Wait { used, wait }) => Err(OutOfFuel { per_second, burst, used, wait }),
+        }
+    }
+
+    /// Takes the fuel of a call.
     pub(super) fn burn(&mut self, fuel: u64) {
-        self.level -= fuel as f64;
+        self.take(fuel);
     }
 
-    /// Counts an administrative act, or refuses it.
+    /// Counts an administrative act, or refuses it. The bucket holds acts.
     pub(super) fn count_act(&mut self, now: Instant) -> Result<(), TooManyActs> {
-        self.check(ACTS_PER_SECOND, ACT_BURST, now).map_err(|out| TooManyActs { wait: out.wait })?;
-        self.burn(1);
+        self.level(ACTS_PER_SECOND, ACT_BURST, now).map_err(|Wait { wait, .. }| TooManyActs { wait })?;
+        self.take(1);
         Ok(())
     }
 }
 
-/// Whole units of fuel.
+/// Whole units.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a debt is no fuel, and the conversion saturates; only a fraction is lost"
+    reason = "a debt is no unit, and the conversion saturates; only a fraction is lost"
 )]
-fn whole(fuel: f64) -> u64 {
-    fuel as u64
+fn whole(units: f64) -> u64 {
+    units as u64
 }
 
 #[cfg(test)]
