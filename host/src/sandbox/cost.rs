@@ -46,11 +46,11 @@ pub(crate) const TAKE_TENSORS: Cost = Cost::new(2000, 4000);
 pub(crate) const TEXT: Cost = Cost::new(0, 4);
 /// The outputs of `graph.run`, for each tensor. The run itself costs what the graph's operators cost.
 pub(crate) const LEND_TENSORS: Cost = Cost::new(2000, 4000);
-/// `graph.open`, for each byte of the name and of a refusal's text.
+/// `graph.open`, for each byte of the name and of the names of all graphs, which are the text of a refusal.
 pub(crate) const GRAPH_OPEN: Cost = Cost::new(4000, 4);
 /// `graph.inputs` and `graph.outputs`, for each tensor.
 pub(crate) const GRAPH_SIGNATURE: Cost = Cost::new(2000, 4000);
-/// `assets.read`, for each byte of the path, and of the file or a refusal's text.
+/// `assets.read`, for each byte of the path, and of the file, or of the paths of all assets, which are the text of a refusal.
 pub(crate) const ASSET_READ: Cost = Cost::new(4000, 4);
 /// A line of the log, for each byte.
 pub(crate) const LOG: Cost = Cost::new(20_000, 200);
@@ -83,9 +83,13 @@ mod tests {
         ("tensors that the plugin gives: to `graph.run`, `emitter.emit`, or as its result", TAKE_TENSORS, "tensor"),
         ("outputs of `graph.run`", LEND_TENSORS, "tensor"),
         ("names of tensors that the plugin gives, the text of a failure", TEXT, "byte"),
-        ("`graph.open`", GRAPH_OPEN, "byte of the name, and of the names of all graphs"),
+        ("`graph.open`", GRAPH_OPEN, "byte of the name and of the names of all graphs"),
         ("`graph.inputs`, `graph.outputs`", GRAPH_SIGNATURE, "tensor"),
-        ("`assets.read`", ASSET_READ, "byte of the path and the file"),
+        (
+            "`assets.read`",
+            ASSET_READ,
+            "byte of the path and the file, or, without such a file, of the path and of the paths of all assets",
+        ),
         ("`logging.log`, a printed line", LOG, "byte"),
         ("random numbers", RANDOM, "byte"),
         ("`poll` of `wasi:io`", POLL, "entry"),

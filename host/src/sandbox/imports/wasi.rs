@@ -111,12 +111,21 @@ impl io::poll::HostPollable for HostState {
 }
 
 impl HostState {
+    /// The context, for a caller that has charged the call.
+    fn context(&mut self) -> WasiCtxView<'_> {
+        if self.wasi.is_none() {
+            self.wasi = Some(closed_context(self.log().clone()));
+        }
+        let ctx = self.wasi.get_or_insert_default();
+        WasiCtxView { ctx, table: &mut self.wasi_handles }
+    }
+
     /// The source of random numbers, after the call and its bytes were charged. The second result holds the memory of the
     /// bytes until they are copied.
     fn random(&mut self, bytes: u64) -> wasmtime::Result<(&mut WasiRandomCtx, Charge)> {
         self.charge(cost::RANDOM, bytes)?;
         let copy = self.budget.charge_memory(bytes)?;
-        Ok((self.ctx().ctx.random(), copy))
+        Ok((self.context().ctx.random(), copy))
     }
 }
 
@@ -149,14 +158,10 @@ fn handles(state: &mut HostState) -> &mut ResourceTable {
 }
 
 impl WasiView for HostState {
-    /// As [`handles`].
+    /// The context of a call that is charged as in [`handles`].
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let _ = self.charge(cost::WASI, 0);
-        if self.wasi.is_none() {
-            self.wasi = Some(closed_context(self.log().clone()));
-        }
-        let ctx = self.wasi.get_or_insert_default();
-        WasiCtxView { ctx, table: &mut self.wasi_handles }
+        self.context()
     }
 }
 

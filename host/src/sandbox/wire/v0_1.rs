@@ -116,7 +116,7 @@ impl From<&TensorSpec> for tensors::TensorSpec {
     }
 }
 
-macro_rules! datatypes {
+macro_rules! conversions {
     ($($name:ident)*) => {
         impl From<Datatype> for tensors::Datatype {
             fn from(datatype: Datatype) -> Self {
@@ -132,7 +132,7 @@ macro_rules! datatypes {
     };
 }
 
-datatypes!(Bool Uint8 Uint16 Uint32 Uint64 Int8 Int16 Int32 Int64 Fp16 Bf16 Fp32 Fp64 Bytes);
+conversions!(Bool Uint8 Uint16 Uint32 Uint64 Int8 Int16 Int32 Int64 Fp16 Bf16 Fp32 Fp64 Bytes);
 
 #[cfg(test)]
 mod tests {
