@@ -52,8 +52,8 @@ pub enum StoreError {
     Busy { doing: &'static str },
 
     #[error(
-        "another host changed the stored state: the act was decided on its revision {based_on}, and it has revision \
-         {current} now. Nothing was done; look at the state, then try again"
+        "another host changed the stored state: the act was decided on revision {based_on} of the stored state, \
+         which now has revision {current}. Nothing was done; look at the state, then try again"
     )]
     Conflict { based_on: Revision, current: Revision },
 

@@ -18,8 +18,8 @@ pub(crate) struct Reserve {
 }
 
 impl Reserve {
-    /// The reserve of a data folder, made as large as the disk allows. A reserve that cannot be made is as one that was
-    /// given up.
+    /// The reserve of a data folder, made as large as the disk allows. A reserve that cannot be made
+    /// is treated as an empty one.
     pub(crate) fn open(folder: &Path) -> Reserve {
         let path = folder.join(FILE);
         let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());

@@ -54,7 +54,7 @@ impl fmt::Display for TensorError {
                 f.write_str("of datatype BYTES cannot be built in pieces: its shape does not determine its size")
             }
             Self::NoRoom { appended, room } => {
-                write!(f, "has room for {room} more bytes, and {appended} were appended")
+                write!(f, "takes {room} more bytes, and {appended} were appended")
             }
             Self::Range { bytes, offset, length } => {
                 write!(f, "has {bytes} bytes, and the range of {length} bytes from offset {offset} ends beyond them")

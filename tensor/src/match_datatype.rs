@@ -60,8 +60,7 @@ macro_rules! __arm {
 #[macro_export]
 macro_rules! __typed {
     ($T:ident $element:ty, $body:expr) => {{
-        // An arm may give the same answer for all types of its class.
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "an arm may give the same answer for all types of its class")]
         type $T = $element;
         $body
     }};

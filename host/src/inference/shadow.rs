@@ -45,8 +45,8 @@ impl ShadowRunner {
         Arc::new(ShadowRunner { compute, metrics, directory })
     }
 
-    /// Runs a copied request in the background. It is skipped, and counted as skipped, if too many of the owner's wait, if
-    /// the owner has no fuel left, and if the owner is disabled.
+    /// Runs a copied request in the background. Skipped, and counted so, if too many copies wait, the owner has no fuel left,
+    /// or the owner is disabled.
     pub(crate) fn start(self: &Arc<Self>, copied: Copied, request_id: &Arc<str>) {
         let pipeline = copied.target.pipeline.clone();
         let owner = self.directory.enabled(&copied.target.owner);

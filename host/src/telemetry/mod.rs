@@ -56,7 +56,7 @@ pub enum ShadowOutcome {
     Same,
     Different,
     Failed,
-    /// The request did not run in the shadow, because too many waited already.
+    /// The request did not run in the shadow, because the owner's limits left no room.
     Skipped,
 }
 
@@ -91,7 +91,7 @@ impl Metrics {
             )?,
             shadows: registry.counters(
                 "bulkhead_shadow_requests_total",
-                "Requests copied to a shadow, by its version and by how its response compared with the client's: same, different, failed, or skipped because too many waited",
+                "Requests copied to a shadow, by its version and by how its response compared with the client's: same, different, failed, or skipped because the owner's limits left no room",
                 ["model", "version", "outcome"],
             )?,
             in_flight: registry

@@ -135,7 +135,7 @@ mod tests {
             "no strings: error: the tensor of datatype BYTES and shape [6] needs 6 elements, and its data holds 0",
             "strings as numbers: error: the tensor has datatype BYTES, and UINT8 is wanted",
             "raw bytes: error: the tensor has 8 bytes, and the range of 2 bytes from offset 7 ends beyond them",
-            "built in pieces: error: the tensor has room for 8 more bytes, and 16 were appended",
+            "built in pieces: error: the tensor takes 8 more bytes, and 16 were appended",
         ] {
             assert!(outcomes.iter().any(|outcome| outcome == wanted), "{wanted} is not in {outcomes:#?}");
         }

@@ -17,7 +17,8 @@ const LARGE: usize = 4 * PART;
 /// Elements that are written before their size is checked against the bound of the reply.
 const ROUND: usize = 64 * PART;
 
-/// Writes the tensor's elements as one flat array; idle cores of the call help with a large one. An I/O error means that the bound of `out` is exceeded.
+/// Writes the tensor's elements as one flat array; idle cores of the call help with a large one. An I/O error means that the
+/// bound of `out` is exceeded.
 pub fn write(context: &CallContext, tensor: &Tensor, out: &mut Bounded) -> serde_json::Result<()> {
     let (datatype, data) = (tensor.datatype(), tensor.data());
     match datatype.width().map(to_usize) {
