@@ -1,6 +1,7 @@
 //! Build script that compiles the wire formats in `proto/`. The compiler is a Rust crate, so that protoc is not needed.
 
 use std::error::Error;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 use protox::prost::Message;
@@ -11,6 +12,11 @@ const READ_BY_HAND: [&str; 2] = [".inference.ModelInferRequest", ".tensorflow.se
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
+    // Results in the cache depend on the libraries that made them.
+    println!("cargo:rerun-if-changed=../Cargo.lock");
+    let mut libraries = DefaultHasher::new();
+    std::fs::read("../Cargo.lock")?.hash(&mut libraries);
+    println!("cargo:rustc-env=LIBRARIES={:016x}", libraries.finish());
     // For tests that measure.
     println!("cargo:rustc-env=OPT_LEVEL={}", std::env::var("OPT_LEVEL")?);
     let descriptors = protox::compile(["inference.proto", "tensorflow_serving.proto"], ["proto"])?;

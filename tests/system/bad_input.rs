@@ -109,20 +109,25 @@ fn raw(host: &Host, head: &str, body: &[u8]) -> Result<String> {
 
 const POST: &str = "POST /v2/models/vector/infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
 
+/// Sends a small inference request whose head ends with these header fields.
+fn infer_with(host: &Host, fields: &str) -> Result<String> {
+    let body = r#"{"inputs":[{"name":"input","datatype":"FP32","shape":[1],"data":[1]}]}"#;
+    let (path, length) = ("/v2/models/vector/infer", body.len());
+    let head = format!("POST {path} HTTP/1.1\r\n{fields}content-length: {length}\r\nconnection: close\r\n\r\n");
+    raw(host, &head, body.as_bytes())
+}
+
 /// Fields that a proxy in front of the host might read otherwise than the host, in the smallest forms.
 #[test]
 fn doubtful_header_fields_are_refused() -> Result<()> {
     let host = HOST.get();
-    let body = r#"{"inputs":[{"name":"input","datatype":"FP32","shape":[1],"data":[1]}]}"#;
-    let length = format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len());
-    let post = "POST /v2/models/vector/infer HTTP/1.1\r\n";
     for (fields, status, says) in [
         ("host: x\r\n", 200, "\"outputs\""),
         ("", 400, "has no field Host"),
         ("host: x\r\nhost: x\r\n", 400, "has 2 fields Host"),
         ("host: x\r\nauthorization: Bearer a\r\nauthorization: Bearer b\r\n", 400, "has 2 authorization fields"),
     ] {
-        let reply = raw(&host, &format!("{post}{fields}{length}"), body.as_bytes())?;
+        let reply = infer_with(&host, fields)?;
         assert!(reply.starts_with(&format!("HTTP/1.1 {status}")) && reply.contains(says), "{fields}: {reply}");
     }
     alive(&host)
@@ -132,21 +137,18 @@ fn doubtful_header_fields_are_refused() -> Result<()> {
 #[test]
 fn web_pages_of_other_sites_are_refused_without_a_key() -> Result<()> {
     let host = HOST.get();
-    let body = r#"{"inputs":[{"name":"input","datatype":"FP32","shape":[1],"data":[1]}]}"#;
-    let length = format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len());
-    let post = "POST /v2/models/vector/infer HTTP/1.1\r\n";
     for (fields, status, code) in [
         ("host: localhost:8000\r\norigin: http://localhost:8000\r\n", 200, "\"outputs\""),
         ("host: localhost:8000\r\norigin: https://site.example\r\n", 403, "foreign_origin"),
         ("host: localhost:8000\r\norigin: null\r\n", 403, "foreign_origin"),
         ("host: rebound.site.example:8000\r\n", 403, "foreign_host"),
     ] {
-        let reply = raw(&host, &format!("{post}{fields}{length}"), body.as_bytes())?;
+        let reply = infer_with(&host, fields)?;
         assert!(reply.starts_with(&format!("HTTP/1.1 {status}")) && reply.contains(code), "{fields}: {reply}");
     }
     let named = Start::default().config("[auth]\nhosts = ['models.site.example']\n");
     let named = named.bundle(&identity("vector", "FP32", &[-1]), &[component("identity")]).start()?;
-    let reply = raw(&named, &format!("{post}host: models.site.example\r\n{length}"), body.as_bytes())?;
+    let reply = infer_with(&named, "host: models.site.example\r\n")?;
     assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
     Ok(())
 }

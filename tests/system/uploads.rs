@@ -289,3 +289,18 @@ fn trials_are_billed_and_run_once() -> Result<()> {
     assert!(fuel(&host)? > tried, "the trial did not run");
     Ok(())
 }
+
+/// Each trial compares four million numbers, which takes some milliseconds.
+#[test]
+fn trials_that_take_too_long_together_are_refused() -> Result<()> {
+    let host = Start::default().config("[init]\ntime = '200ms'\n").start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    let trial = |number: usize| {
+        let tensor = "{ datatype = \"FP32\", file = \"zeros\" }";
+        let (inputs, outputs) = (format!("input = {tensor}"), format!("output = {tensor}"));
+        format!("[[trial]]\nname = \"t{number}\"\ninputs = {{ {inputs} }}\noutputs = {{ {outputs} }}\n")
+    };
+    let trials: String = (0..64).map(trial).collect();
+    let draft = Draft::identity("acme/echo", "1.0.0").more(&trials).file("zeros", vec![0; 16 << 20]);
+    acme.push(&host, &draft)?.refused(422, "trial_failed", &["did not begin", "200ms", "init.time"]).map(drop)
+}

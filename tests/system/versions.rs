@@ -257,7 +257,7 @@ fn a_shadow_is_compared_and_never_returned() -> Result<()> {
         wait_until(|| Ok(host.metrics()?.lines().find(counted).is_some_and(|line| line.ends_with(" 5"))))
             .with_context(|| format!("{version} {outcome}"))?;
     }
-    // The shadow's fuel is on the owner's bill, and it may use no more than the owner.
+    // The shadow's fuel is on the owner's bill.
     let fuel = || -> Result<u64> {
         let usage = host.admin("GET", "/v1/usage?tenant=default", &Value::Null)?.ok()?.json();
         let lines = usage["usage"].as_array().context("no usage")?.clone();
@@ -272,4 +272,28 @@ fn a_shadow_is_compared_and_never_returned() -> Result<()> {
     wait_until(|| Ok(fuel()? - before > 2 * alone)).context("the shadow is not on the bill")?;
     set(&host, "shadow", &json!({ "version": "2.0.0", "percent": 0 }))?.refused(400, "invalid_value", &["percent"])?;
     unset(&host, "shadow")?.ok().map(drop)
+}
+
+/// The caller has fuel, and the owner of the model, who pays for the shadow, has none.
+#[test]
+fn a_shadow_of_an_owner_without_fuel_is_skipped() -> Result<()> {
+    let host = Start::default().start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    host.tenant("caller", &json!({}))?;
+    let caller = host.key("caller", "infer")?;
+    for version in ["1.0.0", "2.0.0"] {
+        acme.push(&host, &Draft::identity("acme/echo", version))?.ok()?;
+    }
+    acme.push(&host, &Draft::hostile("acme/loop", "1.0.0", "loop"))?.ok()?;
+    label(&host, "stable", "1.0.0")?.ok()?;
+    set(&host, "shadow", &json!({ "version": "2.0.0", "percent": 100 }))?.ok()?;
+    host.admin("PUT", "/v1/models/echo/sharing", &json!({ "tenants": ["caller"] }))?.ok()?;
+    // The debt of one call takes minutes to pay at this rate.
+    host.limit("default", &json!({ "call-fuel": "4 M", "fuel-per-second": "10 k", "fuel-burst": "1 M" }))?;
+    host.call("", "loop", "x")?.refused(500, "limit_fuel", &[])?;
+    host.call("", "echo", "x")?.refused(429, "limit_tenant_fuel", &[])?;
+    assert_eq!(host.call(&caller, "echo", "input")?.ok()?.json()["model_version"], "1.0.0");
+    let skipped =
+        |line: &&str| line.starts_with("bulkhead_shadow") && line.contains("2.0.0") && line.contains("skipped");
+    wait_until(|| Ok(host.metrics()?.lines().find(skipped).is_some_and(|line| line.ends_with(" 1"))))
 }

@@ -13,9 +13,11 @@ pub struct CacheKey(Digest);
 pub struct CacheKeyBuilder(DigestBuilder);
 
 impl CacheKeyBuilder {
-    /// A builder for a kind of entries, which `what` names. The program's version is always a part.
+    /// A builder for a kind of entries, which `what` names. Always parts are the program's version, the versions of all its
+    /// libraries, and the kind of processor: another version of tract may compute other numbers, or accept other files.
     pub fn of(what: &str) -> CacheKeyBuilder {
-        CacheKeyBuilder(DigestBuilder::default()).part(env!("CARGO_PKG_VERSION")).part(what)
+        let program = [env!("CARGO_PKG_VERSION"), env!("LIBRARIES"), std::env::consts::ARCH];
+        program.into_iter().fold(CacheKeyBuilder(DigestBuilder::default()), CacheKeyBuilder::part).part(what)
     }
 
     pub fn part(mut self, part: impl AsRef<[u8]>) -> CacheKeyBuilder {

@@ -84,7 +84,7 @@ enum Field {
     Time(fn(&mut TenantLimits) -> &mut Duration),
     /// No limit unless it is set; setting it also sets the burst.
     FuelPerSecond,
-    /// Of no effect without fuel per second.
+    /// Has no effect without fuel per second.
     FuelBurst,
 }
 

@@ -104,7 +104,7 @@ pub struct Compile {
     pub cache_bytes: u64,
 }
 
-/// Which requests without a key are taken.
+/// Rules for requests without a key.
 #[derive(Clone, Debug)]
 pub struct Auth {
     pub anonymous: Anonymous,

@@ -28,7 +28,7 @@ use crate::tensor::SpecMismatch;
 
 pub use code::Code;
 
-/// Why a request was refused or failed, in any protocol.
+/// The reason why a request was refused or failed, in any protocol.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     #[error("no such endpoint")]

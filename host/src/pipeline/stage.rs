@@ -130,36 +130,9 @@ impl Stage for GraphStage {
 
 #[cfg(test)]
 mod tests {
-    use bulkhead_digest::Digest;
-
     use super::*;
     use crate::config::Config;
-    use crate::runtime::{Cost, GraphError};
-
-    /// A graph that gives its inputs back.
-    struct Echo(Signature, Digest);
-
-    impl Model for Echo {
-        fn signature(&self) -> &Signature {
-            &self.0
-        }
-
-        fn digest(&self) -> &Digest {
-            &self.1
-        }
-
-        fn resident_bytes(&self) -> u64 {
-            0
-        }
-
-        fn cost(&self, _: &[&[u64]], _: &Budget) -> Result<Cost, GraphError> {
-            Ok(Cost::default())
-        }
-
-        fn run(&self, inputs: NamedTensors, _: &mut Budget) -> Result<NamedTensors, GraphError> {
-            Ok(inputs)
-        }
-    }
+    use crate::runtime::echo::Echo;
 
     /// Bytes that a run of a plugin allocates for its future.
     fn bytes_of_a_run<'a, F>(_: impl FnOnce(&'a Plugin, StageContext<'a>, NamedTensors) -> F) -> usize {
@@ -173,8 +146,7 @@ mod tests {
 
     #[test]
     fn a_run_of_a_graph_is_no_future() {
-        let echo = Echo(Signature { inputs: Vec::new(), outputs: Vec::new() }, Digest::default());
-        let stage = GraphStage(Arc::new(echo));
+        let stage = GraphStage(Arc::new(Echo::default()));
         let mut budget = Budget::new(&Config::default().call);
         let context = StageContext {
             call: &CallContext::without_cores(),

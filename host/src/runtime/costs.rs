@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 /// sizes is computed for each call.
 const REMEMBERED: usize = 256;
 
-/// What a run of a graph is charged before it begins.
+/// The cost of a run of a graph, which is charged before the run begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
     /// One unit is a multiply-add of a matrix product.

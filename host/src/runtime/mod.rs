@@ -4,6 +4,8 @@
 
 mod costs;
 mod digest;
+#[cfg(test)]
+pub(crate) mod echo;
 mod isolated_load;
 mod runner;
 mod tract;

@@ -23,24 +23,24 @@ impl<'a> JsonScanner<'a> {
         &mut self,
         mut field: impl FnMut(&mut Self, &str) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
-        self.expect(b'{', "an object")?;
+        self.require(b'{', "an object")?;
         if self.take(b'}') {
             return Ok(());
         }
         loop {
             let name: String = self.value()?;
-            self.expect(b':', "a colon")?;
+            self.require(b':', "a colon")?;
             field(self, &name)?;
             if self.take(b'}') {
                 return Ok(());
             }
-            self.expect(b',', "a comma or the object's end")?;
+            self.require(b',', "a comma or the object's end")?;
         }
     }
 
     /// Reads an array: `item` is called for each value, and must read it.
     pub fn array(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
-        self.expect(b'[', "an array")?;
+        self.require(b'[', "an array")?;
         if self.take(b']') {
             return Ok(());
         }
@@ -49,7 +49,7 @@ impl<'a> JsonScanner<'a> {
             if self.take(b']') {
                 return Ok(());
             }
-            self.expect(b',', "a comma or the array's end")?;
+            self.require(b',', "a comma or the array's end")?;
         }
     }
 
@@ -117,7 +117,7 @@ impl<'a> JsonScanner<'a> {
         DecodeError::Json { problem: problem.to_owned(), byte: self.at }
     }
 
-    fn expect(&mut self, byte: u8, what: &str) -> Result<(), DecodeError> {
+    fn require(&mut self, byte: u8, what: &str) -> Result<(), DecodeError> {
         if self.take(byte) {
             return Ok(());
         }

@@ -22,7 +22,7 @@ use crate::tenant::{Budget, Limit};
 use crate::tensor::{NamedTensors, Tensor};
 use crate::worker::{ADDRESS_SPACE, OUT_OF_MEMORY, confine, finish, lower_limit};
 
-/// What a runner receives on its command line.
+/// The limits that a runner receives on its command line.
 pub struct RunnerLimits {
     /// Runs at once.
     pub lanes: usize,

@@ -14,7 +14,7 @@ use crate::worker::{OUT_OF_MEMORY, this_program};
 /// Most bytes of standard error that are kept.
 const MAX_COMPLAINT: usize = 4096;
 
-/// What a runner is started with.
+/// Settings of every process of a runner.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     /// The program `bulkhead`; `None` is the one that runs now.

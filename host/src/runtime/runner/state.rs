@@ -64,7 +64,7 @@ pub(super) struct Graph {
     pub file: Arc<File>,
     pub bytes: u64,
     pub shapes: InputShapes,
-    /// What it was when it was loaded for the first time.
+    /// Its signature and memory, from the first time that it was loaded.
     pub known: Option<Arc<Known>>,
     /// True if a call waits for it.
     pub wanted: bool,
@@ -79,7 +79,7 @@ impl Graph {
     }
 }
 
-/// Where a graph is.
+/// The state of a graph in the process.
 pub(super) enum Place {
     /// To be loaded by the process that runs now, or by the next one.
     Waiting,
@@ -374,7 +374,7 @@ pub(super) struct Load {
     pub shapes: InputShapes,
 }
 
-/// What a graph is, as the runner has loaded it.
+/// The properties of a graph that the runner has loaded.
 pub(super) struct Known {
     pub signature: Signature,
     pub resident: u64,

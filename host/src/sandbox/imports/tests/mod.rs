@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bulkhead_digest::Digest;
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use self::cases::Case;
 use crate::config::CallLimits;
-use crate::runtime::{Cost, GraphError, Model};
+use crate::runtime::Model;
+use crate::runtime::echo::Echo;
 use crate::sandbox::host_state::{self, HostState};
 use crate::sandbox::shared::Shared;
 use crate::sandbox::{CallError, ResponseSink, SinkError, compile, cost, error::Bounds, imports};
@@ -24,31 +24,6 @@ use crate::tensor::{Datatype, NamedTensors, Signature, TensorSpec};
 /// takes several times as long without optimisation.
 fn dearest() -> f64 {
     if env!("OPT_LEVEL") == "0" { 100.0 } else { 10.0 }
-}
-
-/// A graph that gives back its inputs, so that a run of it is only the work of the import.
-struct Echo(Signature, Digest);
-
-impl Model for Echo {
-    fn signature(&self) -> &Signature {
-        &self.0
-    }
-
-    fn digest(&self) -> &Digest {
-        &self.1
-    }
-
-    fn resident_bytes(&self) -> u64 {
-        0
-    }
-
-    fn cost(&self, _: &[&[u64]], _: &Budget) -> Result<Cost, GraphError> {
-        Ok(Cost::default())
-    }
-
-    fn run(&self, inputs: NamedTensors, _: &mut Budget) -> Result<NamedTensors, GraphError> {
-        Ok(inputs)
-    }
 }
 
 /// Takes every response.
@@ -64,7 +39,7 @@ impl ResponseSink for Endless {
 fn shared() -> Arc<Shared> {
     let specs = ["x", "y"].map(|name| TensorSpec { name: name.into(), datatype: Datatype::Uint8, shape: vec![-1, 3] });
     let signature = Signature { inputs: specs.to_vec(), outputs: specs.to_vec() };
-    let echo: Arc<dyn Model> = Arc::new(Echo(signature, Digest::of(b"")));
+    let echo: Arc<dyn Model> = Arc::new(Echo::new(signature));
     Arc::new(Shared {
         model: "model".into(),
         stage: "stage".into(),
