@@ -138,7 +138,7 @@ impl Lane {
     }
 
     /// Gives back the memory of large tensors. The host calls this between two runs.
-    pub(super) fn release(&mut self) -> io::Result<()> {
+    pub(super) fn trim(&mut self) -> io::Result<()> {
         if self.memory.metadata()?.len() > KEPT_MEMORY {
             self.memory.set_len(0)?;
         }
@@ -224,7 +224,7 @@ mod tests {
             assert_eq!(runner.take(&mut received, size as u64).unwrap(), first);
             assert_eq!(runner.take(&mut received, size as u64).unwrap(), second);
             assert!(size == 0 || runner.take(&mut received, 1).is_err(), "more than was sent");
-            host.release().unwrap();
+            host.trim().unwrap();
             assert!(host.memory.metadata().unwrap().len() <= KEPT_MEMORY);
         }
     }

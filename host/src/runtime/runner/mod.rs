@@ -31,7 +31,7 @@ use crate::config::Config;
 use crate::telemetry::Metrics;
 use model::{Handle, RunnerModel};
 use process::Settings;
-use state::{LoadFailure, Place, State};
+use state::{LoadFailure, LoadState, State};
 use threads::Runner;
 
 pub use child::{RunnerLimits, run_graphs};
@@ -96,9 +96,9 @@ impl Runners {
         let id = state.add(file, bytes.len() as u64, shapes.clone());
         let mut inner = state.lock();
         let result = loop {
-            match inner.graphs.get(&id).map(|graph| (&graph.place, &graph.known)) {
-                Some((Place::Loaded, Some(known))) => break Ok(known.clone()),
-                Some((Place::Failed(failure, _), _)) => break Err(failure.clone()),
+            match inner.graphs.get(&id).map(|graph| (&graph.load_state, &graph.known)) {
+                Some((LoadState::Loaded, Some(known))) => break Ok(known.clone()),
+                Some((LoadState::Failed(failure, _), _)) => break Err(failure.clone()),
                 None => break Err(LoadFailure::Refused("it was dropped".into())),
                 Some(_) => {}
             }

@@ -10,7 +10,7 @@ use bulkhead_digest::Digest;
 use super::lane::{Lane, Received};
 use super::message::{Description, Reply, Request};
 use super::process::Reason;
-use super::state::{Known, LoadFailure, NoSeat, Seat};
+use super::state::{GraphProperties, Lease, LoadFailure, NoLease};
 use super::threads::Runner;
 use crate::runtime::costs::RememberedCosts;
 use crate::runtime::{Cost, GraphError, Model};
@@ -21,7 +21,7 @@ use crate::tensor::{self, NamedTensors, Signature, Tensor, TensorSpec};
 const GRACE: Duration = Duration::from_millis(20);
 
 /// Times that a call is run again because another one ended its process.
-const MAX_AGAIN: u32 = 3;
+const MAX_RETRIES: u32 = 3;
 
 /// The runner, which ends when its last graph is dropped.
 pub(super) struct Handle(pub Arc<Runner>);
@@ -35,14 +35,14 @@ impl Drop for Handle {
 pub(super) struct RunnerModel {
     handle: Arc<Handle>,
     id: u64,
-    known: Arc<Known>,
+    known: Arc<GraphProperties>,
     digest: Digest,
     costs: RememberedCosts,
 }
 
 impl RunnerModel {
     /// A graph that the runner has loaded under this number. Dropping it drops the graph of the runner.
-    pub(super) fn new(handle: Arc<Handle>, id: u64, known: Arc<Known>, digest: Digest) -> RunnerModel {
+    pub(super) fn new(handle: Arc<Handle>, id: u64, known: Arc<GraphProperties>, digest: Digest) -> RunnerModel {
         RunnerModel { handle, id, known, digest, costs: RememberedCosts::default() }
     }
 }
@@ -75,13 +75,13 @@ impl Model for RunnerModel {
         self.costs.get_or(&sizes, || {
             let request =
                 |_| Request::Cost { graph: self.id, shapes: shapes.iter().map(|shape| shape.to_vec()).collect() };
-            let (seat, _, reply) = self.ask(budget, request, &[])?;
+            let (lease, _, reply) = self.ask(budget, request, &[])?;
             match reply {
                 Reply::Cost(cost) => {
-                    self.leave(seat);
+                    self.release(lease);
                     Ok(cost)
                 }
-                other => Err(self.refusal(seat, other, budget)),
+                other => Err(self.refusal(lease, other, budget)),
             }
         })
     }
@@ -102,9 +102,9 @@ impl Model for RunnerModel {
         let inputs: Vec<Description> = inputs.iter().map(describe).collect();
         let (graph, memory) = (self.id, budget.memory_limit());
         let request = |time| Request::Run { graph, time, memory, inputs: inputs.clone() };
-        let (seat, received, reply) = self.ask(budget, request, &data)?;
+        let (lease, received, reply) = self.ask(budget, request, &data)?;
         drop(planned);
-        self.outputs(seat, received, reply, budget)
+        self.outputs(lease, received, reply, budget)
     }
 }
 
@@ -116,51 +116,51 @@ impl RunnerModel {
         budget: &Budget,
         request: impl Fn(Duration) -> Request,
         tensors: &[&[u8]],
-    ) -> Result<(Seat, Received, Reply), GraphError> {
+    ) -> Result<(Lease, Received, Reply), GraphError> {
         let state = &self.handle.0.state;
         let deadline = budget.clock().deadline();
-        let (mut alone, mut again) = (false, 0);
+        let (mut exclusive, mut retries) = (false, 0);
         loop {
-            let mut seat = state.enter(self.id, alone, deadline).map_err(|error| no_seat(error, budget))?;
+            let mut lease = state.acquire(self.id, exclusive, deadline).map_err(|error| no_lease(error, budget))?;
             let request = request(deadline.saturating_duration_since(Instant::now()));
-            let error = match exchange(&mut seat.lane, &request, tensors, deadline + GRACE) {
-                Ok((received, reply)) => return Ok((seat, received, reply)),
+            let error = match exchange(&mut lease.lane, &request, tensors, deadline + GRACE) {
+                Ok((received, reply)) => return Ok((lease, received, reply)),
                 Err(error) => error,
             };
             let end = match error.kind() {
                 ErrorKind::TimedOut => {
-                    state.kill(seat, Reason::Deadline);
+                    state.kill(lease, Reason::Deadline);
                     return Err(budget.exceeded(Limit::Time).into());
                 }
                 ErrorKind::InvalidData | ErrorKind::OutOfMemory => {
-                    state.kill(seat, Reason::Nonsense);
-                    return Err(ended(&Reason::Nonsense, budget));
+                    state.kill(lease, Reason::InvalidReply);
+                    return Err(ended(&Reason::InvalidReply, budget));
                 }
                 // The request did not fit into the socket, because nobody reads there.
                 ErrorKind::WouldBlock => {
-                    state.kill(seat, Reason::Nonsense);
+                    state.kill(lease, Reason::InvalidReply);
                     None
                 }
                 // The process ended before it read the request.
                 ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => {
-                    state.end_of(seat);
+                    state.end_of(lease);
                     None
                 }
-                _ => Some(state.end_of(seat)),
+                _ => Some(state.end_of(lease)),
             };
-            again += 1;
+            retries += 1;
             match end {
                 Some(end) if matches!(end.reason, Reason::Memory | Reason::Crash(_)) => {
-                    if end.alone || alone {
+                    if end.exclusive || exclusive {
                         return Err(ended(&end.reason, budget));
                     }
-                    // The cause is one of several calls. Each of them is tried again alone.
-                    alone = true;
+                    // The cause is one of several calls. Each of them is tried again with the process for itself.
+                    exclusive = true;
                 }
-                Some(end) if end.reason == Reason::Closed || again > MAX_AGAIN => {
+                Some(end) if end.reason == Reason::Closed || retries > MAX_RETRIES => {
                     return Err(ended(&end.reason, budget));
                 }
-                None if again > MAX_AGAIN => return Err(ended(&Reason::Nonsense, budget)),
+                None if retries > MAX_RETRIES => return Err(ended(&Reason::InvalidReply, budget)),
                 _ => {}
             }
         }
@@ -170,7 +170,7 @@ impl RunnerModel {
     /// compared with the signature.
     fn outputs(
         &self,
-        seat: Seat,
+        lease: Lease,
         mut received: Received,
         reply: Reply,
         budget: &Budget,
@@ -178,53 +178,53 @@ impl RunnerModel {
         let specs = &self.signature().outputs;
         let outputs = match reply {
             Reply::Outputs(outputs) if outputs.len() == specs.len() => outputs,
-            other => return Err(self.refusal(seat, other, budget)),
+            other => return Err(self.refusal(lease, other, budget)),
         };
         let mut tensors = NamedTensors::with_capacity(specs.len());
         for (spec, output) in specs.iter().zip(outputs) {
             let charge = match budget.charge_memory(output.bytes) {
                 Ok(charge) => charge,
                 Err(exceeded) => {
-                    self.leave(seat);
+                    self.release(lease);
                     return Err(exceeded.into());
                 }
             };
-            let data = seat.lane.take(&mut received, output.bytes).ok();
+            let data = lease.lane.take(&mut received, output.bytes).ok();
             let tensor = data.and_then(|data| Tensor::new(output.datatype, output.shape, charge.hold(data)).ok());
             match tensor.filter(|tensor| spec.check(tensor).is_ok()) {
                 Some(tensor) => tensors.push((spec.name.clone(), tensor)),
-                None => return Err(self.nonsense(seat, budget)),
+                None => return Err(self.invalid_reply(lease, budget)),
             }
         }
-        self.leave(seat);
+        self.release(lease);
         Ok(tensors)
     }
 
     /// The error of a reply without a result.
-    fn refusal(&self, seat: Seat, reply: Reply, budget: &Budget) -> GraphError {
+    fn refusal(&self, lease: Lease, reply: Reply, budget: &Budget) -> GraphError {
         let error = match reply {
             Reply::Time => budget.exceeded(Limit::Time).into(),
             Reply::Memory => budget.exceeded(Limit::Memory).into(),
             Reply::Failed(text) => GraphError::Failed(text),
             Reply::Output { at, element } => match self.signature().outputs.get(at) {
                 Some(spec) => GraphError::Output { name: spec.name.to_string(), element, declared: spec.datatype },
-                None => return self.nonsense(seat, budget),
+                None => return self.invalid_reply(lease, budget),
             },
-            Reply::Cost(_) | Reply::Outputs(_) => return self.nonsense(seat, budget),
+            Reply::Cost(_) | Reply::Outputs(_) => return self.invalid_reply(lease, budget),
         };
-        self.leave(seat);
+        self.release(lease);
         error
     }
 
-    fn nonsense(&self, seat: Seat, budget: &Budget) -> GraphError {
-        self.handle.0.state.kill(seat, Reason::Nonsense);
-        ended(&Reason::Nonsense, budget)
+    fn invalid_reply(&self, lease: Lease, budget: &Budget) -> GraphError {
+        self.handle.0.state.kill(lease, Reason::InvalidReply);
+        ended(&Reason::InvalidReply, budget)
     }
 
-    fn leave(&self, mut seat: Seat) {
-        match seat.lane.release() {
-            Ok(()) => self.handle.0.state.leave(seat),
-            Err(_) => self.handle.0.state.kill(seat, Reason::Nonsense),
+    fn release(&self, mut lease: Lease) {
+        match lease.lane.trim() {
+            Ok(()) => self.handle.0.state.release(lease),
+            Err(_) => self.handle.0.state.kill(lease, Reason::InvalidReply),
         }
     }
 }
@@ -242,19 +242,19 @@ fn ended(reason: &Reason, budget: &Budget) -> GraphError {
         Reason::Deadline => budget.exceeded(Limit::Time).into(),
         Reason::Memory => budget.exceeded(Limit::Memory).into(),
         Reason::Crash(how) => GraphError::Failed(format!("the process that runs it ended ({how})")),
-        Reason::Nonsense => GraphError::Failed("the process that runs it gave an invalid answer".into()),
+        Reason::InvalidReply => GraphError::Failed("the process that runs it gave an invalid answer".into()),
         Reason::Loading | Reason::Closed => GraphError::Failed("the process that runs it was ended".into()),
     }
 }
 
-fn no_seat(error: NoSeat, budget: &Budget) -> GraphError {
+fn no_lease(error: NoLease, budget: &Budget) -> GraphError {
     match error {
-        NoSeat::Time => budget.exceeded(Limit::Time).into(),
-        NoSeat::Start(error) => GraphError::Failed(format!("no process could be started to run it: {error}")),
-        NoSeat::Graph(LoadFailure::Refused(text)) => {
+        NoLease::Time => budget.exceeded(Limit::Time).into(),
+        NoLease::Start(error) => GraphError::Failed(format!("no process could be started to run it: {error}")),
+        NoLease::Graph(LoadFailure::Refused(text)) => {
             GraphError::Failed(format!("a new process could not load it again: {text}"))
         }
-        NoSeat::Graph(LoadFailure::Ended(reason)) => {
+        NoLease::Graph(LoadFailure::Ended(reason)) => {
             GraphError::Failed(format!("the process that should run it ended while it loaded it ({})", reason.label()))
         }
     }

@@ -32,7 +32,7 @@ pub(super) enum Reason {
     /// Loading took too long, and the host killed the process.
     Loading,
     /// It sent an answer that cannot be, and the host killed it.
-    Nonsense,
+    InvalidReply,
     /// It had no memory left.
     Memory,
     /// It ended in another way.
@@ -47,7 +47,7 @@ impl Reason {
         match self {
             Reason::Deadline => "deadline",
             Reason::Loading => "loading",
-            Reason::Nonsense => "nonsense",
+            Reason::InvalidReply => "invalid-reply",
             Reason::Memory => "memory",
             Reason::Crash(_) => "crash",
             Reason::Closed => "closed",
@@ -60,7 +60,7 @@ impl Reason {
 pub(super) struct End {
     pub reason: Reason,
     /// True if it did nothing beside the one call that was in progress.
-    pub alone: bool,
+    pub exclusive: bool,
 }
 
 pub(super) struct Process {

@@ -23,7 +23,7 @@ const MAX_ATTEMPTS: u32 = 2;
 #[derive(Default)]
 pub(super) struct State {
     inner: Mutex<Inner>,
-    /// Wakes calls, and whoever waits for a graph.
+    /// Wakes calls, and threads that wait for a graph.
     changed: Condvar,
     /// Wakes the threads that keep the runner. A call that ends does not wake them.
     work: Condvar,
@@ -35,10 +35,10 @@ pub(super) struct Inner {
     pub graphs: BTreeMap<u64, Graph>,
     /// Graphs that the process has loaded, and that the host needs no more.
     pub dropped: Vec<u64>,
-    /// True while a call has the process for itself.
-    alone: bool,
-    /// Calls that wait to have the process for themselves.
-    want_alone: usize,
+    /// True while the only lease is exclusive.
+    exclusive: bool,
+    /// Calls that wait for an exclusive lease.
+    want_exclusive: usize,
     /// Calls that wait for a change.
     waiting: usize,
     /// The reason why no process could be started.
@@ -56,7 +56,7 @@ pub(super) struct Live {
     /// True while it loads a graph.
     pub loading: bool,
     /// True if it has done anything.
-    useful: bool,
+    has_worked: bool,
 }
 
 /// A graph of the tenant.
@@ -65,22 +65,22 @@ pub(super) struct Graph {
     pub bytes: u64,
     pub shapes: InputShapes,
     /// Its signature and memory, from the first time that it was loaded.
-    pub known: Option<Arc<Known>>,
+    pub known: Option<Arc<GraphProperties>>,
     /// True if a call waits for it.
     pub wanted: bool,
     /// Processes that ended while they loaded it.
     pub attempts: u32,
-    pub place: Place,
+    pub load_state: LoadState,
 }
 
 impl Graph {
     fn fail(&mut self, failure: LoadFailure) {
-        self.place = Place::Failed(failure, Instant::now() + RETRY_TIME);
+        self.load_state = LoadState::Failed(failure, Instant::now() + RETRY_TIME);
     }
 }
 
 /// The state of a graph in the process.
-pub(super) enum Place {
+pub(super) enum LoadState {
     /// To be loaded by the process that runs now, or by the next one.
     Waiting,
     Loading,
@@ -99,16 +99,16 @@ pub(super) enum LoadFailure {
     Ended(Reason),
 }
 
-/// A call's place in a process.
-pub(super) struct Seat {
+/// The lease of a lane to a call, and with it the permission to use the process.
+pub(super) struct Lease {
     pub process: Arc<Process>,
     pub lane: Lane,
-    alone: bool,
+    exclusive: bool,
 }
 
-/// The reason why a call got no place.
+/// The reason why a call got no lane.
 #[derive(Debug)]
-pub(super) enum NoSeat {
+pub(super) enum NoLease {
     /// The deadline passed before.
     Time,
     Start(String),
@@ -147,8 +147,8 @@ impl State {
         let mut inner = self.lock();
         let id = inner.next_graph;
         inner.next_graph += 1;
-        let (file, place) = (Arc::new(file), Place::Waiting);
-        inner.graphs.insert(id, Graph { file, bytes, shapes, known: None, wanted: false, attempts: 0, place });
+        let (file, load_state) = (Arc::new(file), LoadState::Waiting);
+        inner.graphs.insert(id, Graph { file, bytes, shapes, known: None, wanted: false, attempts: 0, load_state });
         self.notify();
         id
     }
@@ -161,13 +161,13 @@ impl State {
         self.notify();
     }
 
-    /// A place for a call of a graph. A call that is alone has the process for itself.
-    pub(super) fn enter(&self, graph: u64, alone: bool, deadline: Instant) -> Result<Seat, NoSeat> {
+    /// Leases a lane to a call of a graph, once the graph is loaded. An exclusive lease is the only one of its process.
+    pub(super) fn acquire(&self, graph: u64, exclusive: bool, deadline: Instant) -> Result<Lease, NoLease> {
         let mut inner = self.lock();
-        inner.want_alone += usize::from(alone);
+        inner.want_exclusive += usize::from(exclusive);
         let mut told = false;
-        let seat = loop {
-            match inner.try_seat(graph, alone) {
+        let lease = loop {
+            match inner.try_lease(graph, exclusive) {
                 Ok(None) if Instant::now() < deadline => {
                     // The graph may be one to load now.
                     if !std::mem::replace(&mut told, true) {
@@ -175,38 +175,38 @@ impl State {
                     }
                     inner = self.wait(inner, Some(deadline));
                 }
-                Ok(None) => break Err(NoSeat::Time),
-                Ok(Some(seat)) => break Ok(seat),
+                Ok(None) => break Err(NoLease::Time),
+                Ok(Some(lease)) => break Ok(lease),
                 Err(error) => break Err(error),
             }
         };
-        if alone {
-            inner.want_alone -= 1;
+        if exclusive {
+            inner.want_exclusive -= 1;
             self.notify();
         }
-        seat
+        lease
     }
 
-    /// Gives a place back, after an answer.
-    pub(super) fn leave(&self, seat: Seat) {
+    /// Takes a lane back, after a reply.
+    pub(super) fn release(&self, lease: Lease) {
         let mut inner = self.lock();
-        inner.alone &= !seat.alone;
+        inner.exclusive &= !lease.exclusive;
         if let Some(live) = &mut inner.live
-            && Arc::ptr_eq(&live.process, &seat.process)
+            && Arc::ptr_eq(&live.process, &lease.process)
         {
             live.busy -= 1;
-            live.useful = true;
-            live.lanes.push(seat.lane);
+            live.has_worked = true;
+            live.lanes.push(lease.lane);
         }
         if inner.waiting > 0 {
             self.changed.notify_all();
         }
     }
 
-    /// Waits until it is known why a process ended, and gives up a call's place in it.
-    pub(super) fn end_of(&self, seat: Seat) -> End {
-        let end = self.await_end(&seat.process);
-        self.lock().alone &= !seat.alone;
+    /// Waits until it is known why a process ended, and ends the lease of a lane of it.
+    pub(super) fn end_of(&self, lease: Lease) -> End {
+        let end = self.await_end(&lease.process);
+        self.lock().exclusive &= !lease.exclusive;
         self.notify();
         end
     }
@@ -219,17 +219,17 @@ impl State {
                 return end.clone();
             }
             if Instant::now() >= until {
-                process.kill(Reason::Nonsense);
-                return End { reason: Reason::Nonsense, alone: false };
+                process.kill(Reason::InvalidReply);
+                return End { reason: Reason::InvalidReply, exclusive: false };
             }
             inner = self.wait(inner, Some(until));
         }
     }
 
-    /// Ends the process of a call, and gives up the call's place in it. No further call gets a place there.
-    pub(super) fn kill(&self, seat: Seat, reason: Reason) {
-        self.kill_process(&seat.process, reason);
-        self.lock().alone &= !seat.alone;
+    /// Ends the process of a call, and with it the lease. No further call gets a lane of it.
+    pub(super) fn kill(&self, lease: Lease, reason: Reason) {
+        self.kill_process(&lease.process, reason);
+        self.lock().exclusive &= !lease.exclusive;
         self.notify();
     }
 
@@ -259,48 +259,48 @@ fn wait_on<'a>(changed: &Condvar, inner: MutexGuard<'a, Inner>, until: Option<In
 }
 
 impl Inner {
-    fn try_seat(&mut self, graph: u64, alone: bool) -> Result<Option<Seat>, NoSeat> {
+    fn try_lease(&mut self, graph: u64, exclusive: bool) -> Result<Option<Lease>, NoLease> {
         let Some(live) = &mut self.live else {
             return match &self.start_error {
-                Some(error) => Err(NoSeat::Start(error.clone())),
+                Some(error) => Err(NoLease::Start(error.clone())),
                 None => Ok(None),
             };
         };
         let Some(entry) = self.graphs.get_mut(&graph) else {
-            return Err(NoSeat::Graph(LoadFailure::Ended(Reason::Closed)));
+            return Err(NoLease::Graph(LoadFailure::Ended(Reason::Closed)));
         };
-        match &entry.place {
-            Place::Loaded => {}
-            Place::Failed(failure, until) if entry.known.is_none() || Instant::now() < *until => {
-                return Err(NoSeat::Graph(failure.clone()));
+        match &entry.load_state {
+            LoadState::Loaded => {}
+            LoadState::Failed(failure, until) if entry.known.is_none() || Instant::now() < *until => {
+                return Err(NoLease::Graph(failure.clone()));
             }
-            Place::Failed(..) => {
-                (entry.place, entry.attempts, entry.wanted) = (Place::Waiting, 0, true);
+            LoadState::Failed(..) => {
+                (entry.load_state, entry.attempts, entry.wanted) = (LoadState::Waiting, 0, true);
                 return Ok(None);
             }
-            Place::Waiting | Place::Loading => {
+            LoadState::Waiting | LoadState::Loading => {
                 entry.wanted = true;
                 return Ok(None);
             }
         }
-        let is_free = if alone { live.busy == 0 } else { self.want_alone == 0 };
-        if self.alone || !is_free {
+        let is_free = if exclusive { live.busy == 0 } else { self.want_exclusive == 0 };
+        if self.exclusive || !is_free {
             return Ok(None);
         }
         let Some(lane) = live.lanes.pop() else { return Ok(None) };
         live.busy += 1;
-        self.alone = alone;
-        Ok(Some(Seat { process: live.process.clone(), lane, alone }))
+        self.exclusive = exclusive;
+        Ok(Some(Lease { process: live.process.clone(), lane, exclusive }))
     }
 
     /// Puts a new process in service. It has no graph yet.
     pub(super) fn begin(&mut self, process: Arc<Process>, lanes: Vec<Lane>) {
-        self.live = Some(Live { process, lanes, busy: 0, loading: false, useful: false });
+        self.live = Some(Live { process, lanes, busy: 0, loading: false, has_worked: false });
         self.start_error = None;
         self.dropped.clear();
         for graph in self.graphs.values_mut() {
-            if matches!(graph.place, Place::Loaded | Place::Loading) {
-                graph.place = Place::Waiting;
+            if matches!(graph.load_state, LoadState::Loaded | LoadState::Loading) {
+                graph.load_state = LoadState::Waiting;
             }
         }
     }
@@ -309,21 +309,21 @@ impl Inner {
     pub(super) fn finish(&mut self, process: &Arc<Process>, reason: Reason) -> bool {
         let live = self.live.take_if(|live| Arc::ptr_eq(&live.process, process));
         // Only the first end of a process counts.
-        let alone = live.as_ref().is_some_and(|live| live.busy <= 1 && !live.loading);
-        let _ = process.end.set(End { reason, alone });
-        live.is_none_or(|live| live.useful)
+        let exclusive = live.as_ref().is_some_and(|live| live.busy <= 1 && !live.loading);
+        let _ = process.end.set(End { reason, exclusive });
+        live.is_none_or(|live| live.has_worked)
     }
 
     /// The next graph to load, if the process is ready for it. Graphs that calls wait for go first, then those that were
     /// loaded before, and of them the smallest, so that most models are there again soon.
     pub(super) fn next_load(&mut self) -> Option<Load> {
         let live = self.live.as_mut().filter(|live| !live.loading)?;
-        let waiting = self.graphs.iter().filter(|(_, graph)| matches!(graph.place, Place::Waiting));
+        let waiting = self.graphs.iter().filter(|(_, graph)| matches!(graph.load_state, LoadState::Waiting));
         let order =
             |graph: &Graph| (!graph.wanted, graph.known.is_none(), graph.known.as_ref().map(|known| known.resident));
         let (&id, _) = waiting.min_by_key(|(_, graph)| order(graph))?;
         let graph = self.graphs.get_mut(&id)?;
-        graph.place = Place::Loading;
+        graph.load_state = LoadState::Loading;
         live.loading = true;
         let (file, bytes, shapes) = (graph.file.clone(), graph.bytes, graph.shapes.clone());
         Some(Load { process: live.process.clone(), id, file, bytes, shapes })
@@ -336,12 +336,12 @@ impl Inner {
     }
 
     /// Notes the result of loading a graph in a process.
-    pub(super) fn loaded(&mut self, load: &Load, result: Result<Known, LoadFailure>) {
+    pub(super) fn loaded(&mut self, load: &Load, result: Result<GraphProperties, LoadFailure>) {
         let live = self.live.as_mut().filter(|live| Arc::ptr_eq(&live.process, &load.process));
         let is_live = live.is_some();
         if let Some(live) = live {
             live.loading = false;
-            live.useful |= result.is_ok();
+            live.has_worked |= result.is_ok();
         }
         let Some(graph) = self.graphs.get_mut(&load.id) else { return };
         match result {
@@ -353,12 +353,12 @@ impl Inner {
                 graph.wanted = false;
                 graph.attempts = 0;
                 if is_live {
-                    graph.place = Place::Loaded;
+                    graph.load_state = LoadState::Loaded;
                 }
             }
             Err(LoadFailure::Ended(_)) if graph.attempts + 1 < MAX_ATTEMPTS => {
                 graph.attempts += 1;
-                graph.place = Place::Waiting;
+                graph.load_state = LoadState::Waiting;
             }
             Err(failure) => graph.fail(failure),
         }
@@ -375,7 +375,7 @@ pub(super) struct Load {
 }
 
 /// The properties of a graph that the runner has loaded.
-pub(super) struct Known {
+pub(super) struct GraphProperties {
     pub signature: Signature,
     pub resident: u64,
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::control::{LoadAnswer, Order};
 use super::process::{Process, Reason, Settings};
-use super::state::{Known, Load, LoadFailure, State};
+use super::state::{GraphProperties, Load, LoadFailure, State};
 use crate::telemetry::Metrics;
 
 /// Longest pause between two starts of a process that ends before it has done anything.
@@ -42,7 +42,7 @@ impl Runner {
     fn supervise(&self) {
         let mut failures = 0u32;
         while !self.state.lock().closed {
-            let useful = match Process::start(&self.settings, self.memory.load(Ordering::Relaxed)) {
+            let has_worked = match Process::start(&self.settings, self.memory.load(Ordering::Relaxed)) {
                 Ok((process, errors, lanes)) => {
                     let process = Arc::new(process);
                     self.metrics.graph_runners.inc();
@@ -50,9 +50,9 @@ impl Runner {
                     let reason = process.attend(errors);
                     self.metrics.graph_runners.dec();
                     self.metrics.graph_runner_ended(reason.label());
-                    let useful = self.state.lock().finish(&process, reason);
+                    let has_worked = self.state.lock().finish(&process, reason);
                     self.state.notify();
-                    useful
+                    has_worked
                 }
                 Err(error) => {
                     tracing::error!(%error, "a process that runs graphs could not be started");
@@ -61,7 +61,7 @@ impl Runner {
                     false
                 }
             };
-            failures = if useful { 0 } else { failures.saturating_add(1) };
+            failures = if has_worked { 0 } else { failures.saturating_add(1) };
             if failures > 0 {
                 self.pause(failures);
             }
@@ -111,16 +111,16 @@ impl Runner {
         }
     }
 
-    fn load(&self, load: &Load) -> Result<Known, LoadFailure> {
+    fn load(&self, load: &Load) -> Result<GraphProperties, LoadFailure> {
         match self.order(load) {
             Ok(Ok(loaded)) => match loaded.signature() {
-                Some(signature) => Ok(Known { signature, resident: loaded.resident }),
-                None => Err(self.give_up(load, Reason::Nonsense)),
+                Some(signature) => Ok(GraphProperties { signature, resident: loaded.resident }),
+                None => Err(self.give_up(load, Reason::InvalidReply)),
             },
             Ok(Err(refusal)) => Err(LoadFailure::Refused(refusal)),
             Err(error) => Err(match error.kind() {
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => self.give_up(load, Reason::Loading),
-                io::ErrorKind::InvalidData => self.give_up(load, Reason::Nonsense),
+                io::ErrorKind::InvalidData => self.give_up(load, Reason::InvalidReply),
                 _ => LoadFailure::Ended(self.state.await_end(&load.process).reason),
             }),
         }
