@@ -29,6 +29,7 @@ mod metrics;
 mod openapi;
 mod perf_analyzer;
 mod protocol;
+mod publishers;
 mod resident;
 mod restart;
 mod rights;

@@ -74,7 +74,7 @@ fn versions_labels_and_numbers_find_their_version() -> Result<()> {
     Ok(())
 }
 
-/// A label whose version was revoked does not block other changes.
+/// A label whose version was revoked does not block other changes. Requests that it routed get no other version instead.
 #[test]
 fn what_was_revoked_under_a_label_leaves_the_rest_changeable() -> Result<()> {
     let (host, _) = with_versions(&["1.0.0", "2.0.0", "3.0.0"])?;
@@ -84,10 +84,75 @@ fn what_was_revoked_under_a_label_leaves_the_rest_changeable() -> Result<()> {
         let digest = Draft::identity("acme/echo", version).digest();
         host.admin("POST", &format!("/v1/bundles/{digest}/revoke"), &json!({}))?.ok()?;
     }
-    answers(&host, &[("echo", "3.0.0")])?;
+    let gone = ["the label \"stable\" names 2.0.0, which is not served any more", "It has: 3.0.0"];
+    host.call("", "echo", "input")?.refused(503, "model_unavailable", &gone)?;
+    host.call("", "echo/versions/old", "input")?.refused(
+        503,
+        "model_unavailable",
+        &["the label \"old\" names 1.0.0"],
+    )?;
+    let model = host.admin("GET", "/v1/models/echo", &Value::Null)?.ok()?.json();
+    assert_eq!((&model["serves"], model["not_served_because"].is_string()), (&Value::Null, true), "{model}");
     label(&host, "new", "3.0.0")?.ok()?;
     unset(&host, "labels/old")?.ok()?;
-    label(&host, "stable", "3.0.0")?.ok().map(drop)
+    label(&host, "stable", "3.0.0")?.ok()?;
+    answers(&host, &[("echo", "3.0.0")])
+}
+
+#[test]
+fn what_was_revoked_is_not_activated() -> Result<()> {
+    let (host, _) = with_versions(&["1.0.0", "2.0.0"])?;
+    post(&host, "versions/1.0.0/retire")?.ok()?;
+    let digest = Draft::identity("acme/echo", "1.0.0").digest();
+    host.admin("POST", &format!("/v1/bundles/{digest}/revoke"), &json!({ "reason": "it steals" }))?.ok()?;
+    post(&host, "versions/1.0.0/activate")?.refused(409, "conflict", &["cannot be activated", "it steals"])?;
+    answers(&host, &[("echo", "2.0.0")])
+}
+
+#[test]
+fn the_rest_of_a_split_takes_the_share_of_what_was_revoked() -> Result<()> {
+    let (host, _) = with_versions(&["1.0.0", "2.0.0", "3.0.0"])?;
+    set(&host, "split", &json!({ "weights": { "1.0.0": 1, "2.0.0": 99 }, "sticky": "nothing" }))?.ok()?;
+    let revoke = |version: &str| {
+        let digest = Draft::identity("acme/echo", version).digest();
+        host.admin("POST", &format!("/v1/bundles/{digest}/revoke"), &json!({}))?.ok()
+    };
+    revoke("2.0.0")?;
+    for _ in 0..20 {
+        answers(&host, &[("echo", "1.0.0")])?;
+    }
+    revoke("1.0.0")?;
+    host.call("", "echo", "input")?.refused(503, "model_unavailable", &["the split names 1.0.0 and 2.0.0"]).map(drop)
+}
+
+/// A pre-release serves whom its number or a label sends there, and takes no release out of service.
+#[test]
+fn a_pre_release_serves_only_those_who_name_it() -> Result<()> {
+    let (host, acme) = with_versions(&["1.1.0-rc.1"])?;
+    host.call("", "echo", "input")?.refused(404, "unknown_version", &["pre-releases only", "1.1.0-rc.1"])?;
+    acme.push(&host, &Draft::identity("acme/echo", "1.0.0"))?.ok()?;
+    set(&host, "policy", &json!({ "latest": 1 }))?.ok()?;
+    acme.push(&host, &Draft::identity("acme/echo", "1.1.0-rc.2"))?.ok()?;
+    answers(&host, &[("echo", "1.0.0"), ("echo/versions/1", "1.0.0"), ("echo/versions/1.1.0-rc.2", "1.1.0-rc.2")])?;
+    label(&host, "stable", "1.1.0-rc.2")?.ok()?;
+    answers(&host, &[("echo", "1.1.0-rc.2")])?;
+    // A stage of another bundle gets a pre-release only if it names one.
+    let user = |version: &str, wanted: &str| {
+        let stage = format!("[\"acme/echo:stage@{wanted}\"]");
+        acme.push(&host, &Draft::identity("acme/user", version).replace("[\"stage\"]", &stage))
+    };
+    let used = |version: usize| -> Result<Value> {
+        let bundles = host.admin("GET", "/v1/bundles", &Value::Null)?.ok()?.json();
+        let users = bundles.as_array().into_iter().flatten().filter(|bundle| bundle["name"] == "acme/user");
+        let bundle = users.into_iter().nth(version).context("the user's bundle")?;
+        let used = bundle["uses"].as_object().and_then(|uses| uses.values().next()).context("nothing is used")?;
+        Ok(used["version"].clone())
+    };
+    user("1.0.0", "^1")?.ok()?;
+    assert_eq!(used(0)?, "1.0.0");
+    user("2.0.0", "^1.1.0-rc.1")?.ok()?;
+    assert_eq!(used(1)?, "1.1.0-rc.2");
+    Ok(())
 }
 
 #[test]
@@ -206,7 +271,7 @@ fn changes_of_versions_fail_no_request() -> Result<()> {
 #[test]
 fn a_rollback_goes_back_to_what_served_before() -> Result<()> {
     let (host, acme) = with_versions(&["1.0.0"])?;
-    post(&host, "rollback")?.refused(409, "conflict", &["no other active version"])?;
+    post(&host, "rollback")?.refused(409, "conflict", &["no other version"])?;
     for version in ["2.0.0", "3.0.0"] {
         acme.push(&host, &Draft::identity("acme/echo", version))?.ok()?;
     }

@@ -1,6 +1,7 @@
 //! Catalog of what is served: maps a tenant's model, and its version or label, to a pipeline. Readers take no lock: a
 //! change swaps the whole table, and requests in progress finish on the pipeline that they began with.
 
+mod choice;
 mod routing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,6 +86,14 @@ pub enum LookupError {
     UnknownModel { model: String },
     #[error("model \"{model}\" has no version or label \"{version}\"; it has: {known}")]
     UnknownVersion { model: Arc<str>, version: String, known: String },
+    #[error(
+        "model \"{model}\" has pre-releases only, which serve only requests that name one: {known}; name one of them, or its owner labels one of them \"{STABLE}\""
+    )]
+    OnlyPreReleases { model: Arc<str>, known: String },
+    #[error(
+        "model \"{model}\": {route} names {versions}, which is not served any more, and requests go to no other version instead; its owner has to change {route}. It has: {known}"
+    )]
+    RouteGone { model: Arc<str>, route: String, versions: String, known: String },
     #[error("model \"{model}\" version {version} is being loaded; try again in a moment")]
     Loading { model: Arc<str>, version: String },
     #[error("model \"{model}\" version {version} could not be activated: {reason}")]
@@ -166,7 +175,7 @@ impl Catalog {
         let Visible { name, owner, model } = visible(&models, model, traits.tenant)?;
         let (version, entry) = match version {
             Some(version) => model.named(name, version)?,
-            None => model.default(traits).ok_or_else(|| LookupError::UnknownModel { model: name.to_string() })?,
+            None => model.routed(name, traits)?,
         };
         let shadow = model.routing.shadow.as_ref().filter(|shadow| shadow.version != *version && shadow.wants());
         let shadow = shadow.and_then(|shadow| model.versions.get(&shadow.version)).and_then(Entry::ready);
@@ -202,9 +211,12 @@ impl Catalog {
         self.models.load().get(model)?.get(owner)?.versions.get(version).cloned()
     }
 
-    /// The version for an owner's requests that name none, if no split decides.
-    pub fn served(&self, owner: &str, model: &str) -> Option<Version> {
-        self.models.load().get(model)?.get(owner)?.unsplit().map(|(version, _)| version.clone())
+    /// The version for an owner's requests that name none, if no split decides, or the error that such requests get.
+    pub fn served(&self, owner: &str, model: &str) -> Result<Version, LookupError> {
+        let models = self.models.load();
+        let found = models.get_key_value(model).and_then(|(name, owners)| Some((name, owners.get(owner)?)));
+        let (name, model) = found.ok_or_else(|| LookupError::UnknownModel { model: model.to_owned() })?;
+        model.unsplit(name).map(|(version, _)| version.clone())
     }
 
     /// Records that there was a bundle without a readable manifest.
@@ -297,51 +309,6 @@ fn visible<'a>(models: &'a Models, model: &str, tenant: &str) -> Result<Visible<
         Some(Visible { name, owner, model })
     });
     found.ok_or_else(|| LookupError::UnknownModel { model: model.to_owned() })
-}
-
-impl Model {
-    /// Finds a version by its full number, by a label, or by its first numbers, which mean the newest ready version that
-    /// begins with them.
-    fn named(&self, name: &Arc<str>, version: &str) -> Result<(&Version, &Entry), LookupError> {
-        let exact = Version::parse(version).ok();
-        let wanted = exact.as_ref().or_else(|| self.routing.labels.get(version));
-        let found = wanted.and_then(|wanted| self.versions.get_key_value(wanted));
-        let found = found.or_else(|| self.newest(|candidate| begins_with(candidate, version)));
-        found.ok_or_else(|| LookupError::UnknownVersion {
-            model: name.clone(),
-            version: version.to_owned(),
-            known: self.known(),
-        })
-    }
-
-    fn known(&self) -> String {
-        let versions = self.versions.keys().map(Version::to_string);
-        versions.chain(self.routing.labels.keys().cloned()).collect::<Vec<_>>().join(", ")
-    }
-
-    fn default(&self, traits: &Traits) -> Option<(&Version, &Entry)> {
-        let chosen = self.routing.split.as_ref().and_then(|split| split.choose(traits));
-        chosen.and_then(|version| self.versions.get_key_value(version)).or_else(|| self.unsplit())
-    }
-
-    fn unsplit(&self) -> Option<(&Version, &Entry)> {
-        let stable = self.routing.labels.get(STABLE);
-        stable.and_then(|version| self.versions.get_key_value(version)).or_else(|| self.newest(|_| true))
-    }
-
-    /// The newest ready version of those that match, or the newest of them if none is ready.
-    fn newest(&self, among: impl Fn(&Version) -> bool) -> Option<(&Version, &Entry)> {
-        let mut some = self.versions.iter().rev().filter(|(version, _)| among(version));
-        some.clone().find(|(_, entry)| entry.ready().is_some()).or_else(|| some.next())
-    }
-}
-
-/// True if `text` is the major number of a version, or its major and minor number: clients of other servers know versions
-/// only as numbers. Pre-releases never match.
-fn begins_with(version: &Version, text: &str) -> bool {
-    let (major, minor) = text.split_once('.').map_or((text, None), |(major, minor)| (major, Some(minor)));
-    let same = |text: &str, number: u64| text.parse() == Ok(number);
-    same(major, version.major) && minor.is_none_or(|minor| same(minor, version.minor)) && version.pre.is_empty()
 }
 
 #[cfg(test)]

@@ -61,7 +61,8 @@ pub struct Traits<'a> {
 }
 
 impl Split {
-    pub fn choose(&self, traits: &Traits) -> Option<&Version> {
+    /// Chooses one of the versions that are served; `None` if none of them is.
+    pub fn choose(&self, traits: &Traits, served: impl Fn(&Version) -> bool) -> Option<&Version> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let decided_by = match &self.sticky {
             Sticky::Tenant => Some(traits.tenant.to_owned()),
@@ -72,14 +73,15 @@ impl Split {
             Some(text) => hash(&text),
             None => hash(&NEXT.fetch_add(1, Ordering::Relaxed)),
         };
-        self.at(number)
+        self.at(number, &served)
     }
 
-    fn at(&self, number: u64) -> Option<&Version> {
-        let total: u64 = self.weights.values().map(|weight| u64::from(*weight)).sum();
+    fn at(&self, number: u64, served: &dyn Fn(&Version) -> bool) -> Option<&Version> {
+        let weights = self.weights.iter().filter(|(version, _)| served(version));
+        let mut weights = weights.map(|(version, weight)| (version, u64::from(*weight)));
+        let total: u64 = weights.clone().map(|(_, weight)| weight).sum();
         let mut left = number.checked_rem(total)?;
-        self.weights.iter().find_map(|(version, weight)| {
-            let weight = u64::from(*weight);
+        weights.find_map(|(version, weight)| {
             if left < weight {
                 return Some(version);
             }
@@ -116,7 +118,7 @@ mod tests {
     fn weights_are_kept_and_callers_keep_their_version() {
         let split_by_header = split(Sticky::Header("x-user".into()));
         let second = |split: &Split, header: &dyn Fn(&str) -> Option<String>| {
-            split.choose(&Traits { tenant: "a", header }).unwrap().major == 2
+            split.choose(&Traits { tenant: "a", header }, |_| true).unwrap().major == 2
         };
         let users: Vec<String> = (0..1000).map(|user| user.to_string()).collect();
         let chosen = |user: &String| second(&split_by_header, &|_| Some(user.clone()));

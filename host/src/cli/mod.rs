@@ -10,6 +10,7 @@ mod output;
 mod publisher;
 mod serve;
 mod tenant;
+mod values;
 mod worker;
 
 use std::io::Write;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Error, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use semver::Version;
 use serde::Serialize;
@@ -12,6 +12,7 @@ use ureq::http::Method;
 
 use super::client::{Admin, Client, address};
 use super::output::{Table, cell, fields, list, rows};
+use super::values;
 use crate::admin::wire::models::{Labelled, Policy, Shadow, Sharing, Split, Sticky};
 
 /// Label, split, shadow, share, roll back and retire versions of models
@@ -56,12 +57,14 @@ enum Command {
     #[command(after_help = "Example:\n  bulkhead model retire digits 1.0.0")]
     Retire {
         model: String,
+        #[arg(value_parser = values::version)]
         version: Version,
     },
     /// Serve a retired version again, or retry one that failed
     #[command(after_help = "Example:\n  bulkhead model activate digits 1.0.0")]
     Activate {
         model: String,
+        #[arg(value_parser = values::version)]
         version: Version,
     },
 }
@@ -77,7 +80,7 @@ enum Command {
 struct Label {
     model: String,
     label: String,
-    #[arg(required_unless_present = "remove")]
+    #[arg(required_unless_present = "remove", value_parser = values::version)]
     version: Option<Version>,
     #[arg(long, conflicts_with = "version")]
     remove: bool,
@@ -91,7 +94,7 @@ struct Label {
   bulkhead model split digits --remove")]
 struct SplitBy {
     model: String,
-    #[arg(value_name = "VERSION=WEIGHT", value_parser = weight, required_unless_present = "remove")]
+    #[arg(value_name = "VERSION=WEIGHT", value_parser = values::weight, required_unless_present = "remove")]
     weights: Vec<(Version, u32)>,
     /// Keep each caller on one version: by its tenant, or by a header of its requests
     #[arg(long, value_name = "tenant|header:NAME", value_parser = sticky, conflicts_with = "remove")]
@@ -107,10 +110,10 @@ struct SplitBy {
   bulkhead model shadow digits --remove")]
 struct ShadowBy {
     model: String,
-    #[arg(required_unless_present = "remove")]
+    #[arg(required_unless_present = "remove", value_parser = values::version)]
     version: Option<Version>,
     /// Percentage of the requests that are copied
-    #[arg(long, default_value_t = 100, conflicts_with = "remove")]
+    #[arg(long, default_value_t = 100, conflicts_with = "remove", value_parser = clap::value_parser!(u8).range(1..=100))]
     percent: u8,
     #[arg(long, conflicts_with = "version")]
     remove: bool,
@@ -234,10 +237,10 @@ impl PolicyBy {
         Ok(match (self.rule, &self.what[..]) {
             (Rule::All, []) => Policy::All,
             (Rule::Latest, [number]) => {
-                Policy::Latest(number.parse().with_context(|| format!("\"{number}\" is not a number of versions"))?)
+                Policy::Latest(values::number_of("a number of versions", number).map_err(Error::msg)?)
             }
             (Rule::Specific, [_, ..]) => {
-                let version = |text: &String| text.parse().with_context(|| format!("\"{text}\" is not a version"));
+                let version = |text: &String| values::version(text).map_err(Error::msg);
                 Policy::Specific(self.what.iter().map(version).collect::<Result<_>>()?)
             }
             _ => bail!("write one of: all; latest NUMBER; specific VERSION…"),
@@ -253,12 +256,6 @@ impl Share {
             tenants => Sharing::Tenants(tenants.split(',').map(str::to_owned).collect::<BTreeSet<_>>()),
         }
     }
-}
-
-fn weight(text: &str) -> Result<(Version, u32), String> {
-    let (version, weight) = text.split_once('=').ok_or("write VERSION=WEIGHT, such as 1.0.0=90")?;
-    let version = version.parse().map_err(|error| format!("\"{version}\" is not a version: {error}"))?;
-    Ok((version, weight.parse().map_err(|_| format!("\"{weight}\" is not a weight such as 90"))?))
 }
 
 fn sticky(text: &str) -> Result<Sticky, String> {
@@ -302,8 +299,15 @@ fn describe(model: &Value) -> String {
         table.row([number, state, labels, bundle, digest]);
     }
     let (policy, shared) = (cell(&model["policy"]), cell(&model["sharing"]));
-    let routes = format!("split {}; shadow {}; policy {policy}; shared with {shared}", split(model), shadow(model));
-    format!("model {name} of tenant {tenant} serves {serves}\n{routes}\n{}{reasons}", table.or("no versions"))
+    let split = if model["routing"]["split"].is_null() { "no split".into() } else { format!("split {}", split(model)) };
+    let shadow =
+        if model["routing"]["shadow"].is_null() { "no shadow".into() } else { format!("shadow {}", shadow(model)) };
+    let serves = match model["not_served_because"].as_str() {
+        Some(reason) => format!("refuses requests without a version: {}", super::output::plain_lines(reason)),
+        None => format!("serves {serves}"),
+    };
+    let routes = format!("{split}; {shadow}; active versions: {policy}; shared with {shared}");
+    format!("model {name} of tenant {tenant} {serves}\n{routes}\n{}{reasons}", table.or("no versions"))
 }
 
 fn split(model: &Value) -> String {

@@ -12,6 +12,9 @@ use ureq::http::Method;
 use super::client::{Admin, Client, address};
 use super::key;
 use super::output::{Table, cell, fields, rows};
+use super::values::import;
+use crate::control::Timestamp;
+use crate::tenant::Capability;
 
 /// Trust and list publishers, revoke their keys, remove them
 #[derive(Args)]
@@ -37,29 +40,39 @@ enum Command {
 /// Trust a publisher's key, or change what it may do
 ///
 /// By default, a new publisher may use the names under its own (acme/*) and no import. A known publisher keeps the settings
-/// that are not given here, and its earlier keys.
+/// that are not given here, and its earlier keys. Prints the publisher as it is afterwards.
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead publisher trust acme --key acme.pub --imports logging,assets
-  bulkhead publisher trust acme --key acme-2027.pub --not-before 2027-01-01 --not-after 2027-12-31
+  bulkhead publisher trust acme --add-imports graphs
+  bulkhead publisher trust acme --key acme-2027.pub --not-before 2027-01-01 --not-after 2028-01-01
   bulkhead publisher trust acme --names 'acme/*,shared/labels'")]
 struct Trust {
     name: String,
     /// A public key, as `bulkhead key new` makes it
     #[arg(long, value_name = "FILE.pub")]
     key: Option<PathBuf>,
-    /// The imports that its plugins may be granted, replacing the earlier ones: assets, logging, graphs, clocks, random
-    #[arg(long, value_name = "IMPORTS", value_delimiter = ',')]
-    imports: Option<Vec<String>>,
+    /// The imports that its plugins may be granted, replacing the earlier ones; '' for none
+    #[arg(long, value_name = "IMPORTS", value_delimiter = ',', value_parser = import())]
+    imports: Option<Vec<Option<Capability>>>,
+    /// Imports in addition to the earlier ones
+    #[arg(long, value_name = "IMPORTS", value_delimiter = ',', value_parser = import(), conflicts_with = "imports")]
+    add_imports: Vec<Option<Capability>>,
     /// The names of bundles that it may use, replacing the earlier ones
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     names: Option<Vec<String>>,
-    /// Uploads before this are refused, such as 2027-01-31 or 2027-01-31T12:00:00Z
-    #[arg(long, value_name = "DATE", requires = "key")]
-    not_before: Option<String>,
-    /// Uploads after this are refused; bundles that were uploaded before stay valid
-    #[arg(long, value_name = "DATE", requires = "key")]
-    not_after: Option<String>,
+    /// Names in addition to the earlier ones
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "names")]
+    add_names: Vec<String>,
+    /// Uploads before this moment are refused: a time, the first moment of a day (UTC), or `never` for no such bound
+    #[arg(long, value_name = DATE, value_parser = bound, requires = "key")]
+    not_before: Option<Bound>,
+    /// Uploads after this moment are refused; bundles that were uploaded before stay valid
+    #[arg(long, value_name = DATE, value_parser = bound, requires = "key")]
+    not_after: Option<Bound>,
+    /// Confirms that versions which are served now stop, if the narrower trust does not cover them
+    #[arg(long)]
+    yes: bool,
 }
 
 /// Revoke a key: bundles that it signed stop serving at once, for good
@@ -101,17 +114,20 @@ impl Publisher {
 impl Trust {
     fn run(self, client: &Client) -> Result<()> {
         let key = self.key.as_deref().map(key::read_public).transpose()?;
-        // `--imports ''` grants nothing.
-        let words = |words: Option<Vec<String>>| {
-            words.map(|words| words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>())
-        };
-        let body = json!({
+        let mut body = json!({
             "key": key.as_ref().map(|key| key.to_pem()),
-            "imports": words(self.imports),
-            "names": words(self.names),
-            "not_before": self.not_before,
-            "not_after": self.not_after,
+            "imports": self.imports.map(|imports| imports.into_iter().flatten().collect::<Vec<_>>()),
+            "add_imports": self.add_imports.into_iter().flatten().collect::<Vec<_>>(),
+            "names": self.names,
+            "add_names": self.add_names,
+            "stop": self.yes,
         });
+        // A bound that is left out of the request stays as it is.
+        for (field, bound) in [("not_before", self.not_before), ("not_after", self.not_after)] {
+            if let Some(Bound(moment)) = bound {
+                body[field] = json!(moment);
+            }
+        }
         let publisher = client.ask(Method::PUT, &address(&["publishers", &self.name], &[]), &body)?;
         client.tell(&publisher, |publisher| table(&json!({ self.name: publisher })))
     }
@@ -133,11 +149,10 @@ fn table(publishers: &Value) -> String {
     let mut table = Table::new(["publisher", "key", "state", "from", "until", "names", "imports"]);
     for (name, publisher) in fields(publishers) {
         for key in rows(&publisher["keys"]) {
-            let state = if key["revoked"].is_null() { "valid" } else { "revoked" };
             table.row([
                 cell(&name.as_str().into()),
                 cell(&key["hint"]),
-                state.into(),
+                cell(&key["state"]),
                 cell(&key["not_before"]),
                 cell(&key["not_after"]),
                 cell(&publisher["names"]),
@@ -146,4 +161,14 @@ fn table(publishers: &Value) -> String {
         }
     }
     table.or("no publishers are trusted; add one with bulkhead publisher trust NAME --key FILE.pub")
+}
+
+const DATE: &str = "DATE|never";
+
+/// A bound of a key's window; `None` removes it.
+#[derive(Clone, Copy)]
+struct Bound(Option<Timestamp>);
+
+fn bound(text: &str) -> Result<Bound, String> {
+    if text == "never" { Ok(Bound(None)) } else { text.parse().map(|moment| Bound(Some(moment))) }
 }

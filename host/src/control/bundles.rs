@@ -1,10 +1,11 @@
 //! Acts on stored bundles: listing, deletion, and revocation of contents.
 
-use bulkhead_bundle::Digest;
+use bulkhead_bundle::{Digest, MANIFEST};
 
 use super::records::{BundleState, Revocation, StoredBundle, Timestamp};
 use super::state::{ControlState, bundle_key};
 use super::{Actor, BlockingControl, ControlError};
+use crate::activation::Manifest;
 
 impl BlockingControl {
     /// Revokes contents by their digest. They stop serving at once, in every tenant, and cannot return.
@@ -41,6 +42,26 @@ impl BlockingControl {
         })?;
         self.remove_unneeded(&files);
         Ok(())
+    }
+
+    /// Reads the imports of bundles that an earlier version of this program stored without them; called once, at the start.
+    /// They are kept in memory, and stored with the next act on the bundle. A manifest that cannot be read keeps its bundle
+    /// from being loaded, too, so nothing is lost if it is left out here.
+    pub(super) fn note_imports(&self) {
+        let unknown = |bundle: &StoredBundle| bundle.imports.is_none() && bundle.state != BundleState::Deleted;
+        let manifests: Vec<(String, Digest)> = self.read(|state| {
+            let some = state.bundles.iter().filter(|(_, bundle)| unknown(bundle));
+            some.filter_map(|(key, bundle)| Some((key.clone(), bundle.files.get(MANIFEST)?.digest))).collect()
+        });
+        for (key, digest) in manifests {
+            let Ok(text) = self.blobs().get(&digest) else { continue };
+            let Some(manifest) = std::str::from_utf8(&text).ok().and_then(|text| Manifest::parse(text).ok()) else {
+                continue;
+            };
+            if let Some(bundle) = self.lock().state.bundles.get_mut(&key) {
+                bundle.imports = Some(manifest.imports());
+            }
+        }
     }
 
     /// The bundles of one tenant or of all tenants, each with the reason why it may not be served, if there is one.

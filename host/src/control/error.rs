@@ -7,7 +7,6 @@ use semver::Version;
 use crate::activation::{ActivateError, ContentsError, ManifestError, TrialError};
 use crate::config::{ConfigErrors, format_bytes};
 use crate::scheduler::AdmissionError;
-use crate::tenant::Capability;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
@@ -30,18 +29,20 @@ pub enum ControlError {
     Contents(#[from] ContentsError),
     #[error("read: {0}")]
     Manifest(#[from] ManifestError),
-    #[error("verify: publisher \"{publisher}\" may publish {names}, and the bundle is called \"{bundle}\"")]
+    #[error(
+        "verify: publisher \"{publisher}\" may publish {names}, and the bundle is called \"{bundle}\". If it should have that name, add it with: bulkhead publisher trust {publisher} --add-names {bundle}"
+    )]
     NotItsName { publisher: String, bundle: String, names: String },
     #[error("verify: key {hint} of publisher \"{publisher}\" is valid {window}; sign with a key that is valid now")]
     NotValidNow { publisher: String, hint: KeyHint, window: String },
     #[error(
-        "verify: the bundle asks for the import \"{import}\", and publisher \"{publisher}\" is granted: {granted}. Grant it with bulkhead publisher trust {publisher} --imports …"
+        "verify: the bundle asks for the imports {missing}, and publisher \"{publisher}\" is granted: {granted}. If it should have them, add them with: bulkhead publisher trust {publisher} --add-imports {missing}"
     )]
-    NotGranted { publisher: String, import: Capability, granted: String },
+    NotGranted { publisher: String, missing: String, granted: String },
     #[error("verify: {digest} was revoked ({reason}) and cannot return; publish a new version with other contents")]
     Revoked { digest: Digest, reason: String },
     #[error(
-        "verify: the key of {name} {version}, or a bundle that it takes stages from, was revoked or removed during the upload; publish a new version"
+        "verify: the key of {name} {version}, its imports, or a bundle that it takes stages from, was revoked or removed during the upload; publish a new version"
     )]
     Withdrawn { name: String, version: Version },
     #[error(
@@ -73,8 +74,16 @@ pub enum ControlError {
     NoSuchStage { stage: String, bundle: String, versions: String },
     #[error("version {version} of model \"{model}\" is not active; active are: {active}")]
     NotActive { model: String, version: Version, active: String },
-    #[error("model \"{model}\" cannot be rolled back: it has served no other active version than {present}")]
+    #[error(
+        "model \"{model}\" cannot be rolled back: requests without a version go to {present}, and no other version that served them before is active"
+    )]
     NothingToReturnTo { model: String, present: String },
+    #[error("version {version} of model \"{model}\" cannot be activated: {reason}")]
+    NotTrusted { model: String, version: Version, reason: String },
+    #[error(
+        "this takes away what versions rest on that are served now, and they would stop: {stops}. Nothing was changed. To stop them, confirm with --yes (over HTTP: \"stop\": true)"
+    )]
+    WouldStop { stops: String },
     #[error("bundle {name} {version} is used by {by}; delete that first")]
     InUse { name: String, version: Version, by: String },
 

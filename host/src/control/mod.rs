@@ -108,6 +108,7 @@ impl Control {
         };
         let control = control.before_serving(|control| {
             control.remove_strays()?;
+            control.note_imports();
             control.ensure_default_tenant()
         })?;
         Ok((control, damaged))

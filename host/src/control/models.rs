@@ -19,6 +19,8 @@ pub struct ModelStatus {
     pub model: String,
     /// The version that requests without a version go to, apart from splits.
     pub serves: Option<Version>,
+    /// The error that such requests get, if there is no version for them.
+    pub not_served_because: Option<String>,
     pub versions: Vec<VersionStatus>,
     pub settings: ModelSettings,
 }
@@ -189,8 +191,11 @@ impl BlockingControl {
             let bundle = versions(state, tenant, model).find(|bundle| bundle.version == *version);
             let bundle = bundle.filter(|bundle| bundle.state != BundleState::Deleted);
             let bundle = bundle.ok_or_else(|| ControlError::no_such("version", version.to_string()))?;
-            if serving == Serving::Resume && bundle.state != now {
-                self.check_models(state, tenant, 1)?;
+            if serving == Serving::Resume {
+                if let Some(reason) = state.why_not(bundle, self.dev) {
+                    return Err(ControlError::NotTrusted { model: model.into(), version: version.clone(), reason });
+                }
+                self.check_models(state, tenant, usize::from(bundle.state != now))?;
             }
             change.audit(&bundle.state, &now);
             let key = bundle_key(tenant, &bundle.name, version);
@@ -219,8 +224,9 @@ impl BlockingControl {
         };
         self.commit(who, what, &format!("{model} of tenant {tenant}"), |state, change| {
             find_model(state, tenant, model)?;
+            let may = |bundle: &&StoredBundle| serving == Serving::Stop || state.trusted(bundle, self.dev);
             let changed: Vec<&StoredBundle> =
-                versions(state, tenant, model).filter(|bundle| bundle.state == from).collect();
+                versions(state, tenant, model).filter(|bundle| bundle.state == from).filter(may).collect();
             if serving == Serving::Resume {
                 self.check_models(state, tenant, changed.len())?;
             }
@@ -263,7 +269,7 @@ impl BlockingControl {
             let before = state.models.get(&key).cloned().unwrap_or_default();
             let mut settings = before.clone();
             let active = self.active(state, tenant, model);
-            edit(&mut settings, self.catalog.served(tenant, model), &active)?;
+            edit(&mut settings, self.catalog.served(tenant, model).ok(), &active)?;
             settings.check(model, &before, &active)?;
             change.audit(&before, &settings);
             change.put(&key, settings);
@@ -287,10 +293,12 @@ impl Control {
             let (version, digest) = (bundle.version.clone(), bundle.digest);
             VersionStatus { version, bundle: bundle.name.clone(), digest, state, reason }
         };
+        let served = self.catalog.served(tenant, model);
         ModelStatus {
             tenant: tenant.into(),
             model: model.into(),
-            serves: self.catalog.served(tenant, model),
+            not_served_because: served.as_ref().err().map(ToString::to_string),
+            serves: served.ok(),
             versions: versions(state, tenant, model).map(view).collect(),
             settings: state.models.get(&model_key(tenant, model)).cloned().unwrap_or_default(),
         }

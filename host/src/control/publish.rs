@@ -103,8 +103,9 @@ impl BlockingControl {
     fn note_served(&self, state: &ControlState, change: &mut Change, stored: &StoredBundle, model: &str) {
         let key = model_key(&stored.tenant, model);
         let mut settings = state.models.get(&key).cloned().unwrap_or_default();
-        let Some(before) = self.catalog.served(&stored.tenant, model) else { return };
-        if settings.routing.labels.contains_key(STABLE) || before >= stored.version {
+        let Ok(before) = self.catalog.served(&stored.tenant, model) else { return };
+        let takes_over = stored.version.pre.is_empty() && stored.version > before;
+        if settings.routing.labels.contains_key(STABLE) || !takes_over {
             return;
         }
         settings.remember(before);

@@ -16,14 +16,25 @@ use crate::tenant::Capability;
 pub struct TrustRequest {
     /// A public key as PEM text, in addition to the present keys.
     pub key: Option<String>,
-    pub not_before: Option<Timestamp>,
-    pub not_after: Option<Timestamp>,
+    /// The window of the key. A bound that is not given stays as it is, and one that is given as `None` is removed.
+    pub not_before: Option<Option<Timestamp>>,
+    pub not_after: Option<Option<Timestamp>>,
     /// Names of bundles, in place of the present ones: `acme/*`, or one name in full. A new publisher has all names under
     /// its own.
     pub names: Option<BTreeSet<String>>,
+    /// Names in addition to the present ones.
+    pub add_names: BTreeSet<String>,
     /// Capabilities that its plugins may be granted, in place of the present ones. A new publisher has none.
     pub imports: Option<BTreeSet<Capability>>,
+    /// Capabilities in addition to the present ones.
+    pub add_imports: BTreeSet<Capability>,
+    /// Stops the versions that are served now and that the narrower trust no longer covers. Without it, such a request is
+    /// refused.
+    pub stop: bool,
 }
+
+/// Bound on the versions that a refusal lists.
+const LISTED: usize = 10;
 
 impl BlockingControl {
     pub fn trust(&self, who: &Actor, name: &str, request: TrustRequest) -> Result<Publisher, ControlError> {
@@ -31,31 +42,39 @@ impl BlockingControl {
         self.commit(who, "publisher trust", name, |state, change| {
             let before = state.publishers.get(name);
             let mut publisher = before.cloned().unwrap_or_default();
-            if publisher.names.is_empty() {
-                publisher.names.insert(format!("{name}/*"));
-            }
-            if let Some(names) = &request.names {
-                names.iter().try_for_each(|pattern| check_pattern(pattern))?;
-                publisher.names = names.clone();
-            }
-            if let Some(imports) = &request.imports {
-                publisher.imports = imports.clone();
-            }
+            publisher.apply(name, &request)?;
             if let Some(pem) = &request.key {
                 let key = PublicKey::from_pem(pem)?;
                 refuse_revoked(state, &key.hint())?;
-                publisher.add_key(&key, request.not_before, request.not_after);
-            }
-            if request.key.is_none() && (request.not_before.is_some() || request.not_after.is_some()) {
-                return Err(ControlError::Invalid("a validity window belongs to a key: give the key with it".into()));
+                publisher.set_key(&key, request.not_before, request.not_after)?;
             }
             if !publisher.keys.iter().any(|key| key.revoked.is_none()) {
-                return Err(ControlError::Invalid(format!("publisher \"{name}\" is new and needs a key")));
+                let why = if before.is_some() { "has only keys that were revoked" } else { "is new" };
+                return Err(ControlError::Invalid(format!("publisher \"{name}\" {why} and needs a key")));
             }
+            let stops = self.stopped_by(state, name, &publisher);
+            if !stops.is_empty() && !request.stop {
+                return Err(ControlError::WouldStop { stops: list(&stops) });
+            }
+            change.revokes = !stops.is_empty();
             change.audit(&before, &publisher);
             change.put(name, publisher.clone());
             Ok(publisher)
         })
+    }
+
+    /// The versions that are served, and would not be if the publisher became this one, each with the reason.
+    fn stopped_by(&self, state: &ControlState, name: &str, publisher: &Publisher) -> Vec<String> {
+        let mut after = state.clone();
+        after.publishers.insert(name.to_owned(), publisher.clone());
+        let kept = after.wanted(self.dev);
+        let stopped = state.wanted(self.dev).into_iter().filter(|key| !kept.contains(key));
+        let describe = |key: String| {
+            let bundle = state.bundles.get(&key)?;
+            let reason = after.why_not(bundle, self.dev).unwrap_or_default();
+            Some(format!("{} {} of tenant {} ({reason})", bundle.name, bundle.version, bundle.tenant))
+        };
+        stopped.filter_map(describe).collect()
     }
 
     /// Revokes a key. Bundles that it signed stop serving at once, and its signatures are not accepted again, under any
@@ -64,7 +83,8 @@ impl BlockingControl {
         self.commit(who, "publisher revoke", name, |state, change| {
             let before = find_publisher(state, name)?;
             if !before.keys.iter().any(|key| key.hint == *hint) {
-                return Err(ControlError::no_such("key", hint.to_string()));
+                let known = before.keys.iter().map(|key| key.hint.to_string()).collect::<Vec<_>>().join(", ");
+                return Err(ControlError::Invalid(format!("publisher \"{name}\" has no key {hint}; it has: {known}")));
             }
             for (name, publisher) in &state.publishers {
                 if let Some(revoked) = publisher.without_key(hint) {
@@ -108,16 +128,55 @@ impl Publisher {
         Some(publisher)
     }
 
-    fn add_key(&mut self, key: &PublicKey, not_before: Option<Timestamp>, not_after: Option<Timestamp>) {
+    /// Sets the names and imports that a request gives, or adds them.
+    fn apply(&mut self, name: &str, request: &TrustRequest) -> Result<(), ControlError> {
+        if self.names.is_empty() {
+            self.names.insert(format!("{name}/*"));
+        }
+        request.names.iter().flatten().chain(&request.add_names).try_for_each(|pattern| check_pattern(pattern))?;
+        if let Some(names) = &request.names {
+            self.names.clone_from(names);
+        }
+        self.names.extend(request.add_names.iter().cloned());
+        if let Some(imports) = &request.imports {
+            self.imports.clone_from(imports);
+        }
+        self.imports.extend(&request.add_imports);
+        if request.key.is_none() && (request.not_before.is_some() || request.not_after.is_some()) {
+            return Err(ControlError::Invalid("a validity window belongs to a key: give the key with it".into()));
+        }
+        Ok(())
+    }
+
+    /// Adds a key, or changes the window of a known one.
+    fn set_key(
+        &mut self,
+        key: &PublicKey,
+        not_before: Option<Option<Timestamp>>,
+        not_after: Option<Option<Timestamp>>,
+    ) -> Result<(), ControlError> {
         let hint = key.hint();
-        match self.keys.iter_mut().find(|known| known.hint == hint) {
-            Some(known) => (known.not_before, known.not_after) = (not_before, not_after),
-            None => {
-                let (added, pem) = (Timestamp::now(), key.to_pem().to_owned());
-                self.keys.push(TrustedKey { hint, pem, added, not_before, not_after, revoked: None });
-            }
+        let place = self.keys.iter().position(|known| known.hint == hint).unwrap_or_else(|| {
+            let (added, pem) = (Timestamp::now(), key.to_pem().to_owned());
+            self.keys.push(TrustedKey { hint, pem, added, not_before: None, not_after: None, revoked: None });
+            self.keys.len() - 1
+        });
+        let known = &mut self.keys[place];
+        known.not_before = not_before.unwrap_or(known.not_before);
+        known.not_after = not_after.unwrap_or(known.not_after);
+        match (known.not_before, known.not_after) {
+            (Some(from), Some(until)) if from >= until => Err(ControlError::Invalid(format!(
+                "the key would be valid from {from} until {until}, which is never; let the end be after the beginning"
+            ))),
+            _ => Ok(()),
         }
     }
+}
+
+fn list(stops: &[String]) -> String {
+    let more = stops.len().saturating_sub(LISTED);
+    let shown = stops.iter().take(LISTED).cloned().collect::<Vec<_>>().join("; ");
+    if more == 0 { shown } else { format!("{shown}; and {more} more") }
 }
 
 fn refuse_revoked(state: &ControlState, hint: &KeyHint) -> Result<(), ControlError> {

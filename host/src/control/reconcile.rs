@@ -20,6 +20,8 @@ use crate::tenant::{Grants, KnownKey, Member, Members, Reservation, Tenant};
 impl Control {
     pub(super) fn reconcile(self: &Arc<Self>, state: &ControlState) {
         self.directory.replace(self.members(state));
+        // Routes come first, so that none leads to a version that is removed below, and last, for models that are new.
+        self.route(state);
         let wanted = state.wanted(self.dev);
         let (wanted, others): (Vec<_>, Vec<_>) = state.bundles.iter().partition(|(key, _)| wanted.contains(*key));
         let place =

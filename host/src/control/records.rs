@@ -93,6 +93,10 @@ pub struct StoredBundle {
     /// chosen when it was uploaded.
     #[serde(default)]
     pub uses: BTreeMap<String, Used>,
+    /// The imports that its own plugins ask for; none if an earlier version of this program stored it and its manifest was
+    /// not read since.
+    #[serde(default)]
+    pub imports: Option<BTreeSet<Capability>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -146,7 +150,8 @@ pub struct ModelSettings {
 pub enum Policy {
     #[default]
     All,
-    /// This many of the newest versions.
+    /// This many of the newest versions, and the pre-releases after the oldest of them: a pre-release must not take the
+    /// place of the version that it prepares to replace.
     Latest(usize),
     Specific(BTreeSet<Version>),
 }
@@ -174,6 +179,16 @@ pub struct KeyRecord {
 }
 
 impl Publisher {
+    /// True if the publisher is granted all imports that a bundle is known to ask for.
+    pub fn grants(&self, bundle: &StoredBundle) -> bool {
+        self.lacks(bundle).next().is_none()
+    }
+
+    /// The imports that a bundle asks for and the publisher is not granted.
+    pub fn lacks<'a>(&'a self, bundle: &'a StoredBundle) -> impl Iterator<Item = Capability> + 'a {
+        bundle.imports.iter().flatten().copied().filter(|import| !self.imports.contains(import))
+    }
+
     /// True if the publisher may publish under a name.
     pub fn owns(&self, name: &str) -> bool {
         self.names.iter().any(|pattern| match pattern.strip_suffix("/*") {
@@ -195,7 +210,11 @@ impl Policy {
         let all: BTreeSet<&Version> = versions.collect();
         match self {
             Policy::All => all,
-            Policy::Latest(number) => all.into_iter().rev().take(*number).collect(),
+            Policy::Latest(number) => {
+                let releases = all.iter().rev().filter(|version| version.pre.is_empty());
+                let oldest = number.checked_sub(1).and_then(|others| releases.clone().nth(others)).copied();
+                all.into_iter().filter(|version| oldest.is_none_or(|oldest| *version >= oldest)).collect()
+            }
             Policy::Specific(chosen) => all.into_iter().filter(|version| chosen.contains(version)).collect(),
         }
     }
@@ -233,5 +252,17 @@ mod tests {
         assert_eq!(chosen(Policy::All), 3);
         assert_eq!(Policy::Latest(1).choose(versions.iter()).first(), Some(&&versions[2]));
         assert_eq!(chosen(Policy::Specific([versions[0].clone(), Version::new(3, 0, 0)].into())), 1);
+    }
+
+    #[test]
+    fn a_pre_release_takes_no_release_out_of_a_policy() {
+        let versions: Vec<Version> =
+            ["1.0.0", "2.0.0-rc.1", "2.0.0", "2.1.0-rc.1"].map(|text| text.parse().unwrap()).into();
+        let chosen = |policy: &Policy, of: &[Version]| {
+            policy.choose(of.iter()).into_iter().map(Version::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(chosen(&Policy::Latest(1), &versions), "2.0.0 2.1.0-rc.1");
+        assert_eq!(chosen(&Policy::Latest(2), &versions), "1.0.0 2.0.0-rc.1 2.0.0 2.1.0-rc.1");
+        assert_eq!(chosen(&Policy::Latest(1), &versions[1..2]), "2.0.0-rc.1");
     }
 }

@@ -168,6 +168,7 @@ impl Trusted {
             by: by.into(),
             state: BundleState::Active,
             uses: BTreeMap::new(),
+            imports: Some(manifest.imports()),
         }
     }
 }

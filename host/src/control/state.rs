@@ -213,7 +213,8 @@ impl ControlState {
     /// True if the bundle's own plugins may run. Bundles that it takes stages from are not followed: it lends only its own
     /// files, and bundles that use each other would be followed without end.
     fn trusted_itself(&self, bundle: &StoredBundle, unsigned: bool) -> bool {
-        let signed = if bundle.key.is_none() { unsigned } else { self.signer(bundle).is_some() };
+        let granted = |(_, publisher, _): (&String, &Publisher, &TrustedKey)| publisher.grants(bundle);
+        let signed = if bundle.key.is_none() { unsigned } else { self.signer(bundle).is_some_and(granted) };
         signed && !self.revoked.contains_key(&bundle.digest.to_string())
     }
 
@@ -222,10 +223,14 @@ impl ControlState {
         if let Some(revocation) = self.revoked.get(&bundle.digest.to_string()) {
             return Some(format!("revoked: {}", revocation.reason));
         }
-        (!self.trusted(bundle, unsigned)).then(|| match bundle.key {
-            None => "unsigned: it was uploaded under serve --dev".into(),
-            Some(key) if self.signer(bundle).is_none() => format!("key {key} is not trusted for it, or was revoked"),
-            Some(_) => "a bundle that it takes stages from was revoked or deleted".into(),
+        (!self.trusted(bundle, unsigned)).then(|| match (bundle.key, self.signer(bundle)) {
+            (None, _) => "unsigned: it was uploaded under serve --dev".into(),
+            (Some(key), None) => format!("key {key} is not trusted for it, or was revoked"),
+            (Some(_), Some((name, publisher, _))) if !publisher.grants(bundle) => {
+                let lacks = publisher.lacks(bundle).map(|import| import.name()).collect::<Vec<_>>().join(", ");
+                format!("it asks for the imports {lacks}, which publisher \"{name}\" is not granted any more")
+            }
+            (Some(_), Some(_)) => "a bundle that it takes stages from was revoked or deleted, or is not trusted".into(),
         })
     }
 

@@ -168,6 +168,7 @@ fn bundle(contents: &str) -> StoredBundle {
         by: "other".into(),
         state: BundleState::Active,
         uses: Default::default(),
+        imports: Some(Default::default()),
     }
 }
 

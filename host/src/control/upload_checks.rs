@@ -50,22 +50,22 @@ impl ControlState {
             return Err(ControlError::NotItsName { publisher: publisher.clone(), bundle: name.clone(), names });
         }
         if !key.valid_at(Timestamp::now()) {
-            let from = key.not_before.map_or("always".into(), |from| format!("from {from}"));
-            let until = key.not_after.map_or(String::new(), |until| format!(" until {until}"));
-            return Err(ControlError::NotValidNow {
-                publisher: publisher.clone(),
-                hint: *hint,
-                window: format!("{from}{until}"),
-            });
+            let window = match (key.not_before, key.not_after) {
+                (Some(from), Some(until)) => format!("from {from} until {until}"),
+                (Some(from), None) => format!("from {from} on"),
+                (None, Some(until)) => format!("until {until}"),
+                (None, None) => "at any time".into(),
+            };
+            return Err(ControlError::NotValidNow { publisher: publisher.clone(), hint: *hint, window });
         }
         let granted: Grants = record.imports.iter().copied().collect();
-        match bundle.manifest.imports().into_iter().find(|import| !granted.has(*import)) {
-            None => Ok(granted),
-            Some(import) => {
-                let (publisher, granted) = (publisher.clone(), granted.to_string());
-                Err(ControlError::NotGranted { publisher, import, granted })
-            }
+        let missing = bundle.manifest.imports().into_iter().filter(|import| !granted.has(*import));
+        let missing = missing.map(|import| import.name()).collect::<Vec<_>>();
+        if missing.is_empty() {
+            return Ok(granted);
         }
+        let (publisher, granted) = (publisher.clone(), granted.to_string());
+        Err(ControlError::NotGranted { publisher, missing: missing.join(","), granted })
     }
 
     pub(super) fn present(&self, stored: &StoredBundle) -> Option<&StoredBundle> {

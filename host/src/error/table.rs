@@ -34,8 +34,10 @@ impl ApiError {
                 Code::InvalidInput
             }
             ApiError::Lookup(LookupError::UnknownModel { .. }) => Code::UnknownModel,
-            ApiError::Lookup(LookupError::UnknownVersion { .. }) => Code::UnknownVersion,
-            ApiError::Lookup(LookupError::NotActive { .. }) => Code::ModelUnavailable,
+            ApiError::Lookup(LookupError::UnknownVersion { .. } | LookupError::OnlyPreReleases { .. }) => {
+                Code::UnknownVersion
+            }
+            ApiError::Lookup(LookupError::NotActive { .. } | LookupError::RouteGone { .. }) => Code::ModelUnavailable,
             ApiError::Lookup(LookupError::Loading { .. }) => Code::ModelLoading,
             ApiError::Auth(AuthError::Disabled(_)) => Code::TenantDisabled,
             ApiError::Auth(AuthError::Repeated(_)) | ApiError::HostFields { .. } => Code::MalformedRequest,
@@ -96,9 +98,11 @@ fn control_code(error: &ControlError) -> Code {
         ControlError::Activate(_) | ControlError::NoSuchStage { .. } => Code::ActivationFailed,
         ControlError::Trial(_) => Code::TrialFailed,
         ControlError::Admission(_) => Code::Overloaded,
-        ControlError::NotActive { .. } | ControlError::NothingToReturnTo { .. } | ControlError::InUse { .. } => {
-            Code::Conflict
-        }
+        ControlError::NotActive { .. }
+        | ControlError::NothingToReturnTo { .. }
+        | ControlError::InUse { .. }
+        | ControlError::NotTrusted { .. }
+        | ControlError::WouldStop { .. } => Code::Conflict,
         ControlError::Store(StoreError::DiskFull { .. }) => Code::StorageFull,
         ControlError::Store(StoreError::Conflict { .. }) => Code::Conflict,
         ControlError::Store(_) => Code::StorageFailed,

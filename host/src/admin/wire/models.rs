@@ -18,6 +18,8 @@ pub(crate) struct ModelView {
     /// The version that requests without a version go to, apart from splits.
     #[schema(value_type = Option<String>)]
     serves: Option<Version>,
+    /// The error that such requests get, if there is no version for them.
+    not_served_because: Option<String>,
     versions: Vec<VersionView>,
     #[serde(flatten)]
     settings: ModelSettings,
@@ -101,7 +103,7 @@ pub(crate) struct Shadow {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Policy {
     All,
-    /// This many of the newest versions.
+    /// This many of the newest versions, and the pre-releases after the oldest of them.
     Latest(usize),
     #[schema(value_type = Vec<String>)]
     Specific(BTreeSet<Version>),
@@ -119,9 +121,9 @@ pub(crate) enum Sharing {
 
 impl From<ModelStatus> for ModelView {
     fn from(status: ModelStatus) -> ModelView {
-        let ModelStatus { tenant, model, serves, versions, settings } = status;
+        let ModelStatus { tenant, model, serves, not_served_because, versions, settings } = status;
         let versions = versions.into_iter().map(VersionView::from).collect();
-        ModelView { tenant, model, serves, versions, settings: settings.into() }
+        ModelView { tenant, model, serves, not_served_because, versions, settings: settings.into() }
     }
 }
 
@@ -273,6 +275,7 @@ mod tests {
             tenant: "shop".into(),
             model: "digits".into(),
             serves: Some(version),
+            not_served_because: None,
             versions,
             settings: serde_json::from_value(settings.clone()).unwrap(),
         });
@@ -280,6 +283,7 @@ mod tests {
             "tenant": "shop",
             "model": "digits",
             "serves": "1.2.0",
+            "not_served_because": null,
             "versions": [{
                 "version": "1.2.0",
                 "bundle": "acme/digits",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bulkhead_bundle::KeyHint;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::control::{self, Timestamp};
@@ -35,6 +35,8 @@ struct TrustedKey {
     not_after: Option<Timestamp>,
     #[schema(value_type = Option<String>)]
     revoked: Option<Timestamp>,
+    /// `valid`, `not yet` or `ended` by its window at this moment, or `revoked`.
+    state: &'static str,
 }
 
 /// Creates a publisher, or changes the given fields of an existing one.
@@ -43,17 +45,37 @@ struct TrustedKey {
 pub(crate) struct TrustRequest {
     /// A public key as PEM text, in addition to the present keys.
     key: Option<String>,
+    /// The window of the key. A bound that is left out stays as it is; `null` removes it.
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
-    not_before: Option<Timestamp>,
+    not_before: Option<Option<Timestamp>>,
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
-    not_after: Option<Timestamp>,
+    not_after: Option<Option<Timestamp>>,
     /// Names of bundles, in place of the present ones: `acme/*`, or one name in full. A new publisher has all names under
     /// its own.
     #[schema(value_type = Option<Vec<String>>)]
     names: Option<BTreeSet<String>>,
+    /// Names in addition to the present ones.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    add_names: BTreeSet<String>,
     /// Capabilities that its plugins may be granted, in place of the present ones. A new publisher has none.
     #[schema(value_type = Option<Vec<String>>)]
     imports: Option<BTreeSet<Capability>>,
+    /// Capabilities in addition to the present ones.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    add_imports: BTreeSet<Capability>,
+    /// Stops the versions that are served now and that the narrower trust no longer covers. Without it, such a request is
+    /// refused with 409 and a list of them.
+    #[serde(default)]
+    stop: bool,
+}
+
+/// A field that is in the request, be it `null`.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 impl From<control::Publisher> for Publisher {
@@ -66,13 +88,20 @@ impl From<control::Publisher> for Publisher {
 impl From<control::TrustedKey> for TrustedKey {
     fn from(key: control::TrustedKey) -> TrustedKey {
         let control::TrustedKey { hint, pem, added, not_before, not_after, revoked } = key;
-        TrustedKey { hint, pem, added, not_before, not_after, revoked }
+        let now = Timestamp::now();
+        let state = match () {
+            () if revoked.is_some() => "revoked",
+            () if not_before.is_some_and(|from| now < from) => "not yet",
+            () if not_after.is_some_and(|until| until < now) => "ended",
+            () => "valid",
+        };
+        TrustedKey { hint, pem, added, not_before, not_after, revoked, state }
     }
 }
 
 impl From<TrustRequest> for control::TrustRequest {
     fn from(request: TrustRequest) -> control::TrustRequest {
-        let TrustRequest { key, not_before, not_after, names, imports } = request;
-        control::TrustRequest { key, not_before, not_after, names, imports }
+        let TrustRequest { key, not_before, not_after, names, add_names, imports, add_imports, stop } = request;
+        control::TrustRequest { key, not_before, not_after, names, add_names, imports, add_imports, stop }
     }
 }

@@ -1,7 +1,5 @@
 //! `bulkhead tenant key`: creates, lists and revokes the keys of a tenant.
 
-use std::time::SystemTime;
-
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -9,7 +7,9 @@ use ureq::http::Method;
 
 use crate::cli::client::{Client, address};
 use crate::cli::output::{Table, cell, rows};
+use crate::cli::values;
 use crate::control::Timestamp;
+use crate::tenant::Role;
 
 /// Create, list and revoke keys
 #[derive(Args)]
@@ -37,11 +37,11 @@ enum Command {
 struct Create {
     tenant: String,
     /// infer calls models; deploy also uploads and changes the tenant's own models; admin may do everything
-    #[arg(long)]
-    role: String,
+    #[arg(long, value_parser = values::role())]
+    role: Role,
     /// A date such as 2027-01-31, or a time from now such as 90d or 12h [default: never]
-    #[arg(long, value_name = "DATE|TIME")]
-    expires: Option<String>,
+    #[arg(long, value_name = "DATE|TIME", value_parser = values::later)]
+    expires: Option<Timestamp>,
     /// A note on what the key is for
     #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
@@ -72,8 +72,7 @@ impl Key {
 
 impl Create {
     fn run(self, client: &Client) -> Result<()> {
-        let expires = self.expires.map(moment);
-        let body = json!({ "role": self.role, "note": self.note, "expires": expires });
+        let body = json!({ "role": self.role, "note": self.note, "expires": self.expires });
         let key = client.ask(Method::POST, &address(&["tenants", &self.tenant, "keys"], &[]), &body)?;
         // Standard output contains only the key, so that it can be piped.
         client.tell(&key, |key| cell(&key["key"]))?;
@@ -85,12 +84,6 @@ impl Create {
         );
         Ok(())
     }
-}
-
-/// Converts a time from now, such as `90d`, to a timestamp. Any other text is passed on for the host to parse as a date.
-fn moment(text: String) -> String {
-    let moment = humantime::parse_duration(&text).ok().and_then(|time| SystemTime::now().checked_add(time));
-    moment.map_or(text, |moment| Timestamp(moment).to_string())
 }
 
 fn table(keys: &Value) -> String {

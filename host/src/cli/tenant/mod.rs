@@ -10,6 +10,7 @@ use ureq::http::Method;
 
 use super::client::{Admin, Client, address};
 use super::output::{Table, cell, fields, rows};
+use super::values;
 use crate::admin::wire::tenants::NewTenant;
 use crate::config::{LIMITS, Limit, format_bytes};
 
@@ -57,7 +58,7 @@ struct Create {
     /// Lower-case letters, digits and dashes
     name: String,
     /// Limits, with the keys that `tenant limits` has
-    #[arg(value_name = "KEY=VALUE", value_parser = limit)]
+    #[arg(value_name = "KEY=VALUE", value_parser = values::limit)]
     limits: Vec<(String, Value)>,
 }
 
@@ -66,7 +67,7 @@ struct Create {
 #[command(after_help = limits_help())]
 struct Limits {
     name: String,
-    #[arg(value_name = "KEY=VALUE", required = true, value_parser = limit)]
+    #[arg(value_name = "KEY=VALUE", required = true, value_parser = values::limit)]
     limits: Vec<(String, Value)>,
 }
 
@@ -141,18 +142,6 @@ fn limits_help() -> String {
 Examples:
   bulkhead tenant limits shop fuel-per-second='5 G' fuel-burst='20 G'
   bulkhead tenant limits shop concurrency=default                    (as the host's configuration says)"
-}
-
-/// Parses `key=value`. A whole number becomes a JSON number, `default` becomes null, which removes the tenant's own limit,
-/// and any other value stays text.
-fn limit(text: &str) -> Result<(String, Value), String> {
-    let (key, value) = text.split_once('=').ok_or("write key=value, such as concurrency=4")?;
-    let value = match (value, value.parse::<u64>()) {
-        ("default", _) => Value::Null,
-        (_, Ok(number)) => number.into(),
-        (text, Err(_)) => text.into(),
-    };
-    Ok((key.to_owned(), value))
 }
 
 fn table(tenants: &Value) -> String {
