@@ -18,13 +18,43 @@ fn what_a_trusted_publisher_signed_is_served() -> Result<()> {
     assert_eq!(acme.push(&host, &draft)?.ok()?.json()["already"], true);
     let steps = host.upload_steps(&host.token, &acme.sign(&Draft::identity("acme/echo", "1.1.0")))?;
     let names: Vec<&str> = steps.iter().filter_map(|step| step["step"].as_str()).collect();
-    assert_eq!(names, ["verified", "stored", "activated", "done"]);
-    assert_eq!(steps[3]["bundle"]["version"], "1.1.0");
+    assert_eq!(names, ["verified", "stored", "activated", "warning", "done"]);
+    assert_eq!(steps[4]["bundle"]["version"], "1.1.0");
     assert_eq!(host.version("", "echo")?, "1.1.0");
     let steps = host.upload_steps(&host.token, b"no archive")?;
     assert_eq!((&steps[0]["step"], &steps[0]["status"]), (&"failed".into(), &400.into()), "{steps:?}");
     assert_eq!(steps[0]["refusal"]["code"], "malformed_archive");
     assert_eq!(host.files_of("staging")?, [""; 0]);
+    Ok(())
+}
+
+/// What is accepted and may surprise is said in the answer to the upload, in either form of it, and not only in the log.
+#[test]
+fn warnings_are_a_part_of_the_answer() -> Result<()> {
+    let host = Start::default().start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    let trial = "[[trial]]\nname = \"one\"\ninputs = { input = { datatype = \"FP32\", data = [1.0] } }\n\
+                 outputs = { output = { datatype = \"FP32\", data = [1.0] } }";
+    let tried = |version: &str| Draft::identity("acme/echo", version).more(trial);
+    let warnings = |draft: &Draft| Ok::<_, anyhow::Error>(acme.push(&host, draft)?.ok()?.json()["warnings"].take());
+    assert_eq!(warnings(&tried("1.0.0"))?, json!([]));
+    let untried = warnings(&Draft::identity("acme/echo", "1.0.1"))?;
+    assert!(untried[0].as_str().is_some_and(|text| text.contains("has no trial requests")), "{untried}");
+    host.admin("PUT", "/v1/models/echo/labels/stable", &json!({ "version": "1.0.1" }))?.ok()?;
+    let steps = host.upload_steps(&host.token, &acme.sign(&tried("1.2.0")))?;
+    let [.., warning, done] = &steps[..] else { panic!("{steps:?}") };
+    let stays = "requests without a version stay on 1.0.1, which is labelled stable";
+    assert_eq!(warning["step"], "warning", "{steps:?}");
+    assert!(warning["detail"].as_str().is_some_and(|text| text.starts_with(stays)), "{warning}");
+    assert_eq!(done["bundle"]["warnings"][0], warning["detail"]);
+    host.admin("DELETE", "/v1/models/echo/labels/stable", &Value::Null)?.ok()?;
+    for (version, wanted) in [("1.3.0-rc.1", "is a pre-release"), ("1.1.0", "they go to 1.2.0")] {
+        let warnings = warnings(&tried(version))?;
+        assert!(warnings[0].as_str().is_some_and(|text| text.contains(wanted)), "{warnings}");
+    }
+    host.admin("PUT", "/v1/models/echo/policy", &json!({ "latest": 1 }))?.ok()?;
+    let left_out = warnings(&tried("1.0.5"))?;
+    assert!(left_out[0].as_str().is_some_and(|text| text.contains("policy leaves it out")), "{left_out}");
     Ok(())
 }
 

@@ -54,6 +54,7 @@ impl Activator {
         }
         let version = manifest.bundle.version.to_string().into();
         let mut built = Pipeline::build(model, version, sources, &self.metrics)?;
+        built.warnings = std::mem::take(&mut loading.warnings);
         let mut reservation = loading.finish();
         built.labels = labels::read(pipeline, activation.bundle, &built.signature, &mut reservation)?;
         built.resident = Some(reservation);

@@ -21,6 +21,8 @@ pub(super) struct Loading<'a> {
     tenant: Arc<str>,
     model: Arc<str>,
     bundles: Vec<Loaded<'a>>,
+    /// What the publisher should know of the parts.
+    pub(super) warnings: Vec<String>,
     /// The last field, so that it is released after the parts are dropped.
     reservation: Reservation,
 }
@@ -41,7 +43,7 @@ impl<'a> Loading<'a> {
         model: Arc<str>,
         reservation: Reservation,
     ) -> Loading<'a> {
-        Loading { activator, tenant, model, bundles: Vec::new(), reservation }
+        Loading { activator, tenant, model, bundles: Vec::new(), warnings: Vec::new(), reservation }
     }
 
     /// The reservation that counts the memory of all parts.
@@ -98,7 +100,12 @@ impl<'a> Loading<'a> {
         let plugin = Arc::new(self.activator.sandbox.activate(source).await.map_err(failed)?);
         self.reservation.add(plugin.resident_bytes())?;
         if entry.snapshot && plugin.initialisation() == Initialisation::EveryCall {
-            tracing::warn!(model = %self.model, stage = entry.name, "init runs again in every call: the component cannot be snapshotted, its init left a memory that cannot grow, or it printed something and so holds a stream (log with the logging import instead)");
+            let warning = format!(
+                "plugin {}: init runs again in every call: the component cannot be snapshotted, its init left a memory that cannot grow, or it printed something and so holds a stream (log with the logging import instead)",
+                entry.name
+            );
+            tracing::warn!(model = %self.model, "{warning}");
+            self.warnings.push(warning);
         }
         self.bundles[place].plugins.insert(&entry.name, plugin.clone());
         Ok(plugin)

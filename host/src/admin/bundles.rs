@@ -67,8 +67,8 @@ fn parse(digest: &str) -> Result<Digest, ControlError> {
 }
 
 /// Uploads a bundle; the body is an archive. With `accept: application/x-ndjson` the reply is a stream with one JSON object
-/// for each step as it is done, one a line, and the outcome at the end. Otherwise the reply is the outcome alone, with its
-/// status.
+/// for each step as it is done, one a line, then the warnings, and the outcome at the end. Otherwise the reply is the outcome
+/// alone, with its status.
 pub(super) async fn upload(
     State(state): State<Arc<AdminState>>,
     operator: Operator,
@@ -94,6 +94,9 @@ pub(super) async fn upload(
         // The upload continues after its client has left and no longer reads the steps.
         let report = move |progress: control::Progress| drop(steps.send(line(&Progress::from(progress))));
         let outcome = state.control.upload(operator.who, party, tenant, archive, report).await;
+        for warning in outcome.iter().flat_map(|uploaded| &uploaded.warnings) {
+            let _ = sender.send(line(&Progress::warning(warning.clone())));
+        }
         let _ = sender.send(last_line(outcome, &request_id));
     });
     let body = Body::from_stream(UnboundedReceiverStream::new(lines).map(Ok::<Bytes, std::convert::Infallible>));

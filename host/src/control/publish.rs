@@ -17,7 +17,11 @@ use crate::scheduler::Party;
 pub(super) struct Publishable {
     stored: StoredBundle,
     serves: Serves,
+    warnings: Vec<String>,
 }
+
+const NO_TRIAL: &str =
+    "the bundle has no trial requests, so it was activated, but not tried; see [[trial]] in the authors' guide";
 
 /// The part of a published bundle that is served.
 enum Serves {
@@ -39,25 +43,29 @@ impl Publishable {
     ) -> (Claim, Result<Publishable, ControlError>) {
         let Staged { stored, others, trusted, claim } = staged;
         let Some(model) = &stored.model else {
-            return (claim, Ok(Publishable { stored, serves: Serves::Plugins }));
+            return (claim, Ok(Publishable { stored, serves: Serves::Plugins, warnings: Vec::new() }));
         };
         let name = model.clone();
         let told = move |part: &str| report(Progress { step: "activated", detail: part.to_owned() });
         let _turn = control.activations.take(party).await;
         let (bundle, others) = (Arc::new(trusted.bundle), Arc::new(others));
+        let untried = bundle.manifest.trials.is_empty().then(|| NO_TRIAL.to_owned());
         let activated = control.activate(&stored.tenant, bundle, trusted.grants, others, Arc::new(told)).await;
-        let serves = activated.map(|pipeline| Serves::Model { name, pipeline });
-        (claim, serves.map(|serves| Publishable { stored, serves }))
+        let publishable = activated.map(|pipeline| {
+            let warnings = pipeline.warnings.iter().cloned().chain(untried).collect();
+            Publishable { stored, serves: Serves::Model { name, pipeline }, warnings }
+        });
+        (claim, publishable)
     }
 }
 
 impl BlockingControl {
     /// Checks the state once more, commits the bundle, and puts it into the catalog, as one act.
     pub(super) fn publish(&self, who: &str, publishable: Publishable) -> Result<Uploaded, ControlError> {
-        let Publishable { stored, serves } = publishable;
+        let Publishable { stored, serves, warnings } = publishable;
         let key = bundle_key(&stored.tenant, &stored.name, &stored.version);
         let subject = format!("{} of tenant {}", stored.name, stored.tenant);
-        self.commit(who, "bundle upload", &subject, |state, change| {
+        let published = self.commit(who, "bundle upload", &subject, |state, change| {
             self.check_room(state, &stored)?;
             if !state.trusted(&stored, self.dev) {
                 let (name, version) = (stored.name.clone(), stored.version.clone());
@@ -78,7 +86,37 @@ impl BlockingControl {
                 self.serve_once_durable(change, key.clone(), &stored, name.clone(), pipeline.clone());
             }
             Ok(Uploaded::new(&stored))
-        })
+        });
+        let mut uploaded = Uploaded { warnings, ..published? };
+        self.note_routes(&mut uploaded);
+        Ok(uploaded)
+    }
+
+    /// Adds a warning if requests without a version go to another version than the uploaded one.
+    pub(super) fn note_routes(&self, uploaded: &mut Uploaded) {
+        let Uploaded { version, tenant, model: Some(model), .. } = &uploaded else { return };
+        let settings = self.read(|state| state.models.get(&model_key(tenant, model)).cloned()).unwrap_or_default();
+        let split = settings.routing.split.as_ref();
+        let served = self.catalog.served(tenant, model);
+        let warning = if self.catalog.entry(tenant, model, version).is_none() {
+            format!("{version} is not served: the model's policy leaves it out; change it with: bulkhead model policy")
+        } else if split.is_some_and(|split| split.weights.contains_key(version)) {
+            return;
+        } else if split.is_some() {
+            format!("requests without a version do not go to {version}: the model's split divides them between others")
+        } else if served.as_ref().is_ok_and(|served| served == version) {
+            return;
+        } else if let Some(stable) = settings.routing.labels.get(STABLE) {
+            format!(
+                "requests without a version stay on {stable}, which is labelled {STABLE}; move them with: bulkhead model label {model} {STABLE} {version} --tenant {tenant}"
+            )
+        } else if !version.pre.is_empty() {
+            format!("{version} is a pre-release: it serves only requests that name it")
+        } else {
+            let newer = served.map_or_else(|error| error.to_string(), |newer| format!("they go to {newer}"));
+            format!("requests without a version do not go to {version}: {newer}")
+        };
+        uploaded.warnings.push(warning);
     }
 
     /// Puts the pipeline into the catalog after the commit, unless the model's policy leaves this version out.

@@ -34,6 +34,8 @@ pub struct Uploaded {
     pub tenant: String,
     /// True if the bundle was there already, with the same contents.
     pub already: bool,
+    /// What its publisher should know, although it was accepted.
+    pub warnings: Vec<String>,
 }
 
 /// Files with a valid signature, or unsigned files that are accepted.
@@ -75,8 +77,10 @@ impl BlockingControl {
         let staged = self.stage(trusted, tenant, by)?;
         // This is checked only after the files were staged, which repairs files that are damaged on the disk.
         if self.read(|state| self.is_served(state, &staged.stored)) {
+            let mut uploaded = Uploaded { already: true, ..Uploaded::new(&staged.stored) };
             staged.claim.release(self);
-            return Ok(Staging::AlreadyServed(Uploaded { already: true, ..Uploaded::new(&staged.stored) }));
+            self.note_routes(&mut uploaded);
+            return Ok(Staging::AlreadyServed(uploaded));
         }
         report(Progress { step: "stored", detail: format!("{} bytes", staged.stored.bytes) });
         Ok(Staging::New(Box::new(staged)))
@@ -183,6 +187,7 @@ impl Uploaded {
             model: stored.model.clone(),
             tenant: stored.tenant.clone(),
             already: false,
+            warnings: Vec::new(),
         }
     }
 }

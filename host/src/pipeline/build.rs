@@ -69,7 +69,20 @@ impl Pipeline {
         let starts_inline = generator.is_none() && stages.iter().all(|stage| stage.stage.can_start_inline());
         let placement = if starts_inline { Placement::Inline } else { Placement::ComputeThread };
         let (slots, resident) = (builder.slots, None);
-        Ok(Pipeline { model, version, signature, labels, metrics, placement, stages, generator, slots, resident })
+        let warnings = Vec::new();
+        Ok(Pipeline {
+            model,
+            version,
+            signature,
+            labels,
+            warnings,
+            metrics,
+            placement,
+            stages,
+            generator,
+            slots,
+            resident,
+        })
     }
 }
 

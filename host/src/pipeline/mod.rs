@@ -26,6 +26,8 @@ pub struct Pipeline {
     pub signature: Signature,
     /// Class labels by the output's name, for outputs whose bundle names the classes.
     pub labels: BTreeMap<String, Labels>,
+    /// What its publisher should know, although it could be activated.
+    pub warnings: Vec<String>,
     pub metrics: ModelMetrics,
     /// The threads on which a call may begin. `Inline` permits inline execution if recent calls were cheap.
     pub placement: Placement,

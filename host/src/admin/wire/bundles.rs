@@ -88,13 +88,22 @@ pub(crate) struct Uploaded {
     tenant: String,
     /// True if the bundle was there already, with the same contents.
     already: bool,
+    /// What its publisher should know, although it was accepted: a plugin that could not be snapshotted, a bundle without
+    /// trial requests, requests without a version that go to another version.
+    warnings: Vec<String>,
 }
 
-/// A completed step of an upload, one line of the reply that reports the steps.
+/// A completed step of an upload, or a warning about it: one line of the reply that reports the steps.
 #[derive(Debug, Serialize)]
 pub(crate) struct Progress {
     step: &'static str,
     detail: String,
+}
+
+impl Progress {
+    pub(crate) fn warning(detail: String) -> Progress {
+        Progress { step: "warning", detail }
+    }
 }
 
 impl BundleView {
@@ -140,8 +149,8 @@ impl From<control::Used> for Used {
 
 impl From<control::Uploaded> for Uploaded {
     fn from(uploaded: control::Uploaded) -> Uploaded {
-        let control::Uploaded { name, version, digest, model, tenant, already } = uploaded;
-        Uploaded { name, version, digest, model, tenant, already }
+        let control::Uploaded { name, version, digest, model, tenant, already, warnings } = uploaded;
+        Uploaded { name, version, digest, model, tenant, already, warnings }
     }
 }
 
