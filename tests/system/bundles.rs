@@ -82,7 +82,8 @@ fn impossible_commands_are_refused_with_a_reason() -> Result<()> {
         ("key new acme", 1, "acme.pem already exists"),
         ("bundle pack digits -o x.zip", 2, "its name must end with .tar"),
         ("bundle pack digits -o digits/x.tar", 1, "write the archive outside of the bundle"),
-        ("bundle pack missing -o x.tar", 1, "missing is not a folder"),
+        ("bundle pack missing -o x.tar", 1, "there is no folder missing"),
+        ("bundle sign acme.pub --key acme.pem", 1, "acme.pub is a file; a bundle is signed and packed from its folder"),
         ("bundle sign digits --key acme.pub", 1, "the private key is needed here"),
         ("bundle verify digits --key acme.pem", 1, "never give a private key away"),
         ("bundle verify digits", 2, "--key"),
@@ -92,10 +93,38 @@ fn impossible_commands_are_refused_with_a_reason() -> Result<()> {
         fails(&folder, command, code, wanted)?;
     }
     succeeds(&folder, "key new stranger --curve p384")?;
-    fails(&folder, "bundle verify digits --key stranger.pub", 1, "which is not trusted here")?;
+    fails(&folder, "bundle verify digits --key stranger.pub", 1, "stranger.pub is the key ")?;
     fs::write(folder.path().join("digits/identity.wasm"), "other")?;
     fails(&folder, "bundle verify digits --key acme.pub", 1, "changed after the bundle was signed: \"identity.wasm\"")?;
     fs::remove_file(folder.path().join("digits/identity.wasm"))?;
     fails(&folder, "bundle pack digits -o x.tar", 1, "names the file identity.wasm, which is not in the bundle")?;
+    Ok(())
+}
+
+/// Every command prints one JSON value with `--json`, when it fails, too.
+#[test]
+fn local_commands_speak_json() -> Result<()> {
+    let folder = signed()?;
+    for (command, field) in [
+        ("key new other", "public"),
+        ("bundle sign digits --key acme.pem", "digest"),
+        ("bundle pack digits -o x.tar", "archive"),
+        ("bundle inspect digits", "plugins"),
+        ("bundle verify digits --key acme.pub", "verified"),
+    ] {
+        let outcome: Value = serde_json::from_str(&succeeds(&folder, &format!("{command} --json"))?)?;
+        assert!(!outcome[field].is_null(), "{command}: {outcome}");
+    }
+    for (command, field, wanted) in [
+        ("key new other", "code", "command_failed"),
+        ("bundle sign nowhere --key acme.pem", "error", "there is no folder nowhere"),
+        ("bundle verify digits --key other.pub", "error", "it is signed with the key "),
+        ("bundle push digits --token x --to 127.0.0.1:1", "error", "nothing listens at"),
+    ] {
+        let output = run(&folder, &format!("{command} --json"))?;
+        let outcome: Value = serde_json::from_slice(&output.stdout)?;
+        assert_eq!(output.status.code(), Some(1), "{command}: {outcome}");
+        assert!(outcome[field].as_str().is_some_and(|text| text.contains(wanted)), "{command}: {outcome}");
+    }
     Ok(())
 }

@@ -144,14 +144,22 @@ fn a_bundle_goes_from_its_publisher_to_a_client_and_is_taken_back() -> Result<()
     ])?;
     assert_eq!(shell.served("")?, "1.0.0", "shared with callers without a key");
     let usage = shell.json("tenant usage shop")?;
+    let hint = shell.json("publisher list")?[0]["keys"][0]["hint"].take();
+    let hint = hint.as_str().context("hint")?.to_owned();
     assert_eq!(usage["usage"][0]["requests"], 2, "{usage}");
     let digest = shell.json("model show echo --tenant shop")?["versions"][0]["digest"].take();
-    shell.run(&format!("bundle revoke {} --reason leaks", digest.as_str().context("digest")?))?;
+    let digest = digest.as_str().and_then(|digest| digest.strip_prefix("sha256:")).context("digest")?;
+    assert!(shell.run("bundle list")?.contains(&format!("{}  ", &digest[..12])), "tables show 12 digits");
+    shell.run(&format!("bundle revoke {} --reason leaks", &digest[..12]))?;
     shell.refused("bundle push 1.0.0 --tenant shop", 1, "was revoked (leaks) and cannot return")?;
     shell.tour(&[
         ("bundle list", "is not served: revoked: leaks"),
-        ("publisher revoke acme --key acme.pub", "revoked"),
-        ("model show echo --tenant shop", "1.0.0    revoked"),
+        (
+            "model show echo --tenant shop",
+            "refuses requests without a version: model \"echo\": the label \"stable\" names",
+        ),
+        ("bundle delete acme/echo@1.0.0 --tenant shop", "deleted sha256:"),
+        (&format!("publisher revoke acme --key {}", &hint[..12]), "revoked"),
         ("publisher remove acme", "no longer trusted"),
     ])?;
     shell.refused("publisher trust acme --key acme.pub", 1, "was revoked and cannot return")?;
@@ -191,6 +199,7 @@ fn tenants_and_the_audit_log_are_kept() -> Result<()> {
     let entries = shell.json("audit list --after 1 --limit 2")?;
     let what: Vec<&Value> = entries.as_array().into_iter().flatten().map(|entry| &entry["what"]).collect();
     assert_eq!(what, ["tenant create", "tenant limits"]);
+    assert!(entries[0]["at"].as_str().is_some_and(|at| at.starts_with("20") && at.ends_with('Z')), "{entries}");
     shell.refused("audit verify --noted 1:0000", 1, "is not a head")?;
     Ok(())
 }
@@ -214,13 +223,15 @@ fn errors_of_commands_name_a_remedy() -> Result<()> {
         ("model show none", 1, "there is no model \"none\""),
         ("model label echo stable", 2, "<VERSION>"),
         ("model policy echo latest", 1, "latest NUMBER"),
-        ("bundle delete sha256:1", 1, "a digest is written"),
+        ("bundle delete sha256:1", 2, "is neither NAME@VERSION nor a digest"),
+        ("bundle delete 012345", 1, "there is no bundle 012345; bulkhead bundle list shows"),
+        ("bundle revoke acme/echo@1", 2, "\"1\" is not a version"),
         ("bundle push missing.tar", 1, "missing.tar"),
         ("serve --models .", 2, "is served with --dev only"),
         ("serve --dev --http 0.0.0.0:0", 2, "listens on loopback only"),
         ("tenant list --to ftp://x", 1, "must begin with http:// or https://"),
         ("tenant list --to 127.0.0.1:1", 1, "start a host with `bulkhead serve`"),
-        ("tenant list --token wrong", 1, "the admin token"),
+        ("tenant list --token wrong", 1, "the token is not this host's admin token, nor a key that it knows"),
         (&format!("tenant list --to {}", shell.host.url), 1, "the operator's port?"),
         ("bundle push 1.0.0 --token wrong", 1, "the admin token"),
     ] {
@@ -239,6 +250,54 @@ fn a_closed_pipe_does_not_fail_a_command() -> Result<()> {
     drop(process.stdout.take());
     assert!(process.wait()?.success());
     shell.tour(&[("tenant list", "shop")])
+}
+
+#[test]
+fn completions_fit_a_closed_pipe_and_name_no_worker() -> Result<()> {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let command = || {
+            let mut program = Command::new(prepared("BULKHEAD_BINARY"));
+            program.args(["completions", shell]);
+            program
+        };
+        let output = command().output()?;
+        let script = String::from_utf8(output.stdout)?;
+        assert!(output.status.success() && script.contains("publisher"), "{shell}");
+        // Values that are one of a few words are completed, where the shell's generator knows values.
+        assert!(shell != "bash" || (script.contains("infer deploy admin") && script.contains("logging")), "{shell}");
+        assert!(!script.contains("worker") && !script.contains("run-graphs"), "{shell}");
+        let mut process = command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        drop(process.stdout.take());
+        let output = process.wait_with_output()?;
+        assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {output:?}");
+    }
+    Ok(())
+}
+
+/// With `--json` a list is an array, and anything else an object.
+#[test]
+fn commands_speak_json_in_one_shape() -> Result<()> {
+    let shell = Shell::start()?;
+    for (command, is_list) in [
+        ("publisher trust acme --key acme.pub", false),
+        ("publisher list", true),
+        ("tenant create shop", false),
+        ("tenant list", true),
+        ("tenant key create shop --role infer", false),
+        ("tenant key list shop", true),
+        ("tenant disable shop", false),
+        ("tenant usage", false),
+        ("bundle list", true),
+        ("model list", true),
+        ("tenant delete shop --yes", false),
+        ("publisher remove acme", false),
+        ("audit list", true),
+        ("audit verify", false),
+    ] {
+        let outcome = shell.json(command)?;
+        assert!(if is_list { outcome.is_array() } else { outcome.is_object() }, "{command}: {outcome}");
+    }
+    Ok(())
 }
 
 #[test]

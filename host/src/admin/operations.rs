@@ -13,9 +13,7 @@ use super::wire::tenants::{KeyView, NewKey, NewTenant, TenantView, UsageView};
 use super::{audit, bundles, metrics, models, publishers, settings, tenants};
 use crate::openapi::document::About;
 use crate::openapi::port::{Port, documents};
-use crate::openapi::table::{
-    NULL, OBJECT, Operation, Payload, Query, QueryKind, Scope, bytes, get, json, list, map, post,
-};
+use crate::openapi::table::{NULL, OBJECT, Operation, Payload, Query, QueryKind, Scope, bytes, get, json, list, post};
 use crate::protocol::oip::extensions::settings::{LogChanges, LogSettings, TraceSettings};
 use crate::protocol::oip::rest::routes::server_live;
 use crate::protocol::oip::types::ServerLive;
@@ -103,7 +101,7 @@ pub(super) fn port() -> Port<Arc<AdminState>> {
 
 fn publisher_rows() -> Vec<Route> {
     vec![
-        read("publishers", "/v1/publishers", &[map::<Publisher>()], "Publishers by name: keys, names, imports")
+        read("publishers", "/v1/publishers", &[list::<Publisher>()], "Publishers: keys, names, imports")
             .to(publishers::list),
         put(
             "trust",

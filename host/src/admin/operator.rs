@@ -57,7 +57,7 @@ impl FromRequestParts<Arc<AdminState>> for Operator {
 
 fn refusal(error: AuthError) -> ApiError {
     match error {
-        AuthError::UnknownKey => ApiError::NoToken,
+        AuthError::UnknownKey => ApiError::WrongToken,
         other => other.into(),
     }
 }

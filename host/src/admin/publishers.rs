@@ -1,7 +1,6 @@
 //! Handlers of `/v1/publishers`: the publishers whose signatures the host accepts, and their keys. Only the operator may
 //! use them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -20,10 +19,10 @@ type Reply = Result<Json<Publisher>, ApiError>;
 pub(super) async fn list(
     State(state): State<Arc<AdminState>>,
     operator: Operator,
-) -> Result<Json<BTreeMap<String, Publisher>>, ApiError> {
+) -> Result<Json<Vec<Publisher>>, ApiError> {
     operator.must_be_admin()?;
     let publishers = state.control.blocking(|control| Ok(control.publishers())).await?;
-    Ok(Json(publishers.into_iter().map(|(name, publisher)| (name, publisher.into())).collect()))
+    Ok(Json(publishers.into_iter().map(|(name, publisher)| Publisher::new(name, publisher)).collect()))
 }
 
 pub(super) async fn trust(
@@ -33,8 +32,9 @@ pub(super) async fn trust(
     JsonBody(request): JsonBody<TrustRequest>,
 ) -> Reply {
     operator.must_be_admin()?;
-    let trusted = state.control.blocking(move |control| control.trust(&operator.who, &name, request.into()));
-    Ok(Json(trusted.await?.into()))
+    let trusted = name.clone();
+    let publisher = state.control.blocking(move |control| control.trust(&operator.who, &trusted, request.into()));
+    Ok(Json(Publisher::new(name, publisher.await?)))
 }
 
 pub(super) async fn revoke_key(
@@ -44,8 +44,9 @@ pub(super) async fn revoke_key(
 ) -> Reply {
     operator.must_be_admin()?;
     let hint: KeyHint = hint.parse().map_err(|error| ControlError::Invalid(format!("\"{hint}\": {error}")))?;
-    let revoked = state.control.blocking(move |control| control.revoke_key(&operator.who, &name, &hint));
-    Ok(Json(revoked.await?.into()))
+    let revoked = name.clone();
+    let publisher = state.control.blocking(move |control| control.revoke_key(&operator.who, &revoked, &hint));
+    Ok(Json(Publisher::new(name, publisher.await?)))
 }
 
 pub(super) async fn remove(

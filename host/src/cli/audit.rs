@@ -1,19 +1,19 @@
 //! `bulkhead audit`: lists the log of administrative acts, and verifies that it is whole.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::client::{Admin, Client, address};
-use super::output::{Table, cell};
+use super::output::{Output, Table, cell};
 
 /// Read the log of administrative acts, and verify it
 #[derive(Args)]
 pub(super) struct Audit {
     #[command(flatten)]
     admin: Admin,
+    #[command(flatten)]
+    pub(super) output: Output,
     #[command(subcommand)]
     command: Command,
 }
@@ -55,7 +55,7 @@ struct Verify {
 
 impl Audit {
     pub(super) fn run(self) -> Result<()> {
-        let client = self.admin.client()?;
+        let client = self.admin.client(self.output)?;
         match self.command {
             Command::List(list) => list.run(&client),
             Command::Verify(Verify { noted }) => {
@@ -93,11 +93,10 @@ const PAGE: u64 = 1000;
 fn table(entries: &Value) -> String {
     let mut table = Table::new(["id", "when", "who", "what", "subject", ""]);
     for entry in super::output::rows(entries) {
-        let at = UNIX_EPOCH + Duration::from_millis(entry["at"].as_u64().unwrap_or_default());
         let damaged = if entry["intact"] == false { "damaged" } else { "" };
         table.row([
             cell(&entry["id"]),
-            humantime::format_rfc3339_seconds(at).to_string(),
+            cell(&entry["at"]),
             cell(&entry["who"]),
             cell(&entry["what"]),
             cell(&entry["subject"]),

@@ -15,7 +15,7 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 use ureq::{AsSendBody, Body, SendBody};
 use zeroize::Zeroizing;
 
-use super::output::{plain, plain_lines};
+use super::output::{Failure, Output, plain, plain_lines};
 
 #[derive(Args)]
 pub(super) struct Admin {
@@ -48,9 +48,6 @@ pub(super) struct Admin {
     /// For a port that requires client certificates: a file with a certificate and its private key (PEM)
     #[arg(long, value_name = "FILE", help_heading = HEADING, global = true)]
     client_cert: Option<PathBuf>,
-    /// Print the host's reply as JSON
-    #[arg(long, help_heading = HEADING, global = true)]
-    json: bool,
 }
 
 const HEADING: &str = "The host";
@@ -60,7 +57,7 @@ pub(super) struct Client {
     agent: ureq::Agent,
     url: String,
     token: Zeroizing<String>,
-    json: bool,
+    output: Output,
 }
 
 /// Time limit for the reply. It is longer than any act takes, and ends a command whose host hangs.
@@ -70,7 +67,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const MAX_REPLY: u64 = 256 << 20;
 
 impl Admin {
-    pub(super) fn client(self) -> Result<Client> {
+    pub(super) fn client(self, output: Output) -> Result<Client> {
         let url = if self.url.contains("://") { self.url.clone() } else { format!("http://{}", self.url) };
         let url = url.trim_end_matches('/').to_owned();
         let token = self.find_token()?;
@@ -83,7 +80,7 @@ impl Admin {
             .timeout_connect(Some(Duration::from_secs(10)))
             .timeout_recv_response(Some(PATIENCE))
             .tls_config(self.tls()?);
-        Ok(Client { agent: config.build().into(), url, token, json: self.json })
+        Ok(Client { agent: config.build().into(), url, token, output })
     }
 
     fn find_token(&self) -> Result<Zeroizing<String>> {
@@ -157,16 +154,13 @@ impl Client {
         Ok(())
     }
 
-    /// Prints a reply: as JSON with `--json`, otherwise the text that `for_people` makes of it.
+    /// Prints a reply, or the text that `for_people` makes of it.
     pub(super) fn tell(&self, reply: &Value, for_people: impl FnOnce(&Value) -> String) -> Result<()> {
-        match self.json {
-            true => super::print(&serde_json::to_string_pretty(reply)?),
-            false => super::print(&for_people(reply)),
-        }
+        self.output.tell(reply, for_people)
     }
 
     pub(super) fn wants_json(&self) -> bool {
-        self.json
+        self.output.json
     }
 
     fn request(&self, method: Method, address: &str) -> ureq::http::request::Builder {
@@ -185,6 +179,9 @@ impl Client {
         match error {
             ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => anyhow!(
                 "nothing listens at {url}: start a host with `bulkhead serve`, or name its operator's port with --to URL"
+            ),
+            error if url.starts_with("https:") && error.to_string().contains("InvalidContentType") => anyhow!(
+                "{url}: the port does not speak TLS; write http:// instead, or configure [tls.admin] at the host"
             ),
             error if url.starts_with("https:") => {
                 anyhow!(
@@ -210,17 +207,14 @@ impl Client {
         self.fail(&reply, &hint)
     }
 
-    /// The error that ends a command whose request was refused. With `--json`, it also prints the error reply.
+    /// The error that ends a command whose request was refused.
     pub(super) fn fail(&self, reply: &Value, hint: &str) -> anyhow::Error {
-        if self.json {
-            // A failure to print is ignored: the exit code reports the error, too.
-            let _ = super::print(&reply.to_string());
-        }
         let why = plain_lines(reply["error"].as_str().unwrap_or("the host refused it"));
-        match reply["request_id"].as_str() {
-            Some(id) => anyhow!("{why}{hint} (request {} in the host's log)", plain(id)),
-            None => anyhow!("{why}{hint}"),
-        }
+        let text = match reply["request_id"].as_str() {
+            Some(id) => format!("{why}{hint} (request {} in the host's log)", plain(id)),
+            None => format!("{why}{hint}"),
+        };
+        Failure { text, json: reply.clone() }.into()
     }
 }
 

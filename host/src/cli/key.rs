@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use bulkhead_bundle::{Curve, PublicKey, SigningKey, Zeroizing};
 use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
 
+use super::output::Output;
 use crate::numbers::to_usize;
 
 const MAX_KEY_BYTES: u64 = 16 << 10;
@@ -17,6 +19,8 @@ const MAX_KEY_BYTES: u64 = 16 << 10;
 /// Create keys to sign bundles with
 #[derive(Args)]
 pub(super) struct Key {
+    #[command(flatten)]
+    pub(super) output: Output,
     #[command(subcommand)]
     command: Command,
 }
@@ -48,13 +52,13 @@ enum CurveName {
 impl Key {
     pub(super) fn run(self) -> Result<()> {
         match self.command {
-            Command::New(new) => new.run(),
+            Command::New(new) => new.run(self.output),
         }
     }
 }
 
 impl New {
-    fn run(self) -> Result<()> {
+    fn run(self, output: Output) -> Result<()> {
         let (private, public) = (with_ending(&self.name, ".pem"), with_ending(&self.name, ".pub"));
         if let Some(taken) = [&private, &public].into_iter().find(|path| path.symlink_metadata().is_ok()) {
             bail!("{} already exists, and a lost key cannot be recovered: choose another name", taken.display());
@@ -70,9 +74,10 @@ impl New {
             return Err(error);
         }
         let (private, public, hint) = (private.display(), public.display(), key.public_key().hint());
-        super::print(&format!(
-            "key {hint}\n  {private} signs: keep it secret\n  {public} verifies: give it to operators"
-        ))
+        let outcome = json!({ "key": hint, "private": private.to_string(), "public": public.to_string() });
+        output.tell(&outcome, |_| {
+            format!("key {hint}\n  {private} signs: keep it secret\n  {public} verifies: give it to operators")
+        })
     }
 }
 

@@ -8,6 +8,7 @@ mod key;
 mod model;
 mod output;
 mod publisher;
+mod reference;
 mod serve;
 mod tenant;
 mod values;
@@ -17,6 +18,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+
+use output::Output;
 
 /// Serves models with other people's code around them, each in its own watertight compartment.
 #[derive(Parser)]
@@ -42,36 +45,41 @@ enum Command {
     Completions {
         shell: clap_complete::Shell,
     },
-    #[command(hide = true)]
-    Worker(worker::Worker),
 }
 
 pub fn main() -> ExitCode {
+    // Only the host starts workers, so they are no command of the parser that people and their shells see.
+    if std::env::args_os().nth(1).is_some_and(|command| command == "worker") {
+        return worker::Worker::parse_from(std::env::args_os().skip(1)).run();
+    }
     match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
-        Command::Key(key) => finish(key.run()),
-        Command::Bundle(bundle) => finish(bundle.run()),
-        Command::Publisher(publisher) => finish(publisher.run()),
-        Command::Model(model) => finish(model.run()),
-        Command::Tenant(tenant) => finish(tenant.run()),
-        Command::Audit(audit) => finish(audit.run()),
-        Command::Worker(worker) => worker.run(),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "bulkhead", &mut std::io::stdout());
-            ExitCode::SUCCESS
-        }
+        Command::Key(key) => finish(key.output, || key.run()),
+        Command::Bundle(bundle) => finish(bundle.output, || bundle.run()),
+        Command::Publisher(publisher) => finish(publisher.output, || publisher.run()),
+        Command::Model(model) => finish(model.output, || model.run()),
+        Command::Tenant(tenant) => finish(tenant.output, || tenant.run()),
+        Command::Audit(audit) => finish(audit.output, || audit.run()),
+        Command::Completions { shell } => finish(Output { json: false }, || complete(shell)),
     }
 }
 
 /// The exit code of a command; prints the error of one that failed.
-fn finish(done: anyhow::Result<()>) -> ExitCode {
-    match done {
+fn finish(output: Output, run: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bulkhead: {error:#}");
+            output.tell_failure(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+fn complete(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    // The generator panics if it cannot write, as to a pipe that is closed.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "bulkhead", &mut script);
+    print(String::from_utf8(script)?.trim_end())
 }
 
 /// Prints a command's outcome to standard output. A closed pipe is not an error, because the command has done its work.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use super::client::{Admin, Client, address};
-use super::output::{Table, cell, fields, list, rows};
+use super::output::{Output, Table, cell, fields, list, rows, short};
 use super::values;
 use crate::admin::wire::models::{Labelled, Policy, Shadow, Sharing, Split, Sticky};
 
@@ -20,6 +20,8 @@ use crate::admin::wire::models::{Labelled, Policy, Shadow, Sharing, Split, Stick
 pub(super) struct Model {
     #[command(flatten)]
     admin: Admin,
+    #[command(flatten)]
+    pub(super) output: Output,
     /// The tenant that owns the model [default: the token's own tenant; `default` for the operator]
     #[arg(long, global = true)]
     tenant: Option<String>,
@@ -160,7 +162,7 @@ struct ModelTarget<'a> {
 
 impl Model {
     pub(super) fn run(self) -> Result<()> {
-        let client = self.admin.client()?;
+        let client = self.admin.client(self.output)?;
         let tenant = self.tenant.as_deref();
         let of = |model| ModelTarget { client: &client, tenant, model };
         match &self.command {
@@ -291,12 +293,11 @@ fn describe(model: &Value) -> String {
     for version in rows(&model["versions"]) {
         let labels = fields(&model["routing"]["labels"]).filter(|(_, labelled)| **labelled == version["version"]);
         let labels = list(labels.map(|(label, _)| label.clone()));
-        let [number, state, bundle, digest] =
-            ["version", "state", "bundle", "digest"].map(|field| cell(&version[field]));
+        let [number, state, bundle] = ["version", "state", "bundle"].map(|field| cell(&version[field]));
         if let Some(reason) = version["reason"].as_str() {
             reasons.push_str(&format!("\n{number}: {}", super::output::plain_lines(reason)));
         }
-        table.row([number, state, labels, bundle, digest]);
+        table.row([number, state, labels, bundle, short(&version["digest"])]);
     }
     let (policy, shared) = (cell(&model["policy"]), cell(&model["sharing"]));
     let split = if model["routing"]["split"].is_null() { "no split".into() } else { format!("split {}", split(model)) };

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bulkhead_bundle::KeyHint;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -11,7 +11,8 @@ use ureq::http::Method;
 
 use super::client::{Admin, Client, address};
 use super::key;
-use super::output::{Table, cell, fields, rows};
+use super::output::{Output, Table, cell, rows, short};
+use super::reference::first_digits;
 use super::values::import;
 use crate::control::Timestamp;
 use crate::tenant::Capability;
@@ -21,6 +22,8 @@ use crate::tenant::Capability;
 pub(super) struct Publisher {
     #[command(flatten)]
     admin: Admin,
+    #[command(flatten)]
+    pub(super) output: Output,
     #[command(subcommand)]
     command: Command,
 }
@@ -31,7 +34,7 @@ enum Command {
     /// Show the publishers that the host trusts
     #[command(after_help = "Examples:
   bulkhead publisher list
-  bulkhead publisher list --json | jq '.acme.keys[].hint'")]
+  bulkhead publisher list --json | jq '.[] | {name, keys: [.keys[].hint]}'")]
     List,
     Revoke(Revoke),
     Remove(Remove),
@@ -79,10 +82,10 @@ struct Trust {
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead publisher revoke acme --key acme.pub
-  bulkhead publisher revoke acme --key 0f3a…                    (the 64 digits that publisher list shows)")]
+  bulkhead publisher revoke acme --key 0f3a1b2c3d4e             (the digits that publisher list shows)")]
 struct Revoke {
     name: String,
-    /// The hint of the key as `publisher list` shows it, or its file
+    /// The first digits of the key, as `publisher list` shows them, or its file
     #[arg(long, value_name = "HINT|FILE.pub")]
     key: String,
 }
@@ -96,14 +99,14 @@ struct Remove {
 
 impl Publisher {
     pub(super) fn run(self) -> Result<()> {
-        let client = self.admin.client()?;
+        let client = self.admin.client(self.output)?;
         match self.command {
             Command::Trust(trust) => trust.run(&client),
             Command::List => client.tell(&client.get("/v1/publishers")?, table),
             Command::Revoke(revoke) => revoke.run(&client),
             Command::Remove(Remove { name }) => {
-                let reply = client.ask(Method::DELETE, &address(&["publishers", &name], &[]), &Value::Null)?;
-                client.tell(&reply, |_| {
+                client.ask(Method::DELETE, &address(&["publishers", &name], &[]), &Value::Null)?;
+                client.tell(&json!({ "removed": name }), |_| {
                     format!("publisher {name} is no longer trusted; its bundles are not served any more")
                 })
             }
@@ -129,29 +132,45 @@ impl Trust {
             }
         }
         let publisher = client.ask(Method::PUT, &address(&["publishers", &self.name], &[]), &body)?;
-        client.tell(&publisher, |publisher| table(&json!({ self.name: publisher })))
+        client.tell(&publisher, |publisher| table(&json!([publisher])))
     }
 }
 
 impl Revoke {
     fn run(self, client: &Client) -> Result<()> {
-        let hint = match self.key.parse::<KeyHint>() {
-            Ok(hint) => hint,
-            Err(_) => key::read_public(Path::new(&self.key))?.hint(),
-        };
-        let place = address(&["publishers", &self.name, "keys", &hint.to_string(), "revoke"], &[]);
+        let hint = self.hint(client)?;
+        let place = address(&["publishers", &self.name, "keys", &hint, "revoke"], &[]);
         let publisher = client.ask(Method::POST, &place, &Value::Null)?;
-        client.tell(&publisher, |publisher| table(&json!({ self.name: publisher })))
+        client.tell(&publisher, |publisher| table(&json!([publisher])))
+    }
+
+    /// The whole hint of the key, from its first digits or its file.
+    fn hint(&self, client: &Client) -> Result<String> {
+        if let Ok(hint) = self.key.parse::<KeyHint>() {
+            return Ok(hint.to_string());
+        }
+        let Ok(digits) = first_digits(&self.key) else {
+            return Ok(key::read_public(Path::new(&self.key))?.hint().to_string());
+        };
+        let publishers = client.get("/v1/publishers")?;
+        let publisher = rows(&publishers).find(|publisher| publisher["name"] == *self.name);
+        let keys = publisher.map(|publisher| &publisher["keys"]);
+        let hints = keys.into_iter().flat_map(rows).filter_map(|key| key["hint"].as_str());
+        match hints.filter(|hint| hint.starts_with(&digits)).collect::<Vec<_>>()[..] {
+            [hint] => Ok(hint.to_owned()),
+            [] => bail!("publisher \"{}\" has no key that begins with {digits}", self.name),
+            _ => bail!("several keys of publisher \"{}\" begin with {digits}; write more digits", self.name),
+        }
     }
 }
 
 fn table(publishers: &Value) -> String {
     let mut table = Table::new(["publisher", "key", "state", "from", "until", "names", "imports"]);
-    for (name, publisher) in fields(publishers) {
+    for publisher in rows(publishers) {
         for key in rows(&publisher["keys"]) {
             table.row([
-                cell(&name.as_str().into()),
-                cell(&key["hint"]),
+                cell(&publisher["name"]),
+                short(&key["hint"]),
                 cell(&key["state"]),
                 cell(&key["not_before"]),
                 cell(&key["not_after"]),

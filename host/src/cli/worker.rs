@@ -1,16 +1,17 @@
 //! `bulkhead worker`: the child processes in which the host compiles a component, tries a graph, or runs graphs. Only the
-//! host starts them, so the command is hidden.
+//! host starts them.
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::runtime::{RunnerLimits, TryGraph, run_graphs};
 use crate::sandbox::Compile;
 use crate::worker::{self, OwnLimits};
 
 /// Work for the host, within limits
-#[derive(Args)]
+#[derive(Parser)]
+#[command(name = "worker")]
 pub(super) struct Worker {
     #[command(subcommand)]
     job: Job,

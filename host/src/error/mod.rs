@@ -69,6 +69,10 @@ pub enum ApiError {
         "the operator's port wants the admin token of the host's data folder, or a key with the role deploy or admin: send it as the header authorization: Bearer …"
     )]
     NoToken,
+    #[error(
+        "the token is not this host's admin token, nor a key that it knows: the admin token is in the file admin.token of the host's data folder, and a key could have been revoked"
+    )]
+    WrongToken,
     #[error("this needs a key with the role {needed}, and yours has the role {has}")]
     Role { needed: &'static str, has: &'static str },
     #[error("{0}")]

@@ -43,7 +43,7 @@ impl ApiError {
             ApiError::Auth(AuthError::Repeated(_)) | ApiError::HostFields { .. } => Code::MalformedRequest,
             ApiError::Auth(AuthError::ForeignHost(_)) => Code::ForeignHost,
             ApiError::Auth(AuthError::ForeignOrigin(_)) => Code::ForeignOrigin,
-            ApiError::NoToken => Code::Unauthenticated,
+            ApiError::NoToken | ApiError::WrongToken => Code::Unauthenticated,
             ApiError::Role { .. } => Code::InsufficientRole,
             ApiError::Malformed(_) => Code::MalformedRequest,
             ApiError::UploadTooLarge { .. } => Code::RequestTooLarge,

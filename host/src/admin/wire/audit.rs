@@ -1,5 +1,7 @@
 //! Bodies of `/v1/audit`.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use bulkhead_store::{AuditEntry, AuditHead as StoredHead};
 use serde::Serialize;
 use serde_json::Value;
@@ -9,8 +11,8 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AuditLine {
     id: u64,
-    /// Milliseconds since 1970.
-    at: u64,
+    /// The time, as RFC 3339 with milliseconds.
+    at: String,
     who: String,
     what: String,
     subject: String,
@@ -40,6 +42,7 @@ impl From<AuditEntry> for AuditLine {
     fn from(entry: AuditEntry) -> AuditLine {
         let AuditEntry { id, at, who, what, subject, before, after, previous, hash, intact } = entry;
         let (previous, hash) = (previous.hex(), hash.hex());
+        let at = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(at)).to_string();
         AuditLine { id, at, who, what, subject, before, after, previous, hash, intact }
     }
 }

@@ -12,6 +12,7 @@ use crate::tenant::Capability;
 /// A trusted publisher: its keys, the names of its bundles, and the capabilities that its plugins may be granted.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Publisher {
+    name: String,
     keys: Vec<TrustedKey>,
     /// Names of bundles that it may publish: `acme/*`, or one name in full.
     #[schema(value_type = Vec<String>)]
@@ -78,10 +79,10 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Opt
     Option::deserialize(value).map(Some)
 }
 
-impl From<control::Publisher> for Publisher {
-    fn from(publisher: control::Publisher) -> Publisher {
+impl Publisher {
+    pub(crate) fn new(name: String, publisher: control::Publisher) -> Publisher {
         let control::Publisher { keys, names, imports } = publisher;
-        Publisher { keys: keys.into_iter().map(TrustedKey::from).collect(), names, imports }
+        Publisher { name, keys: keys.into_iter().map(TrustedKey::from).collect(), names, imports }
     }
 }
 

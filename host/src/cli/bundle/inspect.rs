@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::activation::{Manifest, PluginEntry};
-use crate::cli::output::plain;
+use crate::cli::output::{Output, plain};
 
 /// Show what a bundle contains and which imports it asks for
 ///
@@ -22,8 +22,6 @@ pub(super) struct Inspect {
     /// The folder or the archive of a bundle
     #[arg(value_name = "DIR|FILE")]
     bundle: PathBuf,
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Serialize)]
@@ -67,11 +65,10 @@ struct FileEntry {
 }
 
 impl Inspect {
-    pub(super) fn run(self) -> Result<()> {
+    pub(super) fn run(self, output: Output) -> Result<()> {
         let (manifest, files) = super::read(&self.bundle)?.into_parts();
         let contents = Contents::of(&files, manifest);
-        let text = if self.json { serde_json::to_string_pretty(&contents)? } else { contents.to_string() };
-        crate::cli::print(text.trim_end())
+        output.tell(&serde_json::to_value(&contents)?, |_| contents.to_string().trim_end().to_owned())
     }
 }
 

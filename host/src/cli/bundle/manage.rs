@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::admin::wire::bundles::Reason;
 use crate::cli::client::{Admin, address};
-use crate::cli::output::{Table, cell, rows};
+use crate::cli::output::{Output, Table, cell, rows, short};
+use crate::cli::reference::Reference;
 use crate::config::format_bytes;
 
 /// Show the bundles that a host stores
@@ -25,11 +26,13 @@ pub(super) struct List {
 
 /// Revoke a bundle's contents for every tenant: they stop serving at once, and cannot be uploaded again
 #[derive(Args)]
-#[command(after_help = "Example:
-  bulkhead bundle revoke sha256:0f3a… --reason 'reads beyond its input'")]
+#[command(after_help = "Examples:
+  bulkhead bundle revoke acme/digits@1.1.0 --reason 'reads beyond its input'
+  bulkhead bundle revoke 0f3a1b2c3d4e --reason 'its key leaked'")]
 pub(super) struct Revoke {
-    /// The digest of the bundle, as `bundle list` shows it
-    digest: String,
+    /// The bundle: NAME@VERSION, or its digest or the first digits of it, as `bundle list` shows them
+    #[arg(value_name = "NAME@VERSION|DIGEST", value_parser = Reference::parse)]
+    bundle: Reference,
     /// Shown when these contents are uploaded again, and in the audit log
     #[arg(long, default_value = "")]
     reason: String,
@@ -39,10 +42,11 @@ pub(super) struct Revoke {
 
 /// Delete a bundle's files; its version can only be uploaded again with the same contents
 #[derive(Args)]
-#[command(after_help = "Example:\n  bulkhead bundle delete sha256:0f3a… --tenant shop")]
+#[command(after_help = "Example:\n  bulkhead bundle delete acme/digits@1.1.0 --tenant shop")]
 pub(super) struct Delete {
-    /// The digest of the bundle, as `bundle list` shows it
-    digest: String,
+    /// The bundle: NAME@VERSION, or its digest or the first digits of it, as `bundle list` shows them
+    #[arg(value_name = "NAME@VERSION|DIGEST", value_parser = Reference::parse)]
+    bundle: Reference,
     /// The tenant that owns it [default: the token's own tenant; `default` for the operator]
     #[arg(long)]
     tenant: Option<String>,
@@ -51,27 +55,31 @@ pub(super) struct Delete {
 }
 
 impl List {
-    pub(super) fn run(self) -> Result<()> {
-        let client = self.admin.client()?;
+    pub(super) fn run(self, output: Output) -> Result<()> {
+        let client = self.admin.client(output)?;
         client.tell(&client.get(&address(&["bundles"], &[("tenant", self.tenant.as_deref())]))?, table)
     }
 }
 
 impl Revoke {
-    pub(super) fn run(self) -> Result<()> {
-        let client = self.admin.client()?;
+    pub(super) fn run(self, output: Output) -> Result<()> {
+        let client = self.admin.client(output)?;
+        let digest = self.bundle.find(&client, None)?;
         let body = serde_json::to_value(Reason { reason: self.reason })?;
-        let reply = client.ask(Method::POST, &address(&["bundles", &self.digest, "revoke"], &[]), &body)?;
-        client.tell(&reply, |_| format!("revoked {}: it is not served to any tenant any more", self.digest))
+        client.ask(Method::POST, &address(&["bundles", &digest, "revoke"], &[]), &body)?;
+        client.tell(&json!({ "revoked": digest }), |_| {
+            format!("revoked {digest}: it is not served to any tenant any more")
+        })
     }
 }
 
 impl Delete {
-    pub(super) fn run(self) -> Result<()> {
-        let client = self.admin.client()?;
-        let place = address(&["bundles", &self.digest], &[("tenant", self.tenant.as_deref())]);
-        let reply = client.ask(Method::DELETE, &place, &Value::Null)?;
-        client.tell(&reply, |_| format!("deleted {}", self.digest))
+    pub(super) fn run(self, output: Output) -> Result<()> {
+        let client = self.admin.client(output)?;
+        let digest = self.bundle.find(&client, self.tenant.as_deref())?;
+        let place = address(&["bundles", &digest], &[("tenant", self.tenant.as_deref())]);
+        client.ask(Method::DELETE, &place, &Value::Null)?;
+        client.tell(&json!({ "deleted": digest }), |_| format!("deleted {digest}"))
     }
 }
 
@@ -80,9 +88,8 @@ fn table(bundles: &Value) -> String {
     table = table.with_numbers(1);
     let mut reasons = String::new();
     for bundle in rows(bundles) {
-        let [tenant, name, version, model, uploaded, digest, why] =
-            ["tenant", "name", "version", "model", "uploaded", "digest", "not_served_because"]
-                .map(|field| cell(&bundle[field]));
+        let [tenant, name, version, model, uploaded, why] =
+            ["tenant", "name", "version", "model", "uploaded", "not_served_because"].map(|field| cell(&bundle[field]));
         let state = match bundle["not_served_because"].is_null() {
             true => cell(&bundle["state"]),
             false => {
@@ -91,7 +98,7 @@ fn table(bundles: &Value) -> String {
             }
         };
         let size = format_bytes(bundle["bytes"].as_u64().unwrap_or_default());
-        table.row([tenant, name, version, model, state, uploaded, digest, size]);
+        table.row([tenant, name, version, model, state, uploaded, short(&bundle["digest"]), size]);
     }
     table.or("no bundles are stored; upload one with bulkhead bundle push FILE") + &reasons
 }

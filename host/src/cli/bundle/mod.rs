@@ -13,16 +13,19 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bulkhead_bundle::{Bounds, Files};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::output::Output;
 use crate::activation::Bundle as Contents;
 
 /// Sign, pack, verify and inspect bundles; upload, list, revoke and delete them
 #[derive(Args)]
 pub(super) struct Bundle {
+    #[command(flatten)]
+    pub(super) output: Output,
     #[command(subcommand)]
     command: Command,
 }
@@ -42,14 +45,14 @@ enum Command {
 impl Bundle {
     pub(super) fn run(self) -> Result<()> {
         match self.command {
-            Command::Pack(pack) => pack.run(),
-            Command::Sign(sign) => sign.run(),
-            Command::Verify(verify) => verify.run(),
-            Command::Inspect(inspect) => inspect.run(),
-            Command::Push(push) => push.run(),
-            Command::List(list) => list.run(),
-            Command::Revoke(revoke) => revoke.run(),
-            Command::Delete(delete) => delete.run(),
+            Command::Pack(pack) => pack.run(self.output),
+            Command::Sign(sign) => sign.run(self.output),
+            Command::Verify(verify) => verify.run(self.output),
+            Command::Inspect(inspect) => inspect.run(self.output),
+            Command::Push(push) => push.run(self.output),
+            Command::List(list) => list.run(self.output),
+            Command::Revoke(revoke) => revoke.run(self.output),
+            Command::Delete(delete) => delete.run(self.output),
         }
     }
 }
@@ -63,6 +66,13 @@ fn open(place: &Path) -> Result<Files> {
         Files::unpack(File::open(place).with_context(|| place.display().to_string())?, &bounds)
     };
     files.with_context(|| place.display().to_string())
+}
+
+/// Checks that a bundle's folder is one.
+fn check_folder(folder: &Path) -> Result<()> {
+    ensure!(folder.exists(), "there is no folder {}", folder.display());
+    ensure!(folder.is_dir(), "{} is a file; a bundle is signed and packed from its folder", folder.display());
+    Ok(())
 }
 
 /// A bundle's manifest and files; an error if a file that the manifest names is missing.

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use bulkhead_bundle::{Compression, SIGNATURE};
 use clap::Args;
+use serde_json::json;
+
+use crate::cli::output::Output;
 
 /// Pack a bundle's folder into one file
 ///
@@ -30,9 +33,9 @@ struct Archive {
 }
 
 impl Pack {
-    pub(super) fn run(self) -> Result<()> {
+    pub(super) fn run(self, told: Output) -> Result<()> {
         let output = &self.output.path;
-        ensure!(self.folder.is_dir(), "{} is not a folder", self.folder.display());
+        super::check_folder(&self.folder)?;
         ensure!(!lies_in(output, &self.folder), "{}: write the archive outside of the bundle", output.display());
         let (manifest, files) = super::read(&self.folder)?.into_parts();
         let bar = super::progress_bar("packing", files.total_bytes());
@@ -42,9 +45,16 @@ impl Pack {
         bar.finish_and_clear();
         let (name, version) = (&manifest.bundle.name, &manifest.bundle.version);
         let bytes = output.metadata().with_context(|| output.display().to_string())?.len();
-        let sizes = format!("{} files, {bytes} bytes, {}", files.iter().len(), files.digest());
-        let unsigned = if files.get(SIGNATURE).is_some() { "" } else { " (not signed)" };
-        crate::cli::print(&format!("packed {name} {version}{unsigned} into {}: {sizes}", output.display()))
+        let (number, digest, signed) = (files.iter().len(), files.digest(), files.get(SIGNATURE).is_some());
+        let archive = output.display().to_string();
+        let outcome = json!({
+            "name": name, "version": version, "digest": digest, "files": number, "archive": archive, "bytes": bytes,
+            "signed": signed,
+        });
+        told.tell(&outcome, |_| {
+            let unsigned = if signed { "" } else { " (not signed)" };
+            format!("packed {name} {version}{unsigned} into {archive}: {number} files, {bytes} bytes, {digest}")
+        })
     }
 }
 

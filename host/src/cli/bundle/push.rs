@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use serde_json::Value;
 
 use crate::cli::client::{Admin, Client, address};
-use crate::cli::output::{cell, plain};
+use crate::cli::output::{Output, cell, plain};
 
 /// Upload a bundle to a host, which verifies, stores and activates it
 ///
@@ -33,8 +33,8 @@ pub(super) struct Push {
 }
 
 impl Push {
-    pub(super) fn run(self) -> Result<()> {
-        let client = self.admin.client()?;
+    pub(super) fn run(self, output: Output) -> Result<()> {
+        let client = self.admin.client(output)?;
         let archive = match self.bundle.is_dir() {
             true => packed(&self.bundle)?,
             false => File::open(&self.bundle).with_context(|| self.bundle.display().to_string())?,

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bulkhead_bundle::{Bounds, SIGNATURE, sign, verify};
 use clap::Args;
+use serde_json::json;
 
 use crate::cli::key;
+use crate::cli::output::Output;
 
 /// Sign a bundle's folder with your key
 ///
@@ -26,8 +28,8 @@ pub(super) struct Sign {
 }
 
 impl Sign {
-    pub(super) fn run(self) -> Result<()> {
-        ensure!(self.folder.is_dir(), "{} is not a folder; sign first, then pack", self.folder.display());
+    pub(super) fn run(self, output: Output) -> Result<()> {
+        super::check_folder(&self.folder)?;
         let key = key::read_private(&self.key)?;
         let (manifest, files) = super::read(&self.folder)?.into_parts();
         let (name, version) = (&manifest.bundle.name, &manifest.bundle.version);
@@ -38,6 +40,7 @@ impl Sign {
         super::write_whole(&self.folder.join(SIGNATURE), |file| file.write_all(&signature))?;
         let files = verified.files().iter().len() - 1;
         let (digest, key) = (verified.digest(), verified.key());
-        crate::cli::print(&format!("signed {name} {version} with the key {key}: {files} files, {digest}"))
+        let outcome = json!({ "name": name, "version": version, "digest": digest, "files": files, "key": key });
+        output.tell(&outcome, |_| format!("signed {name} {version} with the key {key}: {files} files, {digest}"))
     }
 }

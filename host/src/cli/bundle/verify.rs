@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use bulkhead_bundle::{Bounds, Digest, KeyHint, verify};
+use anyhow::Result;
+use bulkhead_bundle::{Bounds, Digest, KeyHint, Refused, verify};
 use clap::Args;
 use serde::Serialize;
 
 use crate::cli::key;
+use crate::cli::output::{Failure, Output};
 
 /// Check that a key signed exactly these files
 ///
@@ -23,9 +24,6 @@ pub(super) struct Verify {
     /// The publisher's public key
     #[arg(long, value_name = "KEY.pub")]
     key: PathBuf,
-    /// Print the outcome as JSON; the exit code reports it, too
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Serialize)]
@@ -36,25 +34,26 @@ struct Outcome {
     /// Number of signed files, without the signature itself.
     files: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    error: Option<String>,
 }
 
 impl Verify {
-    pub(super) fn run(self) -> Result<()> {
+    pub(super) fn run(self, output: Output) -> Result<()> {
         let key = key::read_public(&self.key)?;
         let files = super::open(&self.bundle)?;
         let (hint, digests) = (key.hint(), files.digests().len());
         let digest = files.digest();
         let verified = verify(files, &Bounds::default(), |_| Some(key));
-        if self.json {
-            let reason = verified.as_ref().err().map(ToString::to_string);
-            let outcome = Outcome { verified: verified.is_ok(), key: hint, digest, files: digests, reason };
-            crate::cli::print(&serde_json::to_string_pretty(&outcome)?)?;
+        let (bundle, file) = (self.bundle.display(), self.key.display());
+        let reason = verified.as_ref().err().map(|refused| match refused {
+            Refused::UnknownKey(signer) => format!("it is signed with the key {signer}, and {file} is the key {hint}"),
+            other => other.to_string(),
+        });
+        let outcome = Outcome { verified: verified.is_ok(), key: hint, digest, files: digests, error: reason.clone() };
+        let json = serde_json::to_value(&outcome)?;
+        match reason {
+            Some(reason) => Err(Failure { text: format!("{bundle} cannot be trusted: {reason}"), json }.into()),
+            None => output.tell(&json, |_| format!("{bundle}: signed by {hint}, {digests} files, {digest}")),
         }
-        verified.with_context(|| format!("{} cannot be trusted", self.bundle.display()))?;
-        if self.json {
-            return Ok(());
-        }
-        crate::cli::print(&format!("{}: signed by {hint}, {digests} files, {digest}", self.bundle.display()))
     }
 }

@@ -5,11 +5,11 @@ mod usage;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::client::{Admin, Client, address};
-use super::output::{Table, cell, fields, rows};
+use super::output::{Output, Table, cell, fields, rows};
 use super::values;
 use crate::admin::wire::tenants::NewTenant;
 use crate::config::{LIMITS, Limit, format_bytes};
@@ -19,6 +19,8 @@ use crate::config::{LIMITS, Limit, format_bytes};
 pub(super) struct Tenant {
     #[command(flatten)]
     admin: Admin,
+    #[command(flatten)]
+    pub(super) output: Output,
     #[command(subcommand)]
     command: Command,
 }
@@ -83,7 +85,7 @@ struct Delete {
 
 impl Tenant {
     pub(super) fn run(self) -> Result<()> {
-        let client = self.admin.client()?;
+        let client = self.admin.client(self.output)?;
         match self.command {
             Command::Create(create) => create.run(&client),
             Command::List => client.tell(&client.get("/v1/tenants")?, table),
@@ -124,7 +126,8 @@ impl Delete {
                 self.name
             );
         }
-        client.tell(&client.ask(Method::DELETE, &place, &Value::Null)?, |_| format!("deleted tenant {}", self.name))
+        client.ask(Method::DELETE, &place, &Value::Null)?;
+        client.tell(&json!({ "deleted": self.name }), |_| format!("deleted tenant {}", self.name))
     }
 }
 
