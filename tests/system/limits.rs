@@ -28,6 +28,26 @@ fn limit(reply: &Reply, name: &str, value: u64) -> Option<u64> {
     limit["used"].as_u64()
 }
 
+/// A host whose configuration was lowered bounds a tenant's own limits that no longer fit, and keeps the others.
+#[test]
+fn own_limits_above_a_lower_configuration_are_the_hosts() -> Result<()> {
+    let mut host = Start::default().start()?;
+    host.tenant("t", &json!({ "call-fuel": "500 M", "call-time": "9s", "concurrency": 3 }))?;
+    host.kill()?;
+    let host = Start::default().data_of(&host).config("[call]\nfuel = \"20 M\"\ntime = \"2s\"").start()?;
+    let tenant = host.admin("GET", "/v1/tenants/t", &Value::Null)?.ok()?.json();
+    let limits = &tenant["limits"];
+    assert_eq!((&limits["call-fuel"], &limits["call-time"]), (&json!(20_000_000), &json!("2s")), "{tenant}");
+    assert_eq!(limits["concurrency"], 3, "{tenant}");
+    host.wait_for_log(&[
+        "own limits do not fit this host's configuration",
+        "\"tenant\":\"t\"",
+        "call-fuel must be",
+        "call-time must be",
+    ])?;
+    Ok(())
+}
+
 #[track_caller]
 fn retry_after(reply: &Reply) -> u64 {
     let seconds = reply.header("retry-after").and_then(|text| text.parse().ok());
@@ -59,6 +79,8 @@ fn limits_of_a_call_hold_from_the_next_request_on() -> Result<()> {
         let given = host.limit("t", &json!({ key_of_limit: null, "call-time": "5s" }));
         given.with_context(|| key_of_limit.to_owned())?;
     }
+    let longer = host.admin("PATCH", "/v1/tenants/t/limits", &json!({ "call-time": "9h" }))?;
+    longer.refused(400, "invalid_value", &["call-time must be at most the host's call.time"])?;
     let wrong = json!({ "call-fuel": "99 T", "call-memory": "64 GiB", "call-fule": 1 });
     let reply = host.admin("PATCH", "/v1/tenants/t/limits", &wrong)?;
     reply.refused(400, "invalid_value", &["call-fuel must be", "call-memory must be", "call-fule"]).map(drop)

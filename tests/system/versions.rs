@@ -99,6 +99,21 @@ fn what_was_revoked_under_a_label_leaves_the_rest_changeable() -> Result<()> {
     answers(&host, &[("echo", "3.0.0")])
 }
 
+/// The audit log says which labels, split and shadow went with a version that was retired.
+#[test]
+fn the_audit_log_has_the_routes_that_a_retired_version_lost() -> Result<()> {
+    let (host, _) = with_versions(&["1.0.0", "2.0.0"])?;
+    label(&host, "stable", "1.0.0")?.ok()?;
+    label(&host, "old", "1.0.0")?.ok()?;
+    post(&host, "versions/1.0.0/retire")?.ok()?;
+    let audit = host.admin("GET", "/v1/audit?limit=1000", &Value::Null)?.ok()?.json();
+    let entry = audit.as_array().and_then(|entries| entries.last()).context("no entry")?;
+    assert_eq!(entry["what"], "model retire", "{entry}");
+    assert_eq!(entry["before"]["routing"]["labels"], json!({ "stable": "1.0.0", "old": "1.0.0" }));
+    assert_eq!((&entry["after"]["state"], &entry["after"]["routing"]["labels"]), (&json!("retired"), &json!({})));
+    Ok(())
+}
+
 #[test]
 fn what_was_revoked_is_not_activated() -> Result<()> {
     let (host, _) = with_versions(&["1.0.0", "2.0.0"])?;

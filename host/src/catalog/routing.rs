@@ -22,6 +22,14 @@ pub struct Routing {
 }
 
 impl Routing {
+    /// These rules without the labels, the split and the shadow that send requests to a version.
+    pub fn without(mut self, version: &Version) -> Routing {
+        self.labels.retain(|_, labelled| labelled != version);
+        self.split = self.split.filter(|split| !split.weights.contains_key(version));
+        self.shadow = self.shadow.filter(|shadow| shadow.version != *version);
+        self
+    }
+
     /// Versions that a label, the split or the shadow names.
     pub fn named(&self) -> impl Iterator<Item = &Version> {
         let split = self.split.iter().flat_map(|split| split.weights.keys());

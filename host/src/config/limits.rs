@@ -299,7 +299,7 @@ impl TenantLimits {
     }
 
     /// These limits, with a tenant's own in place of some. Fails if the own limits of a call, a request or a reply exceed
-    /// the host's; only a longer `call-time` is shortened to the host's.
+    /// the host's.
     pub fn with(&self, own: &Map<String, Value>) -> Result<TenantLimits, ConfigErrors> {
         let mut limits = self.clone();
         let mut section = Section::from_json(own)?;
@@ -310,8 +310,12 @@ impl TenantLimits {
                 limit.read(&mut section, least..=most, &mut limits);
             }
         }
+        if limits.call.time > self.call.time {
+            let (own, most) = (limits.call.time, self.call.time);
+            let (own, most) = (humantime::format_duration(own), humantime::format_duration(most));
+            section.refuse(format!("call-time must be at most the host's call.time, {most}, not {own}"));
+        }
         section.finish()?;
-        limits.call.time = limits.call.time.min(self.call.time);
         Ok(limits)
     }
 }
@@ -344,9 +348,11 @@ mod tests {
     #[test]
     fn no_call_gets_more_than_the_host_gives() {
         let host = Config::default().tenant;
+        let longer = host.with(&own(r#"{"call-time": "2h"}"#)).unwrap_err().to_string();
+        assert!(longer.contains("call-time must be at most the host's call.time"), "{longer}");
         let wrong = host.with(&own(r#"{"call-fuel": "99 T", "call-memory": "3 GiB", "fule": 1}"#));
         let wrong = wrong.unwrap_err().to_string();
-        for part in ["call-fuel must be", "call-memory must be", "\"fule\" is not a key here"] {
+        for part in ["call-fuel must be", "call-memory must be", "there is no key \"fule\""] {
             assert!(wrong.contains(part), "{part} not in:\n{wrong}");
         }
     }

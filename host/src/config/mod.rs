@@ -350,11 +350,11 @@ mod tests {
         let text = "model = 'x'\n[call]\nfuel = -1\nmemory = '64 Mb/s'\ntimes = '1s'\n[listen]\nhttp = 'here'\n[log]\nformat = 'xml'";
         let mistakes = Config::from_toml(text).unwrap_err().to_string();
         for part in [
-            "\"model\" is not a key here",
+            "there is no key \"model\"; did you mean \"models\"?",
             "did you mean \"models\"?",
             "call.fuel",
             "call.memory",
-            "\"times\" is not a key here",
+            "there is no key \"times\" of [",
             "listen.http",
             "log.format",
         ] {

@@ -32,6 +32,9 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
+/// Likeness of two keys, from 0 to 1, above which one is taken for a slip of the other.
+const ALIKE: f64 = 0.85;
+
 /// A table that is being read. Each key is taken out once, and keys that are left at the end are unknown.
 pub(super) struct Section {
     name: String,
@@ -167,19 +170,28 @@ impl Section {
         self.table.remove(key)
     }
 
+    /// Adds a mistake that only its reader can see.
+    pub(super) fn refuse(&mut self, mistake: String) {
+        self.mistakes.push(mistake);
+    }
+
     fn mistake(&mut self, key: &str, wanted: &str, got: &Value) {
         self.mistakes.push(format!("{}{key} must be {wanted}, not {got}", self.name));
     }
 
     fn note_unknown_keys(&mut self) {
         for key in self.table.keys() {
-            let nearest = self.known.iter().find(|known| known.starts_with(key.as_str()) || key.starts_with(*known));
-            let hint = match nearest {
+            let alike = self.known.iter().map(|known| (strsim::jaro_winkler(known, key), known));
+            let nearest = alike.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|(alike, _)| *alike > ALIKE);
+            let hint = match nearest.map(|(_, known)| known) {
                 Some(nearest) => format!("did you mean \"{nearest}\"?"),
                 None => format!("the known keys are {}", self.known.join(", ")),
             };
-            let place = if self.name.is_empty() { "top level" } else { self.name.trim_end_matches('.') };
-            self.mistakes.push(format!("{place}: \"{key}\" is not a key here; {hint}"));
+            let place = match self.name.trim_end_matches('.') {
+                "" => String::new(),
+                section => format!(" of [{section}]"),
+            };
+            self.mistakes.push(format!("there is no key \"{key}\"{place}; {hint}"));
         }
     }
 }

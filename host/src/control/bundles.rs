@@ -31,7 +31,7 @@ impl BlockingControl {
             for (key, stored) in find_bundles(state, tenant, digest)? {
                 refuse_if_used(state, stored)?;
                 let deleted = StoredBundle { state: BundleState::Deleted, ..stored.clone() };
-                change.audit(&stored.state, &deleted.state);
+                change.audit_version(state, stored, deleted.state);
                 files.extend(stored.files.values().map(|file| file.digest));
                 change.put(key, deleted);
                 if let Some(model) = &stored.model {

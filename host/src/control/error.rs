@@ -12,6 +12,8 @@ use crate::scheduler::AdmissionError;
 pub enum ControlError {
     #[error("there is no {what} \"{name}\"")]
     NoSuch { what: &'static str, name: String },
+    #[error("there is no {what} \"{name}\" of {of}")]
+    NoSuchOf { what: &'static str, name: String, of: String },
     #[error("there is a {what} \"{name}\" already")]
     Exists { what: &'static str, name: String },
     #[error("{0}")]

@@ -197,7 +197,7 @@ impl BlockingControl {
                 }
                 self.check_models(state, tenant, usize::from(bundle.state != now))?;
             }
-            change.audit(&bundle.state, &now);
+            change.audit_version(state, bundle, now);
             let key = bundle_key(tenant, &bundle.name, version);
             change.put(&key, StoredBundle { state: now, ..bundle.clone() });
             if serving == Serving::Stop {

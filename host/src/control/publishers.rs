@@ -83,8 +83,8 @@ impl BlockingControl {
         self.commit(who, "publisher revoke", name, |state, change| {
             let before = find_publisher(state, name)?;
             if !before.keys.iter().any(|key| key.hint == *hint) {
-                let known = before.keys.iter().map(|key| key.hint.to_string()).collect::<Vec<_>>().join(", ");
-                return Err(ControlError::Invalid(format!("publisher \"{name}\" has no key {hint}; it has: {known}")));
+                let of = format!("publisher \"{name}\"");
+                return Err(ControlError::NoSuchOf { what: "key", name: hint.to_string(), of });
             }
             for (name, publisher) in &state.publishers {
                 if let Some(revoked) = publisher.without_key(hint) {

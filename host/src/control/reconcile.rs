@@ -48,7 +48,10 @@ impl Control {
             let limits = self.limits_of(record);
             let tenant = match present.tenants.get(name.as_str()) {
                 Some(member) => member.tenant.clone(),
-                None => Arc::new(Tenant::new(name, limits.clone()).within(&self.resident)),
+                None => {
+                    self.warn_of_limits(name, record);
+                    Arc::new(Tenant::new(name, limits.clone()).within(&self.resident))
+                }
             };
             tenant.set_limits(limits);
             tenants.insert(tenant.name.clone(), Member { tenant, disabled: record.disabled });

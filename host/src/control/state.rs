@@ -7,7 +7,7 @@ use bulkhead_store::{ChangedDocument, Corrupt, Document, Loaded, RenamedUsage, W
 use semver::Version;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::records::{
     BundleState, KeyRecord, ModelSettings, Publisher, Revocation, StoredBundle, TenantRecord, TrustedKey,
@@ -87,16 +87,23 @@ impl Change {
     /// Removes the labels, the split and the shadow that send requests to a version that is gone.
     pub(super) fn forget_routes(&mut self, state: &ControlState, tenant: &str, model: &str, version: &Version) {
         let key = model_key(tenant, model);
-        let Some(mut settings) = state.models.get(&key).cloned() else { return };
-        let Routing { labels, split, shadow } = &mut settings.routing;
-        labels.retain(|_, labelled| labelled != version);
-        if split.as_ref().is_some_and(|split| split.weights.contains_key(version)) {
-            *split = None;
-        }
-        if shadow.as_ref().is_some_and(|shadow| shadow.version == *version) {
-            *shadow = None;
-        }
-        self.put(&key, settings);
+        let Some(settings) = state.models.get(&key).cloned() else { return };
+        let routing = settings.routing.without(version);
+        self.put(&key, ModelSettings { routing, ..settings });
+    }
+
+    /// Sets what the audit log records of a version that gets another state: the states, and the routes to the version that
+    /// go with it.
+    pub(super) fn audit_version(&mut self, state: &ControlState, bundle: &StoredBundle, now: BundleState) {
+        let model = bundle.model.as_deref().unwrap_or_default();
+        let before = state.models.get(&model_key(&bundle.tenant, model)).map(|settings| settings.routing.clone());
+        let before = before.unwrap_or_default();
+        let after = match now {
+            BundleState::Active => before.clone(),
+            BundleState::Retired | BundleState::Deleted => before.clone().without(&bundle.version),
+        };
+        let record = |state: BundleState, routing: Routing| json!({ "state": state, "routing": routing });
+        (self.before, self.after) = (record(bundle.state, before), record(now, after));
     }
 
     /// Removes all that the settings say of a version that is being deleted. With the model's last version they are removed

@@ -9,7 +9,7 @@ use super::names::check_name;
 use super::records::{BundleState, KeyRecord, ModelSettings, StoredBundle, TenantRecord, Timestamp};
 use super::state::ControlState;
 use super::{Actor, BlockingControl, Control, ControlError};
-use crate::config::TenantLimits;
+use crate::config::{ConfigErrors, TenantLimits};
 use crate::tenant::{ApiKey, DEFAULT_TENANT, Role};
 
 /// A tenant with its limits, and the storage and memory that it uses.
@@ -58,7 +58,8 @@ impl BlockingControl {
                 return Err(ControlError::Exists { what: "tenant", name: name.into() });
             }
             let record = TenantRecord { created: Timestamp::now(), disabled: false, limits: limits.clone() };
-            let view = self.view(state, name, &record)?;
+            self.defaults.with(&record.limits)?;
+            let view = self.view(state, name, &record);
             change.audit(&(), &record);
             change.forget_sharings(state, name);
             let to = format!("{name} (before {})", record.created);
@@ -82,12 +83,16 @@ impl BlockingControl {
                     value => drop(record.limits.insert(key.clone(), value.clone())),
                 }
             }
+            self.defaults.with(&record.limits).map(drop)
         })
     }
 
     pub fn set_disabled(&self, who: &Actor, name: &str, disabled: bool) -> Result<TenantStatus, ControlError> {
         let what = if disabled { "tenant disable" } else { "tenant enable" };
-        self.change_tenant(who, what, name, |record| record.disabled = disabled)
+        self.change_tenant(who, what, name, |record| {
+            record.disabled = disabled;
+            Ok(())
+        })
     }
 
     fn change_tenant(
@@ -95,13 +100,13 @@ impl BlockingControl {
         who: &Actor,
         what: &str,
         name: &str,
-        edit: impl Fn(&mut TenantRecord),
+        edit: impl Fn(&mut TenantRecord) -> Result<(), ConfigErrors>,
     ) -> Result<TenantStatus, ControlError> {
         self.commit(who, what, name, |state, change| {
             let before = find_tenant(state, name)?;
             let mut record = before.clone();
-            edit(&mut record);
-            let view = self.view(state, name, &record)?;
+            edit(&mut record)?;
+            let view = self.view(state, name, &record);
             change.audit(before, &record);
             change.revokes = record.disabled && !before.disabled;
             change.put(name, record);
@@ -146,11 +151,11 @@ impl BlockingControl {
     }
 
     pub fn tenants(&self) -> Result<Vec<TenantStatus>, ControlError> {
-        self.read(|state| state.tenants.iter().map(|(name, record)| self.view(state, name, record)).collect())
+        self.read(|state| Ok(state.tenants.iter().map(|(name, record)| self.view(state, name, record)).collect()))
     }
 
     pub fn tenant(&self, name: &str) -> Result<TenantStatus, ControlError> {
-        self.read(|state| self.view(state, name, find_tenant(state, name)?))
+        self.read(|state| Ok(self.view(state, name, find_tenant(state, name)?)))
     }
 
     /// Creates a key. The key itself is returned here and never again; the state keeps only its hash.
@@ -175,7 +180,10 @@ impl BlockingControl {
     pub fn revoke_api_key(&self, who: &Actor, tenant: &str, id: &str) -> Result<KeyRecord, ControlError> {
         self.commit(who, "tenant key revoke", &format!("{id} of tenant {tenant}"), |state, change| {
             let before = state.keys.get(id).filter(|key| key.tenant == tenant);
-            let before = before.ok_or_else(|| ControlError::no_such("key", id))?;
+            let before = before.ok_or_else(|| {
+                let of = format!("tenant \"{tenant}\"");
+                ControlError::NoSuchOf { what: "key", name: id.into(), of }
+            })?;
             let mut record = before.clone();
             if record.revoked.is_none() {
                 record.revoked = Some(Timestamp::now());
@@ -197,22 +205,31 @@ impl BlockingControl {
 }
 
 impl Control {
-    /// The limits of a tenant. If its own limits no longer fit the host's configuration, all of them are left out, with a
-    /// warning.
+    /// The limits of a tenant. Its own limits that no longer fit the host's configuration, because that was lowered, are left
+    /// out; the others hold.
     pub(super) fn limits_of(&self, record: &TenantRecord) -> TenantLimits {
-        self.defaults.with(&record.limits).unwrap_or_else(|mistakes| {
-            tracing::warn!(%mistakes, "a tenant's own limits do not fit this host's configuration, and are left out");
-            self.defaults.clone()
+        self.defaults.with(&record.limits).unwrap_or_else(|_| {
+            let own = |(key, value): (&String, &Value)| (key.clone(), value.clone());
+            let fits = |limit: &(&String, &Value)| self.defaults.with(&Map::from_iter([own(*limit)])).is_ok();
+            let fitting = record.limits.iter().filter(fits).map(own).collect();
+            self.defaults.with(&fitting).unwrap_or_else(|_| self.defaults.clone())
         })
     }
 
-    fn view(&self, state: &ControlState, name: &str, record: &TenantRecord) -> Result<TenantStatus, ControlError> {
-        Ok(TenantStatus {
+    /// Warns of a tenant's own limits that do not fit this host's configuration, as they may after a change of that.
+    pub(super) fn warn_of_limits(&self, tenant: &str, record: &TenantRecord) {
+        if let Err(mistakes) = self.defaults.with(&record.limits) {
+            tracing::warn!(tenant, %mistakes, "some of the tenant's own limits do not fit this host's configuration, whose limits hold in their place");
+        }
+    }
+
+    fn view(&self, state: &ControlState, name: &str, record: &TenantRecord) -> TenantStatus {
+        TenantStatus {
             name: name.into(),
             created: record.created,
             disabled: record.disabled,
             own_limits: record.limits.clone(),
-            limits: self.defaults.with(&record.limits)?,
+            limits: self.limits_of(record),
             stored_bytes: state.stored_bytes(name),
             resident_bytes: self
                 .directory
@@ -220,7 +237,7 @@ impl Control {
                 .tenants
                 .get(name)
                 .map_or(0, |member| member.tenant.resident_bytes()),
-        })
+        }
     }
 
     /// Checks that the tenant's limit allows `more` further active versions of models.

@@ -81,7 +81,7 @@ impl ApiError {
 
 fn control_code(error: &ControlError) -> Code {
     match error {
-        ControlError::NoSuch { .. } => Code::NotFound,
+        ControlError::NoSuch { .. } | ControlError::NoSuchOf { .. } => Code::NotFound,
         ControlError::Exists { .. } => Code::AlreadyExists,
         ControlError::Invalid(_) | ControlError::Limits(_) | ControlError::Key(_) => Code::InvalidValue,
         ControlError::Files(_) => Code::MalformedArchive,
