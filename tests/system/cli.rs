@@ -233,6 +233,7 @@ fn errors_of_commands_name_a_remedy() -> Result<()> {
         ("tenant list --to 127.0.0.1:1", 1, "start a host with `bulkhead serve`"),
         ("tenant list --token wrong", 1, "the token is not this host's admin token, nor a key that it knows"),
         (&format!("tenant list --to {}", shell.host.url), 1, "the operator's port?"),
+        (&format!("tenant list --to {}", shell.host.admin_url.replace("http:", "https:")), 1, "does not speak TLS"),
         ("bundle push 1.0.0 --token wrong", 1, "the admin token"),
     ] {
         shell.refused(command, code, wanted)?;

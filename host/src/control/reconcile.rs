@@ -156,7 +156,7 @@ impl Control {
         self.try_out(tenant, &bundle, &others, &pipeline).await?;
         let trials = bundle.manifest.trials.len();
         let plural = if trials == 1 { "" } else { "s" };
-        report(&format!("{trials} trial request{plural}"));
+        report(&format!("{trials} trial request{plural} passed"));
         Ok(pipeline)
     }
 }

@@ -63,7 +63,7 @@ impl Limit {
 
 /// A limit that a call has reached, which ends the call. `bound` and `used` are in units of fuel, bytes, or milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("reached its {} limit of {} ({} used{})", limit.name(), self.text(*bound), self.text(*used), self.before())]
+#[error("reached its {} limit of {}{}", limit.name(), self.text(*bound), self.use_so_far())]
 pub struct Exceeded {
     pub limit: Limit,
     pub bound: u64,
@@ -77,10 +77,13 @@ impl Exceeded {
         Exceeded { limit, bound, used: bound }
     }
 
-    /// The word "before" in the text of a limit that is not used up, because `used` does not include the charge that did
-    /// not fit.
-    fn before(&self) -> &'static str {
-        if self.used < self.bound { " before" } else { "" }
+    /// The use in parentheses. It is "before" for a limit that is not used up, because `used` does not include the charge that
+    /// did not fit. Of time nothing is said before the first look at the clock.
+    fn use_so_far(&self) -> String {
+        if self.limit == Limit::Time && self.used == 0 {
+            return String::new();
+        }
+        format!(" ({} used{})", self.text(self.used), if self.used < self.bound { " before" } else { "" })
     }
 
     fn text(&self, amount: u64) -> String {

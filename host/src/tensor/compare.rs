@@ -13,6 +13,11 @@ pub struct Tolerance {
     pub relative: f64,
 }
 
+/// The tolerance as the end of a sentence, if there is one.
+fn within(tolerance: f64) -> String {
+    if tolerance == 0.0 { String::new() } else { format!(" (or at most {tolerance} more or less)") }
+}
+
 /// The first place where two tensors differ by more than the tolerance.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Difference {
@@ -20,7 +25,7 @@ pub enum Difference {
     Datatype { expected: Datatype, got: Datatype },
     #[error("has shape {got:?}, and {expected:?} was expected")]
     Shape { expected: Vec<u64>, got: Vec<u64> },
-    #[error("has {got} at element {at}, and {expected} was expected, give or take {tolerance}")]
+    #[error("has {got} at element {at}, and {expected} was expected{}", within(*.tolerance))]
     Number { at: usize, expected: f64, got: f64, tolerance: f64 },
     #[error("differs at element {at}")]
     Element { at: usize },
