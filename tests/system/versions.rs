@@ -91,6 +91,7 @@ fn what_was_revoked_under_a_label_leaves_the_rest_changeable() -> Result<()> {
         "model_unavailable",
         &["the label \"old\" names 1.0.0"],
     )?;
+    host.wait_for_log(&["not served any more", "\"version\":\"2.0.0\""])?;
     let model = host.admin("GET", "/v1/models/echo", &Value::Null)?.ok()?.json();
     assert_eq!((&model["serves"], model["not_served_because"].is_string()), (&Value::Null, true), "{model}");
     label(&host, "new", "3.0.0")?.ok()?;
@@ -145,6 +146,8 @@ fn the_rest_of_a_split_takes_the_share_of_what_was_revoked() -> Result<()> {
 fn a_pre_release_serves_only_those_who_name_it() -> Result<()> {
     let (host, acme) = with_versions(&["1.1.0-rc.1"])?;
     host.call("", "echo", "input")?.refused(404, "unknown_version", &["pre-releases only", "1.1.0-rc.1"])?;
+    let counted = host.get("/v2/models/echo/stats")?.ok()?.json();
+    assert_eq!(counted["model_stats"][0]["version"], "1.1.0-rc.1", "statistics are of all versions");
     acme.push(&host, &Draft::identity("acme/echo", "1.0.0"))?.ok()?;
     set(&host, "policy", &json!({ "latest": 1 }))?.ok()?;
     acme.push(&host, &Draft::identity("acme/echo", "1.1.0-rc.2"))?.ok()?;

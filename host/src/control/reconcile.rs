@@ -30,7 +30,12 @@ impl Control {
         // entry.
         let taken: BTreeSet<_> = wanted.iter().filter_map(|(_, bundle)| place(bundle)).collect();
         let gone = others.into_iter().filter_map(|(_, bundle)| place(bundle)).filter(|place| !taken.contains(place));
-        gone.for_each(|(tenant, model, version)| self.catalog.remove(&tenant, &model, &version));
+        for (tenant, model, version) in gone {
+            if self.catalog.entry(&tenant, &model, &version).is_some() {
+                self.catalog.remove(&tenant, &model, &version);
+                tracing::info!(tenant, model, %version, "not served any more");
+            }
+        }
         for (_, bundle) in wanted {
             let Some(model) = &bundle.model else { continue };
             if self.catalog.entry(&bundle.tenant, model, &bundle.version).is_none() {

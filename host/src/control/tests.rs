@@ -16,7 +16,7 @@ use super::*;
 use crate::catalog::{Entry, Sharing};
 use crate::sandbox::Sandbox;
 use crate::telemetry::Metrics;
-use crate::tenant::Role;
+use crate::tenant::{Capability, Role};
 use crate::worker::Workers;
 
 /// A control, and the store as another host has it.
@@ -205,6 +205,26 @@ async fn versions_that_another_host_replaces_or_removes_leave_the_catalog() {
     two.write::<StoredBundle>(&key, None);
     two.catch_up().await;
     assert!(entry().is_none());
+}
+
+/// A bundle that an earlier version of this program stored has no imports in its record, and narrower trust stops it all the
+/// same.
+#[tokio::test]
+async fn imports_of_bundles_that_were_stored_without_them_are_read_at_the_start() {
+    let folder = TempDir::new().unwrap();
+    let key = bundle_key("default", "acme/digits", &Version::new(1, 0, 0));
+    let (control, other) = open(folder.path());
+    let manifest = "[bundle]\nname = \"acme/digits\"\nversion = \"1.0.0\"\n\
+                    [[plugin]]\nname = \"one\"\ncomponent = \"one.wasm\"\nimports = [\"clocks\"]\n";
+    control.blocking(move |control| Ok(control.blobs().put(manifest.as_bytes())?)).await.unwrap();
+    let file = StoredFile { digest: Digest::of(manifest.as_bytes()), bytes: manifest.len() as u64 };
+    let files = [("bundle.toml".to_owned(), file)].into();
+    write(&*other, &key, Some(&StoredBundle { files, imports: None, ..bundle("first") }));
+    drop((control, other));
+    let (control, _other) = open(folder.path());
+    let stored = control.blocking(|control| Ok(control.bundles(None))).await.unwrap();
+    assert_eq!(stored[0].0.imports, Some([Capability::Clocks].into()));
+    assert!(!Publisher::default().grants(&stored[0].0));
 }
 
 #[tokio::test]

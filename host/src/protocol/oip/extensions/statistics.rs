@@ -96,7 +96,11 @@ pub(crate) fn counted(
     model: Option<&str>,
     version: Option<&str>,
 ) -> Result<Vec<Arc<Pipeline>>, LookupError> {
-    let found = model.map(|model| data_plane.find(client, model, version)).transpose()?;
+    let found = match model.map(|model| data_plane.find(client, model, version)) {
+        // All versions are meant, so it does not matter that requests without a version go to none of them.
+        Some(Err(LookupError::OnlyPreReleases { .. } | LookupError::RouteGone { .. })) if version.is_none() => None,
+        found => found.transpose()?,
+    };
     if let (Some(found), Some(_)) = (found, version) {
         return Ok(vec![found]);
     }
