@@ -63,6 +63,9 @@ fn keys_expire_and_tenants_are_disabled() -> Result<()> {
     let key = key["key"].as_str().context("no key")?;
     wait_until(|| Ok(host.call(key, "echo", "input")?.status == 401))?;
     host.call(key, "echo", "input")?.refused(401, "unauthenticated", &["has expired"])?;
+    let keys = host.admin("GET", "/v1/tenants/t/keys", &Value::Null)?.ok()?.json();
+    let states: Vec<&Value> = keys.as_array().into_iter().flatten().map(|key| &key["state"]).collect();
+    assert_eq!(states, ["expired"], "{keys}");
 
     let key = host.key("t", "deploy")?;
     host.admin("POST", "/v1/tenants/t/disable", &Value::Null)?.ok()?;

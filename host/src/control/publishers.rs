@@ -56,7 +56,7 @@ impl BlockingControl {
             if !stops.is_empty() && !request.stop {
                 return Err(ControlError::WouldStop { stops: list(&stops) });
             }
-            change.revokes = !stops.is_empty();
+            change.revokes = !stops.is_empty() || before.is_some_and(|before| publisher.is_narrower_than(before));
             change.audit(&before, &publisher);
             change.put(name, publisher.clone());
             Ok(publisher)
@@ -146,6 +146,10 @@ impl Publisher {
             return Err(ControlError::Invalid("a validity window belongs to a key: give the key with it".into()));
         }
         Ok(())
+    }
+
+    fn is_narrower_than(&self, before: &Publisher) -> bool {
+        !before.names.is_subset(&self.names) || !before.imports.is_subset(&self.imports)
     }
 
     /// Adds a key, or changes the window of a known one.

@@ -49,6 +49,8 @@ pub(crate) struct KeyView {
     expires: Option<Timestamp>,
     #[schema(value_type = Option<String>)]
     revoked: Option<Timestamp>,
+    /// `valid`, `expired` at this moment, or `revoked`.
+    state: &'static str,
     /// The key itself; only in the reply to the request that created it.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
@@ -99,7 +101,12 @@ impl KeyView {
     /// A key of the store; `key` is the key itself, if it was created just now.
     pub(crate) fn new(id: String, record: KeyRecord, key: Option<String>) -> KeyView {
         let KeyRecord { tenant, role, note, created, expires, revoked, hash: _ } = record;
-        KeyView { id, tenant, role, note, created, expires, revoked, key }
+        let state = match (revoked, expires) {
+            (Some(_), _) => "revoked",
+            (None, Some(expires)) if expires <= Timestamp::now() => "expired",
+            (None, _) => "valid",
+        };
+        KeyView { id, tenant, role, note, created, expires, revoked, state, key }
     }
 }
 
