@@ -18,6 +18,8 @@ fn narrower_trust_stops_versions_only_if_that_is_confirmed() -> Result<()> {
     acme.trust(&host, &json!({ "imports": ["assets"] }))?.ok()?;
     let missing = ["imports logging", "--add-imports logging", "granted: assets"];
     acme.push(&host, &logs("acme/echo", "1.0.0"))?.refused(403, "not_permitted", &missing)?;
+    let imports = ["there is no import \"disk\"; the imports are assets, logging, graphs, clocks, random"];
+    acme.trust(&host, &json!({ "add_imports": ["disk"] }))?.refused(400, "malformed_request", &imports)?;
     let union = acme.trust(&host, &json!({ "add_imports": ["logging"] }))?.ok()?.json();
     assert_eq!(union["imports"], json!(["assets", "logging"]), "{union}");
     acme.push(&host, &logs("acme/echo", "1.0.0"))?.ok()?;

@@ -58,6 +58,8 @@ fn keys_expire_and_tenants_are_disabled() -> Result<()> {
         "invalid_value",
         &["expired already"],
     )?;
+    let roles = ["\"king\" is not a role; the roles are infer, deploy and admin"];
+    host.admin("POST", "/v1/tenants/t/keys", &json!({ "role": "king" }))?.refused(400, "malformed_request", &roles)?;
     let expires = json!({ "role": "infer", "expires": utc(seconds) });
     let key = host.admin("POST", "/v1/tenants/t/keys", &expires)?.ok()?.json();
     let key = key["key"].as_str().context("no key")?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Capability {
     /// Files of the plugin's own bundle.
     Assets,
@@ -36,6 +36,17 @@ impl Capability {
 
     pub fn from_name(name: &str) -> Option<Capability> {
         Self::ALL.into_iter().find(|capability| capability.name() == name)
+    }
+}
+
+impl TryFrom<String> for Capability {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Capability, String> {
+        Capability::from_name(&name).ok_or_else(|| {
+            let known = Capability::ALL.map(Capability::name).join(", ");
+            format!("there is no import \"{name}\"; the imports are {known}")
+        })
     }
 }
 

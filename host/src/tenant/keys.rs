@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 
 /// The rights of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Role {
     /// Call models.
     Infer,
@@ -37,6 +37,14 @@ impl FromStr for Role {
     fn from_str(name: &str) -> Result<Role, String> {
         let found = Role::ALL.into_iter().find(|role| role.name() == name);
         found.ok_or_else(|| format!("\"{name}\" is not a role; the roles are infer, deploy and admin"))
+    }
+}
+
+impl TryFrom<String> for Role {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Role, String> {
+        name.parse()
     }
 }
 
