@@ -128,7 +128,7 @@ pub static LIMITS: [Limit; 16] = [
     },
     Limit {
         key: "fuel-burst",
-        about: "fuel that can be saved up and used at once",
+        about: "fuel that can be saved up and used at once; needs fuel-per-second",
         scope: Scope::Tenant { range: 1..=MOST_FUEL, default: MOST_FUEL },
         field: Field::FuelBurst,
     },
