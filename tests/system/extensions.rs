@@ -100,7 +100,38 @@ fn an_unloaded_model_is_listed_and_comes_back() -> Result<()> {
     assert_eq!(index("{\"ready\": true}")?, json!([]));
     assert_eq!(host.get("/v2/models/echo/ready")?.status, 404);
     ask("load")?;
-    wait_until(|| Ok(index("")? == listed("READY", "")))?;
+    assert_eq!(index("")?, listed("READY", ""));
+    Ok(())
+}
+
+/// A load is answered when the model answers calls, on any connection, and fails with the reason if it cannot; a later load
+/// tries again.
+#[test]
+fn a_load_is_answered_when_the_model_is_ready() -> Result<()> {
+    let host = Start::default().start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    let draft = Draft::identity("acme/echo", "1.0.0").file("note.txt", "a note".as_bytes().to_vec());
+    acme.push(&host, &draft)?.ok()?;
+    let key = host.key("default", "deploy")?;
+    let ask = |verb: &str| host.ask_as(&key, "POST", &format!("/v2/repository/models/echo/{verb}"), &json!({}));
+    for _ in 0..10 {
+        ask("unload")?.ok()?;
+        ask("load")?.ok()?;
+        assert_eq!(host.version("", "echo")?, "1.0.0");
+    }
+    let blobs = std::fs::read_dir(host.data().join("blobs"))?.map(|entry| Ok(entry?.path()));
+    let blobs = blobs.collect::<Result<Vec<_>>>()?;
+    let blob = blobs.iter().find(|blob| std::fs::read(blob).is_ok_and(|bytes| bytes == b"a note"));
+    let blob = blob.ok_or_else(|| anyhow::anyhow!("no blob has the note"))?;
+    ask("unload")?.ok()?;
+    std::fs::remove_file(blob)?;
+    std::fs::write(blob, "another")?;
+    for _ in 0..2 {
+        ask("load")?.refused(503, "model_unavailable", &["version 1.0.0", "could not be activated"])?;
+    }
+    std::fs::write(blob, "a note")?;
+    ask("load")?.ok()?;
+    assert_eq!(host.version("", "echo")?, "1.0.0");
     Ok(())
 }
 

@@ -2,18 +2,19 @@
 //! change swaps the whole table, and requests in progress finish on the pipeline that they began with.
 
 mod choice;
+mod readiness;
 mod routing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use semver::Version;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::pipeline::Pipeline;
-use crate::tenant::DEFAULT_TENANT;
 
 pub use routing::{Routing, STABLE, Shadow, Split, Sticky, Traits};
 
@@ -26,6 +27,10 @@ pub struct Catalog {
     starting: ArcSwap<BTreeSet<Place>>,
     /// True while a compute thread does not come back from a call.
     stuck: AtomicBool,
+    /// True from the moment at which the host was asked to end.
+    ending: AtomicBool,
+    /// Told of each change of the table.
+    changes: watch::Sender<()>,
 }
 
 /// Models by name, then by the tenant that owns them: two tenants may give different models the same name.
@@ -166,6 +171,7 @@ impl Catalog {
             }
             models
         });
+        self.changes.send_replace(());
     }
 
     /// Finds the pipeline for a tenant's request to a model. The request may name a version or a label; the routing decides
@@ -218,54 +224,6 @@ impl Catalog {
         let (name, model) = found.ok_or_else(|| LookupError::UnknownModel { model: model.to_owned() })?;
         model.unsplit(name).map(|(version, _)| version.clone())
     }
-
-    /// Records that there was a bundle without a readable manifest.
-    pub fn note_unreadable(&self) {
-        self.unreadable.store(true, Ordering::Relaxed);
-    }
-
-    /// Records whether a compute thread does not come back from a call. The host is not ready while one does not.
-    pub fn note_stuck(&self, stuck: bool) {
-        self.stuck.store(stuck, Ordering::Relaxed);
-    }
-
-    /// True if everything that should be served is ready. A version that is being loaded counts only if it was served before
-    /// the start, until its first load has ended, and a failed one only if it belongs to the default tenant: no tenant's act
-    /// may take the host out of service for all.
-    pub fn all_ready(&self) -> bool {
-        let models = self.models.load();
-        let operators = models.values().filter_map(|owners| owners.get(DEFAULT_TENANT));
-        let mut entries = operators.flat_map(|model| model.versions.values());
-        let flags = [&self.unreadable, &self.stuck];
-        flags.iter().all(|flag| !flag.load(Ordering::Relaxed))
-            && self.starting.load().is_empty()
-            && !entries.any(|entry| matches!(entry, Entry::Failed(_)))
-    }
-
-    /// Records that the catalog has all versions that were served before the start. The host is not ready until each of them
-    /// that is being loaded now was loaded, or has failed.
-    pub fn note_restored(&self) {
-        self.starting.store(Arc::new(self.loading()));
-    }
-
-    /// Records that the load of a version has ended.
-    pub fn note_loaded(&self) {
-        if !self.starting.load().is_empty() {
-            let loading = self.loading();
-            self.starting.rcu(|starting| starting.intersection(&loading).cloned().collect::<BTreeSet<_>>());
-        }
-    }
-
-    fn loading(&self) -> BTreeSet<Place> {
-        let models = self.models.load();
-        let owned =
-            models.iter().flat_map(|(name, owners)| owners.iter().map(move |(owner, model)| (name, owner, model)));
-        let places = owned.flat_map(|(name, owner, model)| {
-            let loading = model.versions.iter().filter(|(_, entry)| matches!(entry, Entry::Loading));
-            loading.map(move |(version, _)| (owner.clone(), name.clone(), version.clone()))
-        });
-        places.collect()
-    }
 }
 
 impl Entry {
@@ -309,46 +267,4 @@ fn visible<'a>(models: &'a Models, model: &str, tenant: &str) -> Result<Visible<
         Some(Visible { name, owner, model })
     });
     found.ok_or_else(|| LookupError::UnknownModel { model: model.to_owned() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_act_of_a_tenant_makes_the_host_unready() {
-        let (catalog, version) = (Catalog::default(), Version::new(1, 0, 0));
-        catalog.set("shop", "digits", &version, Entry::Loading);
-        catalog.note_restored();
-        assert!(!catalog.all_ready(), "it is still loading what was served before");
-        catalog.set("shop", "digits", &version, Entry::Failed("its memory is too small".into()));
-        catalog.note_loaded();
-        assert!(catalog.all_ready());
-        for entry in [Entry::Loading, Entry::Failed("its memory is too small".into())] {
-            catalog.set("shop", "other", &version, entry);
-            assert!(catalog.all_ready());
-        }
-        catalog.set(DEFAULT_TENANT, "digits", &version, Entry::Loading);
-        assert!(catalog.all_ready());
-        catalog.set(DEFAULT_TENANT, "digits", &version, Entry::Failed("its file is damaged".into()));
-        assert!(!catalog.all_ready(), "what the operator serves has failed");
-    }
-
-    #[test]
-    fn what_is_uploaded_during_the_start_does_not_delay_readiness() {
-        let (catalog, version) = (Catalog::default(), Version::new(1, 0, 0));
-        for model in ["one", "two"] {
-            catalog.set("shop", model, &version, Entry::Loading);
-        }
-        catalog.note_restored();
-        catalog.set("shop", "new", &version, Entry::Loading);
-        catalog.set("shop", "one", &version, Entry::Failed("its file is damaged".into()));
-        catalog.note_loaded();
-        assert!(!catalog.all_ready(), "the other version is still being loaded");
-        catalog.remove("shop", "two", &version);
-        catalog.note_loaded();
-        assert!(catalog.all_ready(), "the new version was not served before the start");
-        catalog.set("shop", "one", &version, Entry::Loading);
-        assert!(catalog.all_ready(), "its first load has ended");
-    }
 }

@@ -8,7 +8,7 @@ use semver::Version;
 use super::model_bounds::{check_labels, check_policy, check_shadow, check_split};
 use super::names::check_label;
 use super::records::{BundleState, ModelSettings, Policy, StoredBundle};
-use super::state::{ControlState, bundle_key, model_key};
+use super::state::{Change, ControlState, bundle_key, model_key};
 use super::{Actor, BlockingControl, Control, ControlError};
 use crate::catalog::{Entry, STABLE, Shadow, Sharing, Split};
 
@@ -203,20 +203,13 @@ impl BlockingControl {
             if serving == Serving::Stop {
                 change.forget_routes(state, tenant, model, version);
             }
-            // Without its failed entry, the version is loaded again.
-            let (catalog, tenant, model, version) =
-                (self.catalog.clone(), tenant.to_owned(), model.to_owned(), version.clone());
-            change.then(move |_| {
-                if matches!(catalog.entry(&tenant, &model, &version), Some(Entry::Failed(_))) {
-                    catalog.remove(&tenant, &model, &version);
-                }
-            });
+            self.load_again(change, tenant, model, BTreeSet::from([version.clone()]));
             Ok(())
         })?;
         self.model(tenant, model)
     }
 
-    /// Takes all of a model's versions out of service, or puts them back into service.
+    /// Takes all of a model's versions out of service, or puts them back into service. Versions that failed are loaded again.
     pub fn set_serving(&self, who: &Actor, tenant: &str, model: &str, serving: Serving) -> Result<(), ControlError> {
         let (what, from, to) = match serving {
             Serving::Resume => ("model load", BundleState::Retired, BundleState::Active),
@@ -224,19 +217,40 @@ impl BlockingControl {
         };
         self.commit(who, what, &format!("{model} of tenant {tenant}"), |state, change| {
             find_model(state, tenant, model)?;
-            let may = |bundle: &&StoredBundle| serving == Serving::Stop || state.trusted(bundle, self.dev);
-            let changed: Vec<&StoredBundle> =
-                versions(state, tenant, model).filter(|bundle| bundle.state == from).filter(may).collect();
+            let may = |bundle: &StoredBundle| serving == Serving::Stop || state.trusted(bundle, self.dev);
+            let (mut changed, mut retried) = (Vec::new(), BTreeSet::new());
             if serving == Serving::Resume {
-                self.check_models(state, tenant, changed.len())?;
+                retried = self.catalog.failed(tenant, model);
+            }
+            for bundle in versions(state, tenant, model) {
+                let again = bundle.state == to && retried.contains(&bundle.version);
+                if (bundle.state == from || again) && may(bundle) {
+                    changed.push(bundle);
+                }
+            }
+            if serving == Serving::Resume {
+                self.check_models(state, tenant, changed.iter().filter(|bundle| bundle.state == from).count())?;
             }
             change.audit(&changed.iter().map(|bundle| &bundle.version).collect::<Vec<_>>(), &to);
             for bundle in changed {
                 let key = bundle_key(tenant, &bundle.name, &bundle.version);
                 change.put(&key, StoredBundle { state: to, ..bundle.clone() });
             }
+            self.load_again(change, tenant, model, retried);
             Ok(())
         })
+    }
+
+    /// Removes the entries of failed versions once the change is committed: without them, they are loaded again.
+    fn load_again(&self, change: &mut Change, tenant: &str, model: &str, versions: BTreeSet<Version>) {
+        let (catalog, tenant, model) = (self.catalog.clone(), tenant.to_owned(), model.to_owned());
+        change.then(move |_| {
+            for version in versions {
+                if matches!(catalog.entry(&tenant, &model, &version), Some(Entry::Failed(_))) {
+                    catalog.remove(&tenant, &model, &version);
+                }
+            }
+        });
     }
 
     pub fn models(&self, tenant: Option<&str>) -> Vec<ModelStatus> {

@@ -91,14 +91,19 @@ impl Repository {
         Ok(all.into_values().collect())
     }
 
-    /// Puts a tenant's model back into service. A client cannot send a model or a configuration along, because everything
-    /// that the host runs must be signed.
+    /// Puts a tenant's model back into service, and waits until all of its versions are ready or one has failed, which is
+    /// tried again by the next load. A client cannot send a model or a configuration along, because everything that the host
+    /// runs must be signed.
     pub(crate) async fn load(&self, client: &Client, model: &str, request: &LoadRequest) -> Result<(), ApiError> {
         if let Some(parameter) = request.parameters.keys().next() {
             let what = format!("loading a model with the parameter \"{parameter}\"");
             return Err(ApiError::NotSupported { what, instead: "put its configuration and files into a bundle" });
         }
-        self.set_serving(client, model, Serving::Resume).await
+        self.set_serving(client, model, Serving::Resume).await?;
+        self.data_plane.catalog.loaded(client.tenant(), model).await?;
+        // The tenant's policy or a revocation may leave nothing of the model to serve.
+        self.data_plane.find(client, model, None)?;
+        Ok(())
     }
 
     /// Takes a tenant's model out of service, with all of its versions.
