@@ -38,6 +38,7 @@ pub struct Host {
     http: Server,
     grpc: Server,
     admin: Server,
+    drain: Duration,
     grace: Duration,
     /// Temporary data folder of a host under `--dev` that was given none, removed together with the host.
     _data: Option<TempDir>,
@@ -143,11 +144,27 @@ impl Host {
         let admin = listen("listen.admin", config.listen.admin, &of_operator).await?.with_tls(admin_tls);
         tracing::info!(data = %place.display(), token = %token.path.display(), "the admin token is in its file");
         let (clients, operator) = (Arc::new(clients), Arc::new(operator));
-        Ok(Host { catalog, clients, operator, control, http, grpc, admin, grace: config.grace, _data: temporary })
+        Ok(Host {
+            catalog,
+            clients,
+            operator,
+            control,
+            http,
+            grpc,
+            admin,
+            drain: config.drain,
+            grace: config.grace,
+            _data: temporary,
+        })
     }
 
     pub fn addresses(&self) -> std::io::Result<Addresses> {
         Ok(Addresses { http: self.http.address()?, grpc: self.grpc.address()?, admin: self.admin.address()? })
+    }
+
+    /// The TLS settings of the listeners that have some, which can be read anew.
+    pub fn certificates(&self) -> Vec<Arc<Tls>> {
+        [&self.http, &self.grpc, &self.admin].into_iter().filter_map(Server::tls).collect()
     }
 
     /// Activates every bundle in a folder, signed or not. The catalog keeps the reason of one that fails, and the others
@@ -202,7 +219,8 @@ impl Host {
         Ok(restored.await?)
     }
 
-    /// Serves until shutdown begins, then gives requests in progress the grace period to finish.
+    /// Serves until a shutdown is requested, serves on for the drain time, and then gives requests in progress the grace
+    /// period to finish.
     pub async fn serve(self, shutdown: Shutdown) -> Result<(), StartError> {
         let usage = tokio::spawn(self.control.clone().keep_usage());
         let changes = tokio::spawn(self.control.clone().follow_changes());
@@ -210,14 +228,25 @@ impl Host {
         let calls = self.grpc.serve(calls, shutdown.clone(), self.grace);
         let clients = protocol::client_router(self.clients, self.control.clone());
         let clients = self.http.serve(clients, shutdown.clone(), self.grace);
-        let operator = self.admin.serve(admin::router(self.operator), shutdown, self.grace);
-        tokio::join!(clients, calls, operator);
+        let operator = self.admin.serve(admin::router(self.operator), shutdown.clone(), self.grace);
+        let drained = drain(&self.catalog, &shutdown, self.drain);
+        tokio::join!(clients, calls, operator, drained);
         usage.abort();
         changes.abort();
         if let Err(error) = self.control.blocking(|control| control.store_usage()).await {
             tracing::error!(%error, "the last usage could not be stored");
         }
         Ok(())
+    }
+}
+
+/// Makes the host unready when a shutdown is requested, and begins the shutdown after the drain time, unless it began before.
+async fn drain(catalog: &Catalog, shutdown: &Shutdown, time: Duration) {
+    shutdown.requested().await;
+    catalog.note_ending();
+    tokio::select! {
+        () = tokio::time::sleep(time) => shutdown.begin(),
+        () = shutdown.begun() => {}
     }
 }
 

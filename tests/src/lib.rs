@@ -356,7 +356,12 @@ impl Host {
 
     /// Sends SIGTERM, as a service manager does.
     pub fn terminate(&self) -> Result<()> {
-        let status = Command::new("kill").arg(self.process.id().to_string()).status()?;
+        self.signal("TERM")
+    }
+
+    /// Sends a signal by its short name.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let status = Command::new("kill").args(["-s", name, &self.process.id().to_string()]).status()?;
         if status.success() { Ok(()) } else { bail!("kill: {status}") }
     }
 

@@ -19,6 +19,7 @@ pub struct Start {
     /// Data folder of an earlier host, if that state is to be used again.
     data: Option<(PathBuf, Option<Arc<tempfile::TempDir>>)>,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     /// Arguments of the shell's `ulimit`.
     open_files: Vec<String>,
 }
@@ -56,6 +57,12 @@ impl Start {
     /// Adds one argument to the command line.
     pub fn argument(mut self, argument: &str) -> Start {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Sets a variable of the host's environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Start {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -111,6 +118,7 @@ impl Start {
         ]);
         command.arg("--config").arg(&config);
         command.args(&self.arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         // Unsigned bundles of a folder are served with --dev only.
         if self.models.is_some() || !self.bundles.is_empty() {
             let models = self.models.as_deref().unwrap_or(folder.path());

@@ -10,6 +10,7 @@ mod output;
 mod publisher;
 mod reference;
 mod serve;
+mod supervisor;
 mod tenant;
 mod values;
 mod worker;

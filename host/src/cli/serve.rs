@@ -4,12 +4,16 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
+use super::supervisor::Supervisor;
 use crate::config::{Config, ConfigErrors, LogFormat};
 use crate::host::{Addresses, Host, StartError};
 use crate::http::listener::Shutdown;
+use crate::http::tls::Tls;
 use crate::telemetry::log::{self, LogError};
 
 /// Exit code if the configuration cannot be used.
@@ -20,7 +24,7 @@ const BAD_CONFIGURATION: u8 = 2;
 /// Works without any argument, on loopback: HTTP on port 8000, gRPC on 8001, the operator's port on 8002. All state is in
 /// the folder bulkhead-data, with the operator's token in its file admin.token. Once the host accepts requests, it prints
 /// its addresses to standard output as one line of JSON. SIGTERM or Ctrl-C shuts it down: running requests finish, new ones
-/// are not accepted.
+/// are not accepted. SIGHUP reads the TLS certificates anew.
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead serve
@@ -122,10 +126,13 @@ async fn serve(config: &Config) -> Result<(), StartError> {
     if let Some(folder) = &config.models {
         host.load_models(folder).await?;
     }
-    let shutdown = Shutdown::default();
-    shut_down_on_signal(shutdown.clone());
+    let (shutdown, supervisor) = (Shutdown::default(), Supervisor::from_environment());
+    follow_signals(shutdown.clone(), host.certificates(), supervisor.clone(), config.drain);
     announce(&host);
+    supervisor.tell(Supervisor::READY);
+    let watched = tokio::spawn(supervisor.keep_watchdog());
     host.serve(shutdown).await?;
+    watched.abort();
     tracing::info!("stopped");
     Ok(())
 }
@@ -142,19 +149,55 @@ fn announce(host: &Host) {
 }
 
 /// Installs the handlers of signals before it returns: a program that reads the announced addresses may send a signal at
-/// once.
-fn shut_down_on_signal(shutdown: Shutdown) {
+/// once. The first request to end lets the host drain, and the second ends the drain time.
+fn follow_signals(shutdown: Shutdown, certificates: Vec<Arc<Tls>>, supervisor: Supervisor, drain: Duration) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
         return tracing::error!("signals cannot be received; kill the process to stop it");
     };
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        let mut asked = false;
+        loop {
+            let ends = tokio::select! {
+                _ = terminate.recv() => true,
+                _ = interrupt.recv() => true,
+                _ = hangup.recv() => false,
+            };
+            match (ends, asked) {
+                (false, _) => read_certificates(&certificates).await,
+                (true, false) => {
+                    supervisor.tell(Supervisor::STOPPING);
+                    announce_end(drain);
+                    shutdown.request();
+                    asked = true;
+                }
+                (true, true) => {
+                    tracing::info!("asked to end again: the drain time is over");
+                    shutdown.begin();
+                }
+            }
         }
-        tracing::info!("shutting down: running requests finish, new ones are not accepted");
-        shutdown.begin();
     });
+}
+
+async fn read_certificates(certificates: &[Arc<Tls>]) {
+    tracing::info!(
+        listeners = certificates.len(),
+        "SIGHUP: TLS certificates are read anew; restart for other settings"
+    );
+    let certificates = certificates.to_vec();
+    let reading = tokio::task::spawn_blocking(move || certificates.iter().for_each(|tls| tls.reload()));
+    if let Err(error) = reading.await {
+        tracing::error!(%error, "certificates could not be read anew");
+    }
+}
+
+fn announce_end(drain: Duration) {
+    if drain.is_zero() {
+        tracing::info!("shutting down: running requests finish, new ones are not accepted");
+    } else {
+        let drain = humantime::format_duration(drain);
+        tracing::info!(%drain, "shutting down: not ready, and serving on for shutdown.drain");
+    }
 }

@@ -41,7 +41,9 @@ pub struct Config {
     pub tenant: TenantLimits,
     pub auth: Auth,
     pub bundles: Bundles,
-    /// Time that running calls have to finish after a shutdown was requested.
+    /// Time for which the host serves on after a shutdown was requested, though it reports that it is not ready.
+    pub drain: Duration,
+    /// Time that running calls have to finish after that.
     pub grace: Duration,
     pub log: Log,
 }
@@ -212,6 +214,7 @@ impl Default for Config {
             },
             compile: Compile { time: Duration::from_secs(120), memory: 2 * GIB, cache_bytes: 8 * GIB },
             graphs: Graphs { isolation: Isolation::Process },
+            drain: Duration::ZERO,
             grace: Duration::from_secs(20),
             log: Log { level: "info".into(), format: LogFormat::Text },
         }
@@ -314,7 +317,10 @@ impl Config {
             s.duration("upload-time", &mut config.bundles.upload_time);
             s.bytes("resident-bytes", MIB..=1 << 50, &mut config.bundles.resident_bytes);
         });
-        file.section("shutdown", |s| s.duration("grace", &mut config.grace));
+        file.section("shutdown", |s| {
+            s.duration_or_none("drain", &mut config.drain);
+            s.duration("grace", &mut config.grace);
+        });
         file.section("log", |s| {
             s.text("level", &mut config.log.level);
             s.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)], &mut config.log.format);

@@ -119,6 +119,14 @@ impl Section {
         self.read(key, place, |value| units::parse_duration(value.as_str().unwrap_or_default()));
     }
 
+    /// A time that may be `0s`.
+    pub(super) fn duration_or_none(&mut self, key: &'static str, place: &mut Duration) {
+        self.read(key, place, |value| match value.as_str().unwrap_or_default().trim() {
+            "0" | "0s" => Ok(Duration::ZERO),
+            text => units::parse_duration(text).map_err(|wanted| format!("\"0s\", or {wanted}")),
+        });
+    }
+
     pub(super) fn bytes(&mut self, key: &'static str, range: RangeInclusive<u64>, place: &mut u64) {
         self.read(key, place, |value| {
             let bytes = whole(value, units::parse_bytes)?;

@@ -19,28 +19,59 @@ use super::repoll::repoll_on_self_wake;
 use super::tls::Tls;
 use crate::config::Http;
 
-/// Signal that the host is shutting down, on which every listener stops accepting.
+/// The phases of the host's end, which every listener follows.
 #[derive(Clone)]
-pub struct Shutdown(watch::Sender<bool>);
+pub struct Shutdown(watch::Sender<Phase>);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    /// The host was asked to end, and serves on until load balancers have noticed.
+    Draining,
+    /// No connection is accepted any more, and running requests finish.
+    Closing,
+}
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Shutdown(watch::Sender::new(false))
+        Shutdown(watch::Sender::new(Phase::Serving))
     }
 }
 
 impl Shutdown {
+    /// Asks the host to end, after its drain time.
+    pub fn request(&self) {
+        self.reach(Phase::Draining);
+    }
+
+    /// Stops accepting connections.
     pub fn begin(&self) {
-        self.0.send_replace(true);
+        self.reach(Phase::Closing);
     }
 
     pub fn has_begun(&self) -> bool {
-        *self.0.borrow()
+        *self.0.borrow() == Phase::Closing
+    }
+
+    pub async fn requested(&self) {
+        self.reached(Phase::Draining).await;
     }
 
     pub async fn begun(&self) {
+        self.reached(Phase::Closing).await;
+    }
+
+    fn reach(&self, phase: Phase) {
+        self.0.send_if_modified(|present| {
+            let later = phase > *present;
+            *present = phase.max(*present);
+            later
+        });
+    }
+
+    async fn reached(&self, phase: Phase) {
         // An error would mean that the sender was dropped, and `self` holds one.
-        let _ = self.0.subscribe().wait_for(|begun| *begun).await;
+        let _ = self.0.subscribe().wait_for(|present| *present >= phase).await;
     }
 }
 
@@ -63,11 +94,16 @@ impl Server {
         Server { tls: tls.map(Arc::new), ..self }
     }
 
+    /// The TLS settings of the listener.
+    pub fn tls(&self) -> Option<Arc<Tls>> {
+        self.tls.clone()
+    }
+
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Serves until shutdown begins, then waits at most `grace` for connections with a request in progress.
+    /// Serves until the shutdown begins, then waits at most `grace` for connections with a request in progress.
     pub async fn serve(self, router: Router, shutdown: Shutdown, grace: Duration) {
         let graceful = GracefulShutdown::new();
         // Tasks that are aborted when the set is dropped, at the end of this function.

@@ -80,7 +80,8 @@ impl Tls {
         }
     }
 
-    fn reload(&self) {
+    /// Reads the files anew. If they cannot be used, the old ones stay in use.
+    pub fn reload(&self) {
         let certificate = self.files.certificate.display();
         match server_config(&self.files) {
             Ok(config) => {
