@@ -22,6 +22,7 @@ mod grpc;
 mod guide;
 mod hostile;
 mod hostile_graphs;
+mod http_edge;
 mod isolation;
 mod kill;
 mod limits;

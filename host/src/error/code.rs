@@ -78,10 +78,13 @@ codes! {
     AuditBroken => "audit_broken", CONFLICT, FailedPrecondition, None;
     RequestTooLarge => "request_too_large", PAYLOAD_TOO_LARGE, ResourceExhausted, None;
     ReplyTooLarge => "reply_too_large", PAYLOAD_TOO_LARGE, ResourceExhausted, None;
+    TargetTooLong => "target_too_long", URI_TOO_LONG, InvalidArgument, None;
     UnsupportedEncoding => "unsupported_encoding", UNSUPPORTED_MEDIA_TYPE, Unimplemented, None;
+    UnsupportedMediaType => "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, Unimplemented, None;
     NotGrpc => "not_grpc", UNSUPPORTED_MEDIA_TYPE, Unimplemented, None;
     ActivationFailed => "activation_failed", UNPROCESSABLE_ENTITY, Internal, None;
     TrialFailed => "trial_failed", UNPROCESSABLE_ENTITY, Internal, None;
+    HeadTooLarge => "head_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, ResourceExhausted, None;
     LimitTenantFuel => "limit_tenant_fuel", TOO_MANY_REQUESTS, ResourceExhausted, None;
     LimitTenantCalls => "limit_tenant_calls", TOO_MANY_REQUESTS, ResourceExhausted, Some(1);
     LimitTenantMemory => "limit_tenant_memory", TOO_MANY_REQUESTS, ResourceExhausted, Some(1);

@@ -51,6 +51,16 @@ pub enum ApiError {
     TooMuchBuffered { held: u64, bound: u64 },
     #[error("the body is encoded as \"{encoding}\"; send it as it is, or as gzip or deflate")]
     Encoding { encoding: String },
+    #[error("{what} is not taken; {instead}")]
+    MediaType { what: String, instead: &'static str },
+    #[error("the head of the request has more than {} in its request line and header fields, or more than 100 fields", format_bytes(*.bound))]
+    HeadTooLarge { bound: u64 },
+    #[error("the target in the request line has more than 65,534 bytes")]
+    TargetTooLong,
+    #[error(
+        "the head of the request is not valid HTTP: its method, target, version or a header field has a form that HTTP does not have"
+    )]
+    MalformedHead,
     #[error("a request over HTTP/1.1 has one field Host, and this one has {}", host_fields(*.fields))]
     HostFields { fields: usize },
     #[error("this port speaks gRPC; HTTP with JSON has another (listen.http)")]

@@ -25,6 +25,10 @@ impl ApiError {
             ApiError::BodyTooSlow { .. } => Code::RequestTooSlow,
             ApiError::TooMuchBuffered { .. } => Code::Overloaded,
             ApiError::Encoding { .. } => Code::UnsupportedEncoding,
+            ApiError::MediaType { .. } => Code::UnsupportedMediaType,
+            ApiError::HeadTooLarge { .. } => Code::HeadTooLarge,
+            ApiError::TargetTooLong => Code::TargetTooLong,
+            ApiError::MalformedHead => Code::MalformedRequest,
             ApiError::BodyTorn => Code::IncompleteBody,
             ApiError::Decode(_) | ApiError::Packed { .. } | ApiError::NotJson(_) | ApiError::Setting { .. } => {
                 Code::MalformedRequest

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tower::Service;
 
 use super::auth::Peer;
+use super::refused_head::RefusalWriter;
 use super::reply_timeout::{ReplyWatch, WatchedBody};
 use super::tls::Tls;
 use crate::config::Http;
@@ -109,11 +110,14 @@ async fn serve_stream<R, W>(
     // hyper's timeouts begin when the protocol is known, so this one covers the time before.
     let Ok(Ok(begin)) = tokio::time::timeout(header_time, read_begin(&mut reader)).await else { return };
     let http2 = begin == PREFACE;
-    let stream = TokioIo::new(tokio::io::join(Cursor::new(begin).chain(reader), writer));
+    let reader = Cursor::new(begin).chain(reader);
     // An error means that the client broke the connection or the protocol, which needs no report.
-    let _ = match http2 {
-        true => watcher.watch(http2_settings(header_time).serve_connection(stream, service)).await,
-        false => watcher.watch(http1_settings(header_time).serve_connection(stream, service)).await,
+    let _ = if http2 {
+        let stream = TokioIo::new(tokio::io::join(reader, writer));
+        watcher.watch(http2_settings(header_time).serve_connection(stream, service)).await
+    } else {
+        let stream = TokioIo::new(tokio::io::join(reader, RefusalWriter::new(writer, HEADER_BYTES)));
+        watcher.watch(http1_settings(header_time).serve_connection(stream, service)).await
     };
 }
 

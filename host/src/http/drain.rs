@@ -26,16 +26,22 @@ struct SharedState {
     body: Body,
     /// True if the body returned its end, or an error, after which nothing comes.
     ended: bool,
+    /// True if something asked for the body.
+    asked: bool,
 }
 
 impl SharedBody {
     fn new(body: Body) -> SharedBody {
-        SharedBody(Arc::new(Mutex::new(SharedState { body, ended: false })))
+        SharedBody(Arc::new(Mutex::new(SharedState { body, ended: false, asked: false })))
     }
 
     fn has_ended(&self) -> bool {
         let state = self.state();
         state.ended || state.body.is_end_stream()
+    }
+
+    fn was_asked(&self) -> bool {
+        self.state().asked
     }
 
     fn state(&self) -> MutexGuard<'_, SharedState> {
@@ -49,6 +55,7 @@ impl HttpBody for SharedBody {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let mut state = self.state();
+        state.asked = true;
         let polled = Pin::new(&mut state.body).poll_frame(context);
         state.ended |= matches!(polled, Poll::Ready(None | Some(Err(_))));
         polled
@@ -76,11 +83,15 @@ pub(super) async fn read_unread<F: Future<Output = Response<Body>>>(
     // Over HTTP/2 only the stream of the request ends, and there is no such header.
     let closes = request.version() < Version::HTTP_2;
     let (head, body) = request.into_parts();
+    let waits =
+        head.headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let body = SharedBody::new(body);
     let mut response = answer(Request::from_parts(head, Body::new(body.clone()))).await;
     // A body that did not arrive in time gets no more time.
     let too_slow = response.status() == StatusCode::REQUEST_TIMEOUT;
-    if !body.has_ended() && !too_slow {
+    // A client that waits for `100 Continue` has sent no body, and would be asked for it by the first look at it.
+    let unsent = waits && !body.was_asked();
+    if !body.has_ended() && !too_slow && !unsent {
         drain(bodies, body.clone()).await;
     }
     if closes && !body.has_ended() {

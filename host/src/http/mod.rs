@@ -11,6 +11,7 @@ mod host_header;
 pub mod inference;
 pub mod listener;
 pub mod model_name;
+mod refused_head;
 mod reply_timeout;
 mod repoll;
 pub mod request_body;

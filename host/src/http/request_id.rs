@@ -30,7 +30,7 @@ impl RequestId {
 
     /// A UUID of version 7: unique over hosts and restarts, and sorted by time. It is random but for the time, so that it does
     /// not tell how many requests others sent.
-    fn fresh() -> RequestId {
+    pub(super) fn fresh() -> RequestId {
         let id = Uuid::new_v7(Timestamp::now(NoContext));
         RequestId((&*id.hyphenated().encode_lower(&mut Uuid::encode_buffer())).into())
     }

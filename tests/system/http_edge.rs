@@ -1,0 +1,70 @@
+//! The edge of HTTP: heads that cannot be read, and what is answered before a body is sent.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use system_tests::{Host, Shared, Start, component, identity};
+
+static HOST: Shared = Shared::new(|| {
+    let files = [component("identity")];
+    Start::default().bundle(&identity("texts", "BYTES", &[-1]), &files).start()
+});
+
+/// Sends the head of a request, and reads until the other side closes or says nothing for a second.
+fn answer(host: &Host, head: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(host.address())?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(head.as_bytes())?;
+    let mut reply = Vec::new();
+    let _ = stream.read_to_end(&mut reply);
+    Ok(String::from_utf8_lossy(&reply).into_owned())
+}
+
+#[test]
+fn a_body_that_is_not_wanted_is_not_asked_for() -> Result<()> {
+    let host = HOST.get();
+    let head = |path: &str, length: u64| {
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n")
+    };
+    for (path, length, status) in [
+        ("/v2/models/none/infer", 5, "HTTP/1.1 404"),
+        ("/nowhere", 5, "HTTP/1.1 404"),
+        ("/v2/models/texts/infer", 1 << 40, "HTTP/1.1 413"),
+    ] {
+        let begun = Instant::now();
+        let reply = answer(&host, &head(path, length))?;
+        assert!(reply.starts_with(status), "{path}: {reply}");
+        assert!(reply.contains("connection: close"), "{path}: {reply}");
+        assert!(begun.elapsed() < Duration::from_secs(1), "the connection is closed");
+    }
+    let reply = answer(&host, &head("/v2/models/texts/infer", 5))?;
+    assert!(reply.starts_with("HTTP/1.1 100"), "a body that is wanted is asked for: {reply}");
+    Ok(())
+}
+
+#[test]
+fn a_head_that_cannot_be_read_is_refused_like_everything_else() -> Result<()> {
+    let host = HOST.get();
+    let large = format!("GET / HTTP/1.1\r\nhost: x\r\nx-large: {}\r\n\r\n", "a".repeat(40 << 10));
+    let many = format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", "a: b\r\n".repeat(200));
+    for (head, status, code) in [
+        (&*large, 431, "head_too_large"),
+        (&many, 431, "head_too_large"),
+        ("GET / HTTP/1.1\r\nhost x\r\n\r\n", 400, "malformed_request"),
+        ("NONSENSE\r\n\r\n", 400, "malformed_request"),
+        ("GET / HTTP/1.9\r\n\r\n", 400, "malformed_request"),
+    ] {
+        let reply = answer(&host, head)?;
+        let (head, body) = reply.split_once("\r\n\r\n").with_context(|| reply.clone())?;
+        let body: Value = serde_json::from_str(body).with_context(|| reply.clone())?;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{reply}");
+        assert_eq!(body["code"], code, "{reply}");
+        let id = body["request_id"].as_str().context("no id")?;
+        assert!(head.contains(&format!("x-request-id: {id}")), "{reply}");
+        host.wait_for_log(&[id])?;
+    }
+    Ok(())
+}
