@@ -1,17 +1,50 @@
-//! The edge of HTTP: heads that cannot be read, and what is answered before a body is sent.
+//! The edge of HTTP: media types, heads that cannot be read, and what is answered before a body is sent.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 use system_tests::{Host, Shared, Start, component, identity};
 
 static HOST: Shared = Shared::new(|| {
     let files = [component("identity")];
     Start::default().bundle(&identity("texts", "BYTES", &[-1]), &files).start()
 });
+
+/// The only element of the reply of the model of texts.
+fn text(host: &Host, content_type: &str, body: &str) -> Result<String> {
+    let reply = host.post("/v2/models/texts/infer", content_type, body.as_bytes())?.ok()?;
+    Ok(reply.output("output")[0].as_str().context("no text")?.to_owned())
+}
+
+#[test]
+fn the_type_of_a_body_says_what_it_is() -> Result<()> {
+    let host = HOST.get();
+    let request =
+        |input: &str| json!({ "inputs": [{ "name": input, "datatype": "BYTES", "shape": [1], "data": ["hi"] }] });
+    let (ours, foreign) = (request("input").to_string(), request("other").to_string());
+    let form = |head: &str, content: &str| format!("--b\r\n{head}\r\n{content}\r\n--b--\r\n");
+    let disposition = "Content-Disposition: form-data; name=\"text_input\"\r\n";
+    let typed = format!("{disposition}Content-Type: application/vnd.api+json\r\n");
+    for (content_type, body, wanted) in [
+        ("application/vnd.api+json", &*ours, "hi"),
+        ("text/json", &ours, "hi"),
+        ("application/cloudevents+json", &ours, "hi"),
+        ("text/plain;charset=UTF-8", &ours, "hi"),
+        ("text/plain", &foreign, &foreign),
+        ("text/plain", "hello", "hello"),
+        ("application/octet-stream", &ours, "hi"),
+        ("application/octet-stream", &foreign, &foreign),
+        ("image/png", &ours, &ours),
+        ("multipart/form-data; boundary=b", &form(disposition, "hello"), "hello"),
+        ("multipart/form-data; boundary=\"b\"", &form(&typed, &ours), "hi"),
+    ] {
+        assert_eq!(text(&host, content_type, body)?, wanted, "{content_type}: {body}");
+    }
+    Ok(())
+}
 
 /// Sends the head of a request, and reads until the other side closes or says nothing for a second.
 fn answer(host: &Host, head: &str) -> Result<String> {

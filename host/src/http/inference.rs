@@ -12,6 +12,7 @@ use futures_util::{StreamExt, stream};
 use super::binary_header::json_length;
 use super::client_port::ClientPort;
 use super::compression::Coding;
+use super::media_type::check_json;
 use super::request_body::Received;
 use super::response::Replying;
 use super::{auth, sse};
@@ -30,9 +31,15 @@ pub(crate) struct ArrivedRequest {
 }
 
 impl ArrivedRequest {
+    /// Takes the body of a request that can only be JSON, like [`Self::take_any_body`].
+    pub(crate) fn take_body(&mut self) -> Result<Bytes, ApiError> {
+        check_json(&self.head.headers)?;
+        self.take_any_body()
+    }
+
     /// Takes the body, decompressed; it is empty if it was taken before. Decompression of a large body takes CPU time: call
     /// this on a compute thread.
-    pub(crate) fn take_body(&mut self) -> Result<Bytes, ApiError> {
+    pub(crate) fn take_any_body(&mut self) -> Result<Bytes, ApiError> {
         self.body.take().map_or(Ok(Bytes::new()), Received::unpack)
     }
 

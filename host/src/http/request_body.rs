@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::buffer_budget::{BufferBudget, BufferPermit};
 use super::compression::Coding;
+use super::media_type::check_json;
 use crate::config::Http;
 use crate::error::ApiError;
 
@@ -94,6 +95,7 @@ impl BodyReader {
 
     /// Reads a JSON object from a small body (`SMALL`); an empty body means an empty object.
     pub(crate) async fn read_json<T: DeserializeOwned>(&self, headers: &HeaderMap, body: Body) -> Result<T, ApiError> {
+        check_json(headers)?;
         let json = self.read_body(headers, body, SMALL, &self.buffers).await.and_then(Received::unpack);
         let json = json.map_err(|error| match error {
             ApiError::BodyTooLarge { bound } => ApiError::BodyNotSmall { bound },

@@ -1,13 +1,14 @@
 //! Inference over HTTP, with requests and replies as JSON, raw bytes, or both.
 
 use axum::body::Body;
-use axum::http::{HeaderMap, Response, header};
+use axum::http::{HeaderMap, Response};
 use bytes::Bytes;
 
 use crate::codec::error::DecodeError;
 use crate::error::ApiError;
 use crate::http::binary_header::json_length;
 use crate::http::inference::{ArrivedRequest, body_length};
+use crate::http::media_type::{MediaType, unwrap_form};
 use crate::inference::{Exchange, InferRequest, InferResponse};
 use crate::pipeline::Pipeline;
 use crate::protocol::oip::json::{self, Raw};
@@ -20,9 +21,10 @@ impl Exchange for Infer {
     type Reply = Response<Body>;
 
     fn decode(&mut self, context: &CallContext, model: &Pipeline) -> Result<InferRequest, ApiError> {
-        let body = self.0.take_body()?;
+        let body = self.0.take_any_body()?;
         let head = &self.0.head;
-        BodyFormat::of(&head.headers, &body)?.decode(context, &body, head.uri.query().unwrap_or_default(), model)
+        let (format, body) = BodyFormat::of(&head.headers, body)?;
+        format.decode(context, &body, head.uri.query().unwrap_or_default(), model)
     }
 
     fn encode(
@@ -46,28 +48,27 @@ enum BodyFormat {
     Json(usize),
     /// The bytes of the model's only input.
     Raw(Raw),
-    /// JSON if it is a valid request, else the bytes of the model's only input.
+    /// JSON if it is a request of this model, else the bytes of the model's only input.
     Either,
 }
 
 impl BodyFormat {
-    /// The format by the binary header, else by the content type. The protocol's clients often send no content type, and
-    /// curl sends `x-www-form-urlencoded` by default; then a body that begins like an object is JSON.
-    fn of(headers: &HeaderMap, body: &[u8]) -> Result<BodyFormat, DecodeError> {
+    /// The format by the binary header, else by the content type; and the body, or that of a form's only part. The
+    /// protocol's clients often send no content type, or the default of their library.
+    fn of(headers: &HeaderMap, body: Bytes) -> Result<(BodyFormat, Bytes), ApiError> {
         if let Some(length) = json_length(headers, body.len())? {
-            return Ok(if length == 0 { BodyFormat::Raw(Raw::Binary) } else { BodyFormat::Json(length) });
+            let format = if length == 0 { BodyFormat::Raw(Raw::Binary) } else { BodyFormat::Json(length) };
+            return Ok((format, body));
         }
-        let json = BodyFormat::Json(body.len());
-        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        Ok(match essence.to_ascii_lowercase().as_str() {
-            "application/json" => json,
-            "" | "application/x-www-form-urlencoded" if body.trim_ascii_start().starts_with(b"{") => json,
-            "" => json,
-            // Clients on aiohttp send this type for every body.
-            "application/octet-stream" if body.trim_ascii_start().starts_with(b"{") => BodyFormat::Either,
+        let (media_type, body) = unwrap_form(headers, body)?;
+        let object = body.trim_ascii_start().starts_with(b"{");
+        let format = match media_type {
+            MediaType::Json | MediaType::Absent => BodyFormat::Json(body.len()),
+            MediaType::CurlDefault if object => BodyFormat::Json(body.len()),
+            MediaType::LibraryDefault if object => BodyFormat::Either,
             _ => BodyFormat::Raw(Raw::Plain),
-        })
+        };
+        Ok((format, body))
     }
 
     fn decode(
@@ -87,10 +88,18 @@ impl BodyFormat {
                 }
                 decoded => decoded?,
             },
-            BodyFormat::Either => json::decode_json(context, body, Bytes::new())
-                .or_else(|wrong| json::decode_raw(Raw::Plain, body, query, &pipeline.signature).map_err(|_| wrong))?,
+            BodyFormat::Either => match json::decode_json(context, body, Bytes::new()) {
+                Ok(request) if names_inputs_of(&request, pipeline) => request,
+                decoded => json::decode_raw(Raw::Plain, body, query, &pipeline.signature).or(decoded)?,
+            },
         })
     }
+}
+
+/// True if a request has only inputs of the model: a text that is a request of another one is an input.
+fn names_inputs_of(request: &InferRequest, pipeline: &Pipeline) -> bool {
+    let known = |name: &str| pipeline.signature.inputs.iter().any(|input| *input.name == *name);
+    request.inputs.iter().all(|(name, _)| known(name))
 }
 
 #[cfg(test)]
@@ -104,26 +113,34 @@ mod tests {
 
     #[test]
     fn the_content_type_decides_and_curl_is_understood() {
-        let format =
-            |content_type: &str, body: &[u8]| BodyFormat::of(&headers("content-type", &[content_type]), body).unwrap();
+        let format = |content_type: &str, body: &'static [u8]| {
+            BodyFormat::of(&headers("content-type", &[content_type]), Bytes::from_static(body)).unwrap().0
+        };
         assert_eq!(format("application/json; charset=utf-8", b"{}"), BodyFormat::Json(2));
         assert_eq!(format("", b"{}"), BodyFormat::Json(2));
         assert_eq!(format("application/x-www-form-urlencoded", b" {\"inputs\": []}"), BodyFormat::Json(15));
         assert_eq!(format("application/x-www-form-urlencoded", b"\x89PNG"), BodyFormat::Raw(Raw::Plain));
         assert_eq!(format("image/png", b"{"), BodyFormat::Raw(Raw::Plain));
         assert_eq!(format("application/octet-stream", b"{}"), BodyFormat::Either);
+        assert_eq!(format("text/plain;charset=UTF-8", b"{}"), BodyFormat::Either);
+        assert_eq!(format("text/plain", b"hello"), BodyFormat::Raw(Raw::Plain));
+        assert_eq!(format("application/vnd.api+json", b"[]"), BodyFormat::Json(2));
+        let form = b"--b\r\ncontent-type: application/json\r\n\r\n{}\r\n--b--";
+        assert_eq!(format("multipart/form-data; boundary=b", form), BodyFormat::Json(2));
         assert_eq!(format("application/octet-stream", b"\x89PNG"), BodyFormat::Raw(Raw::Plain));
     }
 
     #[test]
     fn the_binary_header_goes_before_the_content_type() {
-        let format = |values: &[&str]| BodyFormat::of(&headers(BINARY_HEADER, values), b"{}1234");
+        let format = |values: &[&str]| {
+            BodyFormat::of(&headers(BINARY_HEADER, values), Bytes::from_static(b"{}1234")).map(|(format, _)| format)
+        };
         assert_eq!(format(&["2"]).unwrap(), BodyFormat::Json(2));
         assert_eq!(format(&["6"]).unwrap(), BodyFormat::Json(6));
         assert_eq!(format(&["0"]).unwrap(), BodyFormat::Raw(Raw::Binary));
-        assert!(matches!(format(&["7"]), Err(DecodeError::HeaderTooLong { length: 7, body: 6 })));
+        assert!(matches!(format(&["7"]), Err(ApiError::Decode(DecodeError::HeaderTooLong { length: 7, body: 6 }))));
         for wrong in [&["-1"][..], &["two"], &["+2"], &["2", "2"], &["99999999999999999999999"]] {
-            assert!(matches!(format(wrong), Err(DecodeError::Header { .. })), "{wrong:?}");
+            assert!(matches!(format(wrong), Err(ApiError::Decode(DecodeError::Header { .. }))), "{wrong:?}");
         }
     }
 }
