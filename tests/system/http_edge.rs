@@ -46,6 +46,25 @@ fn the_type_of_a_body_says_what_it_is() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_front_page_says_what_is_where() -> Result<()> {
+    let host = HOST.get();
+    let told = host.get("/")?.ok()?;
+    assert_eq!(told.header("content-type"), Some("application/json"));
+    for place in ["docs", "openapi"] {
+        host.get(told.json()[place].as_str().context("a link")?)?.ok()?;
+    }
+    let page = answer(&host, "GET / HTTP/1.1\r\nhost: localhost\r\naccept: text/html,*/*;q=0.8\r\nconnection: close\r\n\r\n")?;
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("content-type: text/html"), "{page}");
+    for part in ["href=\"/docs\"", "/v2/models/MODEL/infer", "/v1/models/MODEL:predict", "gRPC"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    host.get("/metrics")?.refused(404, "unknown_endpoint", &["operator's port", "listen.admin"])?;
+    host.get("/v1/tenants/x")?.refused(404, "unknown_endpoint", &["operator's port"])?;
+    host.get("/metricsx")?.refused(404, "unknown_endpoint", &["no such endpoint"])?;
+    Ok(())
+}
+
 /// Sends the head of a request, and reads until the other side closes or says nothing for a second.
 fn answer(host: &Host, head: &str) -> Result<String> {
     let mut stream = TcpStream::connect(host.address())?;

@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-const HEAD: &str = include_str!("page.html");
+/// The beginning of every page, with the styles.
+pub const HEAD: &str = include_str!("page.html");
 
 /// Renders the page from the document's JSON, so that the two cannot differ.
 pub fn render(document: &str) -> String {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::http::Uri;
 use axum::routing::get;
 use axum::{Router, middleware};
 use tonic::codec::CompressionEncoding::{Deflate, Gzip};
@@ -17,7 +18,7 @@ use super::pb::inference::grpc_inference_service_server::GrpcInferenceServiceSer
 use super::pb::tensorflow::serving::model_service_server::ModelServiceServer;
 use super::pb::tensorflow::serving::prediction_service_server::PredictionServiceServer;
 use super::tfserving::{Models, Predictions};
-use super::{oip, openapi, pb, tfserving};
+use super::{front, oip, openapi, pb, tfserving};
 use crate::control::Control;
 use crate::error::ApiError;
 use crate::http::client_port::ClientPort;
@@ -32,12 +33,26 @@ pub type ReflectionError = tonic_reflection::server::Error;
 pub fn client_router(port: Arc<ClientPort>, control: Arc<Control>) -> Router {
     let repository = Repository::new(port.data_plane.clone(), control);
     let router = tfserving::router()
+        .route("/", get(front::page))
         .route("/openapi.json", get(openapi::for_clients))
         .route("/docs", get(openapi::page_for_clients))
-        .fallback(|| async { ApiError::NoSuchAddress })
+        .fallback(no_such_address)
         .with_state(port.clone())
         .merge(oip::rest::routes::router(port.clone(), repository));
     around(router, port.bodies.clone())
+}
+
+/// The beginnings of addresses that are only on the operator's port.
+const OF_OPERATOR: [&str; 5] = ["/metrics", "/v1/audit", "/v1/bundles", "/v1/publishers", "/v1/tenants"];
+
+async fn no_such_address(uri: Uri) -> ApiError {
+    match OF_OPERATOR
+        .iter()
+        .find(|place| uri.path().strip_prefix(**place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    {
+        Some(address) => ApiError::OfOperator { address },
+        None => ApiError::NoSuchAddress,
+    }
 }
 
 /// The router of the port for gRPC. `control` is for clients that load and unload models.
