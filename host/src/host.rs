@@ -123,7 +123,13 @@ impl Host {
         }
         let bodies = BodyReader::new(&config.http);
         let data_plane = Arc::new(DataPlane::new(catalog.clone(), compute, metrics.clone(), directory.clone()));
-        let clients = ClientPort::new(data_plane, bodies.clone(), directory.clone(), config.auth.clone());
+        let clients = ClientPort::new(
+            data_plane,
+            bodies.clone(),
+            directory.clone(),
+            config.auth.clone(),
+            config.http.cors_origins.clone(),
+        );
         let operator =
             AdminState::new(control.clone(), directory, metrics.clone(), bodies, token.text, &config.bundles);
         let limits = ConnectionLimits::make(&config.http);

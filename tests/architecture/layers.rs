@@ -34,7 +34,7 @@ const LAYERS: [&str; 23] = [
 ];
 
 /// External dependencies, each with the only modules that may name it.
-const OWNERS: [(&str, &[&str]); 21] = [
+const OWNERS: [(&str, &[&str]); 22] = [
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
     ("wasmtime_wizer", &["sandbox"]),
@@ -51,6 +51,7 @@ const OWNERS: [(&str, &[&str]); 21] = [
     ("ureq", &["cli"]),
     ("hyper_util", &["http"]),
     ("tower", &["http"]),
+    ("tower_http", &["http"]),
     ("utoipa", &["error", "openapi", "protocol", "admin"]),
     ("rustix", &["worker", "runtime", "sandbox", "http"]),
     ("landlock", &["worker"]),

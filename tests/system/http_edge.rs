@@ -65,6 +65,53 @@ fn the_front_page_says_what_is_where() -> Result<()> {
     Ok(())
 }
 
+const PAGE: &str = "https://app.example.com";
+
+#[test]
+fn a_listed_page_may_call_and_no_other() -> Result<()> {
+    let files = [component("identity")];
+    let start = Start::default().bundle(&identity("texts", "BYTES", &[-1]), &files);
+    let host = start.config(&format!("[http]\ncors-origins = ['{PAGE}']\n")).start()?;
+    let request =
+        json!({ "inputs": [{ "name": "input", "datatype": "BYTES", "shape": [1], "data": ["hi"] }] }).to_string();
+    let headers = |origin: &'static str| [("origin", origin), ("content-type", "application/json")];
+    let path = "/v2/models/texts/infer";
+    let reply = host.send(path, &headers(PAGE), request.as_bytes())?.ok()?;
+    assert_eq!(reply.header("access-control-allow-origin"), Some(PAGE));
+    assert!(reply.header("access-control-expose-headers").is_some_and(|shown| shown.contains("x-request-id")));
+    let refused = host.send("/v2/models/none/infer", &headers(PAGE), b"{}")?.refused(404, "unknown_model", &[])?;
+    assert_eq!(refused.header("access-control-allow-origin"), Some(PAGE), "a page can read a refusal");
+    let other = host.send(path, &headers("https://evil.example.com"), request.as_bytes())?;
+    assert_eq!(other.header("access-control-allow-origin"), None);
+    other.refused(403, "foreign_origin", &[])?;
+    let preflight = |address: &str, origin: &str| -> Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        write!(stream, "OPTIONS {path} HTTP/1.1\r\nhost: x\r\norigin: {origin}\r\nconnection: close\r\n")?;
+        write!(stream, "access-control-request-method: POST\r\n")?;
+        write!(stream, "access-control-request-headers: authorization,content-type\r\n\r\n")?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply)?;
+        Ok(reply)
+    };
+    let asked = preflight(host.address(), PAGE)?;
+    assert!(asked.starts_with("HTTP/1.1 200"), "{asked}");
+    for field in [
+        "access-control-allow-origin: https://app.example.com",
+        "access-control-allow-headers: authorization,content-type",
+        "access-control-max-age: 3600",
+    ] {
+        assert!(asked.contains(field), "{field}: {asked}");
+    }
+    assert!(
+        asked.lines().any(|line| line.starts_with("access-control-allow-methods:") && line.contains("POST")),
+        "{asked}"
+    );
+    assert!(!preflight(host.address(), "https://evil.example.com")?.contains("access-control-allow-origin"));
+    let off = preflight(HOST.get().address(), PAGE)?;
+    assert!(off.starts_with("HTTP/1.1 405") && !off.contains("access-control"), "off by default: {off}");
+    Ok(())
+}
+
 /// Sends the head of a request, and reads until the other side closes or says nothing for a second.
 fn answer(host: &Host, head: &str) -> Result<String> {
     let mut stream = TcpStream::connect(host.address())?;

@@ -78,6 +78,8 @@ pub struct Http {
     pub connections: usize,
     /// Bytes of bodies that have arrived and of replies that were not sent yet, of all connections together.
     pub buffered_bytes: u64,
+    /// Origins of web pages that may call the clients' port, as browsers write them, or `*` for every one.
+    pub cors_origins: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -182,6 +184,7 @@ impl Default for Config {
             reply_time: Duration::from_secs(60),
             connections: 16_384,
             buffered_bytes: GIB,
+            cors_origins: Vec::new(),
         };
         let call = CallLimits { fuel: 10_000_000_000, memory: 256 * MIB, time: Duration::from_secs(10), log: 64 * KIB };
         Config {
@@ -281,6 +284,7 @@ impl Config {
             s.duration("reply-time", &mut config.http.reply_time);
             s.bytes("buffered-bytes", MIB..=1 << 40, &mut config.http.buffered_bytes);
             s.number("connections", 1..=1_000_000, &mut config.http.connections);
+            s.origins("cors-origins", &mut config.http.cors_origins);
         });
         file.section("call", |s| config.call.read(s));
         file.section("init", |s| config.init.read(s));

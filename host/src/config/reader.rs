@@ -1,7 +1,7 @@
 //! A reader of TOML tables. It reads key by key into typed fields, and collects every mistake, unknown keys included.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -98,13 +98,20 @@ impl Section {
 
     /// A list of names of hosts, without ports.
     pub(super) fn host_names(&mut self, key: &'static str, place: &mut Vec<String>) {
+        self.texts(key, place, is_name, "a list of names without ports, such as [\"models.example.com\"]");
+    }
+
+    /// A list of origins of web pages, in the form in which browsers send them, or `*`.
+    pub(super) fn origins(&mut self, key: &'static str, place: &mut Vec<String>) {
+        let wanted = "a list of origins such as [\"https://app.example.com\"], without a path or a slash at the end and in lower case, or [\"*\"]";
+        self.texts(key, place, |text| text == "*" || is_origin(text), wanted);
+    }
+
+    fn texts(&mut self, key: &'static str, place: &mut Vec<String>, fits: fn(&str) -> bool, wanted: &str) {
         self.read(key, place, |value| {
-            let is_name = |name: &&str| {
-                !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-            };
-            let name = |value: &Value| value.as_str().filter(is_name).map(str::to_owned);
-            let names = value.as_array().and_then(|values| values.iter().map(name).collect());
-            names.ok_or_else(|| "a list of names without ports, such as [\"models.example.com\"]".into())
+            let text = |value: &Value| value.as_str().filter(|text| fits(text)).map(str::to_owned);
+            let texts = value.as_array().and_then(|values| values.iter().map(text).collect());
+            texts.ok_or_else(|| wanted.to_owned())
         });
     }
 
@@ -204,11 +211,57 @@ impl Section {
     }
 }
 
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+/// True for `SCHEME://HOST` and `SCHEME://HOST:PORT`, where the port is not the scheme's own.
+fn is_origin(text: &str) -> bool {
+    let site = text.strip_prefix("https://").map(|site| (site, "443"));
+    let Some((site, own)) = site.or_else(|| text.strip_prefix("http://").map(|site| (site, "80"))) else {
+        return false;
+    };
+    let (host, port) = match site.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (site, None),
+    };
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_host = inner.map_or_else(|| is_name(host), |inner| inner.parse::<Ipv6Addr>().is_ok());
+    let is_port = port.is_none_or(|port| port != own && port.parse::<u16>().is_ok_and(|number| number > 0));
+    is_host && is_port && !text.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
 /// Reads a number, or a string with a unit.
 fn whole(value: &Value, parse: impl FnOnce(&str) -> Result<u64, String>) -> Result<u64, String> {
     match value {
         Value::Integer(number) => parse(&number.to_string()),
         Value::String(text) => parse(text),
         _ => parse(""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_what_a_browser_sends() {
+        for origin in ["https://app.example.com", "http://localhost:3000", "http://[::1]:8080", "https://[::1]"] {
+            assert!(is_origin(origin), "{origin}");
+        }
+        for wrong in [
+            "app.example.com",
+            "https://app.example.com/",
+            "https://App.example.com",
+            "https://a:443",
+            "http://a:80",
+            "ftp://a",
+            "https://",
+            "https://a:b",
+            "null",
+            "",
+        ] {
+            assert!(!is_origin(wrong), "{wrong}");
+        }
     }
 }

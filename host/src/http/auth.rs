@@ -60,7 +60,7 @@ impl ClientPort {
         if !may_be_anonymous {
             return Err(AuthError::NoKey);
         }
-        host_header::check_anonymous(headers, &self.auth.hosts)?;
+        host_header::check_anonymous(headers, &self.auth.hosts, &self.origins)?;
         self.directory.anonymous()
     }
 

@@ -13,6 +13,8 @@ pub struct ClientPort {
     pub(crate) bodies: BodyReader,
     pub(super) directory: Arc<Directory>,
     pub(super) auth: Auth,
+    /// Origins of web pages that may call, by `http.cors-origins`.
+    pub(crate) origins: Vec<String>,
 }
 
 impl ClientPort {
@@ -21,7 +23,8 @@ impl ClientPort {
         bodies: BodyReader,
         directory: Arc<Directory>,
         auth: Auth,
+        origins: Vec<String>,
     ) -> ClientPort {
-        ClientPort { data_plane, bodies, directory, auth }
+        ClientPort { data_plane, bodies, directory, auth, origins }
     }
 }

@@ -30,8 +30,9 @@ pub(super) fn normalize<B>(request: &mut Request<B>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Checks a request without a key. `known` are the names by which the operator lets anonymous clients address the host.
-pub(super) fn check_anonymous(headers: &HeaderMap, known: &[String]) -> Result<(), AuthError> {
+/// Checks a request without a key. `known` are the names by which the operator lets anonymous clients address the host, and
+/// `origins` those of the pages that may call; one that stands for every page includes none here.
+pub(super) fn check_anonymous(headers: &HeaderMap, known: &[String], origins: &[String]) -> Result<(), AuthError> {
     // Browsers always send the field, so a request without it (HTTP/1.0) is from no page.
     let Some(host) = headers.get(header::HOST) else { return Ok(()) };
     let host = host.to_str().unwrap_or_default();
@@ -43,7 +44,8 @@ pub(super) fn check_anonymous(headers: &HeaderMap, known: &[String]) -> Result<(
     for origin in headers.get_all(header::ORIGIN) {
         let origin = origin.to_str().unwrap_or_default();
         let site = origin.split_once("://").map_or("", |(_, site)| site);
-        if !site.eq_ignore_ascii_case(host) {
+        let may_call = || origins.iter().any(|known| known.eq_ignore_ascii_case(origin));
+        if !site.eq_ignore_ascii_case(host) && !may_call() {
             return Err(AuthError::ForeignOrigin(shown(origin)));
         }
     }
@@ -92,11 +94,11 @@ mod tests {
             ("", false),
             ("a b", false),
         ] {
-            let given = check_anonymous(&headers(&[("host", host)]), &known);
+            let given = check_anonymous(&headers(&[("host", host)]), &known, &[]);
             let expected = if taken { Ok(()) } else { Err(AuthError::ForeignHost(host.into())) };
             assert_eq!(given, expected, "{host}");
         }
-        assert_eq!(check_anonymous(&HeaderMap::new(), &[]), Ok(()));
+        assert_eq!(check_anonymous(&HeaderMap::new(), &[], &[]), Ok(()));
     }
 
     #[test]
@@ -110,12 +112,16 @@ mod tests {
             ("null", false),
             ("", false),
         ] {
-            let given = check_anonymous(&headers(&[("host", "localhost:8000"), ("origin", origin)]), &[]);
+            let given = check_anonymous(&headers(&[("host", "localhost:8000"), ("origin", origin)]), &[], &[]);
             let expected = if taken { Ok(()) } else { Err(AuthError::ForeignOrigin(origin.into())) };
             assert_eq!(given, expected, "{origin}");
         }
+        let own = ["https://app.example.com".to_owned(), "*".to_owned()];
+        let from = |origin| check_anonymous(&headers(&[("host", "localhost"), ("origin", origin)]), &[], &own);
+        assert_eq!(from("https://app.example.com"), Ok(()));
+        assert_eq!(from("https://evil.example.com"), Err(AuthError::ForeignOrigin("https://evil.example.com".into())));
         let two = [("host", "a"), ("origin", "http://a"), ("origin", "http://b")];
-        assert_eq!(check_anonymous(&headers(&two), &[]), Err(AuthError::ForeignOrigin("http://b".into())));
+        assert_eq!(check_anonymous(&headers(&two), &[], &[]), Err(AuthError::ForeignOrigin("http://b".into())));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod buffer_budget;
 pub mod client_port;
 pub mod compression;
 mod connection;
+pub mod cors;
 pub mod connection_limit;
 mod drain;
 mod form;

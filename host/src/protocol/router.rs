@@ -22,6 +22,7 @@ use super::{front, oip, openapi, pb, tfserving};
 use crate::control::Control;
 use crate::error::ApiError;
 use crate::http::client_port::ClientPort;
+use crate::http::cors::allow_origins;
 use crate::http::listener::Shutdown;
 use crate::http::request_id::{around, with_request_id};
 use crate::numbers::to_usize;
@@ -39,7 +40,7 @@ pub fn client_router(port: Arc<ClientPort>, control: Arc<Control>) -> Router {
         .fallback(no_such_address)
         .with_state(port.clone())
         .merge(oip::rest::routes::router(port.clone(), repository));
-    around(router, port.bodies.clone())
+    allow_origins(around(router, port.bodies.clone()), &port.origins)
 }
 
 /// The beginnings of addresses that are only on the operator's port.
