@@ -68,7 +68,7 @@ pub enum StartError {
     Control(#[from] ControlError),
     #[error("cannot create a temporary data folder for --dev: {0}")]
     Temporary(std::io::Error),
-    #[error("cannot listen on {address} ({key}): {error}")]
+    #[error("cannot listen on {address} ({key}): {}", why_not(.error))]
     Listen { address: SocketAddr, key: &'static str, error: std::io::Error },
     #[error("{key}: {error}")]
     Tls { key: &'static str, error: TlsError },
@@ -88,6 +88,17 @@ const EXIT_STUCK: i32 = 70;
 
 /// Default of the folder for the host's state.
 const DATA: &str = "bulkhead-data";
+
+/// The reason why an address cannot be listened on, and what to do about it.
+fn why_not(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::AddrInUse => "another process listens there; stop it, or choose another port".into(),
+        ErrorKind::AddrNotAvailable => "this machine has no such address; choose one of its own".into(),
+        ErrorKind::PermissionDenied => "the system does not allow it; choose a port of 1024 or more".into(),
+        _ => error.to_string(),
+    }
+}
 
 impl Host {
     /// Creates the host without its models and binds its ports; `serve` accepts the first connection.

@@ -30,6 +30,21 @@ fn a_bad_file_flag_or_level_is_exit_code_2() -> Result<()> {
     assert_eq!(serve(&[], "[call\n")?.status.code(), Some(2));
     assert_eq!(serve(&["--http", "here"], "")?.status.code(), Some(2));
     assert_eq!(serve(&["--log-level", "=loud="], "")?.status.code(), Some(2));
+    let address = "\"127.0.0.1:8000\" or \"localhost:8000\"";
+    for (arguments, config, phrase) in [
+        (&["--log-level", "verbose"][..], "", "off, error, warn, info, debug, trace"),
+        (&["--log-level", ""], "", "off, error, warn, info, debug, trace"),
+        (&[], "[log]\nlevel = 'warning'\n", "log.level must be a level or directives (levels: off, error, warn,"),
+        (&[], "[log]\nlevel = ''\n", "log.level must be"),
+        (&["--http", "8000"], "", address),
+        (&[], "[listen]\ngrpc = ':8001'\n", address),
+        (&["--admin", "0.0.0.0:0"], "[listen]\nplain-admin = 'refuse'\n", "[tls.admin]"),
+    ] {
+        let output = serve(arguments, config)?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(phrase), "{phrase} is not in:\n{text}");
+    }
     let missing =
         Command::new(prepared("BULKHEAD_BINARY")).args(["serve", "--config", "no-such-file.toml"]).output()?;
     assert_eq!(missing.status.code(), Some(2));
@@ -42,6 +57,34 @@ fn a_host_without_models_is_alive_and_ready() -> Result<()> {
     assert_eq!(host.get("/v2/health/live")?.status, 200);
     assert_eq!(host.get("/v2/health/ready")?.status, 200);
     assert_eq!(host.get("/v2")?.json()["name"], "bulkhead");
+    Ok(())
+}
+
+#[test]
+fn a_name_is_an_address_and_a_taken_port_is_told() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = |port: &str| {
+        format!("data = '{}'\n[listen]\nhttp = 'localhost:{port}'\n", folder.path().join("data").display())
+    };
+    let host = Start::default().start()?;
+    let port = host.address().rsplit(':').next().unwrap_or_default().to_owned();
+    let output = serve(&["--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"], &config(&port))?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("listen.http") && text.contains("another process listens there"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn an_operators_port_that_others_can_reach_is_warned_of() -> Result<()> {
+    let warning = "other machines can reach the operator's port";
+    let broken = "[tls.grpc]\ncertificate = 'none'\nkey = 'none'\n";
+    for (admin, warns) in [("0.0.0.0:0", true), ("127.0.0.1:0", false)] {
+        let folder = tempfile::tempdir()?;
+        let config = format!("data = '{}'\n{broken}", folder.path().join("data").display());
+        let output = serve(&["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--admin", admin], &config)?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(text.contains(warning), warns, "{admin}: {text}");
+    }
     Ok(())
 }
 

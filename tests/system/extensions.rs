@@ -208,6 +208,8 @@ fn the_operator_can_change_the_log() -> Result<()> {
         (json!({ "log_warning": false }), "without"),
         (json!({ "log_file": "/tmp/x" }), "standard error"),
         (json!({ "log_level": "=loud=" }), "must be a level or directives"),
+        (json!({ "log_level": "warning" }), "off, error, warn, info, debug, trace"),
+        (json!({ "log_level": "" }), "off, error, warn, info, debug, trace"),
         (json!({ "log_colour": "red" }), "log_colour"),
         (json!({ "log_info": "yes" }), "boolean"),
     ] {

@@ -54,7 +54,8 @@ fn the_front_page_says_what_is_where() -> Result<()> {
     for place in ["docs", "openapi"] {
         host.get(told.json()[place].as_str().context("a link")?)?.ok()?;
     }
-    let page = answer(&host, "GET / HTTP/1.1\r\nhost: localhost\r\naccept: text/html,*/*;q=0.8\r\nconnection: close\r\n\r\n")?;
+    let page =
+        answer(&host, "GET / HTTP/1.1\r\nhost: localhost\r\naccept: text/html,*/*;q=0.8\r\nconnection: close\r\n\r\n")?;
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("content-type: text/html"), "{page}");
     for part in ["href=\"/docs\"", "/v2/models/MODEL/infer", "/v1/models/MODEL:predict", "gRPC"] {
         assert!(page.contains(part), "{part}: {page}");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::supervisor::Supervisor;
-use crate::config::{Config, ConfigErrors, LogFormat};
+use crate::config::{Config, ConfigErrors, LogFormat, parse_address, parse_directives};
 use crate::host::{Addresses, Host, StartError};
 use crate::http::listener::Shutdown;
 use crate::http::tls::Tls;
@@ -44,16 +44,16 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address for HTTP clients [default: 127.0.0.1:8000]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     http: Option<SocketAddr>,
     /// Address for gRPC clients [default: 127.0.0.1:8001]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     grpc: Option<SocketAddr>,
     /// Address of the operator's port [default: 127.0.0.1:8002]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     admin: Option<SocketAddr>,
     /// A log level, or directives such as warn,bulkhead=debug [default: info]
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", value_parser = directives)]
     log_level: Option<String>,
     /// The form of the log's lines [default: text]
     #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
@@ -111,8 +111,17 @@ impl Serve {
             None => {}
         }
         config.check_dev()?;
+        config.check_admin()?;
         Ok(config)
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    parse_address(text).map_err(|wanted| format!("must be {wanted}"))
+}
+
+fn directives(text: &str) -> Result<String, String> {
+    parse_directives(text).map_err(|wanted| format!("must be {wanted}"))
 }
 
 fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
@@ -121,6 +130,9 @@ fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
 }
 
 async fn serve(config: &Config) -> Result<(), StartError> {
+    if config.is_admin_plain() {
+        tracing::warn!(address = %config.listen.admin, "other machines can reach the operator's port, and it has no TLS: the admin token can be read on the way. Set [tls.admin], or listen on loopback; listen.plain-admin = \"refuse\" forbids it");
+    }
     let host = Host::start(config).await?;
     host.restore().await?;
     if let Some(folder) = &config.models {

@@ -1,7 +1,11 @@
 //! The configuration: one struct with a default for every key. A file overrides the defaults, and flags override the file.
 //! Unknown keys and all other mistakes are reported together.
 
+mod address;
 mod limits;
+mod listen;
+mod log;
+mod log_level;
 mod machine;
 mod reader;
 mod tls;
@@ -13,7 +17,11 @@ use std::time::Duration;
 
 use reader::Section;
 
+pub use address::parse_address;
 pub use limits::{CallLimits, LIMITS, Limit, TenantLimits};
+pub use listen::{Listen, PlainAdmin};
+pub use log::{Log, LogFormat};
+pub use log_level::parse_directives;
 pub use reader::ConfigErrors;
 pub use tls::{Tls, TlsFiles};
 pub use units::{clip, format_bytes, format_count, parse_bytes, parse_count, parse_duration};
@@ -46,21 +54,6 @@ pub struct Config {
     /// Time that running calls have to finish after that.
     pub grace: Duration,
     pub log: Log,
-}
-
-/// Addresses to listen on; port 0 stands for a free one.
-#[derive(Clone, Debug)]
-pub struct Listen {
-    pub http: SocketAddr,
-    pub grpc: SocketAddr,
-    pub admin: SocketAddr,
-}
-
-impl Listen {
-    /// Every address, with the key that sets it.
-    pub fn all(&self) -> [(&'static str, SocketAddr); 3] {
-        [("listen.http", self.http), ("listen.grpc", self.grpc), ("listen.admin", self.admin)]
-    }
 }
 
 /// Limits of clients' connections, requests and replies.
@@ -156,19 +149,6 @@ pub struct Bundles {
     pub resident_bytes: u64,
 }
 
-#[derive(Clone, Debug)]
-pub struct Log {
-    /// A level, or directives as in `warn,bulkhead=debug`.
-    pub level: String,
-    pub format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -191,7 +171,12 @@ impl Default for Config {
             data: None,
             models: None,
             dev: false,
-            listen: Listen { http: loopback(8000), grpc: loopback(8001), admin: loopback(8002) },
+            listen: Listen {
+                http: loopback(8000),
+                grpc: loopback(8001),
+                admin: loopback(8002),
+                plain_admin: PlainAdmin::Warn,
+            },
             tls: Tls::default(),
             tenant: TenantLimits::of_host(&call, &http),
             auth: Auth { anonymous: Anonymous::Loopback, hosts: Vec::new() },
@@ -265,16 +250,28 @@ impl Config {
         }
     }
 
+    /// True if other machines can reach the operator's port, and what is sent there can be read on the way.
+    pub fn is_admin_plain(&self) -> bool {
+        self.tls.admin.is_none() && !self.listen.admin.ip().to_canonical().is_loopback()
+    }
+
+    /// Checks that the operator's port has TLS where `listen.plain-admin` demands it.
+    pub fn check_admin(&self) -> Result<(), ConfigErrors> {
+        match self.listen.plain_admin {
+            PlainAdmin::Refuse if self.is_admin_plain() => Err(ConfigErrors::one(format!(
+                "listen.admin: other machines can reach {}, and it has no TLS, which listen.plain-admin = \"refuse\" forbids: set [tls.admin], or listen on loopback",
+                self.listen.admin
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     pub fn from_toml(text: &str) -> Result<Config, ConfigErrors> {
         let mut config = Config::default();
         let mut file = Section::parse(text)?;
         file.path("data", &mut config.data);
         file.path("models", &mut config.models);
-        file.section("listen", |s| {
-            s.address("http", &mut config.listen.http);
-            s.address("grpc", &mut config.listen.grpc);
-            s.address("admin", &mut config.listen.admin);
-        });
+        file.section("listen", |s| config.listen.read(s));
         file.section("tls", |s| config.tls.read(s));
         file.section("http", |s| {
             s.bytes("request-bytes", 1..=4 << 30, &mut config.http.request_bytes);
@@ -325,10 +322,7 @@ impl Config {
             s.duration_or_none("drain", &mut config.drain);
             s.duration("grace", &mut config.grace);
         });
-        file.section("log", |s| {
-            s.text("level", &mut config.log.level);
-            s.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)], &mut config.log.format);
-        });
+        file.section("log", |s| config.log.read(s));
         file.finish()?;
         // The host's limits of calls, requests and replies are the defaults of each tenant.
         config.tenant.inherit(&config.call, &config.http);

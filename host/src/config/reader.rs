@@ -1,13 +1,15 @@
 //! A reader of TOML tables. It reads key by key into typed fields, and collects every mistake, unknown keys included.
 
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::{Table, Value};
 
+use super::address::{is_name, is_origin, parse_address};
+use super::log_level::parse_directives;
 use super::units;
 
 /// All mistakes in a configuration, one per line.
@@ -85,8 +87,9 @@ impl Section {
         if self.mistakes.is_empty() { Ok(()) } else { Err(ConfigErrors(self.mistakes)) }
     }
 
-    pub(super) fn text(&mut self, key: &'static str, place: &mut String) {
-        self.read(key, place, |value| value.as_str().map(str::to_owned).ok_or_else(|| "a string".into()));
+    /// A level of the log, or directives.
+    pub(super) fn directives(&mut self, key: &'static str, place: &mut String) {
+        self.read(key, place, |value| parse_directives(value.as_str().unwrap_or_default()));
     }
 
     pub(super) fn path(&mut self, key: &'static str, place: &mut Option<PathBuf>) {
@@ -116,10 +119,7 @@ impl Section {
     }
 
     pub(super) fn address(&mut self, key: &'static str, place: &mut SocketAddr) {
-        self.read(key, place, |value| {
-            let parsed = value.as_str().and_then(|text| text.parse().ok());
-            parsed.ok_or_else(|| "an address such as \"127.0.0.1:8000\"".into())
-        });
+        self.read(key, place, |value| parse_address(value.as_str().unwrap_or_default()));
     }
 
     pub(super) fn duration(&mut self, key: &'static str, place: &mut Duration) {
@@ -211,57 +211,11 @@ impl Section {
     }
 }
 
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-}
-
-/// True for `SCHEME://HOST` and `SCHEME://HOST:PORT`, where the port is not the scheme's own.
-fn is_origin(text: &str) -> bool {
-    let site = text.strip_prefix("https://").map(|site| (site, "443"));
-    let Some((site, own)) = site.or_else(|| text.strip_prefix("http://").map(|site| (site, "80"))) else {
-        return false;
-    };
-    let (host, port) = match site.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (site, None),
-    };
-    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let is_host = inner.map_or_else(|| is_name(host), |inner| inner.parse::<Ipv6Addr>().is_ok());
-    let is_port = port.is_none_or(|port| port != own && port.parse::<u16>().is_ok_and(|number| number > 0));
-    is_host && is_port && !text.bytes().any(|byte| byte.is_ascii_uppercase())
-}
-
 /// Reads a number, or a string with a unit.
 fn whole(value: &Value, parse: impl FnOnce(&str) -> Result<u64, String>) -> Result<u64, String> {
     match value {
         Value::Integer(number) => parse(&number.to_string()),
         Value::String(text) => parse(text),
         _ => parse(""),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_origin_is_what_a_browser_sends() {
-        for origin in ["https://app.example.com", "http://localhost:3000", "http://[::1]:8080", "https://[::1]"] {
-            assert!(is_origin(origin), "{origin}");
-        }
-        for wrong in [
-            "app.example.com",
-            "https://app.example.com/",
-            "https://App.example.com",
-            "https://a:443",
-            "http://a:80",
-            "ftp://a",
-            "https://",
-            "https://a:b",
-            "null",
-            "",
-        ] {
-            assert!(!is_origin(wrong), "{wrong}");
-        }
     }
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt, reload};
 
 use super::line_queue::{LineQueue, Source};
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, clip, parse_directives};
 
 /// The target of the lines of plugins. They have a bound of their own among the lines that wait to be written.
 pub const PLUGIN: &str = "plugin";
@@ -23,8 +23,8 @@ const FLUSH_TIME: Duration = Duration::from_secs(2);
 /// Directives that cannot be used, or a log that the host did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    #[error("must be a level or directives, not \"{directives}\": {error}")]
-    Directives { directives: String, error: tracing_subscriber::filter::ParseError },
+    #[error("must be {wanted}, not \"{}\"", clip(directives.clone()))]
+    Directives { directives: String, wanted: String },
     #[error("the log of this process was not started by the host")]
     NotOurs,
     #[error("the thread that writes the log could not be started: {0}")]
@@ -171,8 +171,10 @@ pub fn set_level(directives: &str) -> Result<(), LogError> {
 }
 
 fn parse(directives: &str) -> Result<(EnvFilter, Level), LogError> {
-    let filter = EnvFilter::try_new(directives)
-        .map_err(|error| LogError::Directives { directives: directives.to_owned(), error })?;
+    let wrong = |wanted| LogError::Directives { directives: directives.to_owned(), wanted };
+    let directives = parse_directives(directives).map_err(wrong)?;
+    let filter =
+        EnvFilter::try_new(&directives).map_err(|error| wrong(format!("directives that can be used ({error})")))?;
     let most = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
-    Ok((filter, Level { directives: directives.to_owned(), most }))
+    Ok((filter, Level { directives, most }))
 }
