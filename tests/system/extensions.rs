@@ -1,8 +1,12 @@
 //! The protocol's extensions: configuration, repository, statistics, settings and `generate`.
 
+use std::process::Command;
+
 use anyhow::Result;
 use serde_json::{Value, json};
-use system_tests::{Draft, Host, Publisher, Shared, Start, component, identity, wait_until};
+use system_tests::{
+    Draft, Host, Publisher, Shared, Start, component, identity, prepared, repository, succeed, wait_until,
+};
 
 static HOST: Shared = Shared::new(|| {
     let files = [component("identity")];
@@ -119,6 +123,12 @@ fn a_load_is_answered_when_the_model_is_ready() -> Result<()> {
         ask("load")?.ok()?;
         assert_eq!(host.version("", "echo")?, "1.0.0");
     }
+    let over_grpc = |more: &[&str]| {
+        let mut client = Command::new(prepared("BULKHEAD_PYTHON_GRPC"));
+        client.arg(repository().join("tests/clients/grpc_repository.py")).env("BULKHEAD_KEY", &key);
+        succeed(client.args(["--url", &host.grpc, "--model", "echo", "--input", "input"]).args(more))
+    };
+    over_grpc(&[])?;
     let blobs = std::fs::read_dir(host.data().join("blobs"))?.map(|entry| Ok(entry?.path()));
     let blobs = blobs.collect::<Result<Vec<_>>>()?;
     let blob = blobs.iter().find(|blob| std::fs::read(blob).is_ok_and(|bytes| bytes == b"a note"));
@@ -129,6 +139,7 @@ fn a_load_is_answered_when_the_model_is_ready() -> Result<()> {
     for _ in 0..2 {
         ask("load")?.refused(503, "model_unavailable", &["version 1.0.0", "could not be activated"])?;
     }
+    over_grpc(&["--fails", "version 1.0.0 could not be activated"])?;
     std::fs::write(blob, "a note")?;
     ask("load")?.ok()?;
     assert_eq!(host.version("", "echo")?, "1.0.0");
