@@ -47,7 +47,7 @@ fn the_clients_document_is_kept() -> Result<()> {
     // Not all requests were refused.
     let metrics = host.metrics()?;
     for model in echoes.map(|(model, ..)| model).into_iter().chain(["digits"]) {
-        let answered = format!("bulkhead_requests_total{{model=\"{model}\",outcome=\"ok\"}}");
+        let answered = format!("bulkhead_requests_total{{model=\"{model}\",outcome=\"ok\",tenant=\"default\"}}");
         assert!(metrics.contains(&answered), "{answered}: {metrics}");
     }
     Ok(())

@@ -48,13 +48,15 @@ fn tritonclient_is_served() -> Result<()> {
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_buffered_bytes 0")))?;
     let metrics = host.metrics()?;
     let left = |outcome: &str| {
-        let counted = format!("bulkhead_requests_total{{model=\"sleep\",outcome=\"{outcome}\"}} ");
+        let counted = format!("bulkhead_requests_total{{model=\"sleep\",outcome=\"{outcome}\",tenant=\"default\"}} ");
         metrics.lines().find_map(|line| line.strip_prefix(&counted)?.parse::<u32>().ok()).unwrap_or_default()
     };
     // The host or the client may notice the deadline first, so the two outcomes are counted together.
     assert_eq!(left("abandoned") + left("client_deadline"), 5, "{metrics}");
     assert!(
-        metrics.contains("bulkhead_requests_total{model=\"fail-internal\",outcome=\"plugin_failed\"} 2"),
+        metrics.contains(
+            "bulkhead_requests_total{model=\"fail-internal\",outcome=\"plugin_failed\",tenant=\"default\"} 2"
+        ),
         "{metrics}"
     );
     Ok(())
@@ -79,7 +81,7 @@ fn open_streams_end_when_the_host_shuts_down() -> Result<()> {
     client.arg(repository().join("tests/clients/grpc_stream.py")).args(["--url", &host.grpc]);
     client.env("BULKHEAD_KEY", host.key("default", "admin")?);
     let client = Program::start(&mut client)?;
-    let counted = "bulkhead_requests_total{model=\"identity-int8\",outcome=\"ok\"} 2";
+    let counted = "bulkhead_requests_total{model=\"identity-int8\",outcome=\"ok\",tenant=\"default\"} 2";
     wait_until(|| Ok(host.metrics()?.contains(counted)))?;
     let began = std::time::Instant::now();
     host.terminate()?;
@@ -108,7 +110,7 @@ fn messages_that_never_end_are_refused_in_time() -> Result<()> {
     for stream in &mut held {
         stream.wait_for_headers()?;
     }
-    wait_until(|| Ok(host.metrics()?.contains("outcome=\"request_too_slow\"} 3")))?;
+    wait_until(|| Ok(host.metrics()?.contains("outcome=\"request_too_slow\",tenant=\"\"} 3")))?;
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_buffered_bytes 0")))
 }
 
@@ -143,7 +145,7 @@ fn a_deadline_ends_the_call_though_the_client_waits_on() -> Result<()> {
     let prefixed = [&[0, 0, 0, 0, u8::try_from(message.len())?][..], &message].concat();
     stream.send(DATA, END_STREAM, 1, &prefixed)?;
     stream.wait_for_headers()?;
-    let counted = "bulkhead_requests_total{model=\"sleep\",outcome=\"client_deadline\"} 1";
+    let counted = "bulkhead_requests_total{model=\"sleep\",outcome=\"client_deadline\",tenant=\"default\"} 1";
     wait_until(|| Ok(host.metrics()?.contains(counted)))?;
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))
 }

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use anyhow::Result;
-use serde_json::json;
-use system_tests::{Host, Start, prepared, repository, wait_until};
+use serde_json::{Value, json};
+use system_tests::{Draft, Host, Publisher, Start, prepared, repository, wait_until};
 
 #[test]
 fn requests_stages_fuel_and_memory_are_counted() -> Result<()> {
@@ -18,13 +18,13 @@ fn requests_stages_fuel_and_memory_are_counted() -> Result<()> {
     assert_eq!(host.infer("no-such-model", &json!({ "inputs": [] }))?.status, 404);
     let metrics = host.metrics()?;
     for line in [
-        "bulkhead_requests_total{model=\"digits\",outcome=\"ok\"} 3",
-        "bulkhead_requests_total{model=\"digits\",outcome=\"invalid_input\"} 1",
-        "bulkhead_requests_total{model=\"\",outcome=\"unknown_model\"} 1",
-        "bulkhead_stage_duration_seconds_count{model=\"digits\",stage=\"cnn\",version=\"1.0.0\"} 3",
-        "bulkhead_stage_duration_seconds_count{model=\"digits\",stage=\"classify\",version=\"1.0.0\"} 3",
-        "bulkhead_call_fuel_count{model=\"digits\",version=\"1.0.0\"} 4",
-        "bulkhead_call_peak_memory_bytes_count{model=\"digits\",version=\"1.0.0\"} 4",
+        "bulkhead_requests_total{model=\"digits\",outcome=\"ok\",tenant=\"default\"} 3",
+        "bulkhead_requests_total{model=\"digits\",outcome=\"invalid_input\",tenant=\"default\"} 1",
+        "bulkhead_requests_total{model=\"\",outcome=\"unknown_model\",tenant=\"\"} 1",
+        "bulkhead_stage_duration_seconds_count{model=\"digits\",stage=\"cnn\",tenant=\"default\",version=\"1.0.0\"} 3",
+        "bulkhead_stage_duration_seconds_count{model=\"digits\",stage=\"classify\",tenant=\"default\",version=\"1.0.0\"} 3",
+        "bulkhead_call_fuel_count{model=\"digits\",tenant=\"default\",version=\"1.0.0\"} 4",
+        "bulkhead_call_peak_memory_bytes_count{model=\"digits\",tenant=\"default\",version=\"1.0.0\"} 4",
         "bulkhead_calls_in_flight 0",
     ] {
         assert!(metrics.lines().any(|known| known == line), "{line} is not in:\n{metrics}");
@@ -40,6 +40,27 @@ fn first_picture() -> Result<std::path::PathBuf> {
     Ok(files.remove(0))
 }
 
+/// Two tenants' models of one name have series of their own, which end with the version and with the tenant.
+#[test]
+fn series_are_of_a_tenant_and_end_with_what_they_count() -> Result<()> {
+    let host = Start::default().start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    host.tenant("shop", &json!({}))?;
+    for tenant in ["default", "shop"] {
+        acme.push_to(&host, tenant, &Draft::identity("acme/echo", "1.0.0"))?.ok()?;
+    }
+    let key = host.key("shop", "infer")?;
+    host.version(&key, "echo")?;
+    let ok = |tenant: &str| format!("bulkhead_requests_total{{model=\"echo\",outcome=\"ok\",tenant=\"{tenant}\"}}");
+    assert_eq!((host.metric(&ok("shop"))?, host.metric(&ok("default"))?), (1, 0));
+    host.admin_post("/v1/models/echo/versions/1.0.0/retire?tenant=default", &json!({}))?.ok()?;
+    wait_until(|| Ok(!host.metrics()?.contains("tenant=\"default\"")))?;
+    assert_eq!(host.metric(&ok("shop"))?, 1);
+    host.admin("DELETE", "/v1/tenants/shop", &Value::Null)?.ok()?;
+    wait_until(|| Ok(!host.metrics()?.contains("tenant=\"shop\"")))?;
+    Ok(())
+}
+
 /// A disconnected client's computation is stopped, and the request is counted as abandoned.
 #[test]
 fn abandoned_requests_are_counted_and_stop() -> Result<()> {
@@ -52,7 +73,7 @@ fn abandoned_requests_are_counted_and_stop() -> Result<()> {
     write!(stream, "POST /v2/models/sleep/infer HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}")?;
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 1")))?;
     drop(stream);
-    let abandoned = "bulkhead_requests_total{model=\"sleep\",outcome=\"abandoned\"} 1";
+    let abandoned = "bulkhead_requests_total{model=\"sleep\",outcome=\"abandoned\",tenant=\"default\"} 1";
     wait_until(|| Ok(host.metrics()?.contains(abandoned)))?;
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))
 }

@@ -53,7 +53,7 @@ const ECHO: [&str; 2] = ["echo", "input"];
 const REVOKED: [&str; 3] = ["UNAUTHENTICATED", "unauthenticated", "has been revoked"];
 
 fn wait_for_answers(host: &Host, count: u64) -> Result<()> {
-    wait_until(|| Ok(host.metric("bulkhead_requests_total{model=\"echo\",outcome=\"ok\"}")? == count))
+    wait_until(|| Ok(host.metric("bulkhead_requests_total{model=\"echo\",outcome=\"ok\",tenant=\"t\"}")? == count))
 }
 
 #[test]

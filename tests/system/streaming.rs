@@ -119,7 +119,11 @@ fn a_stream_that_fails_reports_it_by_status_or_event() -> Result<()> {
 }
 
 fn counted(model: &str, outcome: &str, count: u32) -> String {
-    format!("bulkhead_requests_total{{model=\"{model}\",outcome=\"{outcome}\"}} {count}")
+    counted_of("default", model, outcome, count)
+}
+
+fn counted_of(tenant: &str, model: &str, outcome: &str, count: u32) -> String {
+    format!("bulkhead_requests_total{{model=\"{model}\",outcome=\"{outcome}\",tenant=\"{tenant}\"}} {count}")
 }
 
 /// The reply limit applies to all responses of a stream together, and the fuel limit to the whole stream.
@@ -251,7 +255,9 @@ fn slow_readers_leave_the_slots_to_other_tenants() -> Result<()> {
     for reader in &mut readers {
         reader.read_events(EVENTS)?;
     }
-    wait_until(|| Ok(host.metrics()?.contains(&counted("count", "ok", 2 * OF_A_TENANT))))?;
+    for tenant in ["one", "two"] {
+        wait_until(|| Ok(host.metrics()?.contains(&counted_of(tenant, "count", "ok", OF_A_TENANT))))?;
+    }
     wait_until(|| Ok(host.metric("bulkhead_calls_in_flight")? == 0))?;
     assert_eq!(host.metric("bulkhead_streams_paused")?, 0);
     Ok(())
@@ -305,7 +311,7 @@ fn a_stream_ends_with_an_event_when_its_key_is_revoked() -> Result<()> {
     let last: Value = serde_json::from_str(&reader.next_event()?)?;
     assert_eq!(last["code"], "unauthenticated", "{last}");
     assert!(last["error"].as_str().is_some_and(|text| text.contains("has been revoked")), "{last}");
-    wait_until(|| Ok(host.metrics()?.contains(&counted("spin", "unauthenticated", 1))))?;
+    wait_until(|| Ok(host.metrics()?.contains(&counted_of("t", "spin", "unauthenticated", 1))))?;
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))
 }
 
@@ -355,7 +361,8 @@ fn a_deadline_ends_a_stream_with_a_status() -> Result<()> {
         let answers = stream.answer(id)?;
         let last = String::from_utf8_lossy(&answers[answers.len().saturating_sub(300)..]);
         assert!(last.contains("triton_final_response") && !last.contains("deadline"), "{model}: {last:?}");
-        let counted = format!("bulkhead_requests_total{{model=\"{model}\",outcome=\"client_deadline\"}} 1");
+        let counted =
+            format!("bulkhead_requests_total{{model=\"{model}\",outcome=\"client_deadline\",tenant=\"default\"}} 1");
         wait_until(|| Ok(host.metrics()?.contains(&counted)))?;
     }
     wait_until(|| Ok(host.metrics()?.contains("bulkhead_calls_in_flight 0")))

@@ -53,7 +53,7 @@ impl Activator {
             sources.push(stage_source(entry, stage));
         }
         let version = manifest.bundle.version.to_string().into();
-        let mut built = Pipeline::build(model, version, sources, &self.metrics)?;
+        let mut built = Pipeline::build(activation.tenant, model, version, sources, &self.metrics)?;
         built.warnings = std::mem::take(&mut loading.warnings);
         let mut reservation = loading.finish();
         built.labels = labels::read(pipeline, activation.bundle, &built.signature, &mut reservation)?;

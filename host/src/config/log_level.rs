@@ -15,7 +15,7 @@ pub fn parse_directives(text: &str) -> Result<String, String> {
         Some((target, level)) => is_target(target) && known(level),
     };
     let directives: Vec<&str> = text.split(',').map(str::trim).collect();
-    if directives.iter().all(|directive| fits(&directive)) {
+    if directives.iter().all(fits) {
         return Ok(directives.join(","));
     }
     let levels = LEVELS.join(", ");

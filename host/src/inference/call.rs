@@ -17,7 +17,7 @@ use crate::catalog::{LookupError, ShadowTarget, Traits};
 use crate::error::{ApiError, ErrorResponse};
 use crate::pipeline::Pipeline;
 use crate::scheduler::{Permit, Placement, Work};
-use crate::telemetry::{Metrics, Timings};
+use crate::telemetry::Timings;
 use crate::tenant::{Caller, ModelUsage, Role};
 use crate::tensor::{self, NamedTensors, SpecMismatch};
 
@@ -46,7 +46,6 @@ impl Client {
 
 /// A request whose model was found. It is counted once, however it ends.
 pub(crate) struct Call {
-    metrics: Arc<Metrics>,
     pub client: Client,
     pub pipeline: Arc<Pipeline>,
     pub usage: Arc<ModelUsage>,
@@ -70,12 +69,11 @@ impl DataPlane {
         let traits = Traits { tenant: &client.caller.tenant.name, header: &header };
         let found = match self.catalog.find(model, version, &traits) {
             Ok(found) => found,
-            Err(not_served) => return Err(self.refuse(&client.request_id, None, not_served.into())),
+            Err(not_served) => return Err(self.refuse(&client.request_id, not_served.into())),
         };
         let usage = client.caller.tenant.usage.of(&found.pipeline.model);
         let (client, pipeline, shadow) = (client.clone(), found.pipeline, found.shadow);
-        let metrics = self.metrics.clone();
-        Ok(Call { metrics, client, pipeline, usage, small: false, shadow, begun: Instant::now(), ended: false })
+        Ok(Call { client, pipeline, usage, small: false, shadow, begun: Instant::now(), ended: false })
     }
 
     /// Finds a model for a request about the model itself.
@@ -140,18 +138,24 @@ impl DataPlane {
             Err(error) => {
                 call.usage.refused.fetch_add(1, Ordering::Relaxed);
                 call.pipeline.metrics.statistics.failed(call.begun.elapsed());
-                Err(self.refuse(&call.client.request_id, Some(call.pipeline.model.clone()), error))
+                call.pipeline.metrics.refused(error.code().name());
+                Err(logged(&call.client.request_id, Some(call.pipeline.model.clone()), error))
             }
         }
     }
 
-    /// Logs and counts an error, once, and returns it as the client's `ErrorResponse`.
-    pub(crate) fn refuse(&self, request_id: &Arc<str>, model: Option<Arc<str>>, error: ApiError) -> ErrorResponse {
-        let response = ErrorResponse { request: request_id.clone(), model, error: Arc::new(error) };
-        self.metrics.refused(response.model.as_deref().unwrap_or_default(), response.error.code().name());
-        response.log();
-        response
+    /// Logs and counts an error of a request that named no model which exists, once, and returns it as the client's
+    /// `ErrorResponse`.
+    pub(crate) fn refuse(&self, request_id: &Arc<str>, error: ApiError) -> ErrorResponse {
+        self.metrics.refused(error.code().name());
+        logged(request_id, None, error)
     }
+}
+
+fn logged(request_id: &Arc<str>, model: Option<Arc<str>>, error: ApiError) -> ErrorResponse {
+    let response = ErrorResponse { request: request_id.clone(), model, error: Arc::new(error) };
+    response.log();
+    response
 }
 
 impl Drop for Call {
@@ -160,7 +164,7 @@ impl Drop for Call {
         if !self.ended {
             self.usage.refused.fetch_add(1, Ordering::Relaxed);
             self.pipeline.metrics.statistics.failed(self.begun.elapsed());
-            self.metrics.refused(&self.pipeline.model, "abandoned");
+            self.pipeline.metrics.refused("abandoned");
         }
     }
 }

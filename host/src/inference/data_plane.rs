@@ -25,7 +25,7 @@ impl DataPlane {
         metrics: Arc<Metrics>,
         directory: Arc<Directory>,
     ) -> DataPlane {
-        let shadow = ShadowRunner::new(compute.clone(), metrics.clone(), directory.clone());
+        let shadow = ShadowRunner::new(compute.clone(), directory.clone());
         DataPlane { catalog, compute, metrics, shadow, directory }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::catalog::ShadowTarget;
 use crate::sandbox::Parameters;
 use crate::scheduler::{Compute, Permit, Placement, Work};
-use crate::telemetry::{Metrics, ShadowOutcome};
+use crate::telemetry::ShadowOutcome;
 use crate::tenant::{Directory, Tenant};
 use crate::tensor::{self, NamedTensors, Tolerance};
 
@@ -36,13 +36,12 @@ impl Copied {
 /// Runs copied requests, and counts the outcomes.
 pub(crate) struct ShadowRunner {
     compute: Arc<Compute>,
-    metrics: Arc<Metrics>,
     directory: Arc<Directory>,
 }
 
 impl ShadowRunner {
-    pub(crate) fn new(compute: Arc<Compute>, metrics: Arc<Metrics>, directory: Arc<Directory>) -> Arc<ShadowRunner> {
-        Arc::new(ShadowRunner { compute, metrics, directory })
+    pub(crate) fn new(compute: Arc<Compute>, directory: Arc<Directory>) -> Arc<ShadowRunner> {
+        Arc::new(ShadowRunner { compute, directory })
     }
 
     /// Runs a copied request in the background. Skipped, and counted so, if too many copies wait, the owner has no fuel left,
@@ -52,13 +51,13 @@ impl ShadowRunner {
         let owner = self.directory.enabled(&copied.target.owner);
         let admitted = owner.and_then(|owner| Some((owner.shadows.clone().try_acquire_owned().ok()?, owner)));
         let Some((permit, owner)) = admitted else {
-            return self.metrics.shadowed(&pipeline.model, &pipeline.version, ShadowOutcome::Skipped);
+            return pipeline.metrics.shadowed(ShadowOutcome::Skipped);
         };
         let (runner, id) = (self.clone(), request_id.clone());
         tokio::spawn(async move {
             let outcome = runner.run(copied, &owner, id).await;
             drop(permit);
-            runner.metrics.shadowed(&pipeline.model, &pipeline.version, outcome);
+            pipeline.metrics.shadowed(outcome);
         });
     }
 

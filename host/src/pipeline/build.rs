@@ -46,7 +46,9 @@ struct Available {
 }
 
 impl Pipeline {
+    /// Builds the pipeline of a version of a model that `owner` has.
     pub fn build(
+        owner: &str,
         model: Arc<str>,
         version: Arc<str>,
         sources: Vec<StageSource>,
@@ -63,7 +65,7 @@ impl Pipeline {
         let generator = find_generator(&stages)?;
         mark_last_uses(&mut stages);
         let names: Vec<&str> = stages.iter().map(|stage| &*stage.name).collect();
-        let metrics = metrics.model(&model, &version, &names);
+        let metrics = metrics.model(owner, &model, &version, &names);
         let signature = Signature { inputs: builder.model_inputs, outputs: builder.last_outputs };
         let labels = BTreeMap::new();
         let starts_inline = generator.is_none() && stages.iter().all(|stage| stage.stage.can_start_inline());

@@ -3,17 +3,16 @@
 
 mod line_queue;
 pub mod log;
+mod model;
 mod registry;
 mod statistics;
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use prometheus::exponential_buckets;
+use model::Families;
+use registry::Counters;
 
-use registry::{Counters, Histogram, Histograms};
-
-use crate::tenant::CallUsage;
-
+pub use model::ModelMetrics;
 pub use registry::{Counter, Gauge, MetricsError, Registry};
 pub use statistics::{BatchSnapshot, DurationStats, Snapshot, Statistics, Timings};
 
@@ -22,11 +21,7 @@ pub const OK: &str = "ok";
 
 pub struct Metrics {
     registry: Registry,
-    requests: Counters<2>,
-    stage_seconds: Histograms<3>,
-    fuel: Histograms<2>,
-    peak_memory: Histograms<2>,
-    shadows: Counters<3>,
+    families: Arc<Families>,
     pub in_flight: Gauge,
     pub waiting: Gauge,
     pub paused_streams: Gauge,
@@ -39,15 +34,6 @@ pub struct Metrics {
     /// Processes that run graphs.
     pub graph_runners: Gauge,
     graph_runner_ends: Counters<1>,
-}
-
-/// The counters of one version of a model.
-pub struct ModelMetrics {
-    pub ok: Counter,
-    pub statistics: Statistics,
-    stages: Vec<Histogram>,
-    fuel: Histogram,
-    peak_memory: Histogram,
 }
 
 /// The result of comparing a shadow's response with the one that the client received.
@@ -66,34 +52,7 @@ impl Metrics {
         let version = ("version", env!("CARGO_PKG_VERSION"));
         registry.constant("bulkhead_build_info", "Always 1; the version is a label", version)?;
         Ok(Metrics {
-            requests: registry.counters(
-                "bulkhead_requests_total",
-                "Inference requests by model and outcome: ok, or an error code",
-                ["model", "outcome"],
-            )?,
-            stage_seconds: registry.histograms(
-                "bulkhead_stage_duration_seconds",
-                "Time in a stage",
-                ["model", "version", "stage"],
-                exponential_buckets(5e-6, 2.5, 16)?,
-            )?,
-            fuel: registry.histograms(
-                "bulkhead_call_fuel",
-                "Fuel that a call used in all of its stages",
-                ["model", "version"],
-                exponential_buckets(1e4, 4.0, 12)?,
-            )?,
-            peak_memory: registry.histograms(
-                "bulkhead_call_peak_memory_bytes",
-                "The most memory that a call held at once",
-                ["model", "version"],
-                exponential_buckets(65_536.0, 2.0, 14)?,
-            )?,
-            shadows: registry.counters(
-                "bulkhead_shadow_requests_total",
-                "Requests copied to a shadow, by its version and by how its response compared with the client's: same, different, failed, or skipped because the owner's limits left no room",
-                ["model", "version", "outcome"],
-            )?,
+            families: Arc::new(Families::new(&registry)?),
             in_flight: registry
                 .gauge("bulkhead_calls_in_flight", "Calls in progress, with streams that wait for their readers")?,
             waiting: registry.gauge("bulkhead_calls_waiting", "Calls that wait for a slot")?,
@@ -125,31 +84,14 @@ impl Metrics {
         })
     }
 
-    pub fn model(&self, model: &str, version: &str, stages: &[&str]) -> ModelMetrics {
-        let stage = |stage: &&str| self.stage_seconds.with([model, version, stage]);
-        ModelMetrics {
-            ok: self.requests.with([model, OK]),
-            statistics: Statistics::default(),
-            stages: stages.iter().map(stage).collect(),
-            fuel: self.fuel.with([model, version]),
-            peak_memory: self.peak_memory.with([model, version]),
-        }
+    /// The counters of a version of a tenant's model, which are shown as long as they exist.
+    pub fn model(&self, tenant: &str, model: &str, version: &str, stages: &[&str]) -> ModelMetrics {
+        self.families.version([tenant, model, version], stages)
     }
 
-    /// Counts a request that was refused. `model` is empty if the request named no existing model, because a client must
-    /// not be able to create label values.
-    pub fn refused(&self, model: &str, code: &str) {
-        self.requests.with([model, code]).inc();
-    }
-
-    pub fn shadowed(&self, model: &str, version: &str, outcome: ShadowOutcome) {
-        let outcome = match outcome {
-            ShadowOutcome::Same => "same",
-            ShadowOutcome::Different => "different",
-            ShadowOutcome::Failed => "failed",
-            ShadowOutcome::Skipped => "skipped",
-        };
-        self.shadows.with([model, version, outcome]).inc();
+    /// Counts a request that was refused, and named no model that exists.
+    pub fn refused(&self, code: &str) {
+        self.families.refused(code);
     }
 
     pub fn graph_runner_ended(&self, reason: &str) {
@@ -159,18 +101,5 @@ impl Metrics {
     /// All metrics in Prometheus' text format.
     pub fn render(&self) -> Result<Vec<u8>, MetricsError> {
         self.registry.render()
-    }
-}
-
-impl ModelMetrics {
-    pub fn stage_took(&self, stage: usize, time: Duration) {
-        if let Some(histogram) = self.stages.get(stage) {
-            histogram.observe(time.as_secs_f64());
-        }
-    }
-
-    pub fn call_used(&self, usage: CallUsage) {
-        self.fuel.observe(usage.fuel as f64);
-        self.peak_memory.observe(usage.peak_memory as f64);
     }
 }

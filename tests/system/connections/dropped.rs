@@ -157,11 +157,11 @@ fn computation_ends_when_its_client_disconnects() -> Result<()> {
         // Without the disconnect the calls could compute for a minute.
         place.wait_until_nothing_is_left()?;
         counted += 12;
-        let abandoned = "bulkhead_requests_total{model=\"loop\",outcome=\"abandoned\"}";
+        let abandoned = "bulkhead_requests_total{model=\"loop\",outcome=\"abandoned\",tenant=\"rude\"}";
         wait_until(|| Ok(host.metric(abandoned)? == counted))?;
     }
     // The calls that ran are charged for the fuel burnt until then, which is far below their limit.
-    let labels = "{model=\"loop\",version=\"1.0.0\"}";
+    let labels = "{model=\"loop\",tenant=\"rude\",version=\"1.0.0\"}";
     let ran = host.metric(&format!("bulkhead_call_fuel_count{labels}"))?;
     let burnt = host.metric(&format!("bulkhead_call_fuel_sum{labels}"))?;
     ensure!(ran > 0 && burnt > BURNT && burnt < ran * 10_000_000_000, "{ran} calls burnt {burnt}");

@@ -124,7 +124,9 @@ fn slow_readers_hold_bounded_memory_and_are_left_in_time() -> Result<()> {
         asking.into_iter().map(|asking| asking.join().unwrap()).collect::<Result<Vec<_>>>()
     })?;
     // Requests beyond the tenant's share of the buffers are refused, and no other client's are.
-    wait_until(|| Ok(host.metric("bulkhead_requests_total{model=\"echo\",outcome=\"overloaded\"}")? > 0))?;
+    wait_until(|| {
+        Ok(host.metric("bulkhead_requests_total{model=\"echo\",outcome=\"overloaded\",tenant=\"rude\"}")? > 0)
+    })?;
     let began = Instant::now();
     // The connections of the well-behaved clients stay.
     while host.metric("bulkhead_connections")? > 3 {
@@ -198,7 +200,7 @@ fn a_stream_that_nobody_reads_holds_no_place() -> Result<()> {
         frames.send(DATA, 0, id, &infer("echo", "input", &[number; 4000]))?;
     }
     // The first requests are computed although their response cannot be sent yet; later ones wait without a slot.
-    let done = "bulkhead_requests_total{model=\"echo\",outcome=\"ok\"}";
+    let done = "bulkhead_requests_total{model=\"echo\",outcome=\"ok\",tenant=\"rude\"}";
     wait_until(|| Ok(place.host.metric(done)? >= 1))?;
     wait_until(|| Ok(place.host.metric("bulkhead_calls_in_flight")? == 0))?;
     Ok(())
@@ -216,6 +218,6 @@ fn requests_of_a_stream_wait_for_their_turn() -> Result<()> {
     }
     frames.send(DATA, END_STREAM, id, b"")?;
     frames.answer(id)?;
-    ensure!(place.host.metric("bulkhead_requests_total{model=\"echo\",outcome=\"ok\"}")? == 3500);
+    ensure!(place.host.metric("bulkhead_requests_total{model=\"echo\",outcome=\"ok\",tenant=\"rude\"}")? == 3500);
     Ok(())
 }

@@ -158,14 +158,14 @@ impl GrpcCall {
 
     /// The status of an inference call that failed before its model was found. It is logged and counted.
     pub fn refuse_call(&self, error: ApiError) -> Status {
-        self.data_plane().refuse(&self.0.request_id, None, error).into_status()
+        self.data_plane().refuse(&self.0.request_id, error).into_status()
     }
 
     /// The reply to a request that is refused before it reaches tonic.
     fn answer(&self, error: ApiError) -> Response<Body> {
         match error {
             // A client that does not speak gRPC cannot read a gRPC status.
-            ApiError::NotGrpc => self.data_plane().refuse(&self.0.request_id, None, error).into_response(),
+            ApiError::NotGrpc => self.data_plane().refuse(&self.0.request_id, error).into_response(),
             _ => self.refuse_call(error).into_http(),
         }
     }
