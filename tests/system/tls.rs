@@ -253,6 +253,8 @@ fn renewed_files_are_used_and_broken_ones_are_not() -> Result<()> {
     let (believes_old, believes_new) = (Client::new(&old, None, "http/1.1")?, Client::new(&new, None, "http/1.1")?);
     assert_eq!(believes_old.ask(host.address())?, OK);
     assert!(believes_new.ask(host.address()).is_err());
+    host.signal("HUP")?;
+    host.wait_for_log(&["certificate files are in use", "cert.pem"])?;
     let mut open = believes_old.connect(host.address())?;
     fs::write(files.path("cert.pem"), "not a certificate")?;
     host.wait_for_log(&["the old ones stay in use", "cert.pem"])?;
