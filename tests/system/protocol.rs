@@ -118,7 +118,10 @@ fn a_plain_body_is_the_only_bytes_input() -> Result<()> {
     assert_eq!(reply.output("output"), ["some text"]);
     let request = one_input("BYTES", json!([1]), json!(["harmless"])).to_string();
     let reply = host.post("/v2/models/identity-bytes/infer", "text/plain", request.as_bytes())?;
-    assert_eq!(reply.output("output"), [request.as_str()], "whatever a stranger's text looks like, it is a text");
+    reply.refused(415, "unsupported_media_type", &["text/plain"])?;
+    let other = one_input("BYTES", json!([1]), json!(["harmless"])).to_string().replace("\"input\"", "\"another\"");
+    let reply = host.post("/v2/models/identity-bytes/infer", "text/plain", other.as_bytes())?;
+    assert_eq!(reply.output("output"), [other.as_str()], "a text that is no request of this model is a text");
     let file = host.post("/v2/models/identity-bytes/infer", "application/octet-stream", b"{\"a\": 1}")?;
     assert_eq!(file.output("output"), ["{\"a\": 1}"], "JSON that is not a request is taken as plain bytes");
     let reply = host.post("/v2/models/identity-bytes/infer", "application/octet-stream", &[0xff, 0xfe])?;

@@ -15,9 +15,10 @@ pub(crate) enum MediaType {
     Absent,
     /// The type that curl gives every body, unless it is told another.
     CurlDefault,
-    /// A type that libraries give every body, text or not: aiohttp `application/octet-stream`, `fetch` and .NET
-    /// `text/plain`.
-    LibraryDefault,
+    /// `application/octet-stream`, which clients on aiohttp give every body.
+    Octets,
+    /// `text/plain`, which `fetch` and .NET give every text.
+    Text,
     /// `multipart/form-data`, with the boundary of its parts; it is empty if the type has none.
     Form { boundary: String },
     /// Any other, such as that of a picture.
@@ -36,7 +37,8 @@ impl MediaType {
             "" => MediaType::Absent,
             "application/json" | "text/json" => MediaType::Json,
             "application/x-www-form-urlencoded" => MediaType::CurlDefault,
-            "application/octet-stream" | "text/plain" => MediaType::LibraryDefault,
+            "application/octet-stream" => MediaType::Octets,
+            "text/plain" => MediaType::Text,
             "multipart/form-data" => MediaType::Form { boundary: form::boundary(parameters) },
             other if other.ends_with("+json") => MediaType::Json,
             _ => MediaType::Other,
@@ -91,8 +93,8 @@ mod tests {
             ("application/vnd.api+json", MediaType::Json),
             ("application/cloudevents+json; charset=utf-8", MediaType::Json),
             ("application/json-seq", MediaType::Other),
-            ("text/plain;charset=UTF-8", MediaType::LibraryDefault),
-            ("application/octet-stream", MediaType::LibraryDefault),
+            ("text/plain;charset=UTF-8", MediaType::Text),
+            ("application/octet-stream", MediaType::Octets),
             ("application/x-www-form-urlencoded", MediaType::CurlDefault),
             ("image/png", MediaType::Other),
             ("multipart/form-data; boundary=abc", form("abc")),

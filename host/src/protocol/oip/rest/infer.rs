@@ -50,6 +50,9 @@ enum BodyFormat {
     Raw(Raw),
     /// JSON if it is a request of this model, else the bytes of the model's only input.
     Either,
+    /// A text, which is the model's only input. One that is a request of this model is refused, because it may be either: the
+    /// request of a client that gave no type, or the text of somebody who must not choose the parameters.
+    Text,
 }
 
 impl BodyFormat {
@@ -65,7 +68,8 @@ impl BodyFormat {
         let format = match media_type {
             MediaType::Json | MediaType::Absent => BodyFormat::Json(body.len()),
             MediaType::CurlDefault if object => BodyFormat::Json(body.len()),
-            MediaType::LibraryDefault if object => BodyFormat::Either,
+            MediaType::Octets if object => BodyFormat::Either,
+            MediaType::Text if object => BodyFormat::Text,
             _ => BodyFormat::Raw(Raw::Plain),
         };
         Ok((format, body))
@@ -88,11 +92,28 @@ impl BodyFormat {
                 }
                 decoded => decoded?,
             },
+            BodyFormat::Text => match json::decode_raw(Raw::Plain, body, query, &pipeline.signature) {
+                Err(DecodeError::NotBytes { .. }) => json::decode_json(context, body, Bytes::new())?,
+                decoded => {
+                    let request = json::decode_json(context, body, Bytes::new());
+                    if request.is_ok_and(|request| names_inputs_of(&request, pipeline)) {
+                        return Err(text_or_request());
+                    }
+                    decoded?
+                }
+            },
             BodyFormat::Either => match json::decode_json(context, body, Bytes::new()) {
                 Ok(request) if names_inputs_of(&request, pipeline) => request,
                 decoded => json::decode_raw(Raw::Plain, body, query, &pipeline.signature).or(decoded)?,
             },
         })
+    }
+}
+
+fn text_or_request() -> ApiError {
+    ApiError::MediaType {
+        what: "a body of type text/plain that is a request as JSON".into(),
+        instead: "send a request with content-type application/json, and a text that is the input with Inference-Header-Content-Length: 0",
     }
 }
 
@@ -122,7 +143,7 @@ mod tests {
         assert_eq!(format("application/x-www-form-urlencoded", b"\x89PNG"), BodyFormat::Raw(Raw::Plain));
         assert_eq!(format("image/png", b"{"), BodyFormat::Raw(Raw::Plain));
         assert_eq!(format("application/octet-stream", b"{}"), BodyFormat::Either);
-        assert_eq!(format("text/plain;charset=UTF-8", b"{}"), BodyFormat::Either);
+        assert_eq!(format("text/plain;charset=UTF-8", b"{}"), BodyFormat::Text);
         assert_eq!(format("text/plain", b"hello"), BodyFormat::Raw(Raw::Plain));
         assert_eq!(format("application/vnd.api+json", b"[]"), BodyFormat::Json(2));
         let form = b"--b\r\ncontent-type: application/json\r\n\r\n{}\r\n--b--";
