@@ -77,6 +77,9 @@ fn the_front_page_says_what_is_where() -> Result<()> {
     }
     host.get("/metrics")?.refused(404, "unknown_endpoint", &["operator's port", "listen.admin"])?;
     host.get("/v1/tenants/x")?.refused(404, "unknown_endpoint", &["operator's port"])?;
+    let clients = ["clients' port", "listen.http"];
+    host.admin_get("/v2/models/texts/infer")?.refused(404, "unknown_endpoint", &clients)?;
+    host.admin_get("/v2/health/ready")?.refused(404, "unknown_endpoint", &clients)?;
     host.get("/metricsx")?.refused(404, "unknown_endpoint", &["no such endpoint"])?;
     Ok(())
 }

@@ -18,14 +18,22 @@ pub(crate) mod wire;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::Uri;
 
 use crate::error::ApiError;
+use crate::http::missing_address::missing_address;
 use crate::http::request_id::around;
 
 pub use state::AdminState;
 
 pub fn router(state: Arc<AdminState>) -> Router {
-    let router =
-        operations::port().into_router().fallback(|| async { ApiError::NoSuchAddress }).with_state(state.clone());
+    let router = operations::port().into_router().fallback(no_such_address).with_state(state.clone());
     around(router, state.bodies.clone())
+}
+
+/// The beginnings of addresses that are only on the clients' port.
+const OF_CLIENTS: [&str; 3] = ["/v2/health/ready", "/v2/models", "/v2/repository"];
+
+async fn no_such_address(uri: Uri) -> ApiError {
+    missing_address(uri.path(), &OF_CLIENTS, "the clients' port (listen.http)")
 }

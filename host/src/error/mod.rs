@@ -33,8 +33,8 @@ pub use code::Code;
 pub enum ApiError {
     #[error("no such endpoint")]
     NoSuchAddress,
-    #[error("{address} is on the operator's port (listen.admin), and this is the clients' port (listen.http)")]
-    OfOperator { address: &'static str },
+    #[error("{address} is not on this port; {port} has it")]
+    OtherPort { address: &'static str, port: &'static str },
     #[error("this address takes {allowed}")]
     Method { allowed: Cow<'static, str> },
     #[error("the body has more than {} (request-bytes of the tenant)", format_bytes(*.bound))]

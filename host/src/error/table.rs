@@ -16,7 +16,7 @@ use crate::tenant::{AuthError, Limit};
 impl ApiError {
     pub fn code(&self) -> Code {
         match self {
-            ApiError::NoSuchAddress | ApiError::OfOperator { .. } => Code::UnknownEndpoint,
+            ApiError::NoSuchAddress | ApiError::OtherPort { .. } => Code::UnknownEndpoint,
             ApiError::Method { .. } => Code::MethodNotAllowed,
             ApiError::BodyTooLarge { .. } | ApiError::BodyNotSmall { .. } => Code::RequestTooLarge,
             ApiError::NotGrpc => Code::NotGrpc,

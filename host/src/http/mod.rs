@@ -13,6 +13,7 @@ mod host_header;
 pub mod inference;
 pub mod listener;
 pub mod media_type;
+pub mod missing_address;
 pub mod model_name;
 mod refused_head;
 mod reply_timeout;

@@ -24,6 +24,7 @@ use crate::error::ApiError;
 use crate::http::client_port::ClientPort;
 use crate::http::cors::allow_origins;
 use crate::http::listener::Shutdown;
+use crate::http::missing_address::missing_address;
 use crate::http::request_id::{around, with_request_id};
 use crate::numbers::to_usize;
 
@@ -47,13 +48,7 @@ pub fn client_router(port: Arc<ClientPort>, control: Arc<Control>) -> Router {
 const OF_OPERATOR: [&str; 5] = ["/metrics", "/v1/audit", "/v1/bundles", "/v1/publishers", "/v1/tenants"];
 
 async fn no_such_address(uri: Uri) -> ApiError {
-    match OF_OPERATOR
-        .iter()
-        .find(|place| uri.path().strip_prefix(**place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-    {
-        Some(address) => ApiError::OfOperator { address },
-        None => ApiError::NoSuchAddress,
-    }
+    missing_address(uri.path(), &OF_OPERATOR, "the operator's port (listen.admin)")
 }
 
 /// The router of the port for gRPC. `control` is for clients that load and unload models.

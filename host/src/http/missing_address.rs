@@ -1,0 +1,13 @@
+//! Refusals of addresses that a port does not have.
+
+use crate::error::ApiError;
+
+/// The refusal of an address, which names another port if that has it. `elsewhere` are the beginnings of that port's
+/// addresses.
+pub(crate) fn missing_address(path: &str, elsewhere: &[&'static str], port: &'static str) -> ApiError {
+    let within = |place: &str| path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    match elsewhere.iter().find(|place| within(place)) {
+        Some(address) => ApiError::OtherPort { address, port },
+        None => ApiError::NoSuchAddress,
+    }
+}
