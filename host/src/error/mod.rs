@@ -195,7 +195,7 @@ impl ApiError {
         let ApiError::Run(RunError { stage, error }) = self else { return clip(self.to_string()) };
         let told = match error {
             StageError::Plugin(CallError::Internal(_)) => "failed; the host's log has the cause".into(),
-            StageError::Plugin(CallError::Trap { .. }) => {
+            StageError::Plugin(CallError::Trap { told: false, .. }) => {
                 "trapped: it ended with an error of its own; the host's log has the cause".into()
             }
             StageError::Graph(GraphError::Failed(_)) => "failed on these inputs; the host's log has the cause".into(),
@@ -317,6 +317,23 @@ impl ErrorResponse {
             tracing::warn!(request, model, stage, status, code, cause, "request failed");
         } else {
             tracing::info!(request, model, stage, status, code, cause, "request refused");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_a_trap_is_told_to_callers_only_where_they_may_read_it() {
+        for told in [false, true] {
+            let error =
+                StageError::Plugin(CallError::Trap { reason: "panicked at src/lib.rs:3:4: no label".into(), told });
+            let error = ApiError::Run(RunError { stage: "culprit".into(), error });
+            assert!(with_causes(&error).contains("src/lib.rs:3:4: no label"), "the log");
+            let text = error.public_message();
+            assert_eq!(text.contains("src/lib.rs:3:4: no label"), told, "{text}");
         }
     }
 }

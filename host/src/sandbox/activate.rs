@@ -33,7 +33,7 @@ impl Sandbox {
         let config = source.config.to_string();
         let name = self.workers.cache().and_then(|_| artifact::name(&self.engine, &self.limits, &source, &config));
         let PluginSource { model, stage, component, initialisation, grants, assets, graphs, .. } = source;
-        let shared = Arc::new(Shared { model, stage, assets, graphs });
+        let shared = Arc::new(Shared { model, stage, assets, graphs, dev: self.limits.dev });
         let (saved, linked) = match self.find(name.as_ref(), &grants)? {
             Some(found) => found,
             None => {
@@ -137,10 +137,11 @@ impl Sandbox {
         let mut home = None;
         let guard = host_state::enter(&mut home, &self.engine, shared, &"init".into(), &mut budget);
         let store = &mut *guard.store;
-        let failed = |error| ActivationError::from(CallError::from_wasmtime(error, &self.bounds(limits)));
         let started = async {
-            let (signature, instance) = linked.init(store, config).await.map_err(failed)?;
-            Ok((signature?, instance))
+            match linked.init(store, config).await {
+                Ok((signature, instance)) => Ok((signature?, instance)),
+                Err(error) => Err(CallError::from_wasmtime(error, &self.bounds(limits), store.data()).into()),
+            }
         };
         let (signature, instance) = within_time(limits, started).await?;
         if !store.data().handles.is_empty() {

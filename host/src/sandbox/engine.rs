@@ -55,6 +55,7 @@ pub(crate) struct Limits {
     pub init: CallLimits,
     pub stack: u64,
     pub component_bytes: u64,
+    pub dev: bool,
 }
 
 impl Sandbox {
@@ -71,7 +72,7 @@ impl Sandbox {
 impl Limits {
     pub(crate) fn of(config: &Config) -> Limits {
         let (stack, component_bytes) = (config.compute.stack, config.compute.component_bytes);
-        Limits { init: config.init.clone(), stack, component_bytes }
+        Limits { init: config.init.clone(), stack, component_bytes, dev: config.dev }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use wasmtime::Trap;
 
+use super::host_state::HostState;
 use super::sink::{Refused, SinkError};
 use crate::tenant::{Capability, Exceeded, Limit};
 use crate::tensor::SpecMismatch;
@@ -62,8 +63,9 @@ pub enum CallError {
     Internal(String),
     #[error("{0}")]
     Exceeded(Exceeded),
+    /// `told` is true if whoever calls may read the reason.
     #[error("trapped: {reason}")]
-    Trap { reason: String },
+    Trap { reason: String, told: bool },
     #[error("ended itself with status {0}; a stage returns its result instead")]
     Exited(i32),
     #[error("gave a wrong result: {0}")]
@@ -81,8 +83,9 @@ impl From<CallError> for ActivationError {
 }
 
 impl CallError {
-    /// Translates an error of wasmtime into an error of the call. `bounds` has the call's limits.
-    pub(crate) fn from_wasmtime(error: wasmtime::Error, bounds: &Bounds) -> CallError {
+    /// Translates an error of wasmtime into an error of the call. `bounds` has the call's limits, `state` what the plugin
+    /// printed.
+    pub(crate) fn from_wasmtime(error: wasmtime::Error, bounds: &Bounds, state: &HostState) -> CallError {
         if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
             return CallError::Exceeded(*exceeded);
         }
@@ -96,9 +99,14 @@ impl CallError {
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => CallError::Exceeded(Exceeded::whole(Limit::Fuel, bounds.fuel)),
             Some(Trap::StackOverflow) => CallError::Exceeded(Exceeded::whole(Limit::Stack, bounds.stack)),
-            Some(trap) => CallError::Trap { reason: format!("{trap}{}", where_in_wasm(&error)) },
+            Some(trap) => {
+                CallError::Trap { reason: trapped(*trap, &error, state.last_words()), told: state.shared.dev }
+            }
             // The import's own error; the context around it only repeats the guest's position.
-            None => CallError::Trap { reason: format!("{}{}", error.root_cause(), where_in_wasm(&error)) },
+            None => CallError::Trap {
+                reason: format!("{}{}", error.root_cause(), where_in_wasm(&error)),
+                told: state.shared.dev,
+            },
         }
     }
 }
@@ -109,9 +117,74 @@ pub(crate) struct Bounds {
     pub stack: u64,
 }
 
+/// The reason of a trap. A panic and an abort are the same instruction, so what the plugin printed tells them apart.
+fn trapped(trap: Trap, error: &wasmtime::Error, last_words: Option<String>) -> String {
+    let place = where_in_wasm(error);
+    match (trap, last_words) {
+        (Trap::UnreachableCodeReached, Some(words)) => words,
+        (Trap::UnreachableCodeReached, None) => format!("it panicked or aborted{place}, and printed nothing"),
+        (Trap::MemoryOutOfBounds, _) if recurses(error) => {
+            format!("its stack overflowed{place}: its functions call each other too deeply, or have large local arrays")
+        }
+        (trap, _) => format!("{trap}{place}"),
+    }
+}
+
+/// How often a function is among the innermost frames of a deep recursion, at least.
+const RECURSIONS: usize = 4;
+
+/// True if one function is among the innermost frames again and again. Compilers put the stack of a component below its data,
+/// so that a stack that overflows is an access below address 0.
+fn recurses(error: &wasmtime::Error) -> bool {
+    let frames =
+        error.downcast_ref::<wasmtime::WasmBacktrace>().map(|backtrace| backtrace.frames()).unwrap_or_default();
+    let same = |one: &wasmtime::FrameInfo| frames.iter().filter(|other| other.func_index() == one.func_index()).count();
+    frames.iter().any(|frame| same(frame) >= RECURSIONS)
+}
+
 /// The innermost function of the guest that has a name.
 fn where_in_wasm(error: &wasmtime::Error) -> String {
     let frames = error.downcast_ref::<wasmtime::WasmBacktrace>().map(|backtrace| backtrace.frames());
     let named = frames.into_iter().flatten().find_map(|frame| frame.func_name());
     named.map(|name| format!(" in {name}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::{Engine, Instance, Module, Store};
+
+    use super::*;
+
+    /// Functions that trap. `deep` keeps its locals in memory and calls itself, as compilers lay the stack out.
+    const TRAPS: &str = r#"(module
+        (memory 1)
+        (global $stack (mut i32) (i32.const 1024))
+        (func $deep (export "deep")
+            (global.set $stack (i32.sub (global.get $stack) (i32.const 64)))
+            (i32.store (global.get $stack) (i32.const 1))
+            (call $deep)
+            (global.set $stack (i32.add (global.get $stack) (i32.const 64))))
+        (func (export "outside") (i32.store (i32.const -8) (i32.const 1)))
+        (func (export "abort") unreachable))"#;
+
+    #[test]
+    fn a_trap_says_what_happened() {
+        let engine = Engine::default();
+        let module = Module::new(&engine, wat::parse_str(TRAPS).unwrap()).unwrap();
+        for (function, printed, wanted) in [
+            ("deep", None, "its stack overflowed in deep"),
+            ("outside", None, "out of bounds memory access"),
+            ("abort", None, "it panicked or aborted"),
+            ("abort", Some("panicked at src/lib.rs:3:4: no label"), "panicked at src/lib.rs:3:4: no label"),
+        ] {
+            let mut store = Store::new(&engine, ());
+            let instance = Instance::new(&mut store, &module, &[]).unwrap();
+            let called = instance.get_typed_func::<(), ()>(&mut store, function).unwrap().call(&mut store, ());
+            let error = called.unwrap_err();
+            let trap = *error.downcast_ref::<Trap>().unwrap();
+            let text = trapped(trap, &error, printed.map(str::to_owned));
+            assert!(text.contains(wanted), "{function}: {text}");
+            assert!(!text.contains("unreachable"), "{function}: {text}");
+        }
+    }
 }

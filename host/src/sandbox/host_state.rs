@@ -53,6 +53,11 @@ impl HostState {
         self.burn(cost.of(units))
     }
 
+    /// What the plugin printed last, as far as it explains why the call ended.
+    pub(crate) fn last_words(&self) -> Option<String> {
+        self.log.as_ref().and_then(PluginLog::last_words)
+    }
+
     fn burn(&mut self, fuel: u64) -> Result<(), Exceeded> {
         if self.budget.charge_fuel(fuel).is_err() {
             self.budget.set_fuel_left(0);

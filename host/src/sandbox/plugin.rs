@@ -99,8 +99,8 @@ impl Plugin {
         let config = (self.initialisation == Initialisation::EveryCall).then_some(self.config.as_str());
         let call = self.linked.call(&mut *guard.store, config, inputs, parameters);
         let result = in_time(&clock, timeout, call).await;
+        let outputs = result.unwrap_or_else(|error| Err(CallError::from_wasmtime(error, &bounds, guard.store.data())));
         drop(guard);
-        let outputs = result.unwrap_or_else(|error| Err(CallError::from_wasmtime(error, &bounds)));
         (outputs, self.remains.of(home))
     }
 }

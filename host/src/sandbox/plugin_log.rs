@@ -1,5 +1,6 @@
 //! The bounded log of a call: the lines that the plugin logs, and the lines that it prints to standard output and error.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -21,6 +22,10 @@ const LINE_OVERHEAD: usize = 128;
 
 /// A longer printed line is split into parts of this many bytes.
 const LINE_BYTES: usize = 4096;
+
+/// The last printed lines that are kept for the error of a call that traps, and the bytes that are kept of each.
+const LAST_LINES: usize = 16;
+const LAST_LINE_BYTES: usize = 512;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Level {
@@ -49,6 +54,8 @@ struct Lines {
     left: u64,
     /// Printed bytes that no newline has ended yet.
     unfinished: Vec<u8>,
+    /// The last printed lines, each shortened and escaped.
+    last: VecDeque<String>,
 }
 
 impl PluginLog {
@@ -59,7 +66,7 @@ impl PluginLog {
         bound: u64,
         rate: Option<LogRate>,
     ) -> PluginLog {
-        let lines = Mutex::new(Lines { left, unfinished: Vec::new() });
+        let lines = Mutex::new(Lines { left, unfinished: Vec::new(), last: VecDeque::new() });
         PluginLog(Arc::new(Inner { shared, request, bound, rate, lines, owed: AtomicU64::new(0) }))
     }
 
@@ -77,6 +84,15 @@ impl PluginLog {
             self.emit_unfinished(&mut lines);
         }
         lines.left
+    }
+
+    /// The text and place of a panic if the plugin printed one, else its last line; `None` if it printed nothing.
+    pub(crate) fn last_words(&self) -> Option<String> {
+        let mut lines = self.lines();
+        if !lines.unfinished.is_empty() {
+            self.emit_unfinished(&mut lines);
+        }
+        last_words(&lines.last)
     }
 
     /// The fuel for what was printed since this was called last.
@@ -107,7 +123,13 @@ impl PluginLog {
 
     fn emit_unfinished(&self, lines: &mut Lines) {
         self.emit(Level::Info, &String::from_utf8_lossy(&lines.unfinished));
+        let kept = lines.unfinished.get(..LAST_LINE_BYTES).unwrap_or(&lines.unfinished);
+        let kept = String::from_utf8_lossy(kept).escape_debug().to_string();
         lines.unfinished.clear();
+        if !kept.is_empty() {
+            lines.last.truncate(LAST_LINES - 1);
+            lines.last.push_front(kept);
+        }
     }
 
     fn charge(&self, lines: &mut Lines, bytes: usize) -> Result<(), Exceeded> {
@@ -153,6 +175,17 @@ impl PluginLog {
     }
 }
 
+/// The words of a panic in printed lines, of which the newest is the first: its place, and all lines of its text up to the
+/// advice that Rust prints after it. Without a panic, the newest line.
+fn last_words(lines: &VecDeque<String>) -> Option<String> {
+    const PANIC: &str = "panicked at ";
+    let began = lines.iter().position(|line| line.contains(PANIC));
+    let Some(began) = began else { return lines.front().map(|line| format!("it printed last: {line}")) };
+    let told = lines.iter().take(began + 1).rev().take_while(|line| !line.starts_with("note: run with "));
+    let words = told.map(String::as_str).collect::<Vec<_>>().join(" ");
+    words.find(PANIC).map(|at| words.split_at(at).1.to_owned())
+}
+
 impl IsTerminal for PluginLog {
     fn is_terminal(&self) -> bool {
         false
@@ -187,4 +220,33 @@ impl OutputStream for PluginLog {
 #[async_trait::async_trait]
 impl Pollable for PluginLog {
     async fn ready(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_a_panic_are_found_among_what_was_printed() {
+        const ADVICE: &str = "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace";
+        for (printed, wanted) in [
+            (&[][..], None),
+            (&["loading", "loaded"], Some("it printed last: loaded")),
+            (&["thread 'main' panicked at src/lib.rs:3:4:", "no label"], Some("panicked at src/lib.rs:3:4: no label")),
+            (
+                &[
+                    "a",
+                    "thread 'main' (1) panicked at src/a.rs:1:2:",
+                    "assertion failed",
+                    "  left: 1",
+                    " right: 2",
+                    ADVICE,
+                ],
+                Some("panicked at src/a.rs:1:2: assertion failed   left: 1  right: 2"),
+            ),
+        ] {
+            let newest_first = printed.iter().rev().map(|line| (*line).to_owned()).collect();
+            assert_eq!(last_words(&newest_first).as_deref(), wanted, "{printed:?}");
+        }
+    }
 }

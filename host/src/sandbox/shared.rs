@@ -13,4 +13,6 @@ pub(crate) struct Shared {
     pub stage: Arc<str>,
     pub assets: BTreeMap<String, Bytes>,
     pub graphs: BTreeMap<String, Arc<dyn Model>>,
+    /// True under `--dev`, where whoever calls the plugin may read the text of its panics.
+    pub dev: bool,
 }

@@ -45,6 +45,7 @@ fn shared() -> Arc<Shared> {
         stage: "stage".into(),
         assets: [("a".into(), vec![7; crate::numbers::to_usize(guest::LARGE)].into())].into(),
         graphs: [("g".into(), echo)].into(),
+        dev: false,
     })
 }
 
@@ -83,7 +84,7 @@ impl Repeater {
             let run = instance.get_typed_func::<(u32,), ()>(&mut *guard.store, "run").unwrap();
             let began = cpu_time();
             let result = run.call_async(&mut *guard.store, (times,)).await;
-            (cpu_time() - began, result.map_err(|error| CallError::from_wasmtime(error, &bounds)))
+            (cpu_time() - began, result.map_err(|error| CallError::from_wasmtime(error, &bounds, guard.store.data())))
         });
         drop(guard);
         Measured { cpu, result, fuel: budget.usage().fuel }
