@@ -29,6 +29,10 @@ pub enum FilesError {
     Link(String),
     #[error("\"{path}\" is {kind}; a bundle holds plain files only")]
     Special { path: String, kind: String },
+    #[error(
+        "\"{0}\" has a private key in it; take it out of the bundle, and make another key if others may have seen it"
+    )]
+    PrivateKey(String),
     #[error("there are more than {bound} files and folders")]
     TooMany { bound: usize },
     #[error("\"{path}\" has {bytes} bytes, and the bound of one file is {bound}")]

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use bytes::Bytes;
 
 use crate::path::{check, shown};
+use crate::private_key::holds_private_key;
 use crate::{Bounds, Files, FilesError};
 
 /// The files so far, and what remains of the bounds.
@@ -30,13 +31,15 @@ impl<'a> Gather<'a> {
         Gather { bounds, files, names, entries: 0, bytes_left: bounds.unpacked_bytes }
     }
 
+    /// Adds a stored file, which was read once before.
     pub(crate) fn add(&mut self, path: &str, content: Bytes) -> Result<(), FilesError> {
         self.admit(path, content.len() as u64)?;
         self.files.insert(path.to_owned(), content);
         Ok(())
     }
 
-    /// Reads as many bytes as were announced. Memory grows with the bytes that arrive and not with the announced size.
+    /// Reads as many bytes as were announced, and refuses private keys. Memory grows with the bytes that arrive and not with
+    /// the announced size.
     pub(crate) fn read(&mut self, path: &str, announced: u64, source: impl Read) -> Result<(), FilesError> {
         self.admit(path, announced)?;
         let mut content = Vec::new();
@@ -44,6 +47,9 @@ impl<'a> Gather<'a> {
         let came = content.len() as u64;
         if came < announced {
             return Err(FilesError::Cut { path: path.to_owned(), announced, came });
+        }
+        if holds_private_key(&content) {
+            return Err(FilesError::PrivateKey(path.to_owned()));
         }
         content.shrink_to_fit();
         self.files.insert(path.to_owned(), content.into());

@@ -16,6 +16,7 @@ mod folder;
 mod key;
 mod key_hint;
 mod path;
+mod private_key;
 mod signature;
 
 pub use crate::archive::Compression;

@@ -8,6 +8,10 @@ use system_tests::{Draft, Publisher, Start};
 
 const MIB: u64 = 1 << 20;
 
+/// A text that looks like a private key, and is none.
+const KEY: &[u8] =
+    b"-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg\n-----END PRIVATE KEY-----\n";
+
 /// A tar entry with arbitrary header fields.
 fn entry(kind: u8, path: &[u8], size: u64, content: &[u8]) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
@@ -77,6 +81,7 @@ fn attacks() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("ten million entries", gzip(b"", &many, 850), "more than 10000 files"),
         ("a size that lies", entry(b'0', b"lie", 60 * MIB, b"short"), "5"),
         ("a size beyond all", entry(b'0', b"lie", 1 << 62, b""), "the bound of one file"),
+        ("a private key", archive(&[entry(b'0', b"notes.txt", KEY.len() as u64, KEY)]), "has a private key in it"),
         ("cut off", truncated(), "cut off"),
         ("a symbolic link", link(b'2', "x", "/etc/passwd"), "is a link"),
         ("a hard link", link(b'1', "x", "bundle.toml"), "is a link"),

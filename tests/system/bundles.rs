@@ -92,6 +92,11 @@ fn impossible_commands_are_refused_with_a_reason() -> Result<()> {
     ] {
         fails(&folder, command, code, wanted)?;
     }
+    fs::copy(folder.path().join("acme.pem"), folder.path().join("digits/notes.txt"))?;
+    for command in ["bundle sign digits --key acme.pem", "bundle pack digits -o x.tar"] {
+        fails(&folder, command, 1, "\"notes.txt\" has a private key in it")?;
+    }
+    fs::remove_file(folder.path().join("digits/notes.txt"))?;
     succeeds(&folder, "key new stranger --curve p384")?;
     fails(&folder, "bundle verify digits --key stranger.pub", 1, "stranger.pub is the key ")?;
     fs::write(folder.path().join("digits/identity.wasm"), "other")?;
@@ -126,5 +131,29 @@ fn local_commands_speak_json() -> Result<()> {
         assert_eq!(output.status.code(), Some(1), "{command}: {outcome}");
         assert!(outcome[field].as_str().is_some_and(|text| text.contains(wanted)), "{command}: {outcome}");
     }
+    Ok(())
+}
+
+#[test]
+fn signing_warns_of_files_that_no_bundle_needs() -> Result<()> {
+    let folder = signed()?;
+    let silent = run(&folder, "bundle sign digits --key acme.pem")?;
+    assert_eq!(String::from_utf8_lossy(&silent.stderr), "");
+    for path in [".env", "target/release/x.d", "target/y", "src/lib.rs", "src/deep/mod.rs", "Cargo.toml"] {
+        let place = folder.path().join("digits").join(path);
+        fs::create_dir_all(place.parent().unwrap_or(&place))?;
+        fs::write(place, "x")?;
+    }
+    let output = run(&folder, "bundle sign digits --key acme.pem")?;
+    assert!(output.status.success());
+    let warned = String::from_utf8(output.stderr)?;
+    for wanted in [
+        "\".env\" may hold secrets;",
+        "\"target/release/x.d\" is what a build leaves (and 1 file more)",
+        "\"Cargo.toml\" is a source (and 2 files more)",
+    ] {
+        assert!(warned.contains(wanted), "{warned}");
+    }
+    assert_eq!(warned.lines().count(), 3, "{warned}");
     Ok(())
 }

@@ -6,6 +6,7 @@ mod manage;
 mod pack;
 mod push;
 mod sign;
+mod stowaways;
 mod verify;
 
 use std::fs::{File, Permissions};

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::key;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, plain};
 
 /// Sign a bundle's folder with your key
 ///
@@ -33,6 +33,9 @@ impl Sign {
         let key = key::read_private(&self.key)?;
         let (manifest, files) = super::read(&self.folder)?.into_parts();
         let (name, version) = (&manifest.bundle.name, &manifest.bundle.version);
+        for warning in super::stowaways::warnings(&files) {
+            eprintln!("bulkhead: warning: {}", plain(&warning));
+        }
         let signature = sign(&files, name, &key)?;
         let signed = files.with_signature(signature.clone());
         let verified = verify(signed, &Bounds::default(), |_| Some(key.public_key().clone()))
