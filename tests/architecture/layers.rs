@@ -34,7 +34,8 @@ const LAYERS: [&str; 23] = [
 ];
 
 /// External dependencies, each with the only modules that may name it.
-const OWNERS: [(&str, &[&str]); 22] = [
+const OWNERS: [(&str, &[&str]); 23] = [
+    ("wasmparser", &["sandbox"]),
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
     ("wasmtime_wizer", &["sandbox"]),

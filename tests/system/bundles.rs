@@ -135,6 +135,24 @@ fn local_commands_speak_json() -> Result<()> {
 }
 
 #[test]
+fn imports_that_a_host_refuses_are_shown_before_any_upload() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let place = folder.path().join("bundle");
+    fs::create_dir(&place)?;
+    for file in fs::read_dir(prepared("BULKHEAD_HOSTILE").join("not-granted"))? {
+        let file = file?;
+        fs::copy(file.path(), place.join(file.file_name()))?;
+    }
+    let text = succeeds(&folder, "bundle inspect bundle")?;
+    assert!(text.contains("a host will refuse it: it imports bulkhead:plugin/logging@0.1.0"), "{text}");
+    succeeds(&folder, "key new acme")?;
+    let signed = run(&folder, "bundle sign bundle --key acme.pem")?;
+    let warned = String::from_utf8(signed.stderr)?;
+    assert!(signed.status.success() && warned.contains("will be refused: it imports"), "{warned}");
+    Ok(())
+}
+
+#[test]
 fn signing_warns_of_files_that_no_bundle_needs() -> Result<()> {
     let folder = signed()?;
     let silent = run(&folder, "bundle sign digits --key acme.pem")?;

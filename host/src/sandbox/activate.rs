@@ -87,8 +87,8 @@ impl Sandbox {
         config: &str,
     ) -> Result<Activated, ActivationError> {
         let code = match wanted {
-            Initialisation::Snapshot => compile::instrumented(&self.workers, wasm).await?,
-            Initialisation::EveryCall => compile::plain(&self.workers, wasm, COMPILING).await?,
+            Initialisation::Snapshot => compile::instrumented(&self.workers, wasm, grants).await?,
+            Initialisation::EveryCall => compile::plain(&self.workers, wasm, grants, COMPILING).await?,
         };
         let instrumented = code.context.is_some();
         let linked = self.link(&code.bytes, grants)?;
@@ -96,12 +96,12 @@ impl Sandbox {
         let (initialisation, code, linked) = match snapshot {
             None if !instrumented => (Initialisation::EveryCall, code.bytes, linked),
             None => {
-                let code = compile::plain(&self.workers, wasm, COMPILING).await?.bytes;
+                let code = compile::plain(&self.workers, wasm, grants, COMPILING).await?.bytes;
                 let linked = self.link(&code, grants)?;
                 (Initialisation::EveryCall, code, linked)
             }
             Some(snapshot) => {
-                let code = compile::plain(&self.workers, &snapshot.into(), COMPILING_SNAPSHOT).await?.bytes;
+                let code = compile::plain(&self.workers, &snapshot.into(), grants, COMPILING_SNAPSHOT).await?.bytes;
                 let linked = self.link(&code, grants)?;
                 (Initialisation::Snapshot, code, linked)
             }
@@ -113,9 +113,8 @@ impl Sandbox {
     fn link(&self, code: &[u8], grants: &Grants) -> Result<Box<dyn Linked>, ActivationError> {
         let unloadable = |error: wasmtime::Error| ActivationError::Compile(format!("{error:#}"));
         let component = load_code::load(&self.engine, code).map_err(unloadable)?;
-        for (import, _) in component.component_type().imports(&self.engine) {
-            wasi::check_import(import, grants)?;
-        }
+        let component_type = component.component_type();
+        wasi::check_imports(component_type.imports(&self.engine).map(|(import, _)| import), grants)?;
         let mut linker = Linker::new(&self.engine);
         let stage = |error: wasmtime::Error| ActivationError::NotAStage(format!("{error:#}"));
         let contract = bindings::contract();

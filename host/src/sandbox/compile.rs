@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use wasmtime::{Config, Engine};
 use wasmtime_wizer::{ComponentContext, Wizer};
 
+use super::import_names::import_names;
+use super::imports::wasi;
 use super::{ActivationError, cost};
 use crate::config::clip;
+use crate::tenant::{Capability, Grants};
 use crate::worker::{Job, OwnMemory, Workers};
 
 /// The job of compiling the bytes of a component.
@@ -17,6 +20,8 @@ use crate::worker::{Job, OwnMemory, Workers};
 pub struct Compile {
     /// True if the accessors that a snapshot is read through are added, provided that the component can be snapshotted.
     instrument: bool,
+    /// What the plugin may import. Without a grant that it needs, it is not compiled.
+    grants: Vec<Capability>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -26,6 +31,8 @@ pub enum Compiled {
     /// The code is that of the instrumented component, whose bytes have this digest.
     Instrumented(Digest),
     Failed(String),
+    /// Some of these imports of the component cannot be had.
+    Imports(Vec<String>),
 }
 
 impl Job for Compile {
@@ -33,6 +40,12 @@ impl Job for Compile {
     type Answer = Compiled;
 
     fn work(self, wasm: &[u8], _: &OwnMemory) -> (Compiled, Vec<u8>) {
+        let grants = self.grants.iter().copied().collect();
+        if let Ok(names) = import_names(wasm)
+            && wasi::check_imports(names.iter().map(String::as_str), &grants).is_err()
+        {
+            return (Compiled::Imports(names), Vec::new());
+        }
         let instrumented = if self.instrument { instrument(wasm) } else { None };
         let code = match &instrumented {
             Some((_, wasm)) => precompile(wasm),
@@ -44,6 +57,12 @@ impl Job for Compile {
             (Err(error), _) => (Compiled::Failed(clip(format!("{error:#}"))), Vec::new()),
         }
     }
+}
+
+/// Checks the imports of a component against grants, as its activation does first. Bytes that are not a component pass.
+pub fn check_imports(component: &[u8], grants: &Grants) -> Result<(), ActivationError> {
+    let names = import_names(component).unwrap_or_default();
+    wasi::check_imports(names.iter().map(String::as_str), grants)
 }
 
 /// Instruments a component; `None` if it cannot be snapshotted.
@@ -82,14 +101,19 @@ pub(crate) struct Code<'a> {
 pub(crate) async fn plain(
     workers: &Workers,
     wasm: &Bytes,
+    grants: &Grants,
     step: &'static str,
 ) -> Result<Code<'static>, ActivationError> {
-    let (_, bytes) = run(workers, wasm, Compile { instrument: false }, step).await?;
+    let (_, bytes) = run(workers, wasm, false, grants, step).await?;
     Ok(Code { bytes, context: None })
 }
 
-pub(crate) async fn instrumented<'a>(workers: &Workers, wasm: &'a Bytes) -> Result<Code<'a>, ActivationError> {
-    let (compiled, bytes) = run(workers, wasm, Compile { instrument: true }, COMPILING).await?;
+pub(crate) async fn instrumented<'a>(
+    workers: &Workers,
+    wasm: &'a Bytes,
+    grants: &Grants,
+) -> Result<Code<'a>, ActivationError> {
+    let (compiled, bytes) = run(workers, wasm, true, grants, COMPILING).await?;
     let Compiled::Instrumented(expected) = compiled else { return Ok(Code { bytes, context: None }) };
     // A child survived this on the same bytes, and the instrumentation is deterministic.
     match instrument(wasm) {
@@ -104,10 +128,16 @@ pub(crate) const COMPILING_SNAPSHOT: &str = "compiling its snapshot";
 async fn run(
     workers: &Workers,
     wasm: &Bytes,
-    job: Compile,
+    instrument: bool,
+    grants: &Grants,
     step: &'static str,
 ) -> Result<(Compiled, Bytes), ActivationError> {
-    match workers.run(job, wasm).await {
+    let granted = Capability::ALL.into_iter().filter(|capability| grants.has(*capability)).collect();
+    match workers.run(Compile { instrument, grants: granted }, wasm).await {
+        Ok((Compiled::Imports(names), _)) => {
+            wasi::check_imports(names.iter().map(String::as_str), grants)?;
+            Err(ActivationError::Compile("its imports were refused without a reason".into()))
+        }
         Ok((Compiled::Failed(reason), _)) => Err(ActivationError::Compile(reason)),
         Ok(answer) => Ok(answer),
         Err(error) => Err(ActivationError::Worker { step, error }),

@@ -30,6 +30,9 @@ pub enum ActivationError {
     NotGranted { import: String, capability: Capability },
     #[error("it imports {import}, which no plugin can have: {reason}")]
     Forbidden { import: String, reason: &'static str },
+    /// Several imports that it cannot have, named together so that one try tells all of them.
+    #[error("{}", sentences(.0))]
+    Imports(Vec<ActivationError>),
     #[error("it does not export the functions of a stage or a generator: {0}")]
     NotAStage(String),
     #[error("its init refused to start: {0}")]
@@ -50,6 +53,11 @@ pub enum ActivationError {
     Compile(String),
     #[error("{step} {error}")]
     Worker { step: &'static str, error: WorkerError },
+}
+
+/// The texts of several errors as one.
+fn sentences(errors: &[ActivationError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// A call of a plugin has no result. The texts complete "the stage …".

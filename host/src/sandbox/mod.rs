@@ -9,6 +9,7 @@ mod cost;
 mod engine;
 mod error;
 mod host_state;
+mod import_names;
 mod imports;
 mod load_code;
 mod plugin;
@@ -27,7 +28,7 @@ use bytes::Bytes;
 use crate::runtime::Model;
 use crate::tenant::Grants;
 
-pub use compile::Compile;
+pub use compile::{Compile, check_imports};
 pub use engine::{ACTIVATION_SLOTS, Sandbox};
 pub use error::{ActivationError, CallError, EngineError};
 pub use plugin::Plugin;

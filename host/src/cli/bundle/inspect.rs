@@ -49,6 +49,9 @@ struct Plugin {
     component: String,
     imports: Vec<String>,
     assets: Vec<String>,
+    /// The reason why a host would refuse the component's imports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -83,7 +86,7 @@ impl Contents {
             digest: files.digest(),
             signed_by_unverified: signature.as_ref().ok().copied(),
             signature_problem: signature.err().map(|problem| problem.to_string()),
-            plugins: manifest.plugins.into_iter().map(Plugin::from).collect(),
+            plugins: manifest.plugins.into_iter().map(|plugin| Plugin::of(plugin, files)).collect(),
             graphs: manifest.graphs.into_iter().map(|graph| Graph { name: graph.name, file: graph.file }).collect(),
             files: files.iter().map(|(path, content)| FileEntry::of(path, content)).collect(),
             name: manifest.bundle.name,
@@ -94,10 +97,11 @@ impl Contents {
     }
 }
 
-impl From<PluginEntry> for Plugin {
-    fn from(plugin: PluginEntry) -> Plugin {
+impl Plugin {
+    fn of(plugin: PluginEntry, files: &Files) -> Plugin {
+        let refused = super::refused_imports(&plugin, files);
         let PluginEntry { name, component, imports, assets, .. } = plugin;
-        Plugin { name, component, imports, assets }
+        Plugin { name, component, imports, assets, refused }
     }
 }
 
@@ -126,6 +130,9 @@ impl fmt::Display for Contents {
         }
         for plugin in &self.plugins {
             line(f, "plugin", &plugin.to_string())?;
+            if let Some(refused) = &plugin.refused {
+                line(f, "", &format!("a host will refuse it: {refused}"))?;
+            }
         }
         for graph in &self.graphs {
             line(f, "graph", &format!("{} ({})", graph.name, graph.file))?;

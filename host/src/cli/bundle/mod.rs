@@ -20,7 +20,8 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::Output;
-use crate::activation::Bundle as Contents;
+use crate::activation::{Bundle as Contents, PluginEntry};
+use crate::sandbox::check_imports;
 
 /// Sign, pack, verify and inspect bundles; upload, list, revoke and delete them
 #[derive(Args)]
@@ -79,6 +80,12 @@ fn check_folder(folder: &Path) -> Result<()> {
 /// A bundle's manifest and files; an error if a file that the manifest names is missing.
 fn read(place: &Path) -> Result<Contents> {
     Contents::complete(open(place)?).with_context(|| place.display().to_string())
+}
+
+/// The imports of a plugin's component that a host would refuse, as a sentence about the component.
+fn refused_imports(plugin: &PluginEntry, files: &Files) -> Option<String> {
+    let component = files.get(&plugin.component)?;
+    check_imports(component, &plugin.capabilities().collect()).err().map(|error| error.to_string())
 }
 
 /// Writes a file as a whole or not at all: a temporary file in the same folder is renamed when it is complete.

@@ -36,6 +36,11 @@ impl Sign {
         for warning in super::stowaways::warnings(&files) {
             eprintln!("bulkhead: warning: {}", plain(&warning));
         }
+        for plugin in &manifest.plugins {
+            if let Some(refused) = super::refused_imports(plugin, &files) {
+                eprintln!("bulkhead: warning: plugin \"{}\" will be refused: {}", plugin.name, plain(&refused));
+            }
+        }
         let signature = sign(&files, name, &key)?;
         let signed = files.with_signature(signature.clone());
         let verified = verify(signed, &Bounds::default(), |_| Some(key.public_key().clone()))

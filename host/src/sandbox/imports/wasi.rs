@@ -50,12 +50,28 @@ fn classify(import: &str) -> Import {
 }
 
 /// Refuses an import that was not granted, or that no plugin can have.
-pub(crate) fn check_import(import: &str, grants: &Grants) -> Result<(), ActivationError> {
+fn check_import(import: &str, grants: &Grants) -> Result<(), ActivationError> {
     match classify(import) {
         Import::Inert => Ok(()),
         Import::Granted(capability) if grants.has(capability) => Ok(()),
         Import::Granted(capability) => Err(ActivationError::NotGranted { import: import.into(), capability }),
         Import::Forbidden(reason) => Err(ActivationError::Forbidden { import: import.into(), reason }),
+    }
+}
+
+/// Refuses the imports that were not granted or that no plugin can have, all of them at once.
+pub(crate) fn check_imports<'a>(
+    imports: impl IntoIterator<Item = &'a str>,
+    grants: &Grants,
+) -> Result<(), ActivationError> {
+    let mut refused: Vec<_> = imports.into_iter().filter_map(|import| check_import(import, grants).err()).collect();
+    match refused.pop() {
+        None => Ok(()),
+        Some(only) if refused.is_empty() => Err(only),
+        Some(last) => {
+            refused.push(last);
+            Err(ActivationError::Imports(refused))
+        }
     }
 }
 
@@ -179,6 +195,25 @@ impl HasData for Handles {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::import_names::import_names;
+
+    #[test]
+    fn all_imports_that_cannot_be_had_are_named_at_once() {
+        let component = wat::parse_str(
+            r#"(component
+                (import "wasi:cli/stderr@0.2.6" (instance))
+                (import "wasi:clocks/wall-clock@0.2.6" (instance))
+                (component (import "inner:of/nobody" (instance)))
+                (import "wasi:sockets/tcp@0.2.6" (instance)))"#,
+        );
+        let names = import_names(&component.unwrap()).unwrap();
+        let error = check_imports(names.iter().map(String::as_str), &Grants::default()).unwrap_err().to_string();
+        assert!(error.contains("wall-clock") && error.contains("sockets/tcp"), "{error}");
+        assert!(!error.contains("inner") && !error.contains("stderr"), "{error}");
+        let clocks = Grants::from_iter([Capability::Clocks]);
+        let error = check_imports(names.iter().map(String::as_str), &clocks).unwrap_err();
+        assert!(matches!(error, ActivationError::Forbidden { .. }), "{error}");
+    }
 
     #[test]
     fn imports_need_grants_by_name() {
