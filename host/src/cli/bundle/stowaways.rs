@@ -7,14 +7,17 @@ const SOURCES: [&str; 12] = ["rs", "py", "c", "cc", "cpp", "h", "go", "js", "ts"
 const BUILDS: [&str; 4] = ["target", "node_modules", "__pycache__", ".venv"];
 const PROJECTS: [&str; 4] = ["Cargo.toml", "pyproject.toml", "package.json", "Makefile"];
 
+/// A kind of such files: what is said of one, and which paths belong to it.
+type Kind = (&'static str, fn(&str) -> bool);
+
 /// One line for each kind of such files that are in the bundle, with the first file and the number of them.
 pub(super) fn warnings(files: &Files) -> Vec<String> {
-    let kinds: [(&str, fn(&str) -> bool); 3] = [
+    let kinds: [Kind; 3] = [
         ("may hold secrets", is_secret),
         ("is what a build leaves", is_of_a_build),
         ("is a source", |path| !is_of_a_build(path) && is_source(path)),
     ];
-    let warning = |(what, belongs): (&str, fn(&str) -> bool)| {
+    let warning = |(what, belongs): Kind| {
         let mut found = files.iter().map(|(path, _)| path).filter(|path| belongs(path));
         let first = found.next()?;
         let others = match found.count() {
