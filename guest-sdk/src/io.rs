@@ -137,11 +137,15 @@ impl Parameters {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v)
     }
 
-    /// A whole number, or an error that tells the client which type is expected.
+    /// A whole number, or an error that tells the client which type is expected. `5.0` is 5, because many clients have only
+    /// one type of numbers.
     pub fn integer(&self, name: &str) -> Result<Option<i64>, Failure> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::Integer(v)) => Ok(Some(*v)),
+            Some(other @ Value::Number(v)) => {
+                whole(*v).map(Some).ok_or_else(|| unexpected(name, "a whole number", other))
+            }
             Some(other) => Err(unexpected(name, "a whole number", other)),
         }
     }
@@ -163,12 +167,37 @@ impl<N: Into<String>, const COUNT: usize> From<[(N, Value); COUNT]> for Paramete
     }
 }
 
+/// A number without a fraction that an `i64` can hold.
+#[expect(clippy::cast_possible_truncation, reason = "it has no fraction, and is in the range")]
+fn whole(number: f64) -> Option<i64> {
+    // -2^63 is an `i64`, and 2^63 is the first number above them.
+    let fits = number.fract() == 0.0 && (-(2f64.powi(63))..2f64.powi(63)).contains(&number);
+    fits.then_some(number as i64)
+}
+
 fn unexpected(name: &str, wanted: &str, got: &Value) -> Failure {
     let got = match got {
         Value::Boolean(got) => got.to_string(),
         Value::Integer(got) => got.to_string(),
-        Value::Number(got) => got.to_string(),
+        // With its point, as clients have written it.
+        Value::Number(got) => format!("{got:?}"),
         Value::Text(got) => format!("the text \"{got}\""),
     };
     Failure::InvalidInput(format!("parameter \"{name}\" must be {wanted}, not {got}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_without_a_fraction_is_a_whole_number() {
+        let read = |value: Value| Parameters::from([("k", value)]).integer("k");
+        assert_eq!(read(Value::Number(5.0)).ok(), Some(Some(5)));
+        assert_eq!(read(Value::Number(-(2f64.powi(63)))).ok(), Some(Some(i64::MIN)));
+        for (value, shown) in [(5.5, "5.5"), (2f64.powi(63), "9.223372036854776e18"), (f64::NAN, "NaN")] {
+            let Err(Failure::InvalidInput(text)) = read(Value::Number(value)) else { panic!("{value} was read") };
+            assert_eq!(text, format!("parameter \"k\" must be a whole number, not {shown}"));
+        }
+    }
 }
