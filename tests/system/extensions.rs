@@ -34,6 +34,7 @@ fn the_server_names_what_it_serves() -> Result<()> {
 #[test]
 fn a_model_has_a_configuration_as_load_generators_read_it() -> Result<()> {
     let host = HOST.get();
+    assert_eq!((host.get("/v2/health/live/")?.status, host.get("/v2/health/ready/")?.status), (200, 503));
     let config = host.get("/v2/models/rows/config")?.json();
     // Rows of two FP32 values: as many as fit into a request of 64 MiB.
     assert_eq!((&config["name"], &config["max_batch_size"]), (&json!("rows"), &json!(8 << 20)));
@@ -58,6 +59,7 @@ fn the_repository_lists_what_there_is_and_why_it_is_not_ready() -> Result<()> {
         [entry("broken", "UNAVAILABLE"), entry("rows", "READY"), entry("rows", "READY"), entry("texts", "READY")];
     assert!(states.iter().zip(&wanted).all(|(state, wanted)| *state == (&wanted.0, &wanted.1)), "{all}");
     assert!(all[0]["reason"].as_str().is_some_and(|reason| reason.contains("identity.wasm")), "{all}");
+    assert_eq!(host.post("/v2/repository/ours/index", "", b"")?.json(), all, "the name of the only repository");
     assert_eq!(index("{\"ready\": true}")?.as_array().map(Vec::len), Some(3));
     assert_eq!(host.get("/v2/repository/index")?.header("allow"), Some("POST"));
     assert_eq!(host.post("/v2/repository/index", "", b"7")?.json()["code"], "malformed_request");

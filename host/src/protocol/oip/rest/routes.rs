@@ -33,7 +33,9 @@ pub fn router(port: Arc<ClientPort>, repository: Repository) -> Router {
         .route("/v2", get(server_metadata))
         .route("/v2/", get(server_metadata))
         .route("/v2/health/live", get(server_live))
+        .route("/v2/health/live/", get(server_live))
         .route("/v2/health/ready", get(server_ready))
+        .route("/v2/health/ready/", get(server_ready))
         .route("/v2/models/stats", get(all_statistics))
         .route("/v2/models/{*path}", any(model))
         .route("/v2/logging", get(logging).post(logging))
@@ -119,6 +121,8 @@ async fn repository_request(
     request: Request<Body>,
 ) -> Reply {
     let path = request.uri().path().strip_prefix("/v2/repository/").unwrap_or_default().to_owned();
+    // The host has one repository, so that its name, which the protocol allows before `index`, says nothing.
+    let path = if matches!(path.split_once('/'), Some((_, "index"))) { "index".to_owned() } else { path };
     let model = path.strip_prefix("models/").and_then(|path| path.rsplit_once('/'));
     let model = model.and_then(|(model, verb)| Some((parse_name(model)?, verb)));
     if path != "index" && !matches!(model, Some((_, "load" | "unload"))) {
