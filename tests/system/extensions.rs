@@ -191,7 +191,13 @@ fn generate_takes_and_gives_plain_objects() -> Result<()> {
     let wanted = json!({ "id": "42", "model_name": "texts", "model_version": "1.0.0", "text_output": "hello" });
     assert_eq!((reply.status, reply.json()), (200, wanted));
     let reply = ask("rows/versions/1.0.0/generate", json!({ "input": [1, 2, 3, 4] }))?;
-    assert_eq!(reply.json()["output"], json!([1.0, 2.0, 3.0, 4.0]), "{reply:?}");
+    assert_eq!(reply.json()["output"], json!([[1.0, 2.0], [3.0, 4.0]]), "{reply:?}");
+    let reply = ask("rows/versions/1.0.0/generate", json!({ "input": [[1, 2], [3, 4], [5, 6]] }))?;
+    assert_eq!(reply.json()["output"], json!([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), "{reply:?}");
+    let reply = ask("rows/versions/1.0.0/generate", json!({ "parameters": { "input": [1, 2], "k": 2 } }))?;
+    assert_eq!(reply.json()["output"], json!([[1.0, 2.0]]), "{reply:?}");
+    let reply = ask("rows/versions/1.0.0/generate", json!({ "input": [[1, 2, 3, 4]] }))?;
+    assert_eq!(reply.status, 400, "{reply:?}");
     let reply = ask("texts/generate_stream", json!({ "text_input": "a\nb" }))?;
     assert_eq!(reply.header("content-type"), Some("text/event-stream; charset=utf-8"));
     let event = reply.body.strip_prefix("data: ").and_then(|event| event.strip_suffix("\n\n")).unwrap_or_default();

@@ -153,6 +153,9 @@ fn bytes_are_base64_in_both_directions() -> Result<()> {
     assert_eq!(named.json(), json!({ "predictions": [{ "b64": "/wA=" }] }));
     let torn = post("identity-bytes:predict", &json!({ "inputs": [[{ "b64": "/wA=" }]] }))?;
     assert_eq!((torn.status, torn.json()["code"].as_str()), (406, Some("output_not_utf8")), "{torn:?}");
+    assert!(torn.body.contains("ends in _bytes") && !torn.body.contains("binary_data"), "{torn:?}");
+    let wrapped = post("named:predict", &json!({ "instances": [{ "b64": "_-\n8_" }, { "b64": "/+8/" }] }))?;
+    assert_eq!(wrapped.json(), json!({ "predictions": [{ "b64": "/+8/" }, { "b64": "/+8/" }] }));
     Ok(())
 }
 

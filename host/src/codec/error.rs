@@ -15,10 +15,8 @@ impl From<Malformed> for DecodeError {
 pub enum EncodeError {
     #[error("the reply has more than {bound} (reply-bytes of the tenant); ask for fewer outputs, or send less at once", bound = crate::config::format_bytes(*.bound))]
     TooLarge { bound: u64 },
-    #[error(
-        "output \"{output}\" holds bytes that are not UTF-8, and JSON can only carry text; ask for it as bytes, with its parameter binary_data=true"
-    )]
-    NotText { output: String },
+    #[error("output \"{output}\" holds bytes that are not UTF-8, and JSON can only carry text; {instead}")]
+    NotText { output: String, instead: &'static str },
     #[error("{why}")]
     Form { why: String },
     #[error("{0}")]
@@ -67,12 +65,18 @@ pub enum DecodeError {
         "input \"{input}\" has a binary_data_size of {size}, and {left} bytes of the body are left for it after the JSON (whose length is in Inference-Header-Content-Length) and the tensors before it"
     )]
     BinaryShort { input: String, size: u64, left: usize },
+    #[error(
+        "the JSON of the body ends at byte {byte}, and binary tensors follow it; send the header Inference-Header-Content-Length: {byte}"
+    )]
+    NoHeader { byte: usize },
     #[error("the body has {left} bytes after its JSON and the binary tensors that the JSON announces")]
     BinaryLeft { left: usize },
     #[error("input \"{input}\" has both \"data\" and a binary_data_size")]
     TwiceData { input: String },
     #[error("\"{tensor}\" is asked for in shared memory, which this host does not have: send and fetch it in the body")]
     SharedMemory { tensor: String },
+    #[error("input \"{input}\" is given twice: as a field, and in \"parameters\", too")]
+    TwiceGiven { input: String },
     #[error("field \"{field}\": {error}")]
     Field { field: String, error: serde_json::Error },
     #[error("{count} elements do not fit the shape of the input {input}")]

@@ -1,10 +1,8 @@
 //! A reader that walks through JSON arrays of any nesting and returns their scalars one by one. It trusts nothing about the
 //! text, which may be truncated or not be JSON at all.
 
+use super::nesting::Nesting;
 use super::scanner::text_length;
-
-/// Upper bound on nested arrays; no shape is as deep.
-const MAX_DEPTH: usize = 64;
 
 /// A value that is not an array, as the text it is written with.
 #[derive(Clone, Copy)]
@@ -41,7 +39,7 @@ impl Scalar<'_> {
 pub(crate) struct Array<'a> {
     json: &'a [u8],
     at: usize,
-    depth: usize,
+    nesting: Nesting,
     wants: Wants,
     /// The depth at which the text may end: 0 for a whole array, 1 for a part between two of its commas.
     outermost: usize,
@@ -56,24 +54,25 @@ enum Wants {
 
 impl<'a> Array<'a> {
     pub(crate) fn new(json: &'a [u8]) -> Self {
-        Array { json, at: 0, depth: 0, wants: Wants::Value, outermost: 0 }
+        Array { json, at: 0, nesting: Nesting::default(), wants: Wants::Value, outermost: 0 }
     }
 
     /// A reader of a part of an array: the text between two of its commas, without brackets of its own.
     pub(crate) fn inside(json: &'a [u8]) -> Self {
-        Array { json, at: 0, depth: 1, wants: Wants::Value, outermost: 1 }
+        Array { json, at: 0, nesting: Nesting::inside_list(), wants: Wants::Value, outermost: 1 }
     }
 
     /// Fast path for a comma, an optional space and a number, which is nearly every element of a large array; `None` where
     /// the text goes on otherwise, for [`Self::next`] to read.
     #[inline]
     pub(crate) fn next_number(&mut self) -> Option<&'a [u8]> {
-        if self.wants != Wants::CommaOrEnd || self.depth == 0 || self.json.get(self.at) != Some(&b',') {
+        if self.wants != Wants::CommaOrEnd || self.nesting.depth() == 0 || self.json.get(self.at) != Some(&b',') {
             return None;
         }
         let begin = self.at + 1 + usize::from(self.json.get(self.at + 1) == Some(&b' '));
         let rest = self.json.get(begin..).filter(|rest| matches!(rest.first(), Some(b'-' | b'0'..=b'9')))?;
         self.at = begin;
+        self.nesting.count();
         Some(rest)
     }
 
@@ -82,19 +81,18 @@ impl<'a> Array<'a> {
         loop {
             let byte = self.json.get(self.at).copied();
             match (byte, self.wants) {
-                (_, Wants::CommaOrEnd) if self.depth == 0 => return Ok(None),
-                (None, Wants::CommaOrEnd) if self.depth == self.outermost => return Ok(None),
+                (_, Wants::CommaOrEnd) if self.nesting.depth() == 0 => return Ok(None),
+                (None, Wants::CommaOrEnd) if self.nesting.depth() == self.outermost => return Ok(None),
                 (Some(b' ' | b'\n' | b'\r' | b'\t'), _) => self.at += 1,
                 (Some(b','), Wants::CommaOrEnd) => self.step(Wants::Value),
                 (Some(b']'), Wants::CommaOrEnd | Wants::ValueOrEnd) => {
-                    self.depth -= 1;
+                    self.nesting.close()?;
                     self.step(Wants::CommaOrEnd);
                 }
-                (Some(b'['), Wants::Value | Wants::ValueOrEnd) if self.depth < MAX_DEPTH => {
-                    self.depth += 1;
+                (Some(b'['), Wants::Value | Wants::ValueOrEnd) => {
+                    self.nesting.open()?;
                     self.step(Wants::ValueOrEnd);
                 }
-                (Some(b'['), Wants::Value | Wants::ValueOrEnd) => return Err(too_deep()),
                 (Some(first), Wants::Value | Wants::ValueOrEnd) => return self.scalar(first).map(Some),
                 _ => return Err(self.unexpected()),
             }
@@ -104,6 +102,11 @@ impl<'a> Array<'a> {
     /// Number of bytes that were read.
     pub(crate) fn length(&self) -> usize {
         self.at
+    }
+
+    /// Sizes of the lists that were read, outermost first; empty for a single value.
+    pub(crate) fn into_shape(self) -> Vec<u64> {
+        self.nesting.into_shape()
     }
 
     /// Skips a number or object after the caller has read it, by its length in bytes.
@@ -141,13 +144,9 @@ impl<'a> Array<'a> {
             _ => None,
         }
         .ok_or_else(|| self.unexpected())?;
+        self.nesting.value()?;
         self.at += length;
         self.wants = Wants::CommaOrEnd;
         Ok(scalar)
     }
-}
-
-#[cold]
-fn too_deep() -> String {
-    format!("arrays are nested deeper than {MAX_DEPTH}")
 }

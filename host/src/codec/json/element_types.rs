@@ -3,12 +3,11 @@
 
 use std::borrow::Cow;
 
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
 use half::{bf16, f16};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::swar_float;
+use super::{base64, swar_float, text_mistake};
 use crate::tensor::push_byte_string;
 
 /// The conversion of one JSON value to an element of a datatype, appended to the tensor's bytes. By default a datatype
@@ -23,16 +22,16 @@ pub(super) trait Kind {
     }
 
     /// Reads the object that the text begins with, and returns its length.
-    fn object(_: &[u8], _: &mut Vec<u8>) -> Result<usize, Wrong> {
-        Err(Wrong)
+    fn object(_: &[u8], _: &mut Vec<u8>) -> Result<usize, Unread> {
+        Err(Unread::Refused)
     }
 
     fn boolean(_: bool, _: &mut Vec<u8>) -> Result<(), Wrong> {
         Err(Wrong)
     }
 
-    fn text(_: &[u8], _: &mut Vec<u8>) -> Result<(), Wrong> {
-        Err(Wrong)
+    fn text(_: &[u8], _: &mut Vec<u8>) -> Result<(), Unread> {
+        Err(Unread::Refused)
     }
 
     fn null(_: &mut Vec<u8>) -> Result<(), Wrong> {
@@ -40,7 +39,16 @@ pub(super) trait Kind {
     }
 }
 
+/// The datatype has no such value.
 pub(super) struct Wrong;
+
+/// The reason why a text or an object is not read.
+pub(super) enum Unread {
+    /// The datatype does not take this sort of value.
+    Refused,
+    /// It takes it, and there is a mistake inside.
+    Damaged(String),
+}
 
 pub(super) struct Bools;
 
@@ -183,12 +191,13 @@ impl Kind for Texts {
     const WIDTH: usize = 4;
     const WANTED: &'static str = "a text";
 
-    fn text(quoted: &[u8], bytes: &mut Vec<u8>) -> Result<(), Wrong> {
+    fn text(quoted: &[u8], bytes: &mut Vec<u8>) -> Result<(), Unread> {
+        let damaged = |_| Unread::Damaged(text_mistake::find(quoted));
         if quoted.contains(&b'\\') {
-            let text: String = serde_json::from_slice(quoted).map_err(|_| Wrong)?;
+            let text: String = serde_json::from_slice(quoted).map_err(damaged)?;
             push_byte_string(bytes, text.as_bytes());
         } else {
-            let text: &str = serde_json::from_slice(quoted).map_err(|_| Wrong)?;
+            let text: &str = serde_json::from_slice(quoted).map_err(damaged)?;
             push_byte_string(bytes, text.as_bytes());
         }
         Ok(())
@@ -205,24 +214,39 @@ struct Base64<'a> {
     b64: Cow<'a, str>,
 }
 
-/// Standard base64, read with or without padding.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
 impl Kind for TextsOrBase64 {
     const WIDTH: usize = 4;
     const WANTED: &'static str = "a text, or bytes in base64 as {\"b64\": \"…\"}";
 
-    fn text(quoted: &[u8], bytes: &mut Vec<u8>) -> Result<(), Wrong> {
+    fn text(quoted: &[u8], bytes: &mut Vec<u8>) -> Result<(), Unread> {
         Texts::text(quoted, bytes)
     }
 
-    fn object(rest: &[u8], bytes: &mut Vec<u8>) -> Result<usize, Wrong> {
+    fn object(rest: &[u8], bytes: &mut Vec<u8>) -> Result<usize, Unread> {
         let mut objects = serde_json::Deserializer::from_slice(rest).into_iter::<Base64>();
-        let object = objects.next().and_then(Result::ok).ok_or(Wrong)?;
-        push_byte_string(bytes, &BASE64.decode(object.b64.as_bytes()).map_err(|_| Wrong)?);
+        let object = objects.next().and_then(Result::ok).ok_or(Unread::Refused)?;
+        push_byte_string(bytes, &base64::decode(&object.b64).map_err(Unread::Damaged)?);
         Ok(objects.byte_offset())
+    }
+}
+
+/// Elements of BYTES that a model may read as JSON: a string, or an object, whose JSON the element becomes.
+pub(super) struct TextsOrObjects;
+
+impl Kind for TextsOrObjects {
+    const WIDTH: usize = 4;
+    const WANTED: &'static str = "a text or an object";
+
+    fn text(quoted: &[u8], bytes: &mut Vec<u8>) -> Result<(), Unread> {
+        Texts::text(quoted, bytes)
+    }
+
+    fn object(rest: &[u8], bytes: &mut Vec<u8>) -> Result<usize, Unread> {
+        let mut objects = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
+        let is_json = matches!(objects.next(), Some(Ok(_)));
+        let object = rest.get(..objects.byte_offset()).filter(|_| is_json);
+        let object = object.ok_or_else(|| Unread::Damaged("the object is not valid JSON".to_owned()))?;
+        push_byte_string(bytes, object);
+        Ok(object.len())
     }
 }

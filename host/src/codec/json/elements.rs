@@ -4,34 +4,50 @@
 use bulkhead_tensor::match_datatype;
 
 use super::array::{Array, Scalar};
-use super::element_types::{Bools, Floats, Integers, Kind, Texts, TextsOrBase64, Wrong};
+use super::element_types::{Bools, Floats, Integers, Kind, Texts, TextsOrBase64, TextsOrObjects, Unread, Wrong};
 use crate::numbers::to_usize;
-use crate::tensor::Datatype;
+use crate::tensor::{Datatype, element_count};
 
 /// The elements that were read, as the bytes of a tensor.
 #[derive(Debug, PartialEq)]
 pub struct Parsed {
     pub bytes: Vec<u8>,
     pub count: u64,
+    /// Sizes of the lists that hold the elements, outermost first; empty for a single value.
+    pub nesting: Vec<u64>,
     /// Bytes of text that the elements take; more text may follow them.
     pub length: usize,
 }
 
-/// Reads the elements that a text begins with, exactly `count` of them where it is given. An error says which element is
-/// wrong and why.
-pub fn parse(datatype: Datatype, count: Option<u64>, json: &[u8]) -> Result<Parsed, String> {
+/// Reads the elements that a text begins with: those of a tensor of this shape, where it is given. They are a flat list, or
+/// lists that are nested as the shape says. An error says which element is wrong and why.
+pub fn parse(datatype: Datatype, shape: Option<&[u64]>, json: &[u8]) -> Result<Parsed, String> {
+    let Some(shape) = shape else { return read_as(datatype, None, Array::new(json)) };
+    let count = element_count(shape).map_err(|error| format!("the tensor {error}"))?;
     check_count(count, json)?;
-    read_as(datatype, count, Array::new(json))
+    let parsed = read_as(datatype, Some(count), Array::new(json))?;
+    if is_flat_or_nested_as(shape, &parsed.nesting) {
+        return Ok(parsed);
+    }
+    let nesting = parsed.nesting;
+    Err(format!(
+        "the shape is {shape:?}, and the lists are nested as {nesting:?}; nest them as the shape says, or not at all"
+    ))
+}
+
+/// True for a single value, a flat list, or lists that are nested as the shape says. No list stands in an empty list, so
+/// that the nesting ends where the shape has a 0.
+fn is_flat_or_nested_as(shape: &[u64], nesting: &[u64]) -> bool {
+    let ends_empty = nesting.last() == Some(&0) && shape.starts_with(nesting);
+    nesting.len() <= 1 || nesting == shape || ends_empty
 }
 
 /// Refuses a count beyond the elements that the text can hold, each of at least two characters, before anything is
 /// allocated.
-fn check_count(count: Option<u64>, json: &[u8]) -> Result<(), String> {
-    match count {
-        Some(count) if count > json.len() as u64 / 2 + 1 => {
-            Err(format!("the shape has {count} elements, and the data holds fewer"))
-        }
-        _ => Ok(()),
+fn check_count(count: u64, json: &[u8]) -> Result<(), String> {
+    match count > json.len() as u64 / 2 + 1 {
+        true => Err(format!("the shape has {count} elements, and the data holds fewer")),
+        false => Ok(()),
     }
 }
 
@@ -46,18 +62,24 @@ pub(crate) fn read_as(datatype: Datatype, count: Option<u64>, array: Array) -> R
 }
 
 /// Like [`parse`], but an error if anything follows the elements.
-pub fn parse_all(datatype: Datatype, count: Option<u64>, json: &str) -> Result<Parsed, String> {
-    parse(datatype, count, json.as_bytes()).and_then(|parsed| parsed.must_be_all_of(json))
+pub fn parse_all(datatype: Datatype, shape: Option<&[u64]>, json: &str) -> Result<Parsed, String> {
+    parse(datatype, shape, json.as_bytes()).and_then(|parsed| parsed.must_be_all_of(json))
 }
 
-/// Like [`parse_all`], but an element of BYTES may also be an object `{"b64": "…"}`.
-pub fn parse_all_with_base64(datatype: Datatype, count: u64, json: &str) -> Result<Vec<u8>, String> {
-    check_count(Some(count), json.as_bytes())?;
-    let parsed = match datatype {
-        Datatype::Bytes => read::<TextsOrBase64>(Some(count), Array::new(json.as_bytes()))?.must_be_all_of(json)?,
-        _ => parse_all(datatype, Some(count), json)?,
-    };
-    Ok(parsed.bytes)
+/// Like [`parse_all`] without a shape, but an element of BYTES may also be an object `{"b64": "…"}`.
+pub fn parse_all_with_base64(datatype: Datatype, json: &str) -> Result<Parsed, String> {
+    match datatype {
+        Datatype::Bytes => read::<TextsOrBase64>(None, Array::new(json.as_bytes()))?.must_be_all_of(json),
+        _ => parse_all(datatype, None, json),
+    }
+}
+
+/// Like [`parse_all`] without a shape, but an object is an element of BYTES, too: its JSON as it was sent.
+pub fn parse_all_with_objects(datatype: Datatype, json: &str) -> Result<Parsed, String> {
+    match datatype {
+        Datatype::Bytes => read::<TextsOrObjects>(None, Array::new(json.as_bytes()))?.must_be_all_of(json),
+        _ => parse_all(datatype, None, json),
+    }
 }
 
 impl Parsed {
@@ -79,7 +101,7 @@ fn read<K: Kind>(count: Option<u64>, mut array: Array) -> Result<Parsed, String>
             array.skip(elements.push_number(rest)?);
         }
     }
-    elements.finish(array.length())
+    elements.finish(array)
 }
 
 /// The elements that were read so far.
@@ -102,20 +124,23 @@ impl<K: Kind> ElementReader<K> {
             return self.push_number(rest);
         }
         self.check_count()?;
-        if let Scalar::Object(rest) = scalar {
-            let length = K::object(rest, &mut self.bytes).map_err(|Wrong| self.wrong(scalar))?;
-            self.found += 1;
-            return Ok(length);
-        }
-        let written = match scalar {
-            Scalar::Text(quoted) => K::text(quoted, &mut self.bytes),
-            Scalar::Boolean(value) => K::boolean(value, &mut self.bytes),
-            Scalar::Null => K::null(&mut self.bytes),
-            _ => Err(Wrong),
+        let length = match scalar {
+            Scalar::Object(rest) => K::object(rest, &mut self.bytes).map_err(|why| self.unread(scalar, why))?,
+            Scalar::Text(quoted) => {
+                K::text(quoted, &mut self.bytes).map_err(|why| self.unread(scalar, why))?;
+                0
+            }
+            Scalar::Boolean(value) => {
+                K::boolean(value, &mut self.bytes).map_err(|Wrong| self.wrong(scalar))?;
+                0
+            }
+            Scalar::Null | Scalar::Number(_) => {
+                K::null(&mut self.bytes).map_err(|Wrong| self.wrong(scalar))?;
+                0
+            }
         };
-        written.map_err(|Wrong| self.wrong(scalar))?;
         self.found += 1;
-        Ok(0)
+        Ok(length)
     }
 
     #[inline]
@@ -139,12 +164,23 @@ impl<K: Kind> ElementReader<K> {
         format!("element {} is {}, and must be {}", self.found, scalar.describe(), K::WANTED)
     }
 
-    fn finish(self, length: usize) -> Result<Parsed, String> {
+    #[cold]
+    fn unread(&self, scalar: Scalar, why: Unread) -> String {
+        match why {
+            Unread::Refused => self.wrong(scalar),
+            Unread::Damaged(problem) => format!("element {}: {problem}", self.found),
+        }
+    }
+
+    fn finish(self, array: Array) -> Result<Parsed, String> {
         match self.count {
             Some(count) if self.found < count => {
                 Err(format!("the shape has {count} elements, and the data holds {}", self.found))
             }
-            _ => Ok(Parsed { bytes: self.bytes, count: self.found, length }),
+            _ => {
+                let length = array.length();
+                Ok(Parsed { bytes: self.bytes, count: self.found, nesting: array.into_shape(), length })
+            }
         }
     }
 }
@@ -161,13 +197,14 @@ mod tests {
     use super::*;
 
     fn parse(datatype: Datatype, count: u64, json: &str) -> Result<Vec<u8>, String> {
-        super::parse(datatype, Some(count), json.as_bytes()).map(|parsed| parsed.bytes)
+        super::parse(datatype, Some(&[count]), json.as_bytes()).map(|parsed| parsed.bytes)
     }
 
     #[test]
     fn reads_flat_and_nested() {
         let flat = parse(Datatype::Fp32, 4, "[1, 2.5, -3e2, 0]").unwrap();
-        assert_eq!(flat, parse(Datatype::Fp32, 4, "[[1, 2.5], [-3e2, 0]]").unwrap());
+        let nested = super::parse(Datatype::Fp32, Some(&[2, 2]), b"[[1, 2.5], [-3e2, 0]]").unwrap();
+        assert_eq!(flat, nested.bytes);
         assert_eq!(&flat[4..8], 2.5f32.to_le_bytes());
         assert_eq!(parse(Datatype::Bytes, 2, r#"["hi", ""]"#).unwrap(), b"\x02\0\0\0hi\0\0\0\0");
         assert_eq!(parse(Datatype::Bool, 3, "[true, 0, 1]").unwrap(), [1, 0, 1]);
@@ -236,7 +273,7 @@ mod tests {
             (Datatype::Uint64, 1, "[18446744073709551616]", "element 0 is 18446744073709551616"),
             (Datatype::Int64, 1, "[1e2]", "element 0 is 1e2"),
             (Datatype::Bytes, 1, "[\"a]", "expected value"),
-            (Datatype::Bytes, 1, "[\"\\x\"]", "element 0 is a text"),
+            (Datatype::Bytes, 1, "[\"\\x\"]", "element 0: the text has the escape \\x at its byte 0"),
         ] {
             let error = parse(datatype, count, json).unwrap_err();
             assert!(error.contains(wanted), "{json}: {error}");
@@ -245,25 +282,44 @@ mod tests {
 
     #[test]
     fn text_after_the_elements_is_left_unread() {
-        let parsed = super::parse(Datatype::Fp32, None, b" [[1, 2], [3]] , \"x\"").unwrap();
-        assert_eq!((parsed.count, parsed.length), (3, 14));
+        let parsed = super::parse(Datatype::Fp32, None, b" [[1, 2], [3, 4]] , \"x\"").unwrap();
+        assert_eq!((parsed.count, parsed.length), (4, 17));
     }
 
     #[test]
     fn parse_all_refuses_text_after_the_elements() {
         for (json, wanted) in [("7x", "found 'x' at byte 1"), ("[7] 8", "found ' ' at byte 3")] {
-            let error = parse_all(Datatype::Fp32, Some(1), json).err().unwrap();
+            let error = parse_all(Datatype::Fp32, Some(&[1]), json).err().unwrap();
             assert!(error.contains(wanted), "{error}");
         }
-        assert!(parse_all_with_base64(Datatype::Bytes, 1, r#"{"b64": "YQ=="}"#).is_ok());
-        assert!(parse_all_with_base64(Datatype::Bytes, 1, r#""a"é"#).is_err());
+        assert!(parse_all_with_base64(Datatype::Bytes, r#"{"b64": "YQ=="}"#).is_ok());
+        assert!(parse_all_with_base64(Datatype::Bytes, r#""a"é"#).is_err());
         // A count from outside cannot make the reader allocate more than the text can fill.
-        assert!(parse_all_with_base64(Datatype::Bytes, u64::MAX, r#"["a"]"#).is_err());
+        assert!(parse_all(Datatype::Bytes, Some(&[u64::MAX / 2]), r#"["a"]"#).is_err());
     }
 
     #[test]
-    fn deep_nesting_ends_in_an_error() {
-        let json = "[".repeat(100_000);
-        assert!(parse(Datatype::Fp32, 1, &json).unwrap_err().contains("deeper than 64"));
+    fn nested_lists_must_have_the_shape() {
+        for (shape, json) in [
+            (&[2, 2][..], "[[1, 2], [3, 4]]"),
+            (&[2, 2], "[1, 2, 3, 4]"),
+            (&[1, 1], "7"),
+            (&[], "[7]"),
+            (&[2, 0, 3], "[[], []]"),
+            (&[0, 3], "[]"),
+        ] {
+            assert!(super::parse(Datatype::Int32, Some(shape), json.as_bytes()).is_ok(), "{json} as {shape:?}");
+        }
+        for (shape, json, wanted) in [
+            (&[2, 2][..], "[[1,2,3],[4]]", "unexpected size: 1"),
+            (&[2, 3], "[[1,2],[3,4],[5,6]]", "the shape is [2, 3], and the lists are nested as [3, 2]"),
+            (&[4], "[[1,2],[3,4]]", "nested as [2, 2]"),
+            (&[2, 2, 1], "[[1,2],[3,4]]", "nested as [2, 2]"),
+            (&[3, 0], "[[], []]", "nested as [2, 0]"),
+            (&[2], "[1,[2]]", "unexpected level: 1"),
+        ] {
+            let error = super::parse(Datatype::Int32, Some(shape), json.as_bytes()).unwrap_err();
+            assert!(error.contains(wanted), "{json}: {error}");
+        }
     }
 }

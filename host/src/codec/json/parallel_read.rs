@@ -8,19 +8,21 @@ use bytes::Bytes;
 use super::array::Array;
 use super::elements::{self, Parsed, read_as};
 use crate::scheduler::CallContext;
-use crate::tensor::Datatype;
+use crate::tensor::{Datatype, element_count};
 
-/// Reads the `count` elements that `json`, a slice of `body`, begins with. Idle cores of the call help with a large array.
+/// Reads the elements of a tensor of this shape that `json`, a slice of `body`, begins with. Idle cores of the call help with
+/// a large array.
 pub fn parse_within(
     context: &CallContext,
     datatype: Datatype,
-    count: u64,
+    shape: &[u64],
     json: &[u8],
     body: &Bytes,
 ) -> Result<Parsed, String> {
-    match parse(context, datatype, count, json, body, PART) {
+    let count = element_count(shape).ok();
+    match count.and_then(|count| parse(context, datatype, count, json, body, PART)) {
         Some(parsed) => Ok(parsed),
-        None => elements::parse(datatype, Some(count), json),
+        None => elements::parse(datatype, Some(shape), json),
     }
 }
 
@@ -60,7 +62,7 @@ pub fn parse(
         // Each part is dropped once it is copied, so that the whole tensor is never in memory twice.
         bytes.extend_from_slice(&part.bytes);
     }
-    Some(Parsed { bytes, count, length: end + 1 })
+    Some(Parsed { bytes, count, nesting: vec![count], length: end + 1 })
 }
 
 /// The ranges of the parts: each ends before a comma, and the next begins behind that comma.
@@ -97,7 +99,7 @@ mod tests {
             let (body, length) = body(100_000, comma);
             let parsed = parse(&CallContext::without_cores(), Datatype::Fp32, 100_000, &body, &body, PART).unwrap();
             assert_eq!(parsed.length, length);
-            assert_eq!(parsed.bytes, elements::parse(Datatype::Fp32, Some(100_000), &body).unwrap().bytes);
+            assert_eq!(parsed.bytes, elements::parse(Datatype::Fp32, Some(&[100_000]), &body).unwrap().bytes);
         }
     }
 
@@ -116,7 +118,7 @@ mod tests {
         ];
         for (json, wanted) in broken {
             let body = Bytes::from(json);
-            let error = super::parse_within(&CallContext::without_cores(), Datatype::Fp32, 100_000, &body, &body)
+            let error = super::parse_within(&CallContext::without_cores(), Datatype::Fp32, &[100_000], &body, &body)
                 .err()
                 .unwrap();
             assert!(error.contains(wanted), "{error}");
@@ -127,9 +129,10 @@ mod tests {
     fn nested_and_small_arrays_are_not_read_in_parts() {
         let (flat, _) = body(100_000, ",");
         let text = String::from_utf8(flat.to_vec()).unwrap();
-        let nested = Bytes::from(text.replacen(",7e-3,", ",[7e-3],", 1));
+        let nested = Bytes::from(format!("[{}]", text.replacen(']', "]]", 1)));
         assert!(parse(&CallContext::without_cores(), Datatype::Fp32, 100_000, &nested, &nested, PART).is_none());
-        assert!(super::parse_within(&CallContext::without_cores(), Datatype::Fp32, 100_000, &nested, &nested).is_ok());
+        let shape = [1, 100_000];
+        assert!(super::parse_within(&CallContext::without_cores(), Datatype::Fp32, &shape, &nested, &nested).is_ok());
         assert!(
             parse(&CallContext::without_cores(), Datatype::Fp32, 2, b"[1,2]", &Bytes::from_static(b"[1,2]"), PART)
                 .is_none()

@@ -25,7 +25,7 @@ pub fn write(context: &CallContext, tensor: &Tensor, out: &mut Bounded) -> serde
         Some(width) if data.len() >= LARGE * width => write_in_parts(context, datatype, width, data, out),
         _ => {
             out.reserve(guess(tensor));
-            serde_json::to_writer(out, &Data { tensor, bare: false })
+            serde_json::to_writer(out, &Data { tensor })
         }
     }
 }
@@ -61,7 +61,7 @@ fn write_part(datatype: Datatype, width: usize, data: &Bytes, first: bool) -> se
     let shape = vec![(data.len() / width) as u64];
     let tensor = Tensor::new(datatype, shape, data.clone()).map_err(serde_json::Error::custom)?;
     let mut json = Vec::with_capacity(guess(&tensor));
-    serde_json::to_writer(&mut json, &Data { tensor: &tensor, bare: false })?;
+    serde_json::to_writer(&mut json, &Data { tensor: &tensor })?;
     json.pop();
     if !first {
         // The array's opening bracket.

@@ -7,6 +7,8 @@ use serde::de::IgnoredAny;
 
 use crate::codec::error::DecodeError;
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 pub struct JsonScanner<'a> {
     json: &'a [u8],
     /// Byte that is read next; at most the length of the text, so that slices from here exist.
@@ -14,8 +16,9 @@ pub struct JsonScanner<'a> {
 }
 
 impl<'a> JsonScanner<'a> {
+    /// Some editors and .NET put the mark of UTF-8 before a text, which is skipped.
     pub fn new(json: &'a [u8]) -> Self {
-        JsonScanner { json, at: 0 }
+        JsonScanner { json, at: if json.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 } }
     }
 
     /// Reads an object: `field` is called with the name of each field, and must read its value.
@@ -84,7 +87,10 @@ impl<'a> JsonScanner<'a> {
         self.skip_space();
         let rest = &self.json[self.at..];
         let length = value_length(rest).ok_or_else(|| self.wrong("a value is missing, or has no end"))?;
-        let text = std::str::from_utf8(&rest[..length]).map_err(|_| self.wrong("the value is not UTF-8"))?;
+        let text = std::str::from_utf8(&rest[..length]).map_err(|error| DecodeError::Json {
+            problem: "the value is not UTF-8".to_owned(),
+            byte: self.at + error.valid_up_to(),
+        })?;
         self.at += length;
         Ok(text)
     }
@@ -98,6 +104,11 @@ impl<'a> JsonScanner<'a> {
     /// Skips bytes of that text after the caller has read them; beyond its end there is nothing to skip.
     pub fn advance(&mut self, bytes: usize) {
         self.at = self.at.saturating_add(bytes).min(self.json.len());
+    }
+
+    /// Number of bytes that were read.
+    pub fn position(&self) -> usize {
+        self.at
     }
 
     pub fn end(&mut self) -> Result<(), DecodeError> {
@@ -253,6 +264,7 @@ mod tests {
     fn objects_are_read_and_errors_say_where() {
         assert_eq!(names(" { \"a\" : 1 ,\"b\":2 } ").unwrap(), [("a".to_owned(), 1), ("b".to_owned(), 2)]);
         assert_eq!(names("{}").unwrap(), []);
+        assert_eq!(names("\u{feff}{\"a\": 1}").unwrap(), [("a".to_owned(), 1)]);
         for (json, wanted) in [
             ("", "expected an object, and the text ends, at byte 0"),
             ("[]", "expected an object"),

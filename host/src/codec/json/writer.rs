@@ -1,14 +1,16 @@
 //! The writer of JSON replies: the elements of tensors, within a bound on the size of the reply.
 
+use std::cell::Cell;
 use std::io;
 use std::io::Write;
 
-use bulkhead_tensor::match_datatype;
+use bulkhead_tensor::{ByteStrings, match_datatype};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::ser::{Error, Serializer};
 
-use crate::tensor::{self, Tensor};
+use crate::numbers::to_usize;
+use crate::tensor::{self, Datatype, Tensor};
 
 /// The body of a reply: JSON, in several pieces where it is large, and then the data of the outputs that were requested as
 /// bytes, which is shared with their tensors and not copied.
@@ -20,22 +22,73 @@ pub struct Encoded {
     pub binary: bool,
 }
 
-/// The elements of a tensor as a flat JSON array; with `bare`, a single element is written without the array.
+/// The elements of a tensor as a flat JSON array.
 pub(crate) struct Data<'a> {
     pub tensor: &'a Tensor,
-    pub bare: bool,
 }
 
 impl Serialize for Data<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let data = self.tensor.data();
-        let bare = self.bare && tensor::element_count(self.tensor.shape()) == Ok(1);
-        match_datatype!(self.tensor.datatype(), {
+        Elements { datatype: self.tensor.datatype(), data: self.tensor.data(), bare: false }.serialize(serializer)
+    }
+}
+
+/// The elements of a tensor in lists that are nested as its shape is; a single element is written without lists.
+pub(crate) struct NestedData<'a> {
+    datatype: Datatype,
+    shape: &'a [u64],
+    /// The data of the elements that are not written yet.
+    rest: &'a Cell<&'a [u8]>,
+}
+
+impl<'a> NestedData<'a> {
+    /// `rest` holds the tensor's data.
+    pub(crate) fn of(tensor: &'a Tensor, rest: &'a Cell<&'a [u8]>) -> NestedData<'a> {
+        let single = tensor::element_count(tensor.shape()) == Ok(1);
+        NestedData { datatype: tensor.datatype(), shape: if single { &[] } else { tensor.shape() }, rest }
+    }
+
+    /// The data of the next `count` elements, which the tensor has by its shape.
+    fn take(&self, count: u64) -> &'a [u8] {
+        let rest = self.rest.get();
+        let length = match self.datatype.width() {
+            Some(width) => to_usize(count.saturating_mul(width)),
+            None => ByteStrings::new(rest).take(to_usize(count)).map(|text| text.len() + size_of::<u32>()).sum(),
+        };
+        let (taken, rest) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        self.rest.set(rest);
+        taken
+    }
+}
+
+impl Serialize for NestedData<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let NestedData { datatype, rest, .. } = *self;
+        let elements = |count, bare| Elements { datatype, data: self.take(count), bare };
+        match *self.shape {
+            [] => elements(1, true).serialize(serializer),
+            [count] => elements(count, false).serialize(serializer),
+            [size, ref shape @ ..] => serializer.collect_seq((0..size).map(|_| NestedData { datatype, shape, rest })),
+        }
+    }
+}
+
+/// Elements as a list, or with `bare` the only one without it.
+struct Elements<'a> {
+    datatype: Datatype,
+    data: &'a [u8],
+    bare: bool,
+}
+
+impl Serialize for Elements<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Elements { datatype, data, bare } = *self;
+        match_datatype!(datatype, {
             boolean => sequence(serializer, bare, data.iter().map(|byte| *byte != 0)),
             integer T => sequence(serializer, bare, numbers(data).map(T::from_le_bytes)),
             half T => sequence(serializer, bare, numbers(data).map(|bytes| T::from_le_bytes(bytes).to_f32())),
             float T => sequence(serializer, bare, numbers(data).map(T::from_le_bytes)),
-            bytes => sequence(serializer, bare, self.tensor.byte_strings().map(Text)),
+            bytes => sequence(serializer, bare, ByteStrings::new(data).map(Text)),
         })
     }
 }

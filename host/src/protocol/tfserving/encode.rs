@@ -111,7 +111,8 @@ fn check_texts(outputs: &NamedTensors) -> Result<(), EncodeError> {
     let texts = outputs.iter().filter(|(name, tensor)| tensor.datatype() == Datatype::Bytes && !is_binary(name));
     for (name, tensor) in texts {
         if tensor.byte_strings().any(|text| std::str::from_utf8(text).is_err()) {
-            return Err(EncodeError::NotText { output: name.to_string() });
+            let instead = "call Predict over gRPC, or a model whose output has a name that ends in _bytes, which is written in base64";
+            return Err(EncodeError::NotText { output: name.to_string(), instead });
         }
     }
     Ok(())

@@ -7,7 +7,6 @@ mod describe;
 pub mod encode;
 pub mod examples;
 mod grpc;
-mod nesting;
 mod path;
 pub mod proto;
 mod rest;

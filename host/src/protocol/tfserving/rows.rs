@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 
-use super::nesting;
 use super::proto::wrong;
 use super::signature::{PREDICT, check_signature};
 use crate::codec::error::DecodeError;
@@ -12,7 +11,7 @@ use crate::codec::json::scanner::JsonScanner;
 use crate::codec::tensor_head::tensor_shape;
 use crate::config::format_bytes;
 use crate::inference::InferRequest;
-use crate::tensor::{NamedTensors, Tensor, TensorSpec, element_count};
+use crate::tensor::{NamedTensors, Tensor, TensorSpec};
 
 /// The layout of a request, which its reply has too.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,13 +120,11 @@ fn decode_tensor(spec: &TensorSpec, json: &str) -> Result<Tensor, DecodeError> {
     tensor.map_err(|error| DecodeError::Tensor { input: spec.name.to_string(), error })
 }
 
+/// The shape of a value, which is that of its lists, and its bytes.
 fn read(spec: &TensorSpec, json: &str) -> Result<(Vec<u64>, Vec<u8>), DecodeError> {
-    let input = || spec.name.to_string();
-    let problem = |problem| DecodeError::Data { input: input(), problem };
-    let shape = nesting::shape(json).map_err(problem)?;
-    let count = element_count(&shape).map_err(|error| DecodeError::Tensor { input: input(), error })?;
-    let data = elements::parse_all_with_base64(spec.datatype, count, json).map_err(problem)?;
-    Ok((shape, data))
+    let parsed = elements::parse_all_with_base64(spec.datatype, json);
+    let parsed = parsed.map_err(|problem| DecodeError::Data { input: spec.name.to_string(), problem })?;
+    Ok((parsed.nesting, parsed.bytes))
 }
 
 /// The form of the values in a row.

@@ -34,7 +34,7 @@ pub fn decode_json(context: &CallContext, json: &Bytes, mut rest: Bytes) -> Resu
 fn decode_input(mut wire: WireInput, rest: &mut Bytes) -> Result<(Arc<str>, Tensor), DecodeError> {
     let name = wire.name.clone();
     let input = || name.clone();
-    let (datatype, shape, count) = tensor_head(&wire.name, &wire.datatype, &wire.shape)?;
+    let (datatype, shape, _) = tensor_head(&wire.name, &wire.datatype, &wire.shape)?;
     let parameters = wire.parameters.take().unwrap_or_default();
     let data = match parameters.binary_data_size {
         _ if parameters.shared_memory_region.is_some() => Err(DecodeError::SharedMemory { tensor: input() }),
@@ -43,17 +43,17 @@ fn decode_input(mut wire: WireInput, rest: &mut Bytes) -> Result<(Arc<str>, Tens
             Err(DecodeError::BinaryShort { input: input(), size, left: rest.len() })
         }
         Some(size) => Ok(rest.split_to(to_usize(size))),
-        None => elements_of(&mut wire, datatype, count),
+        None => elements_of(&mut wire, datatype, &shape),
     }?;
     let tensor = Tensor::new(datatype, shape, data);
     let tensor = tensor.map_err(|error| DecodeError::Tensor { input: input(), error })?;
     Ok((wire.name.into(), tensor))
 }
 
-fn elements_of(wire: &mut WireInput, datatype: Datatype, count: u64) -> Result<Bytes, DecodeError> {
+fn elements_of(wire: &mut WireInput, datatype: Datatype, shape: &[u64]) -> Result<Bytes, DecodeError> {
     match wire.data.take() {
         Some(Data::Read(bytes)) => Ok(bytes.into()),
-        Some(Data::Text(text)) => match elements::parse_all(datatype, Some(count), text) {
+        Some(Data::Text(text)) => match elements::parse_all(datatype, Some(shape), text) {
             Ok(elements) => Ok(elements.bytes.into()),
             Err(problem) => Err(DecodeError::Data { input: wire.name.clone(), problem }),
         },

@@ -1,12 +1,14 @@
 //! The encoder of inference replies in JSON, with or without binary tensors behind it.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::codec::error::EncodeError;
 use crate::codec::json::parallel_write;
-use crate::codec::json::writer::{Bounded, Data, Encoded};
+use crate::codec::json::writer::{Bounded, Encoded, NestedData};
 use crate::inference::InferResponse;
 use crate::numbers::to_usize;
 use crate::pipeline::Pipeline;
@@ -36,11 +38,12 @@ pub fn encode_as(
     encode_outputs(context, &Reply { model, version, id: answer.id.as_deref(), outputs: &outputs }, bound)
 }
 
-/// Encodes the reply to `generate`, within `bound` bytes: each output under its name, and a single element without an
-/// array.
+/// Encodes the reply to `generate`, within `bound` bytes: each output under its name, in lists that are nested as
+/// its shape is, and a single element without lists.
 pub fn encode_generated(pipeline: &Pipeline, answer: &InferResponse, bound: u64) -> Result<Encoded, EncodeError> {
     if let Some((name, _)) = answer.outputs.iter().find(|(_, tensor)| !is_text(tensor)) {
-        return Err(EncodeError::NotText { output: name.to_string() });
+        let instead = "call infer, and ask for it as bytes with its parameter binary_data=true";
+        return Err(EncodeError::NotText { output: name.to_string(), instead });
     }
     let generated = Generated { pipeline, answer };
     let json = write_json(to_usize(bound), bound, |out| serde_json::to_writer(out, &generated))?;
@@ -51,7 +54,8 @@ fn encode_outputs(context: &CallContext, reply: &Reply, bound: u64) -> Result<En
     let outputs = reply.outputs;
     for output in outputs.iter().filter(|output| !output.binary) {
         if !is_text(output.tensor) {
-            return Err(EncodeError::NotText { output: output.name.to_owned() });
+            let instead = "ask for it as bytes, with its parameter binary_data=true";
+            return Err(EncodeError::NotText { output: output.name.to_owned(), instead });
         }
     }
     let binary: Vec<&Tensor> = outputs.iter().filter(|output| output.binary).map(|output| output.tensor).collect();
@@ -164,7 +168,8 @@ impl Serialize for Generated<'_> {
         reply.serialize_entry("model_name", &*self.pipeline.model)?;
         reply.serialize_entry("model_version", &*self.pipeline.version)?;
         for (name, tensor) in &self.answer.outputs {
-            reply.serialize_entry(&**name, &Data { tensor, bare: true })?;
+            let data = Cell::new(&tensor.data()[..]);
+            reply.serialize_entry(&**name, &NestedData::of(tensor, &data))?;
         }
         reply.end()
     }

@@ -9,12 +9,34 @@ use crate::codec::error::DecodeError;
 use crate::codec::json::elements;
 use crate::codec::json::scanner::JsonScanner;
 use crate::inference::InferRequest;
-use crate::sandbox::Parameters;
 use crate::tensor::{Signature, Tensor, TensorSpec};
 
-/// Decodes a request. A field with the name of an input is that tensor: one value, or an array of values. `id` and
-/// `parameters` have the same meaning as in other requests, and every other field is a parameter.
+/// Decodes a request. A field with the name of an input is that tensor: one value, a flat list of values, or lists that are
+/// nested as the tensor's shape is. `id` and `parameters` have the same meaning as in other requests, and every other field
+/// is a parameter. Inputs may also stand in `parameters`, where some clients put all that is not the text.
 pub fn decode_generate(json: &[u8], signature: &Signature) -> Result<InferRequest, DecodeError> {
+    let mut request = InferRequest::default();
+    let mut nested = None;
+    for (name, value) in fields(json)? {
+        let field = |error| field_error(&name, error);
+        match name.as_str() {
+            _ if find(signature, &name).is_some() => add(&mut request, signature, name, value)?,
+            "id" => request.id = serde_json::from_str(value).map_err(field)?,
+            "parameters" => nested = Some(value).filter(|value| *value != "null"),
+            _ => add(&mut request, signature, name, value)?,
+        }
+    }
+    for (name, value) in nested.map(|json| fields(json.as_bytes())).transpose()?.into_iter().flatten() {
+        if request.inputs.iter().any(|(input, _)| **input == *name) {
+            return Err(DecodeError::TwiceGiven { input: name });
+        }
+        add(&mut request, signature, name, value)?;
+    }
+    Ok(request)
+}
+
+/// The fields of an object, and the texts of their values. The last of several with one name counts.
+fn fields(json: &[u8]) -> Result<BTreeMap<String, &str>, DecodeError> {
     let mut scanner = JsonScanner::new(json);
     let mut fields = BTreeMap::new();
     scanner.object(|scanner, name| {
@@ -22,41 +44,42 @@ pub fn decode_generate(json: &[u8], signature: &Signature) -> Result<InferReques
         Ok(())
     })?;
     scanner.end()?;
-    let mut request = InferRequest::default();
-    for (name, value) in fields {
-        if let Some(spec) = signature.inputs.iter().find(|spec| *spec.name == *name) {
-            request.inputs.push((spec.name.clone(), tensor(spec, value)?));
-            continue;
-        }
-        let field = |error| DecodeError::Field { field: name.clone(), error };
-        match name.as_str() {
-            "id" => request.id = serde_json::from_str(value).map_err(field)?,
-            "parameters" => request.parameters.extend(parameters(value).map_err(field)?),
-            _ => {
-                let Scalar(value) = serde_json::from_str(value).map_err(field)?;
-                request.parameters.push((name, value));
-            }
-        }
-    }
-    Ok(request)
+    Ok(fields)
 }
 
-fn parameters(value: &str) -> Result<Parameters, serde_json::Error> {
-    let parameters: Option<BTreeMap<String, Scalar>> = serde_json::from_str(value)?;
-    Ok(parameters.into_iter().flatten().map(|(name, Scalar(value))| (name, value)).collect())
+fn find<'a>(signature: &'a Signature, name: &str) -> Option<&'a TensorSpec> {
+    signature.inputs.iter().find(|spec| *spec.name == *name)
+}
+
+/// Adds a value as the input of that name, or else as a parameter.
+fn add(request: &mut InferRequest, signature: &Signature, name: String, value: &str) -> Result<(), DecodeError> {
+    if let Some(spec) = find(signature, &name) {
+        request.inputs.push((spec.name.clone(), tensor(spec, value)?));
+        return Ok(());
+    }
+    let Scalar(value) = serde_json::from_str(value).map_err(|error| field_error(&name, error))?;
+    request.parameters.push((name, value));
+    Ok(())
+}
+
+fn field_error(field: &str, error: serde_json::Error) -> DecodeError {
+    DecodeError::Field { field: field.to_owned(), error }
 }
 
 fn tensor(spec: &TensorSpec, value: &str) -> Result<Tensor, DecodeError> {
     let input = || spec.name.to_string();
-    let elements = elements::parse_all(spec.datatype, None, value);
-    let elements::Parsed { bytes, count, .. } =
+    let elements = elements::parse_all_with_objects(spec.datatype, value);
+    let elements::Parsed { bytes, count, nesting, .. } =
         elements.map_err(|problem| DecodeError::Data { input: input(), problem })?;
-    let shape = shape(spec, count).ok_or_else(|| DecodeError::NoShape { input: spec.describe(), count })?;
+    let shape = match nesting.len() {
+        0 | 1 => shape(spec, count).ok_or_else(|| DecodeError::NoShape { input: spec.describe(), count })?,
+        _ => nesting,
+    };
     let tensor = Tensor::new(spec.datatype, shape, Bytes::from(bytes));
     tensor.map_err(|error| DecodeError::Tensor { input: input(), error })
 }
 
-/// The shape of `count` elements: dimensions that vary are 1, except for the innermost of them, which takes the rest.
+/// The shape of a single value or a flat list of `count` elements: dimensions that vary are 1, except for the innermost of them, which takes the rest.
 /// `None` if the elements do not fit.
 fn shape(spec: &TensorSpec, count: u64) -> Option<Vec<u64>> {
     let known = spec.shape.iter().filter_map(|dimension| u64::try_from(*dimension).ok());
@@ -96,17 +119,31 @@ mod tests {
         assert_eq!(request.id.as_deref(), Some("42"));
         assert_eq!(request.inputs[0].1.shape(), [1, 2, 2]);
         assert_eq!(request.inputs[1].1.data(), &b"\x02\0\0\0hi"[..]);
+        let nested = decode_generate(br#"{"rows": [[[1, 2]], [[3, 4]]]}"#, &signature()).unwrap();
+        assert_eq!(nested.inputs[0].1.shape(), [2, 1, 2]);
         let t = ("t".to_owned(), ParameterValue::Number(0.5));
-        assert_eq!(request.parameters, [t, ("stream".to_owned(), ParameterValue::Boolean(false))]);
+        assert_eq!(request.parameters, [("stream".to_owned(), ParameterValue::Boolean(false)), t]);
+        let inside = br#"{"text_input": "hi", "parameters": {"rows": [1, 2], "t": 0.5}}"#;
+        let inside = decode_generate(inside, &signature()).unwrap();
+        assert_eq!((inside.inputs.len(), inside.parameters.len()), (2, 1));
+        assert_eq!(inside.inputs[1].1.shape(), [1, 1, 2]);
+        let object = decode_generate(br#"{"text_input": {"a": [1,"\u00e9"]} }"#, &signature()).unwrap();
+        assert_eq!(object.inputs[0].1.byte_strings().collect::<Vec<_>>(), [br#"{"a": [1,"\u00e9"]}"#]);
+        assert!(decode_generate(br#"{"parameters": null}"#, &signature()).unwrap().parameters.is_empty());
     }
 
     #[test]
     fn fields_that_do_not_fit_are_refused() {
         for (json, wanted) in [
             (r#"{"rows": [1, 2, 3]}"#, "3 elements"),
+            (r#"{"text_input": {"a" 1}}"#, "the object is not valid JSON"),
+            (r#"{"rows": [[1, 2], [3]]}"#, "unexpected size: 1"),
             (r#"{"text_input": ["a", "b"]}"#, "2 elements"),
             (r#"{"text_input": 7}"#, "must be a text"),
             (r#"{"other": [1]}"#, "\"other\""),
+            (r#"{"parameters": {"other": [1]}}"#, "\"other\""),
+            (r#"{"parameters": 7}"#, "expected an object"),
+            (r#"{"text_input": "a", "parameters": {"text_input": "b"}}"#, "in \"parameters\", too"),
             (r#"{"id": 7}"#, "\"id\""),
             (r#"[]"#, "not JSON of an inference request"),
         ] {

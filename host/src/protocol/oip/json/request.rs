@@ -71,6 +71,7 @@ pub enum Data<'a> {
 
 /// An output that the client requests.
 #[derive(Deserialize, ToSchema)]
+#[serde(expecting = "an object with the name of an output")]
 #[schema(as = RequestedOutput)]
 pub struct WireOutput {
     name: String,
@@ -80,7 +81,7 @@ pub struct WireOutput {
 
 /// The parameters of a tensor. Others belong to extensions that the host does not have, and are ignored.
 #[derive(Default, Deserialize, ToSchema)]
-#[serde(default)]
+#[serde(default, expecting = "an object of parameters")]
 pub struct TensorParameters {
     /// Size in bytes of an input's data, which follows the JSON.
     pub binary_data_size: Option<u64>,
@@ -110,8 +111,12 @@ impl<'a> WireRequest<'a> {
             }
             _ => scanner.skip_value(),
         })?;
-        scanner.end()?;
+        let byte = scanner.position();
+        let ended = scanner.end();
         let inputs = inputs.ok_or_else(|| scanner.missing("inputs"))?;
+        ended.map_err(
+            |more| if inputs.iter().any(WireInput::is_binary) { DecodeError::NoHeader { byte } } else { more },
+        )?;
         Ok(WireRequest { id: id.flatten(), parameters: parameters.flatten(), inputs, outputs: outputs.flatten() })
     }
 }
@@ -143,6 +148,13 @@ impl<'a> WireInput<'a> {
     }
 }
 
+impl WireInput<'_> {
+    /// True if the input's data is to follow the JSON.
+    fn is_binary(&self) -> bool {
+        self.parameters.as_ref().is_some_and(|parameters| parameters.binary_data_size.is_some())
+    }
+}
+
 fn read_data<'a>(
     context: &CallContext,
     scanner: &mut JsonScanner<'a>,
@@ -151,11 +163,11 @@ fn read_data<'a>(
     datatype: Option<&str>,
     shape: Option<&[i64]>,
 ) -> Result<Option<Data<'a>>, DecodeError> {
-    let (datatype, count) = (datatype.and_then(Datatype::from_name), shape.and_then(count));
-    if let (Some(name), Some(datatype), Some(count)) = (name, datatype, count)
+    let (datatype, shape) = (datatype.and_then(Datatype::from_name), shape.and_then(known_shape));
+    if let (Some(name), Some(datatype), Some(shape)) = (name, datatype, shape)
         && let Some(json) = scanner.rest_if(b'[')
     {
-        let (bytes, length) = read_elements(context, name, datatype, count, json, body)?;
+        let (bytes, length) = read_elements(context, name, datatype, &shape, json, body)?;
         scanner.advance(length);
         return Ok(Some(Data::Read(bytes)));
     }
@@ -169,19 +181,20 @@ fn read_elements(
     context: &CallContext,
     input: &str,
     datatype: Datatype,
-    count: u64,
+    shape: &[u64],
     json: &[u8],
     body: &Bytes,
 ) -> Result<(Vec<u8>, usize), DecodeError> {
-    match parallel_read::parse_within(context, datatype, count, json, body) {
+    match parallel_read::parse_within(context, datatype, shape, json, body) {
         Ok(elements) => Ok((elements.bytes, elements.length)),
         Err(problem) => Err(DecodeError::Data { input: input.to_owned(), problem }),
     }
 }
 
-fn count(shape: &[i64]) -> Option<u64> {
+/// The shape as it was sent, if a tensor can have it.
+fn known_shape(shape: &[i64]) -> Option<Vec<u64>> {
     let shape: Option<Vec<u64>> = shape.iter().map(|dimension| u64::try_from(*dimension).ok()).collect();
-    tensor::element_count(&shape?).ok()
+    shape.filter(|shape| tensor::element_count(shape).is_ok())
 }
 
 impl WireOutput {
