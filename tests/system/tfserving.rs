@@ -166,6 +166,8 @@ fn versions_and_signatures_are_chosen() -> Result<()> {
     for address in ["versioned", "versioned/versions/1", "versioned/versions/1.9.0", "versioned/versions/2"] {
         assert_eq!(post(&format!("{address}:predict"), &body)?.status, 200, "{address}");
     }
+    assert_eq!(post("versioned/versions/0:predict", &body)?.status, 200, "0 is the newest");
+    assert_eq!(post("versioned%3Apredict", &body)?.status, 200, "an encoded colon");
     for (address, status) in [("versioned/versions/7", 404), ("versioned/labels/nightly", 404), ("none", 404)] {
         let reply = post(&format!("{address}:predict"), &body)?;
         assert_eq!(reply.status, status, "{address}: {reply:?}");
@@ -184,11 +186,20 @@ fn status_and_metadata_are_what_tensorflow_serving_says() -> Result<()> {
     let host = HOST.get();
     let available = |version: &str| json!({ "version": version, "state": "AVAILABLE", "status": { "error_code": "OK", "error_message": "" } });
     let all = host.get("/v1/models/versioned")?.json();
-    assert_eq!(all, json!({ "model_version_status": [available("2"), available("1")] }));
+    assert_eq!(
+        all,
+        json!({ "model_version_status": [available("2"), available("1")], "name": "versioned", "ready": true })
+    );
+    assert_eq!(host.get("/v1/models/versioned/versions/0")?.json(), all);
+    let names = host.get("/v1/models")?.json()["models"].clone();
+    assert!(
+        names.as_array().is_some_and(|names| names.contains(&json!("versioned")) && !names.contains(&json!("broken"))),
+        "{names}"
+    );
     let one = host.get("/v1/models/versioned/versions/1")?.json();
-    assert_eq!(one, json!({ "model_version_status": [available("1")] }));
+    assert_eq!(one, json!({ "model_version_status": [available("1")], "name": "versioned", "ready": true }));
     let broken = host.get("/v1/models/broken")?.json();
-    assert_eq!(broken["model_version_status"][0]["state"], "END");
+    assert_eq!((&broken["model_version_status"][0]["state"], &broken["ready"]), (&json!("END"), &json!(false)));
     assert!(broken["model_version_status"][0]["status"]["error_message"].to_string().contains("identity.wasm"));
     assert_eq!(host.get("/v1/models/none")?.status, 404);
     let metadata = host.get("/v1/models/versioned/versions/1/metadata")?.json();
@@ -261,7 +272,18 @@ fn addresses_and_methods_that_are_not_there() -> Result<()> {
     let get = host.get("/v1/models/versioned:predict")?;
     assert_eq!((get.status, get.header("allow")), (405, Some("POST")));
     assert_eq!(host.post("/v1/models/versioned", "", b"{}")?.status, 405);
-    assert_eq!(host.get("/v1/models/:predict")?.status, 404);
+    for (address, status, says) in [
+        (
+            "versioned:explain",
+            400,
+            "Malformed request: GET /v1/models/versioned:explain; the operations on a model are",
+        ),
+        (":predict", 400, "Malformed request"),
+        ("versioned/other", 404, "versioned/other"),
+    ] {
+        let reply = host.get(&format!("/v1/models/{address}"))?;
+        assert!(reply.status == status && reply.body.contains(says), "{address}: {reply:?}");
+    }
     assert_eq!(host.get("/v1/other")?.status, 404);
     Ok(())
 }

@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 use axum::body::Body;
 use axum::http::Response;
 
-use super::tfserving::{Classified, Examples, MetadataReply, PredictReply, PredictRequest, Regressed, VersionStatuses};
+use super::tfserving::{
+    Classified, Examples, MetadataReply, ModelNames, PredictReply, PredictRequest, Regressed, VersionStatuses,
+};
 use crate::openapi::document::{About, document};
 use crate::openapi::table::{
     OBJECT, Operation, Payload, Query, QueryKind, Scope, Section, bytes, get, json, list, post,
@@ -178,12 +180,20 @@ fn inference() -> Vec<Operation> {
 fn tensorflow() -> Vec<Operation> {
     vec![
         get(
+            "kserve_models",
+            Scope::Server,
+            "/v1/models",
+            &[json::<ModelNames>()],
+            &[401, 403],
+            "The models that are served",
+        ),
+        get(
             "tf_status",
             Scope::Tensorflow,
             "",
             &[json::<VersionStatuses>()],
             ASK,
-            "A model's versions and their states",
+            "A model's versions and their states, and its readiness",
         ),
         get(
             "tf_metadata",

@@ -1,7 +1,7 @@
 //! The wire types of TensorFlow Serving's REST API: model status and metadata, and the schemas of inference requests and
 //! replies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -12,10 +12,21 @@ use super::status::VersionStatus;
 use crate::pipeline::Pipeline;
 use crate::protocol::pb::tensorflow as tf;
 
+/// The status of a model, with the fields of TensorFlow Serving and those of KServe's first protocol, which has the same
+/// address for its readiness.
 #[derive(Serialize, ToSchema)]
 pub struct VersionStatuses {
     /// The versions, newest first.
     model_version_status: Vec<VersionState>,
+    name: String,
+    /// True if any of the versions is served.
+    ready: bool,
+}
+
+/// The models that are served, as KServe's first protocol lists them.
+#[derive(Serialize, ToSchema)]
+pub struct ModelNames {
+    pub models: BTreeSet<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -43,9 +54,11 @@ impl From<VersionStatus> for VersionState {
     }
 }
 
-impl From<Vec<VersionStatus>> for VersionStatuses {
-    fn from(versions: Vec<VersionStatus>) -> VersionStatuses {
-        VersionStatuses { model_version_status: versions.into_iter().map(Into::into).collect() }
+impl VersionStatuses {
+    pub fn of(model: &str, versions: Vec<VersionStatus>) -> VersionStatuses {
+        let ready = versions.iter().any(|version| version.failed.is_none());
+        let model_version_status = versions.into_iter().map(Into::into).collect();
+        VersionStatuses { model_version_status, name: model.to_owned(), ready }
     }
 }
 

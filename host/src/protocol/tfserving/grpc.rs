@@ -6,6 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
+use super::path::NEWEST;
 use super::proto::wrong;
 use super::signature::{self, PREDICT, SIGNATURE, check_signature, number};
 use super::{proto, status};
@@ -36,10 +37,10 @@ type Answered<T> = Result<Response<T>, Status>;
 
 /// The version that a client names, as a number or a label.
 fn version(spec: &pb::ModelSpec) -> Option<String> {
-    Some(match spec.version_choice.as_ref()? {
-        VersionChoice::Version(number) => number.to_string(),
-        VersionChoice::VersionLabel(label) => label.clone(),
-    })
+    match spec.version_choice.as_ref()? {
+        VersionChoice::Version(number) => Some(number.to_string()).filter(|number| number != NEWEST),
+        VersionChoice::VersionLabel(label) => Some(label.clone()),
+    }
 }
 
 /// The model and version that were found, as replies name them.

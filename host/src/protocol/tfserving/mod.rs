@@ -15,6 +15,8 @@ mod signature;
 mod status;
 mod values;
 
-pub use describe::{Classified, Examples, MetadataReply, PredictReply, PredictRequest, Regressed, VersionStatuses};
+pub use describe::{
+    Classified, Examples, MetadataReply, ModelNames, PredictReply, PredictRequest, Regressed, VersionStatuses,
+};
 pub use grpc::{Models, PredictParts, Predictions};
 pub use rest::router;

@@ -35,8 +35,14 @@ impl Verb {
     }
 }
 
+/// The version that clients send who want the newest: ovmsclient does so by default.
+pub(super) const NEWEST: &str = "0";
+
 impl Wanted {
+    /// Parses an address; `None` if it has no model's name, or an operation that there is not.
     pub(super) fn parse(path: &str) -> Option<Wanted> {
+        // Some clients encode the colon.
+        let path = &path.replace("%3A", ":").replace("%3a", ":")[..];
         let end = ENDS.iter().find_map(|(end, verb)| Some((path.strip_suffix(end)?, *verb)));
         let (path, verb) = end.unwrap_or((path, Verb::Status));
         let version = ["/versions/", "/labels/"].iter().find_map(|word| {
@@ -44,10 +50,10 @@ impl Wanted {
             (!version.contains('/')).then_some((model, version))
         });
         let (model, version) = match version {
-            Some((model, version)) => (model, Some(parse_name(version)?)),
+            Some((model, version)) => (model, Some(parse_name(version)?).filter(|version| version != NEWEST)),
             None => (path, None),
         };
-        Some(Wanted { model: parse_name(model)?, version, verb })
+        Some(Wanted { model: parse_name(model)?, version, verb }).filter(|wanted| !wanted.model.contains(':'))
     }
 }
 
@@ -64,6 +70,9 @@ mod tests {
         assert_eq!(parse("acme/half/versions/12:classify"), path("acme/half", Some("12"), Verb::Classify));
         assert_eq!(parse("half/labels/stable/metadata"), path("half", Some("stable"), Verb::Metadata));
         assert_eq!(parse("half/versions/1"), path("half", Some("1"), Verb::Status));
+        assert_eq!(parse("half/versions/0:predict"), path("half", None, Verb::Predict));
+        assert_eq!(parse("half%3Apredict"), path("half", None, Verb::Predict));
+        assert_eq!(parse("half:explain"), None);
         assert_eq!(parse(":predict"), None);
     }
 }

@@ -7,11 +7,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Method, Request, Response};
-use axum::routing::any;
+use axum::routing::{any, get};
 use bytes::Bytes;
 
-use super::describe::{MetadataReply, VersionStatuses};
+use super::describe::{MetadataReply, ModelNames, VersionStatuses};
 use super::path::{Verb, Wanted};
+use super::proto::wrong;
 use super::rows::{self, RequestLayout};
 use super::{encode, examples, status};
 use crate::codec::error::EncodeError;
@@ -28,14 +29,24 @@ use crate::tensor::NamedTensors;
 
 /// The routes, for the router of the clients' port.
 pub fn router() -> Router<Arc<ClientPort>> {
-    Router::new().route("/v1/models/{*path}", any(model))
+    Router::new().route("/v1/models", get(models)).route("/v1/models/{*path}", any(model))
+}
+
+async fn models(State(port): State<Arc<ClientPort>>, request: Request<Body>) -> Result<Response<Body>, ApiError> {
+    let client = port.client(&request)?;
+    let listed = port.data_plane.catalog.list(client.tenant()).into_iter();
+    let ready = listed.filter(|listed| listed.entry.ready().is_some());
+    Ok(response::json(&ModelNames { models: ready.map(|listed| listed.model.to_string()).collect() }))
 }
 
 async fn model(State(port): State<Arc<ClientPort>>, request: Request<Body>) -> Result<Response<Body>, ApiError> {
     let (wanted, client) = admit(&port, &request)?;
     let (model, version) = (wanted.model.as_str(), wanted.version.as_deref());
     Ok(match wanted.verb {
-        Verb::Status => response::json(&VersionStatuses::from(status::of(&port.data_plane, &client, model, version)?)),
+        Verb::Status => {
+            let versions = status::of(&port.data_plane, &client, model, version)?;
+            response::json(&VersionStatuses::of(model, versions))
+        }
         Verb::Metadata => response::json(&MetadataReply::of(&*port.data_plane.find(&client, model, version)?)),
         Verb::Predict => port.answer(&client, model, version, request, Predict::new).await,
         Verb::Classify => port.answer(&client, model, version, request, Evaluate::classify).await,
@@ -45,12 +56,22 @@ async fn model(State(port): State<Arc<ClientPort>>, request: Request<Body>) -> R
 
 fn admit(port: &ClientPort, request: &Request<Body>) -> Result<(Wanted, Client), ApiError> {
     let wanted = request.uri().path().strip_prefix("/v1/models/").and_then(Wanted::parse);
-    let wanted = wanted.ok_or(ApiError::NoSuchAddress)?;
+    let wanted = wanted.ok_or_else(|| match request.uri().path().contains(':') {
+        true => unknown_verb(request),
+        false => ApiError::NoSuchAddress,
+    })?;
     let allowed = wanted.verb.allowed();
     if request.method() != allowed && !(allowed == "GET" && request.method() == Method::HEAD) {
         return Err(ApiError::Method { allowed: allowed.into() });
     }
     Ok((wanted, port.client(request)?))
+}
+
+/// The refusal of an operation that there is not, in TensorFlow Serving's words.
+fn unknown_verb(request: &Request<Body>) -> ApiError {
+    let address = crate::config::clip(request.uri().path().to_owned());
+    let known = "the operations on a model are :predict, :classify and :regress";
+    wrong(format!("Malformed request: {} {address}; {known}", request.method())).into()
 }
 
 /// A request to `:predict`. The reply has the layout of the request, which is known once it is decoded.
