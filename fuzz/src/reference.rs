@@ -10,7 +10,8 @@ use crate::forms::list;
 /// Checks that a request that the host accepted as JSON is valid JSON (except for the words NaN and Infinity), and that its
 /// tensors hold the values of the text.
 pub(crate) fn check(json: &[u8], tensors: &NamedTensors) {
-    let json = without_words(json);
+    // The mark of UTF-8, which the host skips.
+    let json = without_words(json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json));
     serde_json::from_slice::<IgnoredAny>(&json).expect("what was taken for JSON is JSON");
     // Fields that the host ignores may contain unpaired surrogates, or nesting that is too deep for a tree of values.
     let Ok(request) = serde_json::from_slice::<Value>(&json) else { return };
