@@ -54,6 +54,8 @@ impl AuditHead {
 /// Result of a verification that found the log whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditSummary {
+    /// The last entry that was moved to a part; the log in the database begins after it.
+    pub base: AuditHead,
     pub head: AuditHead,
 }
 
@@ -73,6 +75,13 @@ pub enum AuditBroken {
     Replaced { id: u64 },
     #[error("audit entry {id} is not the one that was noted: the log was rewritten, or is another one")]
     NotAsNoted { id: u64 },
+    #[error(
+        "audit entry {id}, which was noted, is in a part: entries up to {base} were moved to files in the folder `audit` \
+         of the data folder. Name these files, too: `bulkhead audit verify --part FILE`"
+    )]
+    InPart { id: u64, base: u64 },
+    #[error("the part cannot be read: {why}")]
+    PartUnreadable { why: String },
     #[error(transparent)]
     Unreadable(#[from] StoreError),
 }
@@ -120,6 +129,12 @@ impl Record {
         self.computed_hash().as_bytes()[..] == self.hash[..]
     }
 
+    /// The head of the log before this entry, as the entry says.
+    pub(crate) fn before(&self) -> AuditHead {
+        let count = u64::try_from(self.id).unwrap_or_default().saturating_sub(1);
+        AuditHead { count, hash: Digest::try_from(&self.previous[..]).unwrap_or_default() }
+    }
+
     /// The entry for readers of the log. A damaged entry is shown as well as possible, and marked.
     pub(crate) fn entry(&self) -> AuditEntry {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -141,13 +156,19 @@ impl Record {
 
 /// Verification of the chain, entry by entry: `step` for each entry in order, then `end`.
 pub(crate) struct ChainVerifier<'n> {
+    base: AuditHead,
     seen: AuditHead,
     noted: Option<&'n AuditHead>,
 }
 
 impl<'n> ChainVerifier<'n> {
-    pub(crate) fn new(noted: Option<&'n AuditHead>) -> Self {
-        ChainVerifier { seen: AuditHead::default(), noted }
+    /// A verifier of the entries after `base`.
+    pub(crate) fn new(base: AuditHead, noted: Option<&'n AuditHead>) -> Self {
+        ChainVerifier { base, seen: base, noted }
+    }
+
+    pub(crate) fn seen(self) -> AuditHead {
+        self.seen
     }
 
     pub(crate) fn step(&mut self, record: &Record) -> Result<(), AuditBroken> {
@@ -170,6 +191,15 @@ impl<'n> ChainVerifier<'n> {
     /// Checks the end of the log, after the last entry. `head` is the head that the host keeps apart from the entries.
     pub(crate) fn end(self, head: &AuditHead) -> Result<AuditSummary, AuditBroken> {
         let found = self.seen.count;
+        match self.noted {
+            Some(noted) if noted.count < self.base.count => {
+                return Err(AuditBroken::InPart { id: noted.count, base: self.base.count });
+            }
+            Some(noted) if noted.count == self.base.count && noted.hash != self.base.hash => {
+                return Err(AuditBroken::NotAsNoted { id: noted.count });
+            }
+            _ => {}
+        }
         let written = self.noted.map_or(0, |noted| noted.count).max(head.count);
         if found < written {
             return Err(AuditBroken::CutOff { found, written });
@@ -180,7 +210,7 @@ impl<'n> ChainVerifier<'n> {
         if self.seen.hash != head.hash {
             return Err(AuditBroken::Replaced { id: found });
         }
-        Ok(AuditSummary { head: *head })
+        Ok(AuditSummary { base: self.base, head: *head })
     }
 }
 

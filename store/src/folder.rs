@@ -13,7 +13,7 @@ use tempfile::{NamedTempFile, TempDir};
 use crate::blobs::FolderBlobs;
 use crate::secret::{self, Secret, Token};
 use crate::sqlite::Sqlite;
-use crate::{Blobs, Metadata, StoreError, durable};
+use crate::{Blobs, Metadata, StoreError, audit_part, durable};
 
 pub struct DataFolder {
     path: PathBuf,
@@ -36,7 +36,7 @@ impl Drop for Lock {
 
 const LOCK: &str = "lock";
 const BLOBS: &str = "blobs";
-const STAGING: &str = "staging";
+pub(crate) const STAGING: &str = "staging";
 const CACHE: &str = "cache";
 /// Time to wait for the lock: a host that was just killed, and a child that it was starting, may take a moment to end.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -167,7 +167,7 @@ fn holder(file: &mut File) -> String {
 }
 
 fn lay_out(path: &Path) -> io::Result<()> {
-    for name in [BLOBS, STAGING, CACHE] {
+    for name in [BLOBS, STAGING, CACHE, audit_part::FOLDER] {
         make_folder(&path.join(name))?;
     }
     empty(&path.join(STAGING))?;

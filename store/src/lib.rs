@@ -10,6 +10,7 @@
 //! data folder, with an SQLite database and a folder of files. All calls block: call them on threads that may wait.
 
 mod audit;
+mod audit_part;
 mod blobs;
 mod durable;
 mod error;
@@ -21,6 +22,7 @@ mod secret;
 mod sqlite;
 
 pub use crate::audit::{AuditBroken, AuditEntry, AuditHead, AuditSummary};
+pub use crate::audit_part::{AuditPart, AuditPartError, verify_audit_parts};
 pub use crate::blobs::Blobs;
 pub use crate::error::{Cause, StoreError};
 pub use crate::folder::DataFolder;

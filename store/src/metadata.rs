@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{AuditBroken, AuditEntry, AuditHead, AuditSummary, StoreError};
+use crate::{AuditBroken, AuditEntry, AuditHead, AuditPart, AuditSummary, StoreError};
 
 pub trait Metadata: Send + Sync {
     /// All documents, as they are at one revision. Damaged documents are named in the result, and the others still load.
@@ -24,7 +24,12 @@ pub trait Metadata: Send + Sync {
     /// Entries with an id above `after`, oldest first; at most `limit`, and never more than 1000.
     fn audit(&self, after: u64, limit: u64) -> Result<Vec<AuditEntry>, StoreError>;
 
-    /// Verifies the chain of hashes from the first entry to the last. With `noted`, a head that was noted earlier in
+    /// Moves the oldest entries of the audit log to a part, if the database has more than `keep` entries and a tenth. It
+    /// moves the tenth, and writes the part before it removes the entries. Returns `None` if there is nothing to move. A log
+    /// whose oldest entries are damaged stays as it is.
+    fn rotate_audit(&self, keep: u64) -> Result<Option<AuditPart>, AuditBroken>;
+
+    /// Verifies the chain of hashes from the first entry in the database to the last. With `noted`, a head that was noted earlier in
     /// another place, it also detects that the log up to that head was rewritten as a whole.
     fn verify_audit(&self, noted: Option<&AuditHead>) -> Result<AuditSummary, AuditBroken>;
 

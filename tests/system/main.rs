@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test says what it misses by failing")]
 
 mod archives;
+mod audit;
 mod bad_input;
 mod binary;
 mod bundles;

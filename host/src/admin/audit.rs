@@ -54,5 +54,5 @@ pub(super) async fn verify(
         ControlError::Invalid(format!("\"{text}\" is not a head of the audit log, such as 12:0af3…"))
     })?;
     let verified = state.control.blocking(move |control| Ok(control.metadata().verify_audit(head.as_ref())?));
-    Ok(Json(verified.await?.head.into()))
+    Ok(Json(verified.await?.into()))
 }

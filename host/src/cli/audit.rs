@@ -1,6 +1,9 @@
 //! `bulkhead audit`: lists the log of administrative acts, and verifies that it is whole.
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use bulkhead_store::{AuditHead, verify_audit_parts};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -42,15 +45,20 @@ struct List {
 /// Check that no entry was changed, removed or added, and print the head of the log
 ///
 /// Note the head elsewhere from time to time: anyone who can write to the data folder can rewrite the whole log, and only a
-/// head that was noted before shows it.
+/// head that was noted before shows it. Old entries are in files in the data folder's audit/, wherever you moved them: with
+/// --part, they are verified, too, and must go on in the host's log.
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead audit verify
-  bulkhead audit verify --noted \"$(cat last-head.txt)\"")]
+  bulkhead audit verify --noted \"$(cat last-head.txt)\"
+  bulkhead audit verify --part bulkhead-data/audit/*.jsonl")]
 struct Verify {
     /// A head that was printed earlier, COUNT:HASH: the log must still contain it
     #[arg(long, value_name = "HEAD")]
-    noted: Option<String>,
+    noted: Option<AuditHead>,
+    /// Files with older entries, in their order
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    part: Vec<PathBuf>,
 }
 
 impl Audit {
@@ -58,15 +66,29 @@ impl Audit {
         let client = self.admin.client(self.output)?;
         match self.command {
             Command::List(list) => list.run(&client),
-            Command::Verify(Verify { noted }) => {
-                let summary = client.get(&address(&["audit", "verify"], &[("noted", noted.as_deref())]))?;
-                client.tell(&summary, |summary| {
-                    let head = &summary["head"];
-                    format!("{}:{}", cell(&head["count"]), cell(&head["hash"]))
-                })
-            }
+            Command::Verify(verify) => verify.run(&client),
         }
     }
+}
+
+impl Verify {
+    fn run(self, client: &Client) -> Result<()> {
+        let end = verify_audit_parts(&self.part, self.noted.as_ref())?;
+        // A head that is in one of the parts was found there.
+        let noted = self.noted.filter(|noted| noted.count > end.count).map(|noted| noted.to_string());
+        let summary = client.get(&address(&["audit", "verify"], &[("noted", noted.as_deref())]))?;
+        let base = head(&summary["base"]);
+        ensure!(
+            self.part.is_empty() || base == end.to_string(),
+            "the last part ends with {end}, but the log in the host's database begins after {base}: a part is missing, or is of another log"
+        );
+        client.tell(&summary, |summary| head(&summary["head"]))
+    }
+}
+
+/// A head of the log in its written form.
+fn head(head: &Value) -> String {
+    format!("{}:{}", cell(&head["count"]), cell(&head["hash"]))
 }
 
 impl List {

@@ -49,6 +49,8 @@ pub struct Config {
     pub tenant: TenantLimits,
     pub auth: Auth,
     pub bundles: Bundles,
+    /// Entries of the audit log that stay in the database; older ones are moved to files.
+    pub audit_entries: u64,
     /// Time for which the host serves on after a shutdown was requested, though it reports that it is not ready.
     pub drain: Duration,
     /// Time that running calls have to finish after that.
@@ -202,6 +204,7 @@ impl Default for Config {
             },
             compile: Compile { time: Duration::from_secs(120), memory: 2 * GIB, cache_bytes: 8 * GIB },
             graphs: Graphs { isolation: Isolation::Process },
+            audit_entries: 100_000,
             drain: Duration::ZERO,
             grace: Duration::from_secs(20),
             log: Log { level: "info".into(), format: LogFormat::Text },
@@ -318,6 +321,7 @@ impl Config {
             s.duration("upload-time", &mut config.bundles.upload_time);
             s.bytes("resident-bytes", MIB..=1 << 50, &mut config.bundles.resident_bytes);
         });
+        file.section("audit", |s| s.count("entries", 100..=1 << 32, &mut config.audit_entries));
         file.section("shutdown", |s| {
             s.duration_or_none("drain", &mut config.drain);
             s.duration("grace", &mut config.grace);

@@ -135,8 +135,25 @@ impl BlockingControl {
             change.apply(&mut locked.state);
             self.reconcile(&locked.state);
             tracing::info!(who, what, subject, "done");
+            self.rotate_audit();
         }
         Ok(decided)
+    }
+
+    /// Moves old entries of the audit log to a file, if there are too many. A failure does not concern the act: the entries
+    /// stay where they are, and the next act tries again.
+    fn rotate_audit(&self) {
+        match self.metadata().rotate_audit(self.audit_entries) {
+            Ok(None) => {}
+            Ok(Some(part)) => {
+                let (first, last) = (part.first, part.last.count);
+                tracing::info!(first, last, file = %part.path.display(), "old entries of the audit log were moved to a file");
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error);
+                tracing::warn!(%error, cause, "the audit log could not be rotated, and grows on");
+            }
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, LockedState> {

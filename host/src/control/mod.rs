@@ -66,6 +66,8 @@ pub struct Control {
     bounds: Bounds,
     /// Bound on the time in which all trials of a bundle together must have begun.
     trial_time: Duration,
+    /// Entries of the audit log that stay in the database.
+    audit_entries: u64,
     /// True if unsigned bundles may be served (`serve --dev`).
     dev: bool,
     /// Turns for uploads that are unpacked and activated.
@@ -102,6 +104,7 @@ impl Control {
             uploads: config.bundles.clone(),
             bounds: bounds(&config.bundles),
             trial_time: config.init.time,
+            audit_entries: config.audit_entries,
             dev: config.dev,
             upload_turns: Turns::all_but_one(config.bundles.uploads),
             activations: Turns::all_but_one(ACTIVATION_SLOTS as usize),

@@ -63,13 +63,37 @@ pub(super) fn list(connection: &Connection, after: u64, limit: u64) -> Result<Ve
 
 pub(super) fn verify(connection: &Connection, noted: Option<&AuditHead>) -> Result<AuditSummary, AuditBroken> {
     let failed = |e| StoreError::database(READING, e);
-    let mut verifier = ChainVerifier::new(noted);
+    let state = state::read(connection)?;
+    let mut verifier = ChainVerifier::new(state.base, noted);
     let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY id")).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
         verifier.step(&record(row).map_err(failed)?)?;
     }
-    verifier.end(&state::read(connection)?.head)
+    verifier.end(&state.head)
+}
+
+/// The oldest entries after `base`, at most `count`, verified as a chain; with the last of them.
+pub(super) fn oldest(
+    connection: &Connection,
+    base: AuditHead,
+    count: u64,
+) -> Result<(Vec<Record>, AuditHead), AuditBroken> {
+    let read = || {
+        let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY id LIMIT ?"))?;
+        statement.query_map([count.cast_signed()], record)?.collect::<rusqlite::Result<Vec<Record>>>()
+    };
+    let records = read().map_err(|e| StoreError::database(READING, e))?;
+    let mut verifier = ChainVerifier::new(base, None);
+    records.iter().try_for_each(|record| verifier.step(record))?;
+    Ok((records, verifier.seen()))
+}
+
+/// Removes the entries up to this one.
+pub(super) fn remove(transaction: &Transaction<'_>, doing: &'static str, last: u64) -> Result<(), StoreError> {
+    let last = i64::try_from(last).unwrap_or(i64::MAX);
+    let removed = transaction.execute("DELETE FROM audit WHERE id <= ?", [last]);
+    removed.map(|_| ()).map_err(|e| StoreError::database(doing, e))
 }
 
 /// The stored hash of an entry; `None` if there is no such entry.

@@ -14,8 +14,11 @@ use super::DATABASE;
 use crate::{StoreError, durable};
 
 /// Migrations of the schema. The first `n` of them make version `n`.
-const VERSIONS: &[M<'static>] =
-    &[M::up(include_str!("../../migrations/1.sql")), M::up(include_str!("../../migrations/2.sql"))];
+const VERSIONS: &[M<'static>] = &[
+    M::up(include_str!("../../migrations/1.sql")),
+    M::up(include_str!("../../migrations/2.sql")),
+    M::up(include_str!("../../migrations/3.sql")),
+];
 const DOING: &str = "opening the database";
 /// Busy timeout, because a backup that the operator makes may lock the database for a moment.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -10,18 +10,19 @@ mod rollback_guard;
 mod state;
 mod usage;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rollback_guard::AuditHeadFile;
 use rusqlite::ffi::SQLITE_IOERR_WRITE;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use state::DatabaseState;
 
-use crate::folder::Lock;
+use crate::folder::{Lock, STAGING};
 use crate::reserve::Reserve;
 use crate::{
-    AuditBroken, AuditEntry, AuditHead, AuditSummary, Change, Changes, Loaded, Metadata, RenamedUsage, Revision,
-    StoreError, StoredUsage, UsageRow,
+    AuditBroken, AuditEntry, AuditHead, AuditPart, AuditSummary, Change, Changes, Loaded, Metadata, RenamedUsage,
+    Revision, StoreError, StoredUsage, UsageRow, audit_part,
 };
 
 pub(crate) const DATABASE: &str = "bulkhead.db";
@@ -29,6 +30,8 @@ pub(crate) const DATABASE: &str = "bulkhead.db";
 /// The fields are dropped in this order: the last connection to close still writes to the files, so the lock must be
 /// released after both.
 pub(crate) struct Sqlite {
+    /// The data folder, for parts of the audit log.
+    folder: PathBuf,
     reader: Mutex<Connection>,
     writer: Mutex<Writer>,
     _lock: Arc<Lock>,
@@ -47,11 +50,11 @@ impl Sqlite {
     pub(crate) fn open(folder: &Path, lock: Arc<Lock>) -> Result<Sqlite, StoreError> {
         let path = folder.join(DATABASE);
         let connection = connect::writer(&path)?;
-        let head = state::read(&connection)?.head;
-        let noted = AuditHeadFile::open(folder, &connection, &head)?;
+        let state = state::read(&connection)?;
+        let noted = AuditHeadFile::open(folder, &connection, &state)?;
         let reader = connect::reader(&path)?;
         let writer = Mutex::new(Writer { connection, noted, reserve: Reserve::open(folder), unconfirmed: false });
-        Ok(Sqlite { reader: Mutex::new(reader), writer, _lock: lock })
+        Ok(Sqlite { folder: folder.to_owned(), reader: Mutex::new(reader), writer, _lock: lock })
     }
 
     fn read<T, E: From<StoreError>>(
@@ -88,6 +91,24 @@ impl Writer {
         let entry = record.entry();
         self.noted.note(&AuditHead { count: entry.id, hash: entry.hash });
         Ok(entry)
+    }
+
+    /// Writes a part, and then removes its entries. If the host ends between the two, the next rotation writes the same part
+    /// again.
+    fn rotate_audit(&mut self, folder: &Path, keep: u64) -> Result<Option<AuditPart>, AuditBroken> {
+        const DOING: &str = "rotating the audit log";
+        let state = state::read(&self.connection)?;
+        let moved = (keep / 10).max(1);
+        if state.head.count.saturating_sub(state.base.count) < keep.saturating_add(moved) {
+            return Ok(None);
+        }
+        let (records, last) = audit::oldest(&self.connection, state.base, moved)?;
+        let part = audit_part::write(folder, &folder.join(STAGING), &records, last)?;
+        self.write(DOING, |transaction| {
+            audit::remove(transaction, DOING, last.count)?;
+            state::write(transaction, DOING, &DatabaseState { base: last, ..state::read(transaction)? })
+        })?;
+        Ok(Some(part))
     }
 
     fn write<T>(
@@ -133,6 +154,10 @@ impl Metadata for Sqlite {
 
     fn audit(&self, after: u64, limit: u64) -> Result<Vec<AuditEntry>, StoreError> {
         self.read("reading the audit log", |snapshot| audit::list(snapshot, after, limit))
+    }
+
+    fn rotate_audit(&self, keep: u64) -> Result<Option<AuditPart>, AuditBroken> {
+        locked(&self.writer).rotate_audit(&self.folder, keep)
     }
 
     fn verify_audit(&self, noted: Option<&AuditHead>) -> Result<AuditSummary, AuditBroken> {

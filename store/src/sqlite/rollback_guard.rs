@@ -10,6 +10,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::audit::{hash_of, last};
+use super::state::DatabaseState;
 use crate::record_hash::record_hash;
 use crate::{AuditHead, StoreError, durable};
 
@@ -20,17 +21,21 @@ pub(super) struct AuditHeadFile {
 }
 
 impl AuditHeadFile {
-    pub(super) fn open(folder: &Path, database: &Connection, head: &AuditHead) -> Result<AuditHeadFile, StoreError> {
+    pub(super) fn open(
+        folder: &Path,
+        database: &Connection,
+        state: &DatabaseState,
+    ) -> Result<AuditHeadFile, StoreError> {
         let failed = |e| StoreError::io("noting the head of the audit log", FILE, e);
         let path = folder.join(FILE);
         let last = last(database).map_err(unreadable)?;
         if let Some(noted) = read(&path).map_err(failed)? {
-            compare(&noted, database, &last)?;
+            compare(&noted, database, state, &last)?;
         }
         let noted = AuditHeadFile::create(&path).map_err(failed)?;
         // Only a head that agrees with the log is noted: with a damaged one, a sound database would be refused later.
-        if last == *head {
-            noted.note(head);
+        if last == state.head {
+            noted.note(&state.head);
         }
         noted.file.sync_all().map_err(failed)?;
         Ok(noted)
@@ -66,10 +71,16 @@ fn read(path: &Path) -> io::Result<Option<AuditHead>> {
     Ok(head.filter(|head| line(head).as_bytes() == text))
 }
 
-fn compare(noted: &AuditHead, database: &Connection, last: &AuditHead) -> Result<(), StoreError> {
+fn compare(
+    noted: &AuditHead,
+    database: &Connection,
+    state: &DatabaseState,
+    last: &AuditHead,
+) -> Result<(), StoreError> {
     let behind = |found| Err(StoreError::Behind { noted: noted.count, found });
     match hash_of(database, noted.count).map_err(unreadable)? {
-        _ if noted.count == 0 => Ok(()),
+        // Entries that were moved to a part: a database that has moved them is not older than the note.
+        _ if noted.count <= state.base.count => Ok(()),
         None => behind(format!("the database does not have number {} (its last is {})", noted.count, last.count)),
         Some(hash) if hash != *noted.hash.as_bytes() => {
             behind(format!("number {} of the database is a different one", noted.count))

@@ -7,6 +7,7 @@ mod disk;
 mod feed;
 mod kill;
 mod life;
+mod rotation;
 
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use bulkhead_store::{AuditEntry, AuditHead as StoredHead};
+use bulkhead_store::{AuditEntry, AuditHead as StoredHead, AuditSummary};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -28,6 +28,9 @@ pub(crate) struct AuditLine {
 /// Reply to a verification that found the log whole.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AuditVerified {
+    /// The last entry that was moved to a file in the data folder's `audit`; its count is 0 if none was. The log in the
+    /// database was verified from there on.
+    base: AuditHead,
     /// The head of the log. A copy that is noted elsewhere as `count:hash` shows later if an entry up to it was rewritten.
     head: AuditHead,
 }
@@ -47,8 +50,9 @@ impl From<AuditEntry> for AuditLine {
     }
 }
 
-impl From<StoredHead> for AuditVerified {
-    fn from(head: StoredHead) -> AuditVerified {
-        AuditVerified { head: AuditHead { count: head.count, hash: head.hash.hex() } }
+impl From<AuditSummary> for AuditVerified {
+    fn from(whole: AuditSummary) -> AuditVerified {
+        let head = |StoredHead { count, hash }| AuditHead { count, hash: hash.hex() };
+        AuditVerified { base: head(whole.base), head: head(whole.head) }
     }
 }

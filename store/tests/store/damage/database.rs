@@ -140,6 +140,6 @@ fn a_database_of_a_newer_host_is_refused() {
     tamper(&path, "PRAGMA user_version = 7");
     let error = refusal(path.path());
     assert!(matches!(error, StoreError::NewerVersion { found: 7, .. }), "{error}");
-    tamper(&path, "PRAGMA user_version = 2");
+    tamper(&path, "PRAGMA user_version = 3");
     assert_eq!(load(&open(path.path())).documents.len(), THINGS, "it was left as it was");
 }

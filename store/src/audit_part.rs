@@ -1,0 +1,142 @@
+//! Parts of the audit log: files with its oldest entries, which are moved out of the database so that it does not grow for
+//! ever. A part is JSON, one entry a line, with everything that the hash of the entry covers. So parts can be verified
+//! without the host: each begins with the hash that the one before ends with.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::audit::{ChainVerifier, Record};
+use crate::{AuditBroken, AuditHead, Digest, StoreError, durable};
+
+/// The folder of the parts, in the data folder.
+pub(crate) const FOLDER: &str = "audit";
+
+/// Upper bound on a line, several times the largest entry.
+const LINE_BYTES: u64 = 64 << 20;
+
+/// A part that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditPart {
+    pub path: PathBuf,
+    /// Number of its first entry.
+    pub first: u64,
+    /// Its last entry. The next part, or the database, goes on after it.
+    pub last: AuditHead,
+}
+
+/// An entry as it stands in a part. `before` and `after` are the texts that the hash covers, byte by byte.
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    id: i64,
+    at: i64,
+    #[serde(borrow)]
+    who: Cow<'a, str>,
+    #[serde(borrow)]
+    what: Cow<'a, str>,
+    #[serde(borrow)]
+    subject: Cow<'a, str>,
+    #[serde(borrow)]
+    before: &'a RawValue,
+    #[serde(borrow)]
+    after: &'a RawValue,
+    previous: String,
+    hash: String,
+}
+
+/// Writes entries, which were verified, as a part. A part of the same entries, which was written before the host ended, is
+/// replaced.
+pub(crate) fn write(data: &Path, staging: &Path, records: &[Record], last: AuditHead) -> Result<AuditPart, StoreError> {
+    const DOING: &str = "writing a part of the audit log";
+    let first = last.count + 1 - records.len() as u64;
+    let name = format!("{FOLDER}/{first:012}-{:012}.jsonl", last.count);
+    let path = data.join(&name);
+    let fill = |file: &mut File| {
+        let mut file = BufWriter::new(file);
+        records.iter().try_for_each(|record| write_line(&mut file, record))?;
+        file.flush()
+    };
+    durable::replace(staging, &path, fill).map_err(|e| StoreError::io(DOING, name, e))?;
+    Ok(AuditPart { path, first, last })
+}
+
+fn write_line(file: &mut impl io::Write, record: &Record) -> io::Result<()> {
+    let line = Line {
+        id: record.id,
+        at: record.at,
+        who: text(&record.who)?.into(),
+        what: text(&record.what)?.into(),
+        subject: text(&record.subject)?.into(),
+        before: serde_json::from_slice(&record.before)?,
+        after: serde_json::from_slice(&record.after)?,
+        previous: hex::encode(&record.previous),
+        hash: hex::encode(&record.hash),
+    };
+    serde_json::to_writer(&mut *file, &line)?;
+    file.write_all(b"\n")
+}
+
+fn text(bytes: &[u8]) -> io::Result<&str> {
+    str::from_utf8(bytes).map_err(io::Error::other)
+}
+
+/// Verifies parts, in their order, as [`crate::Metadata::verify_audit`] verifies the database. `noted` is a head that may be
+/// in one of them. Returns the end of the last part, which must be the base of the database.
+pub fn verify_audit_parts(paths: &[PathBuf], noted: Option<&AuditHead>) -> Result<AuditHead, AuditPartError> {
+    let mut verifier: Option<ChainVerifier<'_>> = None;
+    for path in paths {
+        let failed = |broken| AuditPartError { path: path.clone(), broken };
+        for record in records(path).map_err(|e| failed(unreadable(e)))? {
+            let record = record.map_err(|e| failed(unreadable(e)))?;
+            let chain = verifier.get_or_insert_with(|| ChainVerifier::new(record.before(), noted));
+            chain.step(&record).map_err(failed)?;
+        }
+    }
+    Ok(verifier.map_or_else(AuditHead::default, ChainVerifier::seen))
+}
+
+/// A part that does not hold what was written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {broken}", path.display())]
+pub struct AuditPartError {
+    pub path: PathBuf,
+    pub broken: AuditBroken,
+}
+
+fn unreadable(error: io::Error) -> AuditBroken {
+    AuditBroken::PartUnreadable { why: error.to_string() }
+}
+
+fn records(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Record>>> {
+    let mut file = BufReader::new(File::open(path)?);
+    let mut line = Vec::new();
+    Ok(std::iter::from_fn(move || {
+        line.clear();
+        match file.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(_) => Some(parse(&line)),
+            Err(error) => Some(Err(error)),
+        }
+    }))
+}
+
+fn parse(line: &[u8]) -> io::Result<Record> {
+    let line: Line<'_> = serde_json::from_slice(line)?;
+    let digest = |hex: &str| Digest::from_hex(hex).map(|digest| digest.as_bytes().to_vec());
+    let not_hex = || io::Error::other("a hash is not 64 hexadecimal digits");
+    Ok(Record {
+        id: line.id,
+        at: line.at,
+        who: line.who.into_owned().into_bytes(),
+        what: line.what.into_owned().into_bytes(),
+        subject: line.subject.into_owned().into_bytes(),
+        before: line.before.get().into(),
+        after: line.after.get().into(),
+        previous: digest(&line.previous).ok_or_else(not_hex)?,
+        hash: digest(&line.hash).ok_or_else(not_hex)?,
+    })
+}
