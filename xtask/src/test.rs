@@ -62,7 +62,7 @@ impl Test {
 
     fn tests(&self, workspace: &Workspace) -> Command {
         let mut tests = cargo();
-        tests.current_dir(&workspace.root).args(["test", "--release", "--workspace"]);
+        tests.current_dir(&workspace.root).args(["test", "--release", "--workspace", "--no-fail-fast"]);
         if let Some(filter) = &self.filter {
             tests.args(["--", filter]);
         }
