@@ -55,6 +55,13 @@ fn warnings_are_a_part_of_the_answer() -> Result<()> {
     host.admin("PUT", "/v1/models/echo/policy", &json!({ "latest": 1 }))?.ok()?;
     let left_out = warnings(&tried("1.0.5"))?;
     assert!(left_out[0].as_str().is_some_and(|text| text.contains("policy leaves it out")), "{left_out}");
+    // The same after the result was kept in the cache.
+    for version in ["1.0.0", "1.0.1"] {
+        let warnings = warnings(&Draft::hostile("acme/hostile", version, "init-prints"))?;
+        let texts = warnings.as_array().into_iter().flatten().filter_map(Value::as_str);
+        let snapshot: Vec<&str> = texts.filter(|text| text.contains("init runs again in every call")).collect();
+        assert!(snapshot.len() == 1 && snapshot[0].contains("its init printed something"), "{warnings}");
+    }
     Ok(())
 }
 

@@ -99,11 +99,8 @@ impl<'a> Loading<'a> {
         let failed = |error| ActivateError::Plugin { plugin: entry.name.clone(), error };
         let plugin = Arc::new(self.activator.sandbox.activate(source).await.map_err(failed)?);
         self.reservation.add(plugin.resident_bytes())?;
-        if entry.snapshot && plugin.initialisation() == Initialisation::EveryCall {
-            let warning = format!(
-                "plugin {}: init runs again in every call: the component cannot be snapshotted, its init left a memory that cannot grow, or it printed something and so holds a stream (log with the logging import instead)",
-                entry.name
-            );
+        if let Some(reason) = plugin.no_snapshot() {
+            let warning = format!("plugin {}: init runs again in every call: {reason}", entry.name);
             tracing::warn!(model = %self.model, "{warning}");
             self.warnings.push(warning);
         }

@@ -15,7 +15,7 @@ use super::error::Bounds;
 use super::host_state;
 use super::shared::Shared;
 use super::snapshot::Accessors;
-use super::{ActivationError, CallError, Initialisation, Plugin, PluginSource, Sandbox, load_code};
+use super::{ActivationError, CallError, Initialisation, NoSnapshot, Plugin, PluginSource, Sandbox, load_code};
 use crate::cache::CacheKey;
 use crate::config::CallLimits;
 use crate::sandbox::imports::wasi;
@@ -44,10 +44,10 @@ impl Sandbox {
                 made
             }
         };
-        let Artifact { signature, initialisation, code } = saved;
+        let Artifact { signature, initialisation, no_snapshot, code } = saved;
         let (engine, remains, stack) = (self.engine.clone(), self.remains.clone(), self.limits.stack);
         let code = code.len() as u64;
-        Ok(Plugin { engine, remains, linked, shared, config, signature, initialisation, stack, code })
+        Ok(Plugin { engine, remains, linked, shared, config, signature, initialisation, no_snapshot, stack, code })
     }
 
     /// Checks that need no parsing: the size, and the preamble of a component.
@@ -93,20 +93,21 @@ impl Sandbox {
         let instrumented = code.context.is_some();
         let linked = self.link(&code.bytes, grants)?;
         let (signature, snapshot) = self.initialise(&*linked, shared, config, code.context).await?;
+        let no_snapshot = snapshot.as_ref().err().copied().filter(|_| wanted == Initialisation::Snapshot);
         let (initialisation, code, linked) = match snapshot {
-            None if !instrumented => (Initialisation::EveryCall, code.bytes, linked),
-            None => {
+            Err(_) if !instrumented => (Initialisation::EveryCall, code.bytes, linked),
+            Err(_) => {
                 let code = compile::plain(&self.workers, wasm, grants, COMPILING).await?.bytes;
                 let linked = self.link(&code, grants)?;
                 (Initialisation::EveryCall, code, linked)
             }
-            Some(snapshot) => {
+            Ok(snapshot) => {
                 let code = compile::plain(&self.workers, &snapshot.into(), grants, COMPILING_SNAPSHOT).await?.bytes;
                 let linked = self.link(&code, grants)?;
                 (Initialisation::Snapshot, code, linked)
             }
         };
-        Ok((Artifact { signature, initialisation, code }, linked))
+        Ok((Artifact { signature, initialisation, no_snapshot, code }, linked))
     }
 
     /// Loads compiled code and links the granted imports. No code of the component runs here.
@@ -130,7 +131,7 @@ impl Sandbox {
         shared: &Arc<Shared>,
         config: &str,
         instrumented: Option<ComponentContext<'_>>,
-    ) -> Result<(Signature, Option<Vec<u8>>), ActivationError> {
+    ) -> Result<(Signature, Result<Vec<u8>, NoSnapshot>), ActivationError> {
         let limits = &self.limits.init;
         let mut budget = Budget::new(limits);
         let mut home = None;
@@ -149,18 +150,21 @@ impl Sandbox {
         // A plugin that printed in `init` holds its standard output, a stream of this instance that a snapshot cannot
         // carry.
         let holds_stream = !store.data().wasi_handles.is_empty();
-        let Some(context) = instrumented.filter(|_| !holds_stream) else { return Ok((signature, None)) };
+        let Some(context) = instrumented else { return Ok((signature, Err(NoSnapshot::Component))) };
+        if holds_stream {
+            return Ok((signature, Err(NoSnapshot::Stream)));
+        }
         host_state::lift_limits(store);
         let mut accessors = Accessors::new(store, instance);
         let snapshot = Wizer::new().snapshot_component(&context, &mut accessors).await;
         if let Some(error) = accessors.failure() {
             let (model, stage) = (&*shared.model, &*shared.stage);
             let why = format!("{error:#}");
-            tracing::debug!(model, stage, why, "the state after init cannot be read");
-            return Ok((signature, None));
+            tracing::warn!(model, stage, why, "the state after init cannot be read");
+            return Ok((signature, Err(NoSnapshot::State)));
         }
         let snapshot = snapshot.map_err(|error| ActivationError::Snapshot(format!("{error:#}")))?;
-        Ok((signature, Some(snapshot)))
+        Ok((signature, Ok(snapshot)))
     }
 
     fn bounds(&self, limits: &CallLimits) -> Bounds {

@@ -10,19 +10,20 @@ use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 
 use super::engine::Limits;
-use super::{Initialisation, PluginSource};
+use super::{Initialisation, NoSnapshot, PluginSource};
 use crate::cache::{Cache, CacheKey, CacheKeyBuilder};
 use crate::tenant::Capability;
 use crate::tensor::{Datatype, Signature, TensorSpec};
 use crate::worker::frame;
 
 /// The format of an entry; a different number makes all older entries unknown.
-const FORMAT: &str = "plugin 1";
+const FORMAT: &str = "plugin 2";
 
 /// An activated plugin without the parts that are not cached: its links, and the bundle's files.
 pub(crate) struct Artifact {
     pub signature: Signature,
     pub initialisation: Initialisation,
+    pub no_snapshot: Option<NoSnapshot>,
     pub code: Bytes,
 }
 
@@ -30,6 +31,7 @@ pub(crate) struct Artifact {
 #[derive(Serialize, Deserialize)]
 struct Head {
     snapshot: bool,
+    no_snapshot: Option<NoSnapshot>,
     inputs: Vec<Spec>,
     outputs: Vec<Spec>,
 }
@@ -46,12 +48,13 @@ impl Artifact {
         let (head, code) = frame::parse::<Head>(cache.get(name)?).ok()?;
         let initialisation = if head.snapshot { Initialisation::Snapshot } else { Initialisation::EveryCall };
         let signature = Signature { inputs: from_saved(head.inputs)?, outputs: from_saved(head.outputs)? };
-        Some(Artifact { signature, initialisation, code })
+        Some(Artifact { signature, initialisation, no_snapshot: head.no_snapshot, code })
     }
 
     pub(super) fn keep(&self, cache: &Cache, name: &CacheKey) {
         let head = Head {
             snapshot: self.initialisation == Initialisation::Snapshot,
+            no_snapshot: self.no_snapshot,
             inputs: to_saved(&self.signature.inputs),
             outputs: to_saved(&self.signature.outputs),
         };

@@ -21,9 +21,11 @@ mod teardown;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::runtime::Model;
 use crate::tenant::Grants;
@@ -61,6 +63,29 @@ pub enum Initialisation {
     /// `init` runs again in every instance, which is slow. It serves plugins that draw random numbers in `init`, components
     /// of toolchains that Wizer cannot snapshot, and plugins whose `init` holds a stream because it printed something.
     EveryCall,
+}
+
+/// The reason why a plugin that should start from a snapshot runs `init` in every call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoSnapshot {
+    Component,
+    Stream,
+    State,
+}
+
+impl fmt::Display for NoSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NoSnapshot::Component => "components of this form cannot be snapshotted",
+            NoSnapshot::Stream => {
+                "its init printed something and so holds a stream, which no snapshot can carry; log with the logging import instead"
+            }
+            NoSnapshot::State => {
+                "the state after init cannot be read, for example because its memory cannot grow; the host's log has the cause"
+            }
+        })
+    }
 }
 
 /// The value of a request parameter.

@@ -11,7 +11,7 @@ use super::error::Bounds;
 use super::host_state;
 use super::shared::Shared;
 use super::teardown::{Remains, TeardownSlots};
-use super::{CallError, Initialisation, Parameters, ResponseSink};
+use super::{CallError, Initialisation, NoSnapshot, Parameters, ResponseSink};
 use crate::tenant::{Budget, Clock, Exceeded, Limit};
 use crate::tensor::{self, NamedTensors, Signature};
 
@@ -24,6 +24,7 @@ pub struct Plugin {
     pub(crate) config: String,
     pub(crate) signature: Signature,
     pub(crate) initialisation: Initialisation,
+    pub(crate) no_snapshot: Option<NoSnapshot>,
     pub(crate) stack: u64,
     /// Bytes of the compiled code, including the memory that instances of a snapshot begin with.
     pub(crate) code: u64,
@@ -36,6 +37,11 @@ impl Plugin {
 
     pub fn initialisation(&self) -> Initialisation {
         self.initialisation
+    }
+
+    /// The reason why there is no snapshot, though one was wanted.
+    pub fn no_snapshot(&self) -> Option<NoSnapshot> {
+        self.no_snapshot
     }
 
     /// True if the plugin is a generator, which gives any number of responses to one request and is called with `generate`.
