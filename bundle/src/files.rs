@@ -21,7 +21,9 @@ pub enum FilesError {
     Path { path: String, reason: PathError },
     #[error("\"{0}\" appears twice")]
     Twice(String),
-    #[error("\"{path}\" and \"{other}\" differ only in case; on some systems they are one file")]
+    #[error(
+        "\"{path}\" and \"{other}\" differ only in case, or in variants of letters; on some systems they are one file"
+    )]
     SameButCase { path: String, other: String },
     #[error("\"{file}\" is a file, and a folder with files in it")]
     FileAndFolder { file: String },

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 
-use crate::path::{check, shown};
+use crate::path::{check, collision_key, shown};
 use crate::private_key::holds_private_key;
 use crate::{Bounds, Files, FilesError};
 
@@ -13,7 +13,7 @@ use crate::{Bounds, Files, FilesError};
 pub(crate) struct Gather<'a> {
     pub(crate) bounds: &'a Bounds,
     files: BTreeMap<String, Bytes>,
-    /// Files and folders by their path in lowercase, each with the original spelling of the path's last part.
+    /// Files and folders by the key of their path, each with the original spelling of the path's last part.
     names: HashMap<String, (String, Kind)>,
     entries: usize,
     bytes_left: u64,
@@ -97,11 +97,12 @@ impl<'a> Gather<'a> {
         self.claim(path, kind)
     }
 
-    /// Records a path. Its parent folders were recorded before, so only the last part can differ in case.
+    /// Records a path. Its parent folders were recorded before, so only the last part can differ.
     fn claim(&mut self, path: &str, kind: Kind) -> Result<(), FilesError> {
         let (parent, last) = path.rsplit_once('/').unwrap_or(("", path));
-        let Some((spelling, known)) = self.names.get(&path.to_ascii_lowercase()) else {
-            self.names.insert(path.to_ascii_lowercase(), (last.to_owned(), kind));
+        let key = collision_key(path);
+        let Some((spelling, known)) = self.names.get(&key) else {
+            self.names.insert(key, (last.to_owned(), kind));
             return Ok(());
         };
         if spelling != last {

@@ -27,10 +27,11 @@ impl Place {
         let place = Place { folder: tempfile::tempdir().unwrap(), key: SigningKey::generate(curve).unwrap() };
         std::fs::write(place.path("key.pem"), &*place.key.to_pem().unwrap()).unwrap();
         std::fs::write(place.path("key.pub"), place.key.public_key().to_pem()).unwrap();
-        // Paths whose byte order differs from their order by parts.
-        for (path, content) in
-            [("bundle.toml", "x"), ("a/labels.txt", "zero\n"), ("a-b/empty", ""), ("a b@2.wasm", "y")]
-        {
+        // Paths whose byte order differs from their order by parts, and in UTF-16.
+        let beyond_ascii =
+            [("\u{6807}\u{7b7e}/\u{732b}.txt", "\u{732b}\n"), ("\u{20bb7}.onnx", "z"), ("\u{ffdc}", "w")];
+        let ascii = [("bundle.toml", "x"), ("a/labels.txt", "zero\n"), ("a-b/empty", ""), ("a b@2.wasm", "y")];
+        for (path, content) in ascii.into_iter().chain(beyond_ascii) {
             let file = place.bundle().join(path);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, content).unwrap();

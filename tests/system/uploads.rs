@@ -65,6 +65,29 @@ fn warnings_are_a_part_of_the_answer() -> Result<()> {
     Ok(())
 }
 
+/// The archive's name is longer than the 100 bytes that a plain tar header has for it.
+#[test]
+fn files_and_labels_may_have_names_in_every_script() -> Result<()> {
+    let path = format!("\u{6807}\u{7b7e}/{}/\u{52a8}\u{7269} caf\u{e9}.txt", "\u{732b}".repeat(30));
+    let mut host = Start::default().start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    let draft = Draft::stage("acme/labelled", "1.0.0", "identity", "datatype = \"FP32\", shape = [-1, 2]");
+    let draft = draft.more(&format!("labels = {{ output = \"{path}\" }}")).file(&path, "\u{732b}\n\u{72d7}\n");
+    acme.push(&host, &draft)?.ok()?;
+    let ask = |host: &Host| {
+        let input = json!({ "name": "input", "datatype": "FP32", "shape": [1, 2], "data": [1, 2] });
+        let outputs = json!([{ "name": "output", "parameters": { "classification": 1 } }]);
+        let reply = host.infer("labelled", &json!({ "inputs": [input], "outputs": outputs }))?.ok()?;
+        assert_eq!(reply.output("output"), ["2.000000:1:\u{72d7}"]);
+        Ok::<_, anyhow::Error>(())
+    };
+    ask(&host)?;
+    host.kill()?;
+    let again = Start::default().data_of(&host).start()?;
+    wait_until(|| Ok(again.get("/v2/health/ready")?.status == 200))?;
+    ask(&again)
+}
+
 /// A case of a refused upload: its name, the archive, the status, the code, and parts of the text.
 type Refused = (&'static str, Vec<u8>, u16, &'static str, &'static [&'static str]);
 
