@@ -328,7 +328,7 @@ fn trials_compare_streams() -> Result<()> {
     let host = start(&(answer("0.0") + &answer("1.0")))?;
     assert_eq!(events(&host, "tried", &[1.0])?.len(), 1);
     for (answers, why) in [
-        (answer("0.0"), "gave 2 answers, and 1 are expected"),
+        (answer("0.0"), "gave 2 answers, and `answers` of the trial expects 1"),
         (answer("0.0") + &answer("7.0"), "output \"y\""),
         ("outputs.y = { datatype = \"FP32\", data = [0.0] }".into(), "more than one answer"),
     ] {

@@ -71,7 +71,7 @@ pub enum TrialError {
     TooLong { trial: String, bound: Duration },
     #[error("trial \"{trial}\": {error}")]
     Run { trial: String, error: RunError },
-    #[error("trial \"{trial}\": the model gave {given} answers, and {wanted} are expected")]
+    #[error("trial \"{trial}\": the model gave {given} answers, and `answers` of the trial expects {wanted}")]
     Answers { trial: String, given: usize, wanted: usize },
     #[error(
         "trial \"{trial}\": it expects both outputs and answers; give only answers for a model that streams, only outputs for others"
@@ -80,7 +80,7 @@ pub enum TrialError {
     #[error("trial \"{trial}\": the model has no output \"{output}\"; it gives: {known}")]
     UnknownOutput { trial: String, output: String, known: String },
     #[error(
-        "trial \"{trial}\": output \"{output}\" {difference}. The model does not compute here what its publisher saw"
+        "trial \"{trial}\": output \"{output}\" {difference}. Correct the trial in bundle.toml, or find out why the model gives another result on this host"
     )]
     Different { trial: String, output: String, difference: Difference },
 }

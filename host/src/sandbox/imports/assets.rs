@@ -14,7 +14,10 @@ impl assets::Host for HostState {
         let _copy = self.budget.charge_memory(bytes)?;
         Ok(content.map(|content| content.to_vec()).ok_or_else(|| {
             let listed = shared.assets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            format!("no asset \"{path}\"; the manifest lists: {listed}")
+            match listed.is_empty() {
+                true => format!("no asset \"{path}\": the plugin's `assets` in bundle.toml lists no file"),
+                false => format!("no asset \"{path}\": the plugin's `assets` in bundle.toml lists {listed}"),
+            }
         }))
     }
 }
