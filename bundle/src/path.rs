@@ -71,7 +71,10 @@ pub(crate) fn collision_key(path: &str) -> String {
     match path.is_ascii() {
         true => path.to_ascii_lowercase(),
         // Upper case first, because only it makes one of `ß` and `ss`, and of the two forms of a final sigma.
-        false => ComposingNormalizerBorrowed::new_nfkc().normalize(&path.to_uppercase().to_lowercase()).into_owned(),
+        false => {
+            let form = ComposingNormalizerBorrowed::new_nfkc();
+            form.normalize(&form.normalize(path).to_uppercase().to_lowercase()).into_owned()
+        }
     }
 }
 
@@ -208,6 +211,8 @@ mod tests {
             ("\u{3c3}\u{3bf}\u{3c6}\u{3bf}\u{3c2}", "\u{3a3}\u{39f}\u{3a6}\u{39f}\u{3a3}"),
             ("\u{ff4d}odel", "model"),
             ("\u{fb01}le", "file"),
+            ("\u{1d400}", "a"),
+            ("\u{1d2c}", "A"),
         ] {
             assert_eq!(collision_key(one), collision_key(other), "{one} {other}");
         }

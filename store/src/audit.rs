@@ -167,6 +167,19 @@ impl<'n> ChainVerifier<'n> {
         ChainVerifier { base, seen: base, noted }
     }
 
+    /// Checks a head that was noted at or before the first entry of this verifier.
+    pub(crate) fn check_base(&self) -> Result<(), AuditBroken> {
+        match self.noted {
+            Some(noted) if noted.count < self.base.count => {
+                Err(AuditBroken::InPart { id: noted.count, base: self.base.count })
+            }
+            Some(noted) if noted.count == self.base.count && noted.hash != self.base.hash => {
+                Err(AuditBroken::NotAsNoted { id: noted.count })
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn seen(self) -> AuditHead {
         self.seen
     }
@@ -190,16 +203,8 @@ impl<'n> ChainVerifier<'n> {
 
     /// Checks the end of the log, after the last entry. `head` is the head that the host keeps apart from the entries.
     pub(crate) fn end(self, head: &AuditHead) -> Result<AuditSummary, AuditBroken> {
+        self.check_base()?;
         let found = self.seen.count;
-        match self.noted {
-            Some(noted) if noted.count < self.base.count => {
-                return Err(AuditBroken::InPart { id: noted.count, base: self.base.count });
-            }
-            Some(noted) if noted.count == self.base.count && noted.hash != self.base.hash => {
-                return Err(AuditBroken::NotAsNoted { id: noted.count });
-            }
-            _ => {}
-        }
         let written = self.noted.map_or(0, |noted| noted.count).max(head.count);
         if found < written {
             return Err(AuditBroken::CutOff { found, written });

@@ -92,7 +92,14 @@ pub fn verify_audit_parts(paths: &[PathBuf], noted: Option<&AuditHead>) -> Resul
         let failed = |broken| AuditPartError { path: path.clone(), broken };
         for record in records(path).map_err(|e| failed(unreadable(e)))? {
             let record = record.map_err(|e| failed(unreadable(e)))?;
-            let chain = verifier.get_or_insert_with(|| ChainVerifier::new(record.before(), noted));
+            let chain = match &mut verifier {
+                Some(chain) => chain,
+                none => {
+                    let chain = none.insert(ChainVerifier::new(record.before(), noted));
+                    chain.check_base().map_err(failed)?;
+                    chain
+                }
+            };
             chain.step(&record).map_err(failed)?;
         }
     }

@@ -71,7 +71,8 @@ impl BlockingControl {
         let stopped = state.wanted(self.dev).into_iter().filter(|key| !kept.contains(key));
         let describe = |key: String| {
             let bundle = state.bundles.get(&key)?;
-            let reason = after.why_not(bundle, self.dev).unwrap_or_default();
+            // A version that only the model's policy leaves out does not stop for want of trust.
+            let reason = after.why_not(bundle, self.dev)?;
             Some(format!("{} {} of tenant {} ({reason})", bundle.name, bundle.version, bundle.tenant))
         };
         stopped.filter_map(describe).collect()

@@ -92,7 +92,7 @@ impl Control {
                 }
                 Err(error) => {
                     tracing::error!(bundle = bundle.name, version = %bundle.version, model, %error, "not served");
-                    Entry::Failed(error.to_string().into())
+                    Entry::Failed(control.reason_for_callers(&error).into())
                 }
             };
             let finished = control.blocking(move |control| {
@@ -103,6 +103,16 @@ impl Control {
                 tracing::error!(%error, "a loaded version could not be put into the catalog");
             }
         });
+    }
+
+    /// The text of an error for everybody who calls the model. Without `--dev`, what a plugin printed before it trapped is in
+    /// the host's log only.
+    fn reason_for_callers(&self, error: &ControlError) -> String {
+        let text = error.to_string();
+        match text.split_once("trapped: ") {
+            Some((before, _)) if !self.dev => format!("{before}trapped; the host's log has the cause"),
+            _ => text,
+        }
     }
 
     /// Loads a version, and tries again every second while the host is too busy to admit its trials.

@@ -2,6 +2,8 @@
 //! configured only here.
 
 use std::io::{self, Cursor};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -54,6 +56,8 @@ pub(super) struct ConnectionService {
     pub router: Router,
     pub peer: Peer,
     pub reply_watch: ReplyWatch,
+    /// True from the first request.
+    pub begun: Arc<AtomicBool>,
 }
 
 impl hyper::service::Service<Request<Incoming>> for ConnectionService {
@@ -63,6 +67,7 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
+        self.begun.store(true, Ordering::Relaxed);
         // A router is always ready, so `poll_ready` is not called.
         let answer = self.router.clone().call(request.map(Body::new));
         let reply_watch = self.reply_watch.clone();
@@ -116,7 +121,8 @@ async fn serve_stream<R, W>(
         let stream = TokioIo::new(tokio::io::join(reader, writer));
         watcher.watch(http2_settings(header_time).serve_connection(stream, service)).await
     } else {
-        let stream = TokioIo::new(tokio::io::join(reader, RefusalWriter::new(writer, HEADER_BYTES)));
+        let stream =
+            TokioIo::new(tokio::io::join(reader, RefusalWriter::new(writer, HEADER_BYTES, service.begun.clone())));
         watcher.watch(http1_settings(header_time).serve_connection(stream, service)).await
     };
 }

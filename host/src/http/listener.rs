@@ -117,7 +117,12 @@ impl Server {
                 () = shutdown.begun() => break,
             };
             let Some((stream, peer, permit)) = stream else { continue };
-            let service = ConnectionService { router: router.clone(), peer, reply_watch: ReplyWatch::default() };
+            let service = ConnectionService {
+                router: router.clone(),
+                peer,
+                reply_watch: ReplyWatch::default(),
+                begun: Arc::default(),
+            };
             let (tls, http, watcher) = (self.tls.clone(), self.http.clone(), graceful.watcher());
             tokio::spawn(repoll_on_self_wake(async move {
                 serve_connection(stream, tls.as_deref(), &http, service, watcher).await;

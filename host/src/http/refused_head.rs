@@ -1,8 +1,12 @@
 //! Refusals of heads that cannot be parsed. The HTTP library answers these itself, with an empty body, before any handler
-//! sees them. This writer puts the JSON of every other refusal into such an answer on its way to the client.
+//! sees them. This writer puts the JSON of every other refusal into such an answer on its way to the client. It does so only
+//! until the connection's first request: after that, what is written may be a piece of a model's output, which can look like
+//! such an answer.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -23,16 +27,18 @@ pub(super) struct RefusalWriter<W> {
     replacing: Option<(Bytes, usize)>,
     /// Bound on a head, in bytes.
     bound: u32,
+    /// True from the connection's first request.
+    begun: Arc<AtomicBool>,
 }
 
 impl<W: AsyncWrite + Unpin> RefusalWriter<W> {
-    pub(super) fn new(writer: W, bound: u32) -> RefusalWriter<W> {
-        RefusalWriter { writer, replacing: None, bound }
+    pub(super) fn new(writer: W, bound: u32, begun: Arc<AtomicBool>) -> RefusalWriter<W> {
+        RefusalWriter { writer, replacing: None, bound, begun }
     }
 
     /// Writes what replaces the library's answer; `None` if `bytes` is no such answer.
     fn poll_replace(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Option<Poll<io::Result<usize>>> {
-        if self.replacing.is_none() {
+        if self.replacing.is_none() && !self.begun.load(Ordering::Relaxed) {
             self.replacing = replacement(bytes, self.bound).map(|answer| (answer, bytes.len()));
         }
         let (rest, length) = self.replacing.as_mut()?;

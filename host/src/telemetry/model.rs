@@ -16,7 +16,7 @@ use crate::tenant::CallUsage;
 const MOST_HISTOGRAMS: usize = 10_000;
 
 /// The value of every label of the shared series.
-const OTHER: &str = "other";
+const OTHER: &str = "_other";
 
 /// The families of series with the labels of a model.
 pub(super) struct Families {
@@ -269,7 +269,7 @@ mod tests {
         many.iter().for_each(|version| version.fuel.observe(1.0));
         let text = shown(&metrics);
         assert!(text.contains("bulkhead_call_fuel_count{model=\"m\",tenant=\"a\",version=\"99\"} 1"));
-        assert!(text.contains("bulkhead_call_fuel_count{model=\"other\",tenant=\"other\",version=\"other\"} 1"));
+        assert!(text.contains("bulkhead_call_fuel_count{model=\"_other\",tenant=\"_other\",version=\"_other\"} 1"));
         assert!(!text.contains("version=\"100\""));
         drop(many);
         assert!(!shown(&metrics).contains("tenant=\"a\""));

@@ -83,6 +83,10 @@ fn a_head_that_was_noted_is_found_in_its_part() {
     let other = AuditHead { count: 1, hash: metadata.verify_audit(None).unwrap().head.hash };
     let error = verify_audit_parts(&parts, Some(&other)).unwrap_err();
     assert!(matches!(error.broken, AuditBroken::NotAsNoted { id: 1 }), "{error}");
+    let error = verify_audit_parts(&parts[1..], Some(&noted)).unwrap_err();
+    assert!(matches!(error.broken, AuditBroken::InPart { id: 1, base: 2 }), "{error}");
+    let error = verify_audit_parts(&parts[1..], Some(&AuditHead { count: 2, ..other })).unwrap_err();
+    assert!(matches!(error.broken, AuditBroken::NotAsNoted { id: 2 }), "{error}");
     let base = metadata.verify_audit(None).unwrap().base;
     metadata.verify_audit(Some(&base)).unwrap();
     let other = AuditHead { count: base.count, ..other };
