@@ -19,6 +19,10 @@ use crate::telemetry::log::{self, LogError};
 /// Exit code if the configuration cannot be used.
 const BAD_CONFIGURATION: u8 = 2;
 
+/// Time after which an idle thread for blocking work ends. Idle threads take such work in turn, so with a longer time the
+/// work of once a second would keep as many of them as there are seconds in it, for ever.
+const BLOCKING_IDLE: Duration = Duration::from_secs(2);
+
 /// Serve models until stopped
 ///
 /// Works without any argument, on loopback: HTTP on port 8000, gRPC on 8001, the operator's port on 8002. All state is in
@@ -74,7 +78,8 @@ impl Serve {
                 LogError::Thread(_) | LogError::NotOurs => fail(1, &error),
             };
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("io").build();
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.enable_all().thread_name("io").thread_keep_alive(BLOCKING_IDLE).build();
         let served = match runtime {
             Ok(runtime) => runtime.block_on(serve(&config)),
             Err(error) => return fail(1, &error),

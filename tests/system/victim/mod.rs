@@ -38,7 +38,7 @@ const MEMORY: u64 = 256 << 20;
 const FILES: usize = 8;
 const THREADS: usize = 8;
 
-/// The time in which the host gives back what the last neighbour took. Idle threads end after ten seconds.
+/// The time in which the host gives back what the last neighbour took. Idle threads end after two seconds.
 const SETTLED: Duration = Duration::from_secs(20);
 
 struct Form {
