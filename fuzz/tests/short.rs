@@ -17,6 +17,10 @@ const CHANGES: usize = 12;
 /// Random graphs of the short run.
 const GRAPHS: &str = "40";
 
+/// Seeds with which a longer run found a fault: inputs that nothing reads (212, 880), simplification without an end (46, 428,
+/// 789), memory of matrices in a batch (370), between the steps of an operator (483) and of its result (974).
+const FOUND: [u64; 8] = [46, 212, 370, 428, 483, 789, 880, 974];
+
 fn run(name: &str) -> Result<()> {
     let target = Target::find(name).with_context(|| name.to_owned())?;
     let seeds = seeds::of(&target)?;
@@ -78,9 +82,15 @@ fn round_trip() -> Result<()> {
 /// Random graphs of fixed seeds, each loaded and run once. `cargo xtask fuzz graphs` tries others.
 #[test]
 fn random_graphs_stay_within_what_they_are_charged() -> Result<()> {
-    let output = Command::new(env!("CARGO_BIN_EXE_graphs")).args(["0", GRAPHS]).output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = try_graphs("0", GRAPHS)?;
+    anyhow::ensure!(text.contains("loaded, Answered"), "{text}");
+    FOUND.iter().try_for_each(|seed| try_graphs(&seed.to_string(), "1").map(drop))
+}
+
+fn try_graphs(first: &str, count: &str) -> Result<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_graphs")).args([first, count]).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     println!("{text}");
-    anyhow::ensure!(output.status.success() && text.contains("loaded, Answered"), "{output:?}");
-    Ok(())
+    anyhow::ensure!(output.status.success(), "{output:?}");
+    Ok(text)
 }

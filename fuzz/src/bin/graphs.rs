@@ -1,5 +1,5 @@
-//! The long run of the random graphs: `graphs FIRST COUNT` tries that many seeds, and `graphs show SEED FILE` writes the
-//! graph of one. `cargo xtask fuzz graphs` builds and starts it.
+//! The long run of the random graphs: `graphs FIRST COUNT` tries that many seeds, `graphs show SEED FILE` writes the graph of
+//! one, and `graphs run SEED FILE` tries a graph that was changed since. `cargo xtask fuzz graphs` builds and starts it.
 //!
 //! The seeds run in a child process, so that one that kills it, or is never done, is found and the rest are tried.
 
@@ -18,6 +18,9 @@ const TIME: Duration = Duration::from_secs(10);
 /// The child's line between the loading and the running of a graph.
 const LOADED: &str = "loaded";
 
+/// The fault of a child that prints nothing for that time.
+const UNENDED: &str = "did not end";
+
 /// Address space of the child. A graph whose loading takes more ends the child.
 const MEMORY: u64 = 8 << 30;
 
@@ -31,8 +34,13 @@ fn main() -> Result<ExitCode> {
             println!("{:#?}", graphs::check(seed.parse()?, || println!("loaded")));
             Ok(ExitCode::SUCCESS)
         }
+        ["run", seed, file] => {
+            let content = std::fs::read(file).context(file.to_owned())?;
+            println!("{:#?}", graphs::check_file(&content, seed.parse()?, || println!("loaded")));
+            Ok(ExitCode::SUCCESS)
+        }
         [first, count] => parent(first.parse()?, count.parse()?),
-        _ => bail!("usage: graphs FIRST COUNT, or graphs show SEED FILE"),
+        _ => bail!("usage: graphs FIRST COUNT, graphs show SEED FILE, or graphs run SEED FILE"),
     }
 }
 
@@ -131,16 +139,17 @@ fn parent(first: u64, count: u64) -> Result<ExitCode> {
                     next += 1;
                     loaded = false;
                 }
-                Err(RecvTimeoutError::Timeout) => break "did not end",
+                Err(RecvTimeoutError::Timeout) => break UNENDED,
                 Err(RecvTimeoutError::Disconnected) => break "ended the process",
             }
         };
         let _ = process.kill();
         process.wait()?;
         if next < end {
-            // Loading is outside of what a run is charged.
-            if loaded {
-                summary.broken.push(format!("seed {next}: its run {fault}"));
+            // The memory of loading is outside of what a run is charged.
+            if loaded || fault == UNENDED {
+                let what = if loaded { "run" } else { "loading" };
+                summary.broken.push(format!("seed {next}: its {what} {fault}"));
             } else {
                 println!("seed {next}: its loading {fault}");
                 *summary.counts.entry(format!("loading {fault}")).or_default() += 1;

@@ -11,7 +11,7 @@ mod images;
 mod measure;
 mod operators;
 
-pub use measure::{Load, Outcome, Ran, Report, check};
+pub use measure::{Load, Outcome, Ran, Report, check, check_file};
 
 /// The ONNX file that a seed makes, for a look at a graph that failed.
 pub fn file_of(seed: u64) -> Vec<u8> {

@@ -86,6 +86,10 @@ pub enum LoadError {
     NoCost { operator: String, node: String },
     #[error("it cannot be planned: {0}")]
     Plan(String),
+    #[error(
+        "simplifying it took {rewrites} rewrites, which is the bound, and did not come to an end: rewrites undo each other, as those of the axes around a loop can (Scan, LSTM, GRU, RNN); export it with fewer changes of axes around its loops"
+    )]
+    Endless { rewrites: usize },
     #[error("its loader panicked, which a valid file never causes")]
     Panicked,
     /// The error that a child reported: one of the texts above.

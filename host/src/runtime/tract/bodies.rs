@@ -11,7 +11,7 @@ use tract_onnx::tract_core::ops::logic::IfThenElse;
 use tract_onnx::tract_core::ops::scan::OptScan;
 use tract_onnx::tract_core::plan::{SimplePlan, TurnStateHandler};
 
-use super::Plan;
+use super::{Plan, simplify};
 
 thread_local! {
     /// Deadline of the run that this thread evaluates. It is a thread-local, because tract gives a body no access to the
@@ -64,7 +64,7 @@ pub(crate) fn bound(model: &mut TypedModel) -> TractResult<()> {
             node.op = Box::new(OptScan::new(Arc::new(parameters)));
         } else if let Some(both) = node.op_as::<IfThenElse>() {
             let branch = |body: &TypedModel, inputs: &[usize]| -> TractResult<Branch> {
-                Ok(Branch { plan: plan_body(body.clone().into_optimized()?)?, inputs: inputs.to_vec() })
+                Ok(Branch { plan: plan_body(simplify::optimize(body.clone())?)?, inputs: inputs.to_vec() })
             };
             let then = branch(&both.then_body, &both.then_input_mapping)?;
             let otherwise = branch(&both.else_body, &both.else_input_mapping)?;

@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod cases;
+mod memory;
 mod operators;
 mod region;
 mod trees;

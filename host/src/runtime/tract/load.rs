@@ -10,7 +10,7 @@ use tract_onnx::tract_hir::infer::{Factoid, InferenceFact, ShapeFactoid};
 use tract_onnx::tract_hir::internal::{GenericFactoid, TDim};
 
 use super::cost::CostModel;
-use super::{Graph, bodies, convert, planning, resident};
+use super::{Graph, bodies, convert, planning, resident, simplify};
 use crate::runtime::{InputShapes, LoadError, digest};
 use crate::tensor::{Signature, TensorSpec};
 
@@ -123,7 +123,7 @@ fn plan(proto: &ModelProto, shapes: &InputShapes, trust_value_info: bool) -> Res
             model.set_output_fact(at, InferenceFact::default()).map_err(planning)?;
         }
     }
-    model.into_optimized().map_err(planning)
+    model.into_typed().and_then(simplify::optimize).map_err(planning)
 }
 
 /// The shape of an input, with a symbol for every dimension that may vary.

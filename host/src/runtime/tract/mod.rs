@@ -7,6 +7,7 @@ mod cost;
 mod load;
 mod resident;
 mod run;
+mod simplify;
 #[cfg(test)]
 mod testing;
 
@@ -21,6 +22,7 @@ use super::{Cost, GraphError, InputShapes, LoadError, Model, Runtime};
 use crate::tenant::Budget;
 use crate::tensor::{NamedTensors, Signature};
 use cost::CostModel;
+use simplify::Endless;
 
 type Plan = SimplePlan<TypedFact, Box<dyn TypedOp>>;
 
@@ -69,5 +71,8 @@ impl Model for Graph {
 }
 
 fn planning(error: TractError) -> LoadError {
-    LoadError::Plan(format!("{error:#}"))
+    match error.downcast_ref::<Endless>() {
+        Some(Endless { rewrites }) => LoadError::Endless { rewrites: *rewrites },
+        None => LoadError::Plan(format!("{error:#}")),
+    }
 }

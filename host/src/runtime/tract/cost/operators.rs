@@ -1,4 +1,4 @@
-//! Fuel and scratch memory of each of tract's operators that a graph may contain. An operator that is not listed here has
+//! Fuel of each of tract's operators that a graph may contain. An operator that is not listed here has
 //! no cost, and its graph is refused. The weights were measured (`tests`): the CPU time for a unit of fuel stays within ten
 //! times that of a matrix product.
 
@@ -18,7 +18,7 @@ use crate::runtime::tract::bodies::Branches;
 use crate::runtime::tract::resident;
 
 /// A coefficient and the dimensions that it is multiplied by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Product {
     pub coefficient: u64,
     pub factors: Vec<TDim>,
@@ -34,18 +34,20 @@ const FUNCTION: u64 = 96;
 const INDEXED: u64 = 512;
 /// Fuel for an element of text.
 const TEXT: u64 = 4_000;
+/// Bytes of a packed matrix beside its elements: its buffer is aligned, and it is one of the values of a batch.
+const PACKED_MATRIX: u64 = 512;
 /// Fuel for an operator that is planned again in each evaluation, as tract does if the sizes of an image vary.
 const PLANNED_ANEW: u64 = 16_000_000;
 
 /// The inputs and outputs of an operator.
-struct Facts<'a> {
-    inputs: TVec<&'a TypedFact>,
-    outputs: TVec<&'a TypedFact>,
+pub(super) struct Facts<'a> {
+    pub inputs: TVec<&'a TypedFact>,
+    pub outputs: TVec<&'a TypedFact>,
 }
 
 /// The terms of an operator's fuel; `None` if the operator has no cost here.
 pub(super) fn fuel(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Vec<Product>>> {
-    let facts = Facts { inputs: model.node_input_facts(node.id)?, outputs: model.node_output_facts(node.id)? };
+    let facts = Facts::of(model, node)?;
     let Some(mut terms) = own(node, &facts)? else { return Ok(None) };
     // An operator may read every element that it is given and write every element that it makes, so each counts one unit.
     // Constants count only in the operator's own terms: a lookup reads some rows of a large table.
@@ -90,9 +92,8 @@ fn named(name: &str, node: &TypedNode, facts: &Facts) -> TractResult<Option<Vec<
         // The fuel of bodies is added by `Region`, which counts it for each iteration.
         "Scan" if node.op_is::<OptScan>() => facts.all(SCATTERED),
         "If" if node.op_is::<Branches>() => Vec::new(),
-        "Slice" | "Concat" | "Range" | "MultiBroadcastTo" | "Tile" | "DynTile" | "Pad" | "DynSlice" => {
-            facts.all(ELEMENT)
-        }
+        "Slice" | "Concat" | "Range" | "MultiBroadcastTo" | "Pad" | "DynSlice" => facts.all(ELEMENT),
+        "Tile" | "DynTile" => [facts.all(ELEMENT), facts.axis_by_axis(ELEMENT)].concat(),
         "MoveAxis" | "StridedSlice" | "Downsample" | "CumSum" | "NearestUpsample" | "Iff" => facts.outputs(SCATTERED),
         "Gather" => facts.outputs(SCATTERED / 2),
         "Cast" if facts.has_text() => facts.outputs(TEXT),
@@ -120,7 +121,7 @@ fn named(name: &str, node: &TypedNode, facts: &Facts) -> TractResult<Option<Vec<
         "Fft" => sorted_or_transformed(facts, FUNCTION / 4),
         "STFT" => short_transforms(node, facts),
         "Topk" => sorted_or_transformed(facts, SCATTERED),
-        "Resize" => facts.all(4 * SCATTERED),
+        "Resize" => [facts.all(4 * SCATTERED), facts.axis_by_axis(4 * SCATTERED)].concat(),
         "GridSample" => sampling(node, facts),
         "Lrn" => normalization_over_channels(node, facts),
         "Random" => facts.outputs(FUNCTION),
@@ -131,45 +132,16 @@ fn named(name: &str, node: &TypedNode, facts: &Facts) -> TractResult<Option<Vec<
     }))
 }
 
-/// Bytes that an operator allocates for itself, beyond its inputs and outputs.
-pub(super) fn scratch(model: &TypedModel, node: &TypedNode) -> TractResult<Vec<Product>> {
-    let facts = Facts { inputs: model.node_input_facts(node.id)?, outputs: model.node_output_facts(node.id)? };
-    let bytes = |times: u64| -> Vec<Product> {
-        let all = facts.inputs.iter().chain(&facts.outputs).filter(|fact| fact.konst.is_none());
-        all.map(|fact| Product { coefficient: times, factors: vec![fact.mem_size()] }).collect()
-    };
-    Ok(match &*node.op().name() {
-        // Columns of the image: one for each element of the output, as long as a kernel.
-        "Conv" => {
-            let Some(conv) = node.op_as::<Conv>() else { return Ok(Vec::new()) };
-            let mut columns = bytes(1);
-            for fact in &facts.outputs {
-                let kernel = volume(&conv.pool_spec.kernel_shape) * conv.pool_spec.input_channels as u64;
-                let mut factors: Vec<TDim> = fact.shape.iter().cloned().collect();
-                factors.push(fact.datum_type.size_of().into());
-                columns.push(Product {
-                    coefficient: kernel / (conv.pool_spec.output_channels as u64).max(1) + 1,
-                    factors,
-                });
-            }
-            columns
-        }
-        "Resize" | "GridSample" | "Fft" | "STFT" | "EinSum" | "EinSumMatMul" | "PrefixMatMul" => bytes(2),
-        "Topk" => bytes(4),
-        name if name.starts_with("Reduce<") || name.starts_with("Scatter") || name.contains("Softmax") => bytes(1),
-        "Scan" | "LstmEpilogue" | "GruEpilogue" | "GruSeq" | "Multinomial" | "DeconvSum" | "DepthwiseDeconv" => {
-            bytes(1)
-        }
-        _ => Vec::new(),
-    })
-}
-
 impl Facts<'_> {
+    pub(super) fn of<'a>(model: &'a TypedModel, node: &'a TypedNode) -> TractResult<Facts<'a>> {
+        Ok(Facts { inputs: model.node_input_facts(node.id)?, outputs: model.node_output_facts(node.id)? })
+    }
+
     fn inputs(&self, weight: u64) -> Vec<Product> {
         self.inputs.iter().flat_map(|fact| volumes(weight, fact)).collect()
     }
 
-    fn outputs(&self, weight: u64) -> Vec<Product> {
+    pub(super) fn outputs(&self, weight: u64) -> Vec<Product> {
         self.outputs.iter().flat_map(|fact| volumes(weight, fact)).collect()
     }
 
@@ -177,6 +149,14 @@ impl Facts<'_> {
     fn all(&self, weight: u64) -> Vec<Product> {
         let given = self.inputs.iter().filter(|fact| fact.konst.is_none());
         given.chain(&self.outputs).flat_map(|fact| volumes(weight, fact)).collect()
+    }
+
+    /// The elements between two steps of an operator that changes the size of one axis after the other. They can be more
+    /// than those of the input and of the output, if one axis grows before another shrinks.
+    pub(super) fn axis_by_axis(&self, weight: u64) -> Vec<Product> {
+        let (Some(input), Some(output)) = (self.inputs.first(), self.outputs.first()) else { return Vec::new() };
+        let between = |done| output.shape.iter().take(done).chain(input.shape.iter().skip(done)).cloned().collect();
+        (1..output.rank()).map(|done| Product { coefficient: weight, factors: between(done) }).collect()
     }
 
     /// Fuel for an element of an operation on two tensors. FP16 elements are computed one by one, by conversion to FP32.
@@ -188,21 +168,28 @@ impl Facts<'_> {
         self.inputs.iter().chain(&self.outputs).any(|fact| fact.datum_type == DatumType::F16)
     }
 
-    fn has_text(&self) -> bool {
+    pub(super) fn has_text(&self) -> bool {
         self.inputs.iter().chain(&self.outputs).any(|fact| fact.datum_type == DatumType::String)
     }
 }
 
-/// The elements of a tensor, as a product of its dimensions. Packed tensors also report bytes, of which four count as one
-/// element.
+/// The elements of a tensor, as a product of its dimensions. A tensor of packed matrices also has bytes, of which four count
+/// as one element.
 fn volumes(weight: u64, fact: &TypedFact) -> Vec<Product> {
     let elements = Product { coefficient: weight, factors: fact.shape.iter().cloned().collect() };
-    let packed = fact.exotic_fact().into_iter().flat_map(|fact| fact.buffer_sizes());
-    let packed = packed.map(|bytes| Product { coefficient: weight.div_ceil(4), factors: vec![bytes] });
-    packed.chain([elements]).collect()
+    packed(weight.div_ceil(4), fact).chain([elements]).collect()
 }
 
-fn volume(dimensions: &[usize]) -> u64 {
+/// The bytes of packed matrices: the tensor's shape is that of the batch, and each of its elements is a matrix.
+pub(super) fn packed(weight: u64, fact: &TypedFact) -> impl Iterator<Item = Product> {
+    let sizes = fact.exotic_fact().into_iter().flat_map(|fact| fact.buffer_sizes());
+    sizes.map(move |bytes| Product {
+        coefficient: weight,
+        factors: fact.shape.iter().cloned().chain([bytes + PACKED_MATRIX as usize]).collect(),
+    })
+}
+
+pub(super) fn volume(dimensions: &[usize]) -> u64 {
     dimensions.iter().fold(1, |product: u64, size| product.saturating_mul((*size).max(1) as u64))
 }
 

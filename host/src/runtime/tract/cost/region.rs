@@ -9,6 +9,7 @@ use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::scan::{InputMapping, OptScan};
 
 use super::Cost;
+use super::memory;
 use super::operators::{self, Product};
 use crate::runtime::LoadError;
 use crate::runtime::tract::bodies::Branches;
@@ -112,7 +113,10 @@ impl Region {
     pub(super) fn of(plan: &Plan, renamed: &Renamed, expressions: &mut Expressions) -> Result<Region, LoadError> {
         let mut region = Region { fuel: Vec::new(), steps: Vec::new(), bodies: Vec::new() };
         let mut bodies = HashMap::new();
-        for node in plan.order_without_consts() {
+        let (order, inputs) = (plan.order_without_consts(), inputs(plan.model())?);
+        // An input that nothing reads is copied as the others are.
+        let unread = inputs.iter().filter(|input| !order.contains(input));
+        for node in order.iter().chain(unread) {
             let node = plan.model().node(*node);
             region.add_operator(plan.model(), node, renamed, expressions)?;
             if let Some(body) = Body::of(plan.model(), node, renamed, expressions)? {
@@ -148,7 +152,8 @@ impl Region {
         Ok(())
     }
 
-    /// A tensor is alive from the step that makes it to the last step that reads it, where the plan frees it.
+    /// An input is alive from the start, and any other tensor from the step that makes it, to the last step that reads it,
+    /// where the plan frees it.
     fn add_steps(
         &mut self,
         plan: &Plan,
@@ -157,9 +162,9 @@ impl Region {
         expressions: &mut Expressions,
     ) -> Result<(), LoadError> {
         let (model, order) = (plan.model(), plan.order_without_consts());
-        let counts = |node: &TypedNode| !node.op_is::<Const>();
-        let freed = build_flush_list(model, order, model.output_outlets().map_err(planning)?, counts);
-        let mut alive: Vec<usize> = Vec::new();
+        let freed = build_flush_list(model, order, model.output_outlets().map_err(planning)?, is_counted);
+        let mut alive = inputs(model)?;
+        self.add_step(Step { bytes: bytes_of(model, &alive, renamed, expressions)?, body: None });
         for (step, node) in order.iter().enumerate() {
             let node = model.node(*node);
             alive.retain(|other| !freed[step].contains(other));
@@ -167,14 +172,8 @@ impl Region {
             present.extend(&alive);
             present.sort_unstable();
             present.dedup();
-            let mut bytes = Vec::new();
-            for tensor in present.into_iter().map(|id| model.node(id)).filter(|node| counts(node)) {
-                for fact in model.node_output_facts(tensor.id).map_err(planning)? {
-                    let size = Product { coefficient: 1, factors: vec![fact.mem_size()] };
-                    add(&mut bytes, expressions.term(&size, renamed, &tensor.op().name(), Zero::Counts)?);
-                }
-            }
-            for product in operators::scratch(model, node).map_err(planning)? {
+            let mut bytes = bytes_of(model, &present, renamed, expressions)?;
+            for product in memory::scratch(model, node).map_err(planning)? {
                 add(&mut bytes, expressions.term(&product, renamed, &node.op().name(), Zero::Counts)?);
             }
             alive.push(node.id);
@@ -210,6 +209,33 @@ impl Region {
         };
         Cost { fuel, memory: self.steps.iter().map(memory).max().unwrap_or(0) }
     }
+}
+
+fn inputs(model: &TypedModel) -> Result<Vec<usize>, LoadError> {
+    Ok(model.input_outlets().map_err(planning)?.iter().map(|outlet| outlet.node).collect())
+}
+
+/// Constants are not counted for a run: they are there as long as the graph is.
+fn is_counted(node: &TypedNode) -> bool {
+    !node.op_is::<Const>()
+}
+
+/// The bytes of what these nodes made.
+fn bytes_of(
+    model: &TypedModel,
+    nodes: &[usize],
+    renamed: &Renamed,
+    expressions: &mut Expressions,
+) -> Result<Vec<Term>, LoadError> {
+    let mut bytes = Vec::new();
+    for node in nodes.iter().map(|id| model.node(*id)).filter(|node| is_counted(node)) {
+        for fact in model.node_output_facts(node.id).map_err(planning)? {
+            for product in memory::of_tensor(1, fact) {
+                add(&mut bytes, expressions.term(&product, renamed, &node.op().name(), Zero::Counts)?);
+            }
+        }
+    }
+    Ok(bytes)
 }
 
 impl Body {

@@ -15,6 +15,9 @@ use crate::tensor::{Datatype, NamedTensors, Tensor};
 /// The most CPU time for a unit of fuel that an operator may take, in multiples of that of a matrix product.
 const DEAREST: f64 = 10.0;
 
+/// Bytes of a run that no tensor takes: the state of its plan.
+const MEMORY_ALWAYS: u64 = 64 << 10;
+
 fn budget() -> Budget {
     Budget::new(&CallLimits { fuel: u64::MAX, memory: 8 << 30, time: Duration::from_secs(3600), log: 0 })
 }
@@ -86,6 +89,30 @@ fn no_operator_takes_more_cpu_time_for_its_fuel_than_ten_times_a_matrix_product(
         }
     }
     assert!(dear.is_empty(), "CPU time for a unit of fuel, in matrix products: {dear:?}");
+}
+
+#[test]
+fn no_operator_allocates_more_memory_than_it_is_charged() {
+    let mut greedy = Vec::new();
+    for case in &cases::all() {
+        let Ok(graph) = case.load() else { continue };
+        let run = || {
+            let inputs = inputs(&graph, 8);
+            // What is freed would count as less.
+            let _kept = inputs.clone();
+            let mut budget = budget();
+            let allocated = allocation_counter::measure(|| drop(graph.run(inputs, &mut budget).unwrap())).bytes_max;
+            (allocated, budget.usage().peak_memory)
+        };
+        // The first run allocates what its thread keeps.
+        run();
+        let (allocated, charged) = run();
+        println!("{allocated:10} of {charged:10} {}", case.name);
+        if allocated > charged + MEMORY_ALWAYS {
+            greedy.push(format!("{}: {allocated} of {charged}", case.name));
+        }
+    }
+    assert!(greedy.is_empty(), "bytes that were allocated, and charged: {greedy:#?}");
 }
 
 #[test]
@@ -173,4 +200,55 @@ fn an_operator_without_a_cost_is_refused_by_its_name() {
     let case = Case::of("NonZero", "NonZero", (F32, &[64]), (I64, &[1, -1]), vec![], vec![]);
     let error = case.load().err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.contains("NonZero"), "{error}");
+}
+
+/// The elements between the axes are a thousand times those of input and output.
+#[test]
+fn what_an_operator_makes_between_its_axes_is_counted() {
+    let of_scales = |operator: &'static str, weights: Vec<tract_onnx::pb::TensorProto>, names: &[&str]| Case {
+        name: operator,
+        nodes: vec![onnx::node(operator, names, &["y"], Vec::new())],
+        inputs: vec![onnx::value("x", F32, &[1, 1, 1000, 1000])],
+        outputs: vec![onnx::value("y", F32, &[-1, -1, -1, -1])],
+        weights,
+        version: 17,
+    };
+    let float_data = vec![1.0, 1.0, 1000.0, 0.001];
+    let scales = tract_onnx::pb::TensorProto { float_data, ..onnx::floats("scales", &[4], 1.0) };
+    let cases = [
+        of_scales("Resize", vec![scales], &["x", "", "scales"]),
+        of_scales("Tile", vec![onnx::whole("repeats", &[1, 1, 1000, 0])], &["x", "repeats"]),
+    ];
+    for case in cases {
+        let graph = case.load().unwrap();
+        let cost = graph.cost_of(&[&[1, 1, 1000, 1000]]).unwrap();
+        assert!(cost.memory > 4_000_000_000 && cost.fuel > 1_000_000_000, "{}: {cost:?}", case.name);
+    }
+}
+
+/// Each of the products of a batch has packed operands.
+#[test]
+fn the_matrices_of_a_batch_are_counted() {
+    let x: (i32, &[i64]) = (F32, &[-1, 64, 64]);
+    let transposed = onnx::node("Transpose", &["x"], &["t"], vec![onnx::ints("perm", &[0, 2, 1])]);
+    let product = onnx::node("MatMul", &["x", "t"], &["y"], Vec::new());
+    let graph =
+        Case { nodes: vec![transposed, product], ..Case::of("MatMul", "MatMul", x, x, vec![], vec![]) }.load().unwrap();
+    let [one, many] = [1, 1000].map(|batch| graph.cost_of(&[&[batch, 64, 64]]).unwrap().memory);
+    assert!(many >= 1000 * 3 * 64 * 64 * 4 && many > 900 * one, "{one} for one, {many} for a thousand");
+}
+
+#[test]
+fn an_input_that_nothing_reads_costs_its_copy() {
+    let case = Case {
+        name: "Relu",
+        nodes: vec![onnx::node("Relu", &["x"], &["y"], Vec::new())],
+        inputs: vec![onnx::value("x", F32, &[1]), onnx::value("unread", F32, &[-1])],
+        outputs: vec![onnx::value("y", F32, &[1])],
+        weights: Vec::new(),
+        version: 17,
+    };
+    let graph = case.load().unwrap();
+    let [none, some] = [0, 1 << 20].map(|size| graph.cost_of(&[&[1], &[size]]).unwrap());
+    assert!(some.fuel >= none.fuel + (1 << 20) && some.memory >= none.memory + (4 << 20), "{none:?} {some:?}");
 }
