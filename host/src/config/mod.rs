@@ -218,6 +218,12 @@ impl Compute {
     pub fn newcomers(&self) -> usize {
         self.concurrency
     }
+
+    /// Compute threads in addition to `threads`, for tenants of which no call computes. The others may be waiting for graphs
+    /// or be in the middle of a time slice, and the system shares the cores between all of them.
+    pub fn newcomer_threads(&self) -> usize {
+        self.threads
+    }
 }
 
 impl Config {

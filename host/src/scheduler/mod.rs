@@ -1,7 +1,8 @@
 //! Admission control and the compute threads. A bounded number of calls runs at once, behind a bounded queue that is fair
 //! between tenants, on threads that do nothing else, so that a long computation never holds up a connection. A call that is
 //! over before another thread would have woken up stays on the I/O thread (`inline`). The cores are shared fairly, too:
-//! when a guest yields at the end of its time slice, the tenant that has used the least goes on.
+//! when a guest yields at the end of its time slice, the tenant that has used the least goes on. A thread that waits for a graph
+//! does not yield, so there are further threads for tenants of which none computes.
 
 mod admission;
 mod call_context;
@@ -76,12 +77,12 @@ pub struct Panicked;
 impl Compute {
     pub fn new(config: &ComputeConfig, metrics: Arc<Metrics>) -> std::io::Result<Compute> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(config.threads)
+            .worker_threads(config.threads + config.newcomer_threads())
             .thread_name("compute")
             .enable_all()
             .build()?;
-        let cores =
-            Cores { queue: FairQueue::new(config.threads), runtime: runtime.handle().clone(), watch: Arc::default() };
+        let cores = FairQueue::with_newcomers(config.threads, config.newcomer_threads());
+        let cores = Cores { queue: cores, runtime: runtime.handle().clone(), watch: Arc::default() };
         Ok(Compute {
             runtime: Some(runtime),
             slots: FairQueue::with_newcomers(config.concurrency, config.newcomers()),

@@ -44,6 +44,24 @@ async fn a_tenant_that_holds_no_slot_is_admitted_while_others_hold_all_slots() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_computes_nothing_gets_a_thread_while_others_keep_all_threads() {
+    let (compute, hog, newcomer) = (compute(4), tenant("hog", 16, 9), tenant("newcomer", 16, 9));
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let permit = call(&compute, &hog).await.unwrap();
+    // Work that keeps its thread, as a call does that waits for a graph.
+    let kept = compute.start(permit, |permit| Box::pin(async move { drop((ended.recv(), permit)) }));
+    let again = call(&compute, &hog).await.unwrap();
+    let mut again = Box::pin(compute.run(again, super::Placement::ComputeThread, |_| Box::pin(async {})));
+    assert!((&mut again).now_or_never().is_none(), "its tenant keeps the only thread");
+    let permit = call(&compute, &newcomer).await.unwrap();
+    compute.run(permit, super::Placement::ComputeThread, |_| Box::pin(async {})).await.unwrap();
+    assert!((&mut again).now_or_never().is_none());
+    end.send(()).unwrap();
+    again.await.unwrap();
+    kept.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_tenant_at_its_own_limit_is_told_so_even_if_the_host_is_full() {
     let (compute, one) = (compute(1), tenant("one", 1, 9));
     let _held = call(&compute, &one).await.unwrap();

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustix::process::{Resource, Signal, nice, set_parent_process_death_signal, setsid};
+use rustix::process::{Resource, Signal, nice, set_parent_process_death_signal, setpgid};
 
 use super::control::{Control, LoadAnswer, Loaded, Order};
 use super::lane::{Lane, Received};
@@ -38,8 +38,11 @@ const RUN_STACK: usize = 4 << 20;
 /// Open files beside two for each lane: the standard ones, the report of a confined process, and a graph that is loaded.
 const OPEN_FILES: u64 = 16;
 
+/// Priority of runs, below that of the host's threads, which compute in time slices and wait for runs.
+const RUN_NICENESS: i32 = 5;
+
 /// Priority of loading, below that of runs.
-const NICENESS: i32 = 10;
+const LOAD_NICENESS: i32 = 10;
 
 thread_local! {
     /// True if a panic of this thread told of a lack of memory. Operators panic if they cannot allocate a tensor.
@@ -53,8 +56,10 @@ pub fn run_graphs(limits: &RunnerLimits) -> ExitCode {
 
 fn serve(limits: &RunnerLimits) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    // A group of its own, so that a signal from the host's terminal does not reach it.
-    setsid()?;
+    // A group of its own, so that a signal from the host's terminal does not reach it. It stays in the host's session: Linux
+    // may share the cores between sessions first, and priorities count within one alone.
+    setpgid(None, None)?;
+    nice(RUN_NICENESS)?;
     lower(limits)?;
     let control = Control::of(io::stdin().as_fd().try_clone_to_owned()?);
     let lanes = (0..limits.lanes).map(|_| take_lane(&control)).collect::<io::Result<Vec<_>>>()?;
@@ -73,7 +78,7 @@ fn serve(limits: &RunnerLimits) -> io::Result<()> {
             }
         })?;
     }
-    nice(NICENESS)?;
+    nice(LOAD_NICENESS - RUN_NICENESS)?;
     // The end of this thread ends the process, and with it the runs that are in progress.
     graphs.obey(&control)
 }
