@@ -16,9 +16,10 @@ pub use publisher::{Draft, Publisher, pack};
 pub use reply::Reply;
 pub use start::Start;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -51,6 +52,8 @@ pub struct Host {
     place: Place,
     log: Arc<Mutex<String>>,
     log_reader: Option<JoinHandle<()>>,
+    /// Standard error, if nobody reads it.
+    _unread: Option<ChildStderr>,
 }
 
 /// Folders that are removed together with the last host that uses them.
@@ -113,13 +116,14 @@ impl Host {
         Start::default().models(folder).start()
     }
 
-    fn spawn(mut command: Command, place: Place) -> Result<Host> {
+    fn spawn(mut command: Command, place: Place, is_read: bool) -> Result<Host> {
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let errors = process.stderr.take().context("no standard error")?;
         let log = Arc::new(Mutex::new(String::new()));
         let sink = log.clone();
+        let (read, _unread) = if is_read { (Some(errors), None) } else { (None, Some(errors)) };
         let log_reader = std::thread::spawn(move || {
-            for line in BufReader::new(errors).lines().map_while(Result::ok) {
+            for line in read.into_iter().flat_map(|errors| BufReader::new(errors).lines()).map_while(Result::ok) {
                 let mut log = sink.lock().unwrap();
                 log.push_str(&line);
                 log.push('\n');
@@ -138,7 +142,7 @@ impl Host {
         let (url, admin_url) = (url("http"), url("admin"));
         let grpc = addresses["grpc"].as_str().unwrap_or_default().to_owned();
         let token = std::fs::read_to_string(place.data.join("admin.token"))?.trim().to_owned();
-        Ok(Host { process, url, grpc, admin_url, token, place, log, log_reader: Some(log_reader) })
+        Ok(Host { process, url, grpc, admin_url, token, place, log, log_reader: Some(log_reader), _unread })
     }
 
     pub fn get(&self, path: &str) -> Result<Reply> {
@@ -279,8 +283,15 @@ impl Host {
         self.status("VmHWM:")
     }
 
-    pub fn threads(&self) -> Result<usize> {
-        self.entries_of("task")
+    /// The names of the host's threads, and how many have each. A thread that ends meanwhile is left out.
+    pub fn threads(&self) -> Result<BTreeMap<String, usize>> {
+        let mut names = BTreeMap::new();
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            if let Ok(name) = std::fs::read_to_string(thread?.path().join("comm")) {
+                *names.entry(name.trim().to_owned()).or_default() += 1;
+            }
+        }
+        Ok(names)
     }
 
     /// Number of files and connections that the host has open.

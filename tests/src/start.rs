@@ -22,6 +22,7 @@ pub struct Start {
     environment: Vec<(String, String)>,
     /// Arguments of the shell's `ulimit`.
     open_files: Vec<String>,
+    log_is_unread: bool,
 }
 
 impl Start {
@@ -78,9 +79,16 @@ impl Start {
         self
     }
 
+    /// Leaves the host's standard error unread, so that its pipe gets full.
+    pub fn unread_log(mut self) -> Start {
+        self.log_is_unread = true;
+        self
+    }
+
     pub fn start(self) -> Result<Host> {
+        let is_read = !self.log_is_unread;
         let (command, place) = self.command()?;
-        Host::spawn(command, place)
+        Host::spawn(command, place, is_read)
     }
 
     /// Starts a host and kills it after this time, as a power cut would end it.

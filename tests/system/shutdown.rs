@@ -30,6 +30,25 @@ fn what_runs_finishes_and_nothing_new_is_accepted() -> Result<()> {
     Ok(())
 }
 
+/// The plugin's lines fill the pipe of standard error several times.
+#[test]
+fn a_host_whose_log_nobody_reads_goes_on() -> Result<()> {
+    let (flood, files) = system_tests::hostile("print-flood")?;
+    let start =
+        Start::default().bundle(&flood, &files).bundle(&identity("echo", "FP32", &[-1]), &[component("identity")]);
+    let mut host = start.unread_log().config("[call]\nlog = '1 MiB'\n[tenant]\nlog-per-second = '64 MiB'\n").start()?;
+    for _ in 0..4 {
+        host.call("", "print-flood", "x")?.refused(500, "limit_log", &[])?;
+    }
+    for _ in 0..100 {
+        host.call("", "echo", "input")?.ok()?;
+    }
+    host.admin_get("/v1/tenants")?.ok()?;
+    host.terminate()?;
+    assert!(host.wait()?.success());
+    Ok(())
+}
+
 #[test]
 fn a_draining_host_is_not_ready_and_serves_on() -> Result<()> {
     let start = Start::default().bundle(&identity("echo", "FP32", &[1]), &[component("identity")]);

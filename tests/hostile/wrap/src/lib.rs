@@ -2,7 +2,7 @@
 //!
 //! The file in the case's folder selects one of three ways:
 //! - `core.wat`: the fields of a core module, without `(module …)` around them. `honest.wat` is added, and the result is
-//!   wrapped as a component of the world `plugin`. For misdeeds at the interface between a component and the host.
+//!   wrapped as a component of the world `plugin`, with random numbers. For misdeeds at the interface between a component and the host.
 //! - `component.wat`: the complete text of a component. For components that are not a stage, and for text that is not a
 //!   component.
 //! - `component.wasm`: any bytes, used unchanged.
@@ -15,6 +15,11 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 const CONTRACT: &str = include_str!("../../../../wit/v0.1/plugin.wit");
+/// A part of WASI that every plugin may import, and the world of cases that do.
+const RANDOM: &str =
+    "package wasi:random@0.2.6; interface insecure { get-insecure-random-bytes: func(len: u64) -> list<u8>; }";
+const CULPRIT: &str = "package hostile:culprit; \
+    world culprit { include bulkhead:plugin/plugin@0.1.0; import wasi:random/insecure@0.2.6; }";
 const HONEST: &str = include_str!("honest.wat");
 
 /// Returns `None` if the case uses a component of one of the hostile crates.
@@ -33,8 +38,10 @@ fn wrap(fields: &str) -> Result<Vec<u8>> {
     // The fields of the case come first, because imports must precede definitions.
     let mut module = wat::parse_str(format!("{fields}\n{HONEST}"))?;
     let mut resolve = Resolve::default();
-    let package = resolve.push_str("plugin.wit", CONTRACT)?;
-    let world = resolve.select_world(&[package], Some("plugin"))?;
+    resolve.push_str("plugin.wit", CONTRACT)?;
+    resolve.push_str("random.wit", RANDOM)?;
+    let package = resolve.push_str("culprit.wit", CULPRIT)?;
+    let world = resolve.select_world(&[package], Some("culprit"))?;
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     ComponentEncoder::default().validate(true).module(&module)?.encode()
 }
