@@ -3,6 +3,7 @@
 
 use bulkhead::codec::error::{DecodeError, EncodeError};
 use bulkhead::codec::json::{elements, parallel_read};
+use bulkhead::codec::parameters;
 use bulkhead::inference::{InferRequest, InferResponse};
 use bulkhead::protocol::oip::grpc::decode::ModelInferParts;
 use bulkhead::protocol::oip::json;
@@ -36,7 +37,8 @@ pub(crate) fn elements(datatype: Datatype, json: &Bytes, part: usize) -> (Result
 }
 
 pub(crate) fn raw(raw: Raw, body: &Bytes, query: &str, signature: &Signature) -> Decoded {
-    json::decode_raw(raw, body, query, signature).map(inputs)
+    parameters::in_query(query)?;
+    json::decode_raw(raw, body, signature).map(inputs)
 }
 
 pub(crate) fn generate(json: &[u8], signature: &Signature) -> Decoded {

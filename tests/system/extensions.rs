@@ -61,6 +61,7 @@ fn the_repository_lists_what_there_is_and_why_it_is_not_ready() -> Result<()> {
     assert!(all[0]["reason"].as_str().is_some_and(|reason| reason.contains("identity.wasm")), "{all}");
     assert_eq!(host.post("/v2/repository/ours/index", "", b"")?.json(), all, "the name of the only repository");
     assert_eq!(index("{\"ready\": true}")?.as_array().map(Vec::len), Some(3));
+    assert_eq!(index("\u{feff}{\"ready\": true}")?.as_array().map(Vec::len), Some(3), "the mark of UTF-8 is skipped");
     assert_eq!(host.get("/v2/repository/index")?.header("allow"), Some("POST"));
     assert_eq!(host.post("/v2/repository/index", "", b"7")?.json()["code"], "malformed_request");
     assert_eq!(host.post("/v2/repository/index", "", &[b' '; 300_000])?.status, 413);
@@ -198,6 +199,9 @@ fn generate_takes_and_gives_plain_objects() -> Result<()> {
     assert_eq!(reply.json()["output"], json!([[1.0, 2.0]]), "{reply:?}");
     let reply = ask("rows/versions/1.0.0/generate", json!({ "input": [[1, 2, 3, 4]] }))?;
     assert_eq!(reply.status, 400, "{reply:?}");
+    let plain = |verb: &str| host.post(&format!("/v2/models/texts/{verb}"), "text/plain", "a text".as_bytes());
+    assert_eq!(plain("generate")?.json()["text_output"], "a text", "a plain body is the only input");
+    assert!(plain("generate_stream")?.body.contains("\"text_output\":\"a text\""));
     let reply = ask("texts/generate_stream", json!({ "text_input": "a\nb" }))?;
     assert_eq!(reply.header("content-type"), Some("text/event-stream; charset=utf-8"));
     let event = reply.body.strip_prefix("data: ").and_then(|event| event.strip_suffix("\n\n")).unwrap_or_default();

@@ -124,6 +124,21 @@ fn a_plain_body_is_the_only_bytes_input() -> Result<()> {
     assert_eq!(reply.output("output"), [other.as_str()], "a text that is no request of this model is a text");
     let file = host.post("/v2/models/identity-bytes/infer", "application/octet-stream", b"{\"a\": 1}")?;
     assert_eq!(file.output("output"), ["{\"a\": 1}"], "JSON that is not a request is taken as plain bytes");
+    for value in ["{\"a\": [1, 2]}", "[\"x\"]", "7"] {
+        let reply = host.post("/v2/models/identity-bytes/infer", "application/json", value.as_bytes())?;
+        assert_eq!(reply.output("output"), [value], "JSON that is no request is the input");
+    }
+    let reply =
+        host.post("/v2/models/identity-bytes/infer", "application/json", b"{\"inputs\": [{\"name\": \"a\"}]}")?;
+    reply.refused(400, "malformed_request", &["missing field"])?;
+    let empty = "\u{feff}{\"inputs\": []}";
+    for content_type in ["text/plain", "application/octet-stream"] {
+        let reply = host.post("/v2/models/identity-bytes/infer", content_type, empty.as_bytes())?;
+        assert_eq!(reply.output("output"), [empty], "a request without inputs is none of this model");
+        let marked = format!("\u{feff}{}", one_input("FP32", json!([1]), json!([7])));
+        let reply = host.post("/v2/models/identity-fp32/infer", content_type, marked.as_bytes())?;
+        assert_eq!(reply.output("output"), [7.0], "{content_type}");
+    }
     let reply = host.post("/v2/models/identity-bytes/infer", "application/octet-stream", &[0xff, 0xfe])?;
     assert_eq!((reply.status, reply.json()["code"].as_str()), (406, Some("output_not_utf8")));
     Ok(())

@@ -159,6 +159,27 @@ fn bytes_are_base64_in_both_directions() -> Result<()> {
     Ok(())
 }
 
+/// TensorFlow Serving has no parameters, and Vertex AI's requests, which have the same form, do. The model answers with as
+/// many classes as the parameter `top_k` says.
+#[test]
+fn parameters_come_in_the_body_or_in_the_address() -> Result<()> {
+    let manifest = "[bundle]\nname = \"test/best\"\nversion = \"1.0.0\"\n[[plugin]]\nname = \"classify\"\n\
+        component = \"classify.wasm\"\nimports = [\"assets\"]\n[pipeline]\nstages = [\"classify\"]\n";
+    let host = Start::default().bundle(manifest, &[component("classify")]).start()?;
+    let ask = |address: &str, body: Value| host.post(address, "application/json", body.to_string().as_bytes());
+    let rows = |parameters: Value| json!({ "instances": [[0.1, 0.7, 0.2]], "parameters": parameters });
+    let indices = |reply: Reply| reply.json()["predictions"][0]["index"].as_array().map(Vec::len);
+    assert_eq!(indices(ask("/v1/models/best:predict", rows(Value::Null))?), Some(1));
+    assert_eq!(indices(ask("/v1/models/best:predict", rows(json!({ "top_k": 3 })))?), Some(3));
+    assert_eq!(indices(ask("/v1/models/best:predict?top_k=2", rows(json!({ "top_k": null })))?), Some(2));
+    let fields = json!({ "logits": [[0.1, 0.7, 0.2]] });
+    assert_eq!(ask("/v2/models/best/generate?top_k=2", fields)?.json()["index"], json!([[1, 2]]));
+    let input = json!({ "name": "logits", "datatype": "FP32", "shape": [1, 3], "data": [0.1, 0.7, 0.2] });
+    let reply = ask("/v2/models/best/infer?top_k=2", json!({ "inputs": [input] }))?;
+    assert_eq!(reply.output("index"), [1, 2]);
+    Ok(())
+}
+
 #[test]
 fn versions_and_signatures_are_chosen() -> Result<()> {
     let _host = HOST.get();

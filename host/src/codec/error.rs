@@ -44,7 +44,7 @@ pub enum DecodeError {
     #[error("input \"{input}\" {error}")]
     Tensor { input: String, error: TensorError },
     #[error(
-        "the body is given as the model's only BYTES input, and this model's inputs are: {inputs}. Send JSON with content-type application/json, or the bytes of a single tensor with Inference-Header-Content-Length: 0"
+        "the body is not JSON, and only a model whose only input is BYTES takes any body as that input; this model's inputs are: {inputs}. Send JSON with content-type application/json, or the bytes of a single tensor with Inference-Header-Content-Length: 0"
     )]
     NotBytes { inputs: String },
     #[error(
@@ -75,8 +75,9 @@ pub enum DecodeError {
     TwiceData { input: String },
     #[error("\"{tensor}\" is asked for in shared memory, which this host does not have: send and fetch it in the body")]
     SharedMemory { tensor: String },
-    #[error("input \"{input}\" is given twice: as a field, and in \"parameters\", too")]
-    TwiceGiven { input: String },
+    /// `what` is an input or a parameter, and `places` says where it is.
+    #[error("{what} \"{name}\" is given twice: {places}")]
+    TwiceGiven { what: &'static str, name: String, places: &'static str },
     #[error("field \"{field}\": {error}")]
     Field { field: String, error: serde_json::Error },
     #[error("{count} elements do not fit the shape of the input {input}")]

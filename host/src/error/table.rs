@@ -5,7 +5,7 @@ use bulkhead_store::StoreError;
 use super::{ApiError, Code};
 use crate::activation::ActivateError;
 use crate::catalog::LookupError;
-use crate::codec::error::EncodeError;
+use crate::codec::error::{DecodeError, EncodeError};
 use crate::control::ControlError;
 use crate::pipeline::{RunError, StageError};
 use crate::runtime::GraphError;
@@ -30,6 +30,7 @@ impl ApiError {
             ApiError::TargetTooLong => Code::TargetTooLong,
             ApiError::MalformedHead => Code::MalformedRequest,
             ApiError::BodyTorn => Code::IncompleteBody,
+            ApiError::Decode(DecodeError::SharedMemory { .. }) => Code::NotSupported,
             ApiError::Decode(_) | ApiError::Packed { .. } | ApiError::NotJson(_) | ApiError::Setting { .. } => {
                 Code::MalformedRequest
             }

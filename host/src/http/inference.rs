@@ -17,9 +17,10 @@ use super::request_body::Received;
 use super::response::Replying;
 use super::{auth, sse};
 use crate::codec::json::writer::Encoded;
+use crate::codec::parameters::add_query;
 use crate::error::{ApiError, ErrorResponse};
-use crate::inference::Exchange;
 use crate::inference::call::{Call, Client};
+use crate::inference::{Exchange, InferRequest};
 
 /// A request whose body has arrived, and the form in which its client gets the reply.
 pub(crate) struct ArrivedRequest {
@@ -41,6 +42,12 @@ impl ArrivedRequest {
     /// this on a compute thread.
     pub(crate) fn take_any_body(&mut self) -> Result<Bytes, ApiError> {
         self.body.take().map_or(Ok(Bytes::new()), Received::unpack)
+    }
+
+    /// The request with the parameters in the query of its address, too. A name that is also in the body is refused.
+    pub(crate) fn with_query(&self, mut request: InferRequest) -> Result<InferRequest, ApiError> {
+        add_query(&mut request.parameters, self.head.uri.query().unwrap_or_default())?;
+        Ok(request)
     }
 
     /// The only reply to the request.

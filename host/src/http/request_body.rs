@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::buffer_budget::{BufferBudget, BufferPermit};
 use super::compression::Coding;
 use super::media_type::check_json;
+use crate::codec::json::scanner::without_mark;
 use crate::config::Http;
 use crate::error::ApiError;
 
@@ -101,7 +102,8 @@ impl BodyReader {
             ApiError::BodyTooLarge { bound } => ApiError::BodyNotSmall { bound },
             other => other,
         })?;
-        let json = if json.trim_ascii().is_empty() { b"{}" } else { &json[..] };
+        let json = without_mark(&json);
+        let json = if json.trim_ascii().is_empty() { b"{}" } else { json };
         // serde would also read a list, as the object's values in their order.
         if json.trim_ascii_start().starts_with(b"[") {
             return Err(ApiError::NotJson(serde::de::Error::custom("expected an object, found a list")));

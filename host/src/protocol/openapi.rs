@@ -142,36 +142,43 @@ fn models() -> Vec<Operation> {
     ]
 }
 
+/// An operation that runs a model. Parameters for its plugins may stand in the query.
+fn run(
+    id: &'static str,
+    scope: Scope,
+    path: &'static str,
+    takes: &[Payload],
+    gives: &[Payload],
+    summary: &'static str,
+) -> Operation {
+    let query = &[Query { name: "parameters", kind: QueryKind::Any }];
+    Operation { query, ..post(id, scope, path, takes, gives, RUN, summary) }
+}
+
 fn inference() -> Vec<Operation> {
     vec![
-        Operation {
-            query: &[Query { name: "parameters", kind: QueryKind::Any }],
-            ..post(
-                "infer",
-                Scope::Version,
-                "/infer",
-                &[json::<WireRequest>(), BINARY, ANYTHING],
-                &[json::<InferReply>(), BINARY],
-                RUN,
-                "Run a model: JSON, JSON and binary tensors, or the bytes of its only input with parameters in the query",
-            )
-        },
-        post(
+        run(
+            "infer",
+            Scope::Version,
+            "/infer",
+            &[json::<WireRequest>(), BINARY, ANYTHING],
+            &[json::<InferReply>(), BINARY],
+            "Run a model: JSON, JSON and binary tensors, or the bytes of its only input",
+        ),
+        run(
             "generate",
             Scope::Version,
             "/generate",
+            &[OBJECT, ANYTHING],
             &[OBJECT],
-            &[OBJECT],
-            RUN,
             "Run a model: the fields of the request are its inputs, those of the reply its outputs",
         ),
-        post(
+        run(
             "generate_stream",
             Scope::Version,
             "/generate_stream",
-            &[OBJECT],
+            &[OBJECT, ANYTHING],
             &[EVENTS],
-            RUN,
             "Run a model, with each response as an event as soon as it is there: several if the model streams, and an error as the last",
         ),
     ]
@@ -203,31 +210,28 @@ fn tensorflow() -> Vec<Operation> {
             ASK,
             "A model's inputs and outputs, as a signature",
         ),
-        post(
+        run(
             "tf_predict",
             Scope::Tensorflow,
             ":predict",
             &[json::<PredictRequest>()],
             &[json::<PredictReply>()],
-            RUN,
             "Run a model on rows or on columns; the reply has the layout of the request",
         ),
-        post(
+        run(
             "tf_classify",
             Scope::Tensorflow,
             ":classify",
             &[json::<Examples>()],
             &[json::<Classified>()],
-            RUN,
             "Scores of the classes for each example, from a model with one floating-point output, which has a row for each example",
         ),
-        post(
+        run(
             "tf_regress",
             Scope::Tensorflow,
             ":regress",
             &[json::<Examples>()],
             &[json::<Regressed>()],
-            RUN,
             "A value for each example, from a model with one floating-point output, which has a value for each example",
         ),
     ]

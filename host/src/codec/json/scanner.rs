@@ -9,6 +9,16 @@ use crate::codec::error::DecodeError;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
+/// True if a text begins with an object, after white space and the mark that [`JsonScanner::new`] skips.
+pub fn begins_object(json: &[u8]) -> bool {
+    JsonScanner::new(json).rest_if(b'{').is_some()
+}
+
+/// A JSON text without the mark of UTF-8 that some editors and .NET put before it.
+pub fn without_mark(json: &[u8]) -> &[u8] {
+    json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json)
+}
+
 pub struct JsonScanner<'a> {
     json: &'a [u8],
     /// Byte that is read next; at most the length of the text, so that slices from here exist.
@@ -16,9 +26,9 @@ pub struct JsonScanner<'a> {
 }
 
 impl<'a> JsonScanner<'a> {
-    /// Some editors and .NET put the mark of UTF-8 before a text, which is skipped.
+    /// Skips the mark of UTF-8.
     pub fn new(json: &'a [u8]) -> Self {
-        JsonScanner { json, at: if json.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 } }
+        JsonScanner { json, at: json.len() - without_mark(json).len() }
     }
 
     /// Reads an object: `field` is called with the name of each field, and must read its value.

@@ -1,4 +1,5 @@
 //! The Open Inference Protocol over HTTP and gRPC, with its extensions.
+mod body;
 pub mod extensions;
 pub mod grpc;
 pub mod json;

@@ -156,6 +156,8 @@ pub struct PredictRequest {
     instances: Option<Vec<Value>>,
     /// Columns: the only input, or an object with each input.
     inputs: Option<Value>,
+    /// Parameters for the plugins: booleans, numbers or strings.
+    parameters: Option<BTreeMap<String, Value>>,
 }
 
 /// A reply with `predictions` for rows, or `outputs` for columns.
@@ -175,6 +177,8 @@ pub struct Examples {
     /// The features of each example.
     #[schema(min_items = 1)]
     examples: Vec<BTreeMap<String, Value>>,
+    /// Parameters for the plugins: booleans, numbers or strings.
+    parameters: Option<BTreeMap<String, Value>>,
 }
 
 /// The label and the score of each class, for each example.

@@ -2,7 +2,7 @@
 //! become the rows of inputs with one or two dimensions, so that only models with such inputs can take them.
 
 use super::proto::wrong;
-use super::rows::{Columns, Row, each, each_entry, open};
+use super::rows::{Columns, Opened, Row, each, each_entry, open};
 use super::signature::check_signature;
 use crate::codec::error::DecodeError;
 use crate::inference::InferRequest;
@@ -12,7 +12,7 @@ use crate::tensor::TensorSpec;
 /// send as the name of its signature.
 pub fn decode(json: &[u8], specs: &[TensorSpec], signature: &str, bound: u64) -> Result<InferRequest, DecodeError> {
     // The context holds features that all examples share.
-    let (name, [context, examples]) = open(json, ["context", "examples"])?;
+    let Opened { signature: name, parameters, texts: [context, examples] } = open(json, ["context", "examples"])?;
     check_signature(&name, signature)?;
     let Some(examples) = examples else {
         return Err(wrong("key 'examples' is expected and was not found".into()));
@@ -28,7 +28,7 @@ pub fn decode(json: &[u8], specs: &[TensorSpec], signature: &str, bound: u64) ->
     if empty {
         return Err(wrong("'examples' value is an empty array".into()));
     }
-    Ok(InferRequest { inputs: columns.finish()?, ..InferRequest::default() })
+    Ok(InferRequest { inputs: columns.finish()?, parameters, ..InferRequest::default() })
 }
 
 #[cfg(test)]

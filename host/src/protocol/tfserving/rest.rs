@@ -93,7 +93,7 @@ impl Exchange for Predict {
         let body = self.arrived.take_body()?;
         let (request, layout) = rows::decode(&body, &model.signature.inputs, self.arrived.bound)?;
         self.layout = layout;
-        Ok(request)
+        self.arrived.with_query(request)
     }
 
     fn encode(&self, _: &CallContext, _: &Pipeline, response: InferResponse) -> Result<Response<Body>, ApiError> {
@@ -132,7 +132,8 @@ impl Exchange for Evaluate {
 
     fn decode(&mut self, _: &CallContext, model: &Pipeline) -> Result<InferRequest, ApiError> {
         let body = self.arrived.take_body()?;
-        Ok(examples::decode(&body, &model.signature.inputs, self.method, self.arrived.bound)?)
+        let request = examples::decode(&body, &model.signature.inputs, self.method, self.arrived.bound)?;
+        self.arrived.with_query(request)
     }
 
     fn encode(&self, _: &CallContext, model: &Pipeline, response: InferResponse) -> Result<Response<Body>, ApiError> {

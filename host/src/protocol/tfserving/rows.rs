@@ -8,9 +8,11 @@ use super::signature::{PREDICT, check_signature};
 use crate::codec::error::DecodeError;
 use crate::codec::json::elements;
 use crate::codec::json::scanner::JsonScanner;
+use crate::codec::parameters::ParameterMap;
 use crate::codec::tensor_head::tensor_shape;
 use crate::config::format_bytes;
 use crate::inference::InferRequest;
+use crate::sandbox::Parameters;
 use crate::tensor::{NamedTensors, Tensor, TensorSpec};
 
 /// The layout of a request, which its reply has too.
@@ -23,7 +25,7 @@ pub enum RequestLayout {
 /// Decodes a request, and returns it with the layout that its reply must have. The tensors of rows may have `bound` bytes
 /// together. A signature that the host does not have is an error.
 pub fn decode(json: &[u8], specs: &[TensorSpec], bound: u64) -> Result<(InferRequest, RequestLayout), DecodeError> {
-    let (signature, [instances, inputs]) = open(json, ["instances", "inputs"])?;
+    let Opened { signature, parameters, texts: [instances, inputs] } = open(json, ["instances", "inputs"])?;
     check_signature(&signature, PREDICT)?;
     let (inputs, layout) = match (instances, inputs) {
         (Some(rows), None) => (decode_rows(rows, specs, bound)?, RequestLayout::Rows),
@@ -33,16 +35,24 @@ pub fn decode(json: &[u8], specs: &[TensorSpec], bound: u64) -> Result<(InferReq
             return Err(wrong("Expecting only one of 'inputs' or 'instances' keys to exist".into()));
         }
     };
-    Ok((InferRequest { inputs, ..InferRequest::default() }, layout))
+    Ok((InferRequest { inputs, parameters, ..InferRequest::default() }, layout))
 }
 
-/// Reads a body, and returns the name of the signature that it asks for (empty if none) and the texts of the fields
-/// `names`.
-pub fn open<'a, const N: usize>(
-    json: &'a [u8],
-    names: [&str; N],
-) -> Result<(String, [Option<&'a str>; N]), DecodeError> {
-    let (mut signature, mut texts) = (None::<Option<String>>, [None; N]);
+/// The fields of a body.
+pub struct Opened<'a, const N: usize> {
+    /// The name of the signature that it asks for; empty if none.
+    pub signature: String,
+    /// Parameters for the plugins. TensorFlow Serving has none; the field is that of Vertex AI's requests, which have this
+    /// form otherwise.
+    pub parameters: Parameters,
+    /// The texts of the other fields that were asked for.
+    pub texts: [Option<&'a str>; N],
+}
+
+/// Reads a body, and the texts of its fields `names`.
+pub fn open<'a, const N: usize>(json: &'a [u8], names: [&str; N]) -> Result<Opened<'a, N>, DecodeError> {
+    let (mut signature, mut parameters) = (None::<Option<String>>, None::<Option<ParameterMap>>);
+    let mut texts = [None; N];
     let mut scanner = JsonScanner::new(json);
     let scanned = scanner.object(|scanner, field| match names.iter().position(|name| *name == field) {
         Some(at) if texts[at].is_some() => Err(scanner.twice(field)),
@@ -51,10 +61,15 @@ pub fn open<'a, const N: usize>(
             Ok(())
         }
         None if field == "signature_name" => scanner.once(field, &mut signature),
+        None if field == "parameters" => scanner.once(field, &mut parameters),
         None => scanner.skip_value(),
     });
     scanned.and_then(|()| scanner.end()).map_err(parse_error)?;
-    Ok((signature.flatten().unwrap_or_default(), texts.map(|text| text.filter(|text| *text != "null"))))
+    Ok(Opened {
+        signature: signature.flatten().unwrap_or_default(),
+        parameters: parameters.flatten().unwrap_or_default().0,
+        texts: texts.map(|text| text.filter(|text| *text != "null")),
+    })
 }
 
 fn parse_error(error: DecodeError) -> DecodeError {

@@ -8,7 +8,8 @@ use crate::error::ApiError;
 use crate::http::inference::{ArrivedRequest, body_length};
 use crate::inference::{Exchange, InferRequest, InferResponse};
 use crate::pipeline::Pipeline;
-use crate::protocol::oip::json;
+use crate::protocol::oip::body;
+use crate::protocol::oip::json::{self, GenerateForm};
 use crate::scheduler::CallContext;
 
 /// A request to `generate`, whose reply is one object; a model that streams must give exactly one response.
@@ -18,7 +19,7 @@ impl Exchange for Generate {
     type Reply = Response<Body>;
 
     fn decode(&mut self, _: &CallContext, model: &Pipeline) -> Result<InferRequest, ApiError> {
-        Ok(json::decode_generate(&self.0.take_body()?, &model.signature)?)
+        body::decode(&mut self.0, model, &GenerateForm)
     }
 
     fn encode(&self, _: &CallContext, model: &Pipeline, response: InferResponse) -> Result<Response<Body>, ApiError> {
@@ -38,7 +39,7 @@ impl Exchange for GenerateStream {
     type Reply = Bytes;
 
     fn decode(&mut self, _: &CallContext, model: &Pipeline) -> Result<InferRequest, ApiError> {
-        Ok(json::decode_generate(&self.0.take_body()?, &model.signature)?)
+        body::decode(&mut self.0, model, &GenerateForm)
     }
 
     fn encode(&self, _: &CallContext, model: &Pipeline, response: InferResponse) -> Result<Bytes, ApiError> {

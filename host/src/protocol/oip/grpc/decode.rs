@@ -1,6 +1,8 @@
 //! The decoder of `ModelInferRequest`. The message is split into its parts where it arrives; the tensors in them are read
 //! on a compute thread.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::codec::error::DecodeError;
@@ -196,9 +198,10 @@ fn refuse_shared_memory(input: &str, parameters: Vec<Bytes>) -> Result<(), Decod
     }
 }
 
-/// Decodes the entries of a `map<string, InferParameter>`.
+/// Decodes the entries of a `map<string, InferParameter>`. The last of several with one name counts, as protobuf says of
+/// maps.
 fn decode_parameters(entries: Vec<Bytes>) -> Result<Parameters, DecodeError> {
-    let mut parameters = Parameters::new();
+    let mut parameters = BTreeMap::new();
     for entry in entries {
         let (mut name, mut value) = (String::new(), None);
         let mut fields = Fields::of(entry);
@@ -210,9 +213,9 @@ fn decode_parameters(entries: Vec<Bytes>) -> Result<Parameters, DecodeError> {
             }
         }
         let value = value.ok_or_else(|| DecodeError::Message(format!("parameter \"{name}\" has no value")))?;
-        parameters.push((name, value));
+        parameters.insert(name, value);
     }
-    Ok(parameters)
+    Ok(parameters.into_iter().collect())
 }
 
 fn decode_parameter(message: Bytes) -> Result<Option<ParameterValue>, Malformed> {
@@ -287,7 +290,8 @@ mod tests {
         assert_eq!((typed.id.as_deref(), typed.outputs.unwrap()[0].name.as_str()), (Some("id"), "y"));
         let values: Vec<ParameterValue> = typed.parameters.into_iter().map(|(_, value)| value).collect();
         let number = ParameterValue::Number;
-        let wanted = [ParameterValue::Boolean(true), ParameterValue::Integer(-5), number(u64::MAX as f64), number(0.5)];
+        // In the order of their names.
+        let wanted = [ParameterValue::Boolean(true), number(0.5), number(u64::MAX as f64), ParameterValue::Integer(-5)];
         assert_eq!(values, wanted);
     }
 

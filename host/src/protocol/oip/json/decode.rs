@@ -4,19 +4,18 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
-use super::parameter::{Scalar, take_binary_output};
 use super::request::{Data, WireInput, WireOutput, WireRequest};
 use crate::codec::error::DecodeError;
 use crate::codec::json::elements;
 use crate::codec::tensor_head::tensor_head;
 use crate::inference::InferRequest;
 use crate::numbers::to_usize;
-use crate::sandbox::Parameters;
+use crate::sandbox::{ParameterValue, Parameters};
 use crate::scheduler::CallContext;
 use crate::tensor::{Datatype, NamedTensors, Tensor};
 
 /// Decodes a request. `rest` is the part of the body after the JSON, the bytes of binary tensors, which become slices of
-/// it.
+/// it. The parameter `binary_data_output` is left among the others, until those of the address are beside them.
 pub fn decode_json(context: &CallContext, json: &Bytes, mut rest: Bytes) -> Result<InferRequest, DecodeError> {
     let wire = WireRequest::read(context, json)?;
     let inputs = wire.inputs.into_iter().map(|input| decode_input(input, &mut rest));
@@ -24,11 +23,19 @@ pub fn decode_json(context: &CallContext, json: &Bytes, mut rest: Bytes) -> Resu
     if rest.has_remaining() {
         return Err(DecodeError::BinaryLeft { left: rest.len() });
     }
-    let parameters = wire.parameters.unwrap_or_default().into_iter().map(|(name, Scalar(value))| (name, value));
-    let mut parameters: Parameters = parameters.collect();
+    let parameters = wire.parameters.unwrap_or_default().0;
     let outputs = wire.outputs.map(|outputs| outputs.into_iter().map(WireOutput::wanted).collect()).transpose()?;
-    let binary_output = take_binary_output(&mut parameters)?;
-    Ok(InferRequest { id: wire.id, parameters, inputs, outputs, binary_output })
+    Ok(InferRequest { id: wire.id, parameters, inputs, outputs, binary_output: false })
+}
+
+/// Removes `binary_data_output` from the parameters, because it is for the host and not for plugins. True if all outputs
+/// are requested as bytes, unless an output says otherwise.
+pub fn take_binary_output(parameters: &mut Parameters) -> Result<bool, DecodeError> {
+    let Some(at) = parameters.iter().position(|(name, _)| name == "binary_data_output") else { return Ok(false) };
+    match parameters.remove(at).1 {
+        ParameterValue::Boolean(binary) => Ok(binary),
+        _ => Err(DecodeError::BinaryOutput),
+    }
 }
 
 fn decode_input(mut wire: WireInput, rest: &mut Bytes) -> Result<(Arc<str>, Tensor), DecodeError> {

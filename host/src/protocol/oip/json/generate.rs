@@ -4,44 +4,49 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::parameter::Scalar;
 use crate::codec::error::DecodeError;
 use crate::codec::json::elements;
 use crate::codec::json::scanner::JsonScanner;
+use crate::codec::parameters::{Scalar, extend};
 use crate::inference::InferRequest;
-use crate::tensor::{Signature, Tensor, TensorSpec};
+use crate::sandbox::Parameters;
+use crate::tensor::{NamedTensors, Signature, Tensor, TensorSpec};
 
 /// Decodes a request. A field with the name of an input is that tensor: one value, a flat list of values, or lists that are
 /// nested as the tensor's shape is. `id` and `parameters` have the same meaning as in other requests, and every other field
 /// is a parameter. Inputs may also stand in `parameters`, where some clients put all that is not the text.
 pub fn decode_generate(json: &[u8], signature: &Signature) -> Result<InferRequest, DecodeError> {
-    let mut request = InferRequest::default();
+    let (mut request, mut parameters) = (InferRequest::default(), Parameters::new());
     let mut nested = None;
-    for (name, value) in fields(json)? {
-        let field = |error| field_error(&name, error);
+    for (name, value) in fields(json, "as fields")? {
         match name.as_str() {
-            _ if find(signature, &name).is_some() => add(&mut request, signature, name, value)?,
-            "id" => request.id = serde_json::from_str(value).map_err(field)?,
+            _ if find(signature, &name).is_some() => add(&mut request.inputs, &mut parameters, signature, name, value)?,
+            "id" => request.id = serde_json::from_str(value).map_err(|error| field_error(&name, error))?,
             "parameters" => nested = Some(value).filter(|value| *value != "null"),
-            _ => add(&mut request, signature, name, value)?,
+            _ => add(&mut request.inputs, &mut parameters, signature, name, value)?,
         }
     }
-    for (name, value) in nested.map(|json| fields(json.as_bytes())).transpose()?.into_iter().flatten() {
+    let mut more = Parameters::new();
+    let nested = nested.map(|json| fields(json.as_bytes(), "in \"parameters\"")).transpose()?;
+    for (name, value) in nested.into_iter().flatten() {
         if request.inputs.iter().any(|(input, _)| **input == *name) {
-            return Err(DecodeError::TwiceGiven { input: name });
+            return Err(DecodeError::TwiceGiven { what: "input", name, places: AS_FIELD_AND_WITHIN });
         }
-        add(&mut request, signature, name, value)?;
+        add(&mut request.inputs, &mut more, signature, name, value)?;
     }
-    Ok(request)
+    extend(&mut parameters, more, AS_FIELD_AND_WITHIN)?;
+    Ok(InferRequest { parameters, ..request })
 }
 
-/// The fields of an object, and the texts of their values. The last of several with one name counts.
-fn fields(json: &[u8]) -> Result<BTreeMap<String, &str>, DecodeError> {
+const AS_FIELD_AND_WITHIN: &str = "as a field, and in \"parameters\", too";
+
+/// The fields of an object, and the texts of their values. `place` says where a field is that is there twice.
+fn fields<'a>(json: &'a [u8], place: &'static str) -> Result<BTreeMap<String, &'a str>, DecodeError> {
     let mut scanner = JsonScanner::new(json);
     let mut fields = BTreeMap::new();
-    scanner.object(|scanner, name| {
-        fields.insert(name.to_owned(), scanner.raw()?);
-        Ok(())
+    scanner.object(|scanner, name| match fields.insert(name.to_owned(), scanner.raw()?) {
+        None => Ok(()),
+        Some(_) => Err(DecodeError::TwiceGiven { what: "field", name: name.to_owned(), places: place }),
     })?;
     scanner.end()?;
     Ok(fields)
@@ -51,14 +56,20 @@ fn find<'a>(signature: &'a Signature, name: &str) -> Option<&'a TensorSpec> {
     signature.inputs.iter().find(|spec| *spec.name == *name)
 }
 
-/// Adds a value as the input of that name, or else as a parameter.
-fn add(request: &mut InferRequest, signature: &Signature, name: String, value: &str) -> Result<(), DecodeError> {
+/// Adds a value as the input of that name, or else as a parameter, unless it is null.
+fn add(
+    inputs: &mut NamedTensors,
+    parameters: &mut Parameters,
+    signature: &Signature,
+    name: String,
+    value: &str,
+) -> Result<(), DecodeError> {
     if let Some(spec) = find(signature, &name) {
-        request.inputs.push((spec.name.clone(), tensor(spec, value)?));
+        inputs.push((spec.name.clone(), tensor(spec, value)?));
         return Ok(());
     }
     let Scalar(value) = serde_json::from_str(value).map_err(|error| field_error(&name, error))?;
-    request.parameters.push((name, value));
+    parameters.extend(value.map(|value| (name, value)));
     Ok(())
 }
 
@@ -129,7 +140,9 @@ mod tests {
         assert_eq!(inside.inputs[1].1.shape(), [1, 1, 2]);
         let object = decode_generate(br#"{"text_input": {"a": [1,"\u00e9"]} }"#, &signature()).unwrap();
         assert_eq!(object.inputs[0].1.byte_strings().collect::<Vec<_>>(), [br#"{"a": [1,"\u00e9"]}"#]);
-        assert!(decode_generate(br#"{"parameters": null}"#, &signature()).unwrap().parameters.is_empty());
+        for nothing in [&br#"{"parameters": null}"#[..], br#"{"stop": null, "parameters": {"seed": null}}"#] {
+            assert!(decode_generate(nothing, &signature()).unwrap().parameters.is_empty());
+        }
     }
 
     #[test]
@@ -144,6 +157,12 @@ mod tests {
             (r#"{"parameters": {"other": [1]}}"#, "\"other\""),
             (r#"{"parameters": 7}"#, "expected an object"),
             (r#"{"text_input": "a", "parameters": {"text_input": "b"}}"#, "in \"parameters\", too"),
+            (
+                r#"{"k": 1, "parameters": {"k": 2}}"#,
+                "parameter \"k\" is given twice: as a field, and in \"parameters\"",
+            ),
+            (r#"{"text_input": "a", "text_input": "b"}"#, "field \"text_input\" is given twice: as fields"),
+            (r#"{"parameters": {"k": 1, "k": 2}}"#, "field \"k\" is given twice: in \"parameters\""),
             (r#"{"id": 7}"#, "\"id\""),
             (r#"[]"#, "not JSON of an inference request"),
         ] {

@@ -3,13 +3,14 @@
 
 mod decode;
 mod encode;
+mod form;
 mod generate;
-mod parameter;
 mod raw;
 mod request;
 
-pub use decode::decode_json;
+pub use decode::{decode_json, take_binary_output};
 pub use encode::{encode, encode_as, encode_generated};
+pub use form::{GenerateForm, InferForm, JsonForm};
 pub use generate::decode_generate;
 pub use raw::{Raw, decode_raw};
 pub use request::WireRequest;

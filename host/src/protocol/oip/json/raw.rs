@@ -2,10 +2,8 @@
 
 use bytes::Bytes;
 
-use super::parameter::take_binary_output;
 use crate::codec::error::DecodeError;
 use crate::inference::InferRequest;
-use crate::sandbox::{ParameterValue, Parameters};
 use crate::tensor::{Signature, Tensor, TensorSpec};
 
 /// The way in which a client sent a body without JSON.
@@ -17,8 +15,8 @@ pub enum Raw {
     Binary,
 }
 
-/// Decodes a request. Its parameters are in the query of its address, such as `?top_k=3`.
-pub fn decode_raw(raw: Raw, body: &Bytes, query: &str, signature: &Signature) -> Result<InferRequest, DecodeError> {
+/// Decodes a request.
+pub fn decode_raw(raw: Raw, body: &Bytes, signature: &Signature) -> Result<InferRequest, DecodeError> {
     let not_raw = || {
         let inputs: Vec<String> = signature.inputs.iter().map(TensorSpec::describe).collect();
         let inputs = inputs.join(", ");
@@ -33,10 +31,8 @@ pub fn decode_raw(raw: Raw, body: &Bytes, query: &str, signature: &Signature) ->
     };
     let tensor = Tensor::new(input.datatype, shape, data);
     let tensor = tensor.map_err(|error| DecodeError::Tensor { input: input.name.to_string(), error })?;
-    let mut parameters = query_parameters(query);
-    let binary_output = take_binary_output(&mut parameters)? || raw == Raw::Binary;
     let inputs = vec![(input.name.clone(), tensor)];
-    Ok(InferRequest { parameters, inputs, binary_output, ..InferRequest::default() })
+    Ok(InferRequest { inputs, binary_output: raw == Raw::Binary, ..InferRequest::default() })
 }
 
 /// The shape of a body of `bytes` bytes. At most one dimension may vary; its size follows from the number of bytes.
@@ -59,40 +55,15 @@ fn shape_of(
     Ok(input.shape.iter().map(|dimension| u64::try_from(*dimension).unwrap_or(rows)).collect())
 }
 
-/// The parameters of a query. A value that reads as a boolean or a number is one; any other is a string.
-fn query_parameters(query: &str) -> Parameters {
-    let value = |text: &str| {
-        let boolean = text.parse().map(ParameterValue::Boolean).ok();
-        let integer = || text.parse().map(ParameterValue::Integer).ok();
-        let number = || text.parse::<f64>().ok().filter(|number| number.is_finite()).map(ParameterValue::Number);
-        boolean.or_else(integer).or_else(number).unwrap_or_else(|| ParameterValue::Text(text.to_owned()))
-    };
-    form_urlencoded::parse(query.as_bytes()).map(|(name, text)| (name.into_owned(), value(&text))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tensor::Datatype;
 
-    #[test]
-    fn parameters_of_an_address_are_what_they_look_like() {
-        let parameters = query_parameters("top_k=3&threshold=0.5&exact=true&name=a%20b&odd=NaN");
-        let wanted = [
-            ("top_k", ParameterValue::Integer(3)),
-            ("threshold", ParameterValue::Number(0.5)),
-            ("exact", ParameterValue::Boolean(true)),
-            ("name", ParameterValue::Text("a b".into())),
-            ("odd", ParameterValue::Text("NaN".into())),
-        ];
-        assert_eq!(parameters, wanted.map(|(name, value)| (name.to_owned(), value)));
-        assert!(query_parameters("").is_empty());
-    }
-
     fn decode(datatype: Datatype, shape: &[i64], raw: Raw, body: &'static [u8]) -> Result<InferRequest, DecodeError> {
         let input = TensorSpec { name: "x".into(), datatype, shape: shape.to_vec() };
         let signature = Signature { inputs: vec![input], outputs: vec![] };
-        decode_raw(raw, &Bytes::from_static(body), "", &signature)
+        decode_raw(raw, &Bytes::from_static(body), &signature)
     }
 
     #[test]

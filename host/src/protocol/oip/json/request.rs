@@ -2,7 +2,6 @@
 //! as the protocol's clients send them; otherwise its text is kept until they are known.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -10,10 +9,10 @@ use serde::de::IgnoredAny;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
-use super::parameter::Scalar;
 use crate::codec::error::DecodeError;
 use crate::codec::json::parallel_read;
 use crate::codec::json::scanner::JsonScanner;
+use crate::codec::parameters::ParameterMap;
 use crate::inference::WantedOutput;
 use crate::scheduler::CallContext;
 use crate::tensor::{self, Datatype};
@@ -26,7 +25,7 @@ pub struct WireRequest<'a> {
     pub id: Option<String>,
     /// Parameters for the plugins, which are booleans, numbers or strings. `binary_data_output` is for the host.
     #[schema(value_type = Option<BTreeMap<String, ParameterForm>>)]
-    pub parameters: Option<BTreeMap<String, Scalar>>,
+    pub parameters: Option<ParameterMap>,
     pub inputs: Vec<WireInput<'a>>,
     pub outputs: Option<Vec<WireOutput>>,
 }
