@@ -33,6 +33,7 @@ static HOST: Shared = Shared::new(|| {
     start = start.bundle(&identity("broken", "FP32", &[-1]), &[]);
     start = start.bundle(&identity("values", "FP32", &[-1]), &files);
     start = start.bundle(&labelled(), &labelled_files());
+    start = start.bundle(&named("objects", "x", "y", "BYTES", &[-1]), &files);
     start = start.bundle(&named("named", "x", "image_bytes", "BYTES", &[-1]), &files);
     start.start()
 });
@@ -180,6 +181,36 @@ fn parameters_come_in_the_body_or_in_the_address() -> Result<()> {
     Ok(())
 }
 
+/// An object is an element of BYTES, its JSON as it was sent, where the value has the name of its input.
+#[test]
+fn objects_are_elements_of_named_values() -> Result<()> {
+    let _host = HOST.get();
+    let ask = |body: &str| HOST.get().post("/v1/models/objects:predict", "application/json", body.as_bytes());
+    for (body, wanted) in [
+        (
+            r#"{"instances": [{"x": {"a": [1, "é"]}}, {"x": "text"}]}"#,
+            r#"{"predictions": ["{\"a\": [1, \"é\"]}", "text"]}"#,
+        ),
+        (r#"{"inputs": {"x": [{"a": 1}, {"b64": "YQ=="}]}}"#, r#"{"outputs": ["{\"a\": 1}", "a"]}"#),
+    ] {
+        assert_eq!(ask(body)?.body, wanted, "{body}");
+    }
+    for (body, wanted) in [
+        (
+            r#"{"instances": [{"a": 1}]}"#,
+            "does not have named input: a; send an object that is the value of the input as {\"x\"",
+        ),
+        (r#"{"inputs": {"a": 1}}"#, "does not have named input: a; send an object"),
+        (r#"{"instances": [{"x": {"b64": "YQ==", "a": 1}}]}"#, "stands for bytes: it has no other field"),
+        (r#"{"instances": [{"x": {"b64": 7}}]}"#, "stands for bytes"),
+        (r#"{"instances": ["text", {"a": 1}]}"#, "element 1 is an object"),
+        (r#"{"instances": [{"x": {"a" 1}}]}"#, "not valid JSON"),
+    ] {
+        ask(body)?.refused(400, "malformed_request", &[wanted])?;
+    }
+    Ok(())
+}
+
 #[test]
 fn versions_and_signatures_are_chosen() -> Result<()> {
     let _host = HOST.get();
@@ -263,7 +294,7 @@ fn errors_say_what_is_wrong_with_a_request() -> Result<()> {
         (json!({ "inputs": [[1.0]], "instances": [[1.0]] }), "only one of 'inputs' or 'instances'"),
         (json!({ "instances": [] }), "'instances' is not a list, or is an empty one"),
         (json!({ "instances": 1 }), "'instances' is not a list"),
-        (json!({ "instances": [[1.0], [1.0, 2.0]] }), "Encountered list at unexpected size: 2 at level: 1"),
+        (json!({ "instances": [[1.0], [1.0, 2.0]] }), "a list at level 1 of the lists has 2 elements"),
         (json!({ "instances": [[1.0], ["a"]] }), "element 1 is a text, and must be a number"),
         (json!({ "instances": [[{ "b64": "YQ==" }]] }), "element 0 is an object, and must be a number"),
         (json!({ "instances": [{ "other": [1.0] }] }), "does not have named input: other"),

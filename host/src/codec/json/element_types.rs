@@ -250,3 +250,35 @@ impl Kind for TextsOrObjects {
         Ok(object.len())
     }
 }
+
+/// Elements of BYTES as TensorFlow Serving writes them, or any other object, whose JSON the element becomes.
+pub(super) struct TextsBase64OrObjects;
+
+/// An object that has the field of base64, whatever else it has.
+#[derive(Deserialize)]
+struct MaybeBase64 {
+    b64: Option<IgnoredAny>,
+}
+
+impl Kind for TextsBase64OrObjects {
+    const WIDTH: usize = 4;
+    const WANTED: &'static str = "a text, bytes in base64 as {\"b64\": \"…\"}, or another object";
+
+    fn text(quoted: &[u8], bytes: &mut Vec<u8>) -> Result<(), Unread> {
+        Texts::text(quoted, bytes)
+    }
+
+    fn object(rest: &[u8], bytes: &mut Vec<u8>) -> Result<usize, Unread> {
+        let mut objects = serde_json::Deserializer::from_slice(rest).into_iter::<MaybeBase64>();
+        match objects.next() {
+            Some(Ok(MaybeBase64 { b64: Some(_) })) => TextsOrBase64::object(rest, bytes).map_err(|why| match why {
+                Unread::Refused => Unread::Damaged(
+                    "an object with the field \"b64\" stands for bytes: it has no other field, and the value is a text"
+                        .to_owned(),
+                ),
+                damaged => damaged,
+            }),
+            _ => TextsOrObjects::object(rest, bytes),
+        }
+    }
+}

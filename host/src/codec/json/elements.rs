@@ -4,7 +4,9 @@
 use bulkhead_tensor::match_datatype;
 
 use super::array::{Array, Scalar};
-use super::element_types::{Bools, Floats, Integers, Kind, Texts, TextsOrBase64, TextsOrObjects, Unread, Wrong};
+use super::element_types::{
+    Bools, Floats, Integers, Kind, Texts, TextsBase64OrObjects, TextsOrBase64, TextsOrObjects, Unread, Wrong,
+};
 use crate::numbers::to_usize;
 use crate::tensor::{Datatype, element_count};
 
@@ -70,6 +72,14 @@ pub fn parse_all(datatype: Datatype, shape: Option<&[u64]>, json: &str) -> Resul
 pub fn parse_all_with_base64(datatype: Datatype, json: &str) -> Result<Parsed, String> {
     match datatype {
         Datatype::Bytes => read::<TextsOrBase64>(None, Array::new(json.as_bytes()))?.must_be_all_of(json),
+        _ => parse_all(datatype, None, json),
+    }
+}
+
+/// Like [`parse_all_with_base64`], but any other object is an element of BYTES, too: its JSON as it was sent.
+pub fn parse_all_with_base64_or_objects(datatype: Datatype, json: &str) -> Result<Parsed, String> {
+    match datatype {
+        Datatype::Bytes => read::<TextsBase64OrObjects>(None, Array::new(json.as_bytes()))?.must_be_all_of(json),
         _ => parse_all(datatype, None, json),
     }
 }
@@ -311,12 +321,12 @@ mod tests {
             assert!(super::parse(Datatype::Int32, Some(shape), json.as_bytes()).is_ok(), "{json} as {shape:?}");
         }
         for (shape, json, wanted) in [
-            (&[2, 2][..], "[[1,2,3],[4]]", "unexpected size: 1"),
+            (&[2, 2][..], "[[1,2,3],[4]]", "has 1 elements, and one before it at the same level has 3"),
             (&[2, 3], "[[1,2],[3,4],[5,6]]", "the shape is [2, 3], and the lists are nested as [3, 2]"),
             (&[4], "[[1,2],[3,4]]", "nested as [2, 2]"),
             (&[2, 2, 1], "[[1,2],[3,4]]", "nested as [2, 2]"),
             (&[3, 0], "[[], []]", "nested as [2, 0]"),
-            (&[2], "[1,[2]]", "unexpected level: 1"),
+            (&[2], "[1,[2]]", "a list was found at level 1"),
         ] {
             let error = super::parse(Datatype::Int32, Some(shape), json.as_bytes()).unwrap_err();
             assert!(error.contains(wanted), "{json}: {error}");

@@ -3,8 +3,8 @@
 
 use crate::tensor::MAX_DIMENSIONS;
 
-/// The nesting of a JSON text up to the place where its reader is. The errors are in TensorFlow Serving's words, which say
-/// the same to every client.
+/// The nesting of a JSON text up to the place where its reader is. Levels are counted from
+/// 0, the outermost list.
 #[derive(Default)]
 pub(super) struct Nesting {
     /// Number of values in the innermost open list so far.
@@ -31,8 +31,8 @@ impl Nesting {
 
     pub(super) fn open(&mut self) -> Result<(), String> {
         let level = self.depth();
-        if let Some(values) = self.values.filter(|values| level >= *values) {
-            return Err(format!("Encountered list at unexpected level: {level} expected < {values}"));
+        if self.values.is_some_and(|values| level >= values) {
+            return Err(format!("a list was found at level {level} of the lists, where values were found before it"));
         }
         if level == MAX_DIMENSIONS {
             return Err(format!("lists are nested deeper than {MAX_DIMENSIONS} levels"));
@@ -51,9 +51,10 @@ impl Nesting {
         // `open` has added a size for the level of every list.
         let level = self.depth();
         match self.sizes[level].replace(size) {
-            Some(expected) if expected != size => {
-                Err(format!("Encountered list at unexpected size: {size} at level: {level} expected size: {expected}"))
-            }
+            Some(expected) if expected != size => Err(format!(
+                "a list at level {level} of the lists has {size} elements, and one before it at the same level has \
+                     {expected}: all must have one size, since they are the rows of a tensor"
+            )),
             _ => Ok(()),
         }
     }
@@ -109,10 +110,10 @@ mod tests {
     #[test]
     fn ragged_and_deep_lists_are_refused() {
         for (json, wanted) in [
-            ("[[1,2],[3]]", "unexpected size: 1 at level: 1 expected size: 2"),
-            ("[1,[2]]", "unexpected level: 1"),
+            ("[[1,2],[3]]", "at level 1 of the lists has 1 elements, and one before it at the same level has 2"),
+            ("[1,[2]]", "a list was found at level 1"),
             ("[[1],2]", "found at level 1"),
-            ("[[],[1]]", "unexpected size: 1"),
+            ("[[],[1]]", "has 1 elements"),
             ("[[],1]", "found at level 1"),
             (&"[".repeat(100_000), "deeper than 32"),
         ] {

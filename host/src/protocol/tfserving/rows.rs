@@ -6,14 +6,14 @@ use bytes::Bytes;
 use super::proto::wrong;
 use super::signature::{PREDICT, check_signature};
 use crate::codec::error::DecodeError;
-use crate::codec::json::elements;
+use crate::codec::json::elements::{self, Parsed};
 use crate::codec::json::scanner::JsonScanner;
 use crate::codec::parameters::ParameterMap;
 use crate::codec::tensor_head::tensor_shape;
 use crate::config::format_bytes;
 use crate::inference::InferRequest;
 use crate::sandbox::Parameters;
-use crate::tensor::{NamedTensors, Tensor, TensorSpec};
+use crate::tensor::{Datatype, NamedTensors, Tensor, TensorSpec};
 
 /// The layout of a request, which its reply has too.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -99,7 +99,7 @@ fn decode_rows(json: &str, specs: &[TensorSpec], bound: u64) -> Result<NamedTens
         let text = "instances is a plain list, but expecting list of objects as multiple input tensors required";
         return Err(wrong(format!("{text}: {}", crate::tensor::names(specs))));
     };
-    Ok(vec![(spec.name.clone(), decode_tensor(spec, json)?)])
+    Ok(vec![(spec.name.clone(), decode_tensor(spec, json, elements::parse_all_with_base64)?)])
 }
 
 fn decode_columns(json: &str, specs: &[TensorSpec]) -> Result<NamedTensors, DecodeError> {
@@ -108,8 +108,8 @@ fn decode_columns(json: &str, specs: &[TensorSpec]) -> Result<NamedTensors, Deco
         each_entry(json, |name, value| {
             // Names may repeat, so the number of tensors is bounded here. A repeated name is refused when inputs are bound.
             let spec = find(specs, name).filter(|_| tensors.len() <= specs.len());
-            let spec = spec.ok_or_else(|| unknown(name))?;
-            tensors.push((spec.name.clone(), decode_tensor(spec, value)?));
+            let spec = spec.ok_or_else(|| unknown(name, specs))?;
+            tensors.push((spec.name.clone(), decode_tensor(spec, value, NAMED)?));
             Ok(())
         })?;
         return Ok(tensors);
@@ -118,26 +118,38 @@ fn decode_columns(json: &str, specs: &[TensorSpec]) -> Result<NamedTensors, Deco
         let text = "inputs is a plain value/list, but expecting an object as multiple input tensors required";
         return Err(wrong(format!("{text}: {}", crate::tensor::names(specs))));
     };
-    Ok(vec![(spec.name.clone(), decode_tensor(spec, json)?)])
+    Ok(vec![(spec.name.clone(), decode_tensor(spec, json, elements::parse_all_with_base64)?)])
 }
+
+/// A reader of the elements of a value.
+type ReadElements = fn(Datatype, &str) -> Result<Parsed, String>;
+
+/// The reader of a value that has a name. Only there an object can be an element: elsewhere it names inputs.
+const NAMED: ReadElements = elements::parse_all_with_base64_or_objects;
 
 fn find<'a>(specs: &'a [TensorSpec], name: &str) -> Option<&'a TensorSpec> {
     specs.iter().find(|spec| *spec.name == *name)
 }
 
-fn unknown(name: &str) -> DecodeError {
-    wrong(format!("JSON object: does not have named input: {}", crate::config::clip(name.to_owned())))
+fn unknown(name: &str, specs: &[TensorSpec]) -> DecodeError {
+    let text = format!("JSON object: does not have named input: {}", crate::config::clip(name.to_owned()));
+    match specs {
+        [TensorSpec { name: input, datatype: Datatype::Bytes, .. }] => {
+            wrong(format!("{text}; send an object that is the value of the input as {{\"{input}\": {{…}}}}"))
+        }
+        _ => wrong(text),
+    }
 }
 
-fn decode_tensor(spec: &TensorSpec, json: &str) -> Result<Tensor, DecodeError> {
-    let (shape, data) = read(spec, json)?;
+fn decode_tensor(spec: &TensorSpec, json: &str, elements: ReadElements) -> Result<Tensor, DecodeError> {
+    let (shape, data) = read(spec, json, elements)?;
     let tensor = Tensor::new(spec.datatype, shape, Bytes::from(data));
     tensor.map_err(|error| DecodeError::Tensor { input: spec.name.to_string(), error })
 }
 
 /// The shape of a value, which is that of its lists, and its bytes.
-fn read(spec: &TensorSpec, json: &str) -> Result<(Vec<u64>, Vec<u8>), DecodeError> {
-    let parsed = elements::parse_all_with_base64(spec.datatype, json);
+fn read(spec: &TensorSpec, json: &str, elements: ReadElements) -> Result<(Vec<u64>, Vec<u8>), DecodeError> {
+    let parsed = elements(spec.datatype, json);
     let parsed = parsed.map_err(|problem| DecodeError::Data { input: spec.name.to_string(), problem })?;
     Ok((parsed.nesting, parsed.bytes))
 }
@@ -180,7 +192,7 @@ impl<'a> Columns<'a> {
         if column.common.is_some() {
             return Err(wrong(format!("'context' has \"{name}\" twice")));
         }
-        let (shape, data) = read(column.spec, json)?;
+        let (shape, data) = read(column.spec, json, NAMED)?;
         column.common = Some((as_feature(column.spec, shape)?, data));
         Ok(())
     }
@@ -208,7 +220,7 @@ impl<'a> Columns<'a> {
 
     fn add(&mut self, name: &str, json: &str, kind: Row) -> Result<(), DecodeError> {
         let column = find_column(&mut self.columns, name)?;
-        let (mut shape, data) = read(column.spec, json)?;
+        let (mut shape, data) = read(column.spec, json, NAMED)?;
         if kind == Row::Features {
             shape = as_feature(column.spec, shape)?;
         }
@@ -249,7 +261,13 @@ impl Column<'_> {
 }
 
 fn find_column<'a, 'b>(columns: &'a mut [Column<'b>], name: &str) -> Result<&'a mut Column<'b>, DecodeError> {
-    columns.iter_mut().find(|column| *column.spec.name == *name).ok_or_else(|| unknown(name))
+    if let Some(at) = columns.iter().position(|column| *column.spec.name == *name) {
+        return Ok(&mut columns[at]);
+    }
+    Err(match columns {
+        [only] => unknown(name, std::slice::from_ref(only.spec)),
+        _ => unknown(name, &[]),
+    })
 }
 
 /// Adds to the bytes of all rows, within `bound`. They can be more than the body, since every row repeats the context.

@@ -150,7 +150,7 @@ mod tests {
         for (json, wanted) in [
             (r#"{"rows": [1, 2, 3]}"#, "3 elements"),
             (r#"{"text_input": {"a" 1}}"#, "the object is not valid JSON"),
-            (r#"{"rows": [[1, 2], [3]]}"#, "unexpected size: 1"),
+            (r#"{"rows": [[1, 2], [3]]}"#, "has 1 elements"),
             (r#"{"text_input": ["a", "b"]}"#, "2 elements"),
             (r#"{"text_input": 7}"#, "must be a text"),
             (r#"{"other": [1]}"#, "\"other\""),
