@@ -111,6 +111,23 @@ fn an_unloaded_model_is_listed_and_comes_back() -> Result<()> {
     Ok(())
 }
 
+/// A model that has pre-releases only is loaded, and answers the calls that name one. One whose label names what is not served
+/// any more is not: calls that name no version would be refused.
+#[test]
+fn a_model_with_pre_releases_only_is_loaded() -> Result<()> {
+    let host = Start::default().start()?;
+    let acme = Publisher::trusted("acme", &host)?;
+    acme.push(&host, &Draft::identity("acme/echo", "1.0.0-rc.1"))?.ok()?;
+    let key = host.key("default", "deploy")?;
+    let ask = |verb: &str| host.ask_as(&key, "POST", &format!("/v2/repository/models/echo/{verb}"), &json!({}));
+    ask("unload")?.ok()?;
+    ask("load")?.ok()?;
+    host.get("/v2/models/echo/versions/1.0.0-rc.1/ready")?.ok()?;
+    host.get("/v2/models/echo")?.refused(404, "unknown_version", &["pre-releases only"])?;
+    ask("load")?.ok()?;
+    Ok(())
+}
+
 /// A load is answered when the model answers calls, on any connection, and fails with the reason if it cannot; a later load
 /// tries again.
 #[test]

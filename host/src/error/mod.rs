@@ -33,6 +33,8 @@ pub use code::Code;
 pub enum ApiError {
     #[error("no such endpoint")]
     NoSuchAddress,
+    #[error("no such endpoint; GET {instead} lists the versions of the model")]
+    ListOfVersions { instead: String },
     #[error("{address} is not on this port; {port} has it")]
     OtherPort { address: &'static str, port: &'static str },
     #[error("this address takes {allowed}")]
@@ -87,6 +89,10 @@ pub enum ApiError {
     WrongToken,
     #[error("this needs a key with the role {needed}, and yours has the role {has}")]
     Role { needed: &'static str, has: &'static str },
+    #[error(
+        "this needs a key with the role {needed}, and the request has no key: send one in the header authorization: Bearer …"
+    )]
+    NoKeyFor { needed: &'static str },
     #[error("{0}")]
     Malformed(String),
     #[error("the archive has more than {} (bundles.upload-bytes)", format_bytes(*.bound))]
@@ -304,10 +310,29 @@ impl ErrorResponse {
         ErrorReply { error: self.text(), code, request_id: &self.request, model, stage, limit, retry_after }
     }
 
+    /// The model that the request asked for, as far as it is known; empty otherwise.
+    fn model_asked(&self) -> &str {
+        match (&self.model, &*self.error) {
+            (Some(model), _) => model,
+            (None, ApiError::Lookup(LookupError::UnknownModel { model })) => model,
+            (
+                None,
+                ApiError::Lookup(
+                    LookupError::UnknownVersion { model, .. }
+                    | LookupError::OnlyPreReleases { model, .. }
+                    | LookupError::RouteGone { model, .. }
+                    | LookupError::Loading { model, .. }
+                    | LookupError::NotActive { model, .. },
+                ),
+            ) => model,
+            _ => "",
+        }
+    }
+
     /// Writes one line to the host's log, with the cause that is not in the reply.
     pub fn log(&self) {
         let code = self.error.code();
-        let (request, model) = (&*self.request, self.model.as_deref().unwrap_or_default());
+        let (request, model) = (&*self.request, clip(self.model_asked().to_owned()));
         let stage = match &*self.error {
             ApiError::Run(RunError { stage, .. }) => stage,
             _ => "",

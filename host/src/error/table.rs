@@ -16,7 +16,9 @@ use crate::tenant::{AuthError, Limit};
 impl ApiError {
     pub fn code(&self) -> Code {
         match self {
-            ApiError::NoSuchAddress | ApiError::OtherPort { .. } => Code::UnknownEndpoint,
+            ApiError::NoSuchAddress | ApiError::ListOfVersions { .. } | ApiError::OtherPort { .. } => {
+                Code::UnknownEndpoint
+            }
             ApiError::Method { .. } => Code::MethodNotAllowed,
             ApiError::BodyTooLarge { .. } | ApiError::BodyNotSmall { .. } => Code::RequestTooLarge,
             ApiError::NotGrpc => Code::NotGrpc,
@@ -49,7 +51,7 @@ impl ApiError {
             ApiError::Auth(AuthError::ForeignHost(_)) => Code::ForeignHost,
             ApiError::Auth(AuthError::ForeignOrigin(_)) => Code::ForeignOrigin,
             ApiError::NoToken | ApiError::WrongToken => Code::Unauthenticated,
-            ApiError::Role { .. } => Code::InsufficientRole,
+            ApiError::Role { .. } | ApiError::NoKeyFor { .. } => Code::InsufficientRole,
             ApiError::Malformed(_) => Code::MalformedRequest,
             ApiError::UploadTooLarge { .. } => Code::RequestTooLarge,
             ApiError::UploadTooSlow { .. } => Code::RequestTooSlow,

@@ -24,8 +24,8 @@ impl Peer {
     }
 }
 
-/// The token after `Bearer` in the `authorization` header: `None` without the header, empty for any other scheme. Fails if
-/// there are several such headers, because a proxy in front may have checked another one than the host would take.
+/// The token after `Bearer` in the `authorization` header: `None` without the header. Fails for any other scheme, and if there
+/// are several such headers, because a proxy in front may have checked another one than the host would take.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
     let mut fields = headers.get_all(header::AUTHORIZATION).iter();
     let Some(field) = fields.next() else { return Ok(None) };
@@ -35,7 +35,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
     }
     let value = field.to_str().unwrap_or_default();
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    Ok(Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" }))
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(token.trim())) } else { Err(AuthError::Scheme) }
 }
 
 impl ClientPort {

@@ -40,7 +40,11 @@ impl Client {
     /// Checks that the client's key has the role. Each role includes the lower ones.
     pub fn must_be(&self, needed: Role) -> Result<(), ApiError> {
         let has = self.caller.role;
-        if has >= needed { Ok(()) } else { Err(ApiError::Role { needed: needed.name(), has: has.name() }) }
+        match has >= needed {
+            true => Ok(()),
+            false if self.caller.is_anonymous() => Err(ApiError::NoKeyFor { needed: needed.name() }),
+            false => Err(ApiError::Role { needed: needed.name(), has: has.name() }),
+        }
     }
 }
 

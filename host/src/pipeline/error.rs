@@ -27,7 +27,7 @@ pub enum StageError {
     Input(SpecMismatch),
     /// A generator gave no response or several to a request that has exactly one.
     #[error(
-        "gave {given}, and this kind of request has exactly one; use generate_stream or ModelStreamInfer, which take any number of answers"
+        "gave {given}, and this kind of request has exactly one; POST it to /v2/models/MODEL/generate_stream, or call ModelStreamInfer over gRPC: they take any number of answers"
     )]
     NotOne { given: &'static str },
 }

@@ -100,6 +100,11 @@ impl Tenant {
 }
 
 impl Caller {
+    /// True for a caller that sent no key.
+    pub fn is_anonymous(&self) -> bool {
+        self.key.is_none()
+    }
+
     /// Counts an administrative act, or refuses it while the tenant's keys have performed too many. The acts of the operator
     /// are not bounded.
     pub fn count_act(&self) -> Result<(), TooManyActs> {
@@ -136,6 +141,8 @@ pub enum AuthError {
     NoKey,
     #[error("the key is not one of this host's, or it has been revoked")]
     UnknownKey,
+    #[error("the field authorization has another scheme than Bearer, or none: send authorization: Bearer and the key")]
+    Scheme,
     #[error("the key has expired; ask the operator for another one")]
     Expired,
     #[error("the tenant \"{0}\" is disabled; ask the operator")]

@@ -20,6 +20,7 @@ use crate::codec::json::writer::Encoded;
 use crate::error::ApiError;
 use crate::http::client_port::ClientPort;
 use crate::http::inference::{ArrivedRequest, body_length};
+use crate::http::missing_address::missing_list;
 use crate::http::response;
 use crate::inference::call::Client;
 use crate::inference::{Exchange, InferRequest, InferResponse};
@@ -44,7 +45,8 @@ async fn model(State(port): State<Arc<ClientPort>>, request: Request<Body>) -> R
     let (model, version) = (wanted.model.as_str(), wanted.version.as_deref());
     Ok(match wanted.verb {
         Verb::Status => {
-            let versions = status::of(&port.data_plane, &client, model, version)?;
+            let versions = status::of(&port.data_plane, &client, model, version);
+            let versions = versions.map_err(|not_served| missing_list(not_served, model, "/v1/models/"))?;
             response::json(&VersionStatuses::of(model, versions))
         }
         Verb::Metadata => response::json(&MetadataReply::of(&*port.data_plane.find(&client, model, version)?)),

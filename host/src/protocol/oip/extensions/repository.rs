@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::catalog::{Entry, Listed};
+use crate::catalog::{Entry, Listed, LookupError};
 use crate::control::{Control, ControlError, Serving, VersionState, VersionStatus};
 use crate::error::ApiError;
 use crate::inference::DataPlane;
@@ -101,9 +101,16 @@ impl Repository {
         }
         self.set_serving(client, model, Serving::Resume).await?;
         self.data_plane.catalog.loaded(client.tenant(), model).await?;
-        // The tenant's policy or a revocation may leave nothing of the model to serve.
-        self.data_plane.find(client, model, None)?;
-        Ok(())
+        Ok(self.check_served(client, model)?)
+    }
+
+    /// Checks that the model answers the client's calls: the tenant's policy, a revocation, or a label or split that names
+    /// what is gone may leave nothing that does. Pre-releases answer the calls that name them.
+    fn check_served(&self, client: &Client, model: &str) -> Result<(), LookupError> {
+        match self.data_plane.find(client, model, None) {
+            Ok(_) | Err(LookupError::OnlyPreReleases { .. }) => Ok(()),
+            Err(not_served) => Err(not_served),
+        }
     }
 
     /// Takes a tenant's model out of service, with all of its versions.
@@ -120,9 +127,9 @@ impl Repository {
             Ok(()) => Ok(()),
             // A model that the tenant does not own may still be served: it is shared by another tenant, or from the folder
             // of `--dev`.
-            Err(ControlError::NoSuch { .. }) => match self.data_plane.find(client, model, None) {
-                Ok(_) if serving == Serving::Resume => Ok(()),
-                Ok(_) => Err(ApiError::NotSupported {
+            Err(ControlError::NoSuch { .. }) => match self.check_served(client, model) {
+                Ok(()) if serving == Serving::Resume => Ok(()),
+                Ok(()) => Err(ApiError::NotSupported {
                     what: format!("unloading \"{model}\", which is not a model of your tenant,"),
                     instead: "ask the operator",
                 }),

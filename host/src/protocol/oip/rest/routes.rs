@@ -13,6 +13,7 @@ use super::infer::Infer;
 use super::path::{Action, ModelPath};
 use crate::error::ApiError;
 use crate::http::client_port::ClientPort;
+use crate::http::missing_address::missing_list;
 use crate::http::model_name::parse_name;
 use crate::http::response::json;
 use crate::inference::call::Client;
@@ -95,7 +96,8 @@ fn describe(port: &ClientPort, client: &Client, path: &ModelPath) -> Reply {
     if path.action == Action::Statistics {
         return Ok(json(&statistics::of(&port.data_plane, client, Some(&path.model), path.version.as_deref())?));
     }
-    let pipeline = port.data_plane.find(client, &path.model, path.version.as_deref())?;
+    let pipeline = port.data_plane.find(client, &path.model, path.version.as_deref());
+    let pipeline = pipeline.map_err(|not_served| missing_list(not_served, &path.model, "/v2/models/"))?;
     let versions = || port.data_plane.catalog.ready_versions(&pipeline.model, client.tenant());
     Ok(match path.action {
         Action::Ready => json(&ModelReady { name: &pipeline.model, ready: true }),
