@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use system_tests::{Host, Shared, Start, component, identity};
+use system_tests::{Host, Shared, Start, component, identity, wait_until};
 
 static HOST: Shared = Shared::new(|| {
     let files = [component("identity")];
@@ -75,6 +75,9 @@ fn the_front_page_says_what_is_where() -> Result<()> {
     for part in ["href=\"/docs\"", "/v2/models/MODEL/infer", "/v1/models/MODEL:predict", "gRPC"] {
         assert!(page.contains(part), "{part}: {page}");
     }
+    let page = ureq::get(&host.admin_url).header("accept", "text/html").call()?.body_mut().read_to_string()?;
+    assert!(page.contains("operator's port") && page.contains("href=\"/docs\""), "{page}");
+    assert_eq!(host.admin_get("/")?.ok()?.json()["docs"], "/docs");
     host.get("/metrics")?.refused(404, "unknown_endpoint", &["operator's port", "listen.admin"])?;
     host.get("/v1/tenants/x")?.refused(404, "unknown_endpoint", &["operator's port"])?;
     let clients = ["clients' port", "listen.http"];
@@ -103,18 +106,20 @@ fn a_listed_page_may_call_and_no_other() -> Result<()> {
     let other = host.send(path, &headers("https://evil.example.com"), request.as_bytes())?;
     assert_eq!(other.header("access-control-allow-origin"), None);
     other.refused(403, "foreign_origin", &[])?;
-    let preflight = |address: &str, origin: &str| -> Result<String> {
+    let preflight_with = |address: &str, host: &str, origin: &str| -> Result<String> {
         let mut stream = TcpStream::connect(address)?;
-        write!(stream, "OPTIONS {path} HTTP/1.1\r\nhost: x\r\norigin: {origin}\r\nconnection: close\r\n")?;
+        write!(stream, "OPTIONS {path} HTTP/1.1\r\n{host}origin: {origin}\r\nconnection: close\r\n")?;
         write!(stream, "access-control-request-method: POST\r\n")?;
         write!(stream, "access-control-request-headers: authorization,content-type\r\n\r\n")?;
         let mut reply = String::new();
         stream.read_to_string(&mut reply)?;
         Ok(reply)
     };
+    let preflight = |address: &str, origin: &str| preflight_with(address, "host: x\r\n", origin);
     let asked = preflight(host.address(), PAGE)?;
     assert!(asked.starts_with("HTTP/1.1 200"), "{asked}");
     for field in [
+        "x-request-id: ",
         "access-control-allow-origin: https://app.example.com",
         "access-control-allow-headers: authorization,content-type",
         "access-control-max-age: 3600",
@@ -126,6 +131,10 @@ fn a_listed_page_may_call_and_no_other() -> Result<()> {
         "{asked}"
     );
     assert!(!preflight(host.address(), "https://evil.example.com")?.contains("access-control-allow-origin"));
+    for hosts in ["", "host: x\r\nhost: y\r\n"] {
+        let refused = preflight_with(host.address(), hosts, PAGE)?;
+        assert!(refused.starts_with("HTTP/1.1 400") && refused.contains("field"), "{hosts}: {refused}");
+    }
     let off = preflight(HOST.get().address(), PAGE)?;
     assert!(off.starts_with("HTTP/1.1 405") && !off.contains("access-control"), "off by default: {off}");
     Ok(())
@@ -139,6 +148,43 @@ fn answer(host: &Host, head: &str) -> Result<String> {
     let mut reply = Vec::new();
     let _ = stream.read_to_end(&mut reply);
     Ok(String::from_utf8_lossy(&reply).into_owned())
+}
+
+/// Each refusal says what the caller sent, and the host's log names the model that was asked for.
+#[test]
+fn refusals_say_who_asked_for_what() -> Result<()> {
+    let host = HOST.get();
+    let basic = [("authorization", "Basic dXNlcjpwYXNz"), ("content-type", "application/json")];
+    host.send("/v2/models/texts/infer", &basic, b"{}")?.refused(
+        401,
+        "unauthenticated",
+        &["another scheme than Bearer"],
+    )?;
+    let bare = [("authorization", "bh_1234")];
+    host.send("/v2/models/texts/infer", &bare, b"{}")?.refused(401, "unauthenticated", &["authorization: Bearer"])?;
+    let anonymous = host.post("/v2/repository/models/texts/load", "", b"")?;
+    anonymous.refused(403, "insufficient_role", &["a key with the role deploy", "the request has no key"])?;
+    host.ask_as(&host.key("default", "infer")?, "POST", "/v2/repository/models/texts/load", &Value::Null)?.refused(
+        403,
+        "insufficient_role",
+        &["yours has the role infer"],
+    )?;
+    for begin in ["/v2/models/", "/v1/models/"] {
+        let hint = format!("GET {begin}texts lists the versions");
+        host.get(&format!("{begin}texts/versions"))?.refused(404, "unknown_endpoint", &[&hint])?;
+    }
+    host.get("/v2/models/nobody-has-it")?.refused(404, "unknown_model", &[])?;
+    host.get("/v2/models/texts/versions/7")?.refused(404, "unknown_version", &[])?;
+    for (code, model) in [("unknown_model", "nobody-has-it"), ("unknown_version", "texts")] {
+        let named = |log: String| {
+            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect::<Vec<_>>();
+            lines.iter().any(|line| {
+                line.to_string().contains(code) && line.to_string().contains(&format!("\"model\":\"{model}\""))
+            })
+        };
+        wait_until(|| Ok(named(host.log())))?;
+    }
+    Ok(())
 }
 
 #[test]

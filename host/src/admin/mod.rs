@@ -5,6 +5,7 @@
 mod audit;
 mod bundles;
 mod extract;
+mod front;
 mod metrics;
 mod models;
 mod operations;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::Uri;
+use axum::routing::get;
 
 use crate::error::ApiError;
 use crate::http::missing_address::missing_address;
@@ -27,8 +29,9 @@ use crate::http::request_id::around;
 pub use state::AdminState;
 
 pub fn router(state: Arc<AdminState>) -> Router {
-    let router = operations::port().into_router().fallback(no_such_address).with_state(state.clone());
-    around(router, state.bodies.clone())
+    let router = operations::port().into_router().route("/", get(front::page));
+    let router = router.fallback(no_such_address).with_state(state.clone());
+    around(router, state.bodies.clone(), |router| router)
 }
 
 /// The beginnings of addresses that are only on the clients' port.

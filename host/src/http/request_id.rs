@@ -8,7 +8,6 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderValue, Request, Response, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::IntoResponse;
 use tower::Layer;
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -44,33 +43,45 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
     }
 }
 
-/// Wraps a whole router in [`with_request_id`] and [`read_unread`]. Around each route they would not see what the router
-/// itself refuses.
-pub(crate) fn around(router: Router, bodies: BodyReader) -> Router {
-    Router::new().fallback_service(middleware::from_fn_with_state(bodies, answer).layer(router))
+/// Wraps a whole router in [`with_request_id`] and [`read_unread`], and in [`tell_error`]. Around each route they would not
+/// see what the router itself refuses. `between` adds what must see each request that has an id, and each reply as it is sent.
+pub(crate) fn around(router: Router, bodies: BodyReader, between: impl FnOnce(Router) -> Router) -> Router {
+    let told = Router::new().fallback_service(middleware::from_fn(tell_error).layer(router));
+    Router::new().fallback_service(middleware::from_fn_with_state(bodies, answer).layer(between(told)))
 }
 
 async fn answer(State(bodies): State<BodyReader>, request: Request<Body>, next: Next) -> Response<Body> {
     read_unread(&bodies, request, |request| with_request_id(request, next)).await
 }
 
-/// Gives the request its id, and turns the error of a handler into the reply that names it.
+/// Gives the request its id, and refuses one whose field `Host` is not right.
 pub(crate) async fn with_request_id(mut request: Request<Body>, next: Next) -> Response<Body> {
     let id = given(&request).unwrap_or_else(RequestId::fresh);
     request.extensions_mut().insert(id.clone());
     let mut response = match host_header::normalize(&mut request) {
         Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+        Err(error) => told(&id, Arc::new(error)),
     };
-    if let Some(error) = error_of(&mut response) {
-        let error = ErrorResponse { request: id.0.clone(), model: None, error };
-        error.log();
-        response = error.into_response();
-    }
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// Turns the error of a handler into the reply that names the request's id.
+pub(crate) async fn tell_error(request: Request<Body>, next: Next) -> Response<Body> {
+    let id = RequestId::of(request.extensions());
+    let mut response = next.run(request).await;
+    match error_of(&mut response) {
+        Some(error) => told(&id, error),
+        None => response,
+    }
+}
+
+fn told(id: &RequestId, error: Arc<ApiError>) -> Response<Body> {
+    let error = ErrorResponse { request: id.0.clone(), model: None, error };
+    error.log();
+    error.into_response()
 }
 
 /// The error of a handler, or of the router: it refuses a method with the allowed ones and without a body.

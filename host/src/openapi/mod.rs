@@ -7,7 +7,7 @@ pub mod port;
 pub mod table;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, Response, header};
+use axum::http::{HeaderMap, HeaderValue, Response, header};
 
 /// The reply with a document.
 pub(crate) fn json_reply(document: impl Into<Bytes>) -> Response<Body> {
@@ -21,6 +21,15 @@ pub(crate) fn html_reply(page: impl Into<Bytes>) -> Response<Body> {
     let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     response
+}
+
+/// The reply with the page at `/` of a port: HTML for browsers, and JSON for programs.
+pub(crate) fn front_reply(asked: &HeaderMap, json: &'static str, html: &'static str) -> Response<Body> {
+    let mut accepted = asked.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let wants_html = accepted.any(|value| value.contains("text/html"));
+    let mut reply = if wants_html { html_reply(html) } else { json_reply(json) };
+    reply.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    reply
 }
 
 fn reply(text: impl Into<Bytes>, content_type: &'static str) -> Response<Body> {

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use std::sync::LazyLock;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Response, header};
+use axum::http::{HeaderMap, Response};
 use serde_json::json;
 
-use crate::openapi::{html_reply, json_reply, page};
+use crate::openapi::{front_reply, page};
 
 const ABOUT: &str = "Bulkhead serves models: signed bundles of WebAssembly plugins and ONNX graphs.";
 
@@ -66,9 +66,5 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
 });
 
 pub(super) async fn page(headers: HeaderMap) -> Response<Body> {
-    let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let wants_html = accepted.any(|value| value.contains("text/html"));
-    let mut reply = if wants_html { html_reply(PAGE.as_bytes()) } else { json_reply(TEXT.as_bytes()) };
-    reply.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
-    reply
+    front_reply(&headers, &TEXT, &PAGE)
 }

@@ -25,7 +25,7 @@ use crate::http::client_port::ClientPort;
 use crate::http::cors::allow_origins;
 use crate::http::listener::Shutdown;
 use crate::http::missing_address::missing_address;
-use crate::http::request_id::{around, with_request_id};
+use crate::http::request_id::{around, tell_error, with_request_id};
 use crate::numbers::to_usize;
 
 /// The reflection service cannot be built from the compiled descriptors.
@@ -41,7 +41,7 @@ pub fn client_router(port: Arc<ClientPort>, control: Arc<Control>) -> Router {
         .fallback(no_such_address)
         .with_state(port.clone())
         .merge(oip::rest::routes::router(port.clone(), repository));
-    allow_origins(around(router, port.bodies.clone()), &port.origins)
+    around(router, port.bodies.clone(), |router| allow_origins(router, &port.origins))
 }
 
 /// The beginnings of addresses that are only on the operator's port.
@@ -82,7 +82,8 @@ pub fn grpc_router(
     let calls = Routes::new(inference).add_service(predictions).add_service(models).add_service(health);
     let calls = calls.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
     let calls = calls.into_axum_router();
-    Ok(calls.layer(middleware::from_fn_with_state(port, admission::admit)).layer(middleware::from_fn(with_request_id)))
+    let calls = calls.layer(middleware::from_fn_with_state(port, admission::admit));
+    Ok(calls.layer(middleware::from_fn(tell_error)).layer(middleware::from_fn(with_request_id)))
 }
 
 fn name<S: NamedService>(_: &S) -> &'static str {
