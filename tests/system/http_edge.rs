@@ -175,6 +175,8 @@ fn refusals_say_who_asked_for_what() -> Result<()> {
     }
     host.get("/v2/models/nobody-has-it")?.refused(404, "unknown_model", &[])?;
     host.get("/v2/models/texts/versions/7")?.refused(404, "unknown_version", &[])?;
+    let loaded = "\"address\":\"/v2/repository/models/texts/load\"";
+    wait_until(|| Ok(host.log().lines().any(|line| line.contains("insufficient_role") && line.contains(loaded))))?;
     for (code, model) in [("unknown_model", "nobody-has-it"), ("unknown_version", "texts")] {
         let named = |log: String| {
             let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect::<Vec<_>>();

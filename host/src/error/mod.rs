@@ -331,17 +331,24 @@ impl ErrorResponse {
 
     /// Writes one line to the host's log, with the cause that is not in the reply.
     pub fn log(&self) {
+        self.log_at(None);
+    }
+
+    /// Like [`Self::log`], with the address that was asked for: many refusals come before it is known whether there is such
+    /// a model.
+    pub fn log_at(&self, address: Option<&str>) {
         let code = self.error.code();
         let (request, model) = (&*self.request, clip(self.model_asked().to_owned()));
         let stage = match &*self.error {
             ApiError::Run(RunError { stage, .. }) => stage,
             _ => "",
         };
+        let address = address.map(|address| clip(address.to_owned()));
         let (status, code, cause) = (code.status().as_u16(), code.name(), clip(with_causes(&*self.error)));
         if status >= 500 {
-            tracing::warn!(request, model, stage, status, code, cause, "request failed");
+            tracing::warn!(request, address, model, stage, status, code, cause, "request failed");
         } else {
-            tracing::info!(request, model, stage, status, code, cause, "request refused");
+            tracing::info!(request, address, model, stage, status, code, cause, "request refused");
         }
     }
 }

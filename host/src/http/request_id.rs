@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderValue, Request, Response, StatusCode, header};
+use axum::http::{Extensions, HeaderValue, Request, Response, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use tower::Layer;
 use uuid::{NoContext, Timestamp, Uuid};
@@ -60,7 +60,7 @@ pub(crate) async fn with_request_id(mut request: Request<Body>, next: Next) -> R
     request.extensions_mut().insert(id.clone());
     let mut response = match host_header::normalize(&mut request) {
         Ok(()) => next.run(request).await,
-        Err(error) => told(&id, Arc::new(error)),
+        Err(error) => told(&id, request.uri(), Arc::new(error)),
     };
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -70,17 +70,17 @@ pub(crate) async fn with_request_id(mut request: Request<Body>, next: Next) -> R
 
 /// Turns the error of a handler into the reply that names the request's id.
 pub(crate) async fn tell_error(request: Request<Body>, next: Next) -> Response<Body> {
-    let id = RequestId::of(request.extensions());
+    let (id, address) = (RequestId::of(request.extensions()), request.uri().clone());
     let mut response = next.run(request).await;
     match error_of(&mut response) {
-        Some(error) => told(&id, error),
+        Some(error) => told(&id, &address, error),
         None => response,
     }
 }
 
-fn told(id: &RequestId, error: Arc<ApiError>) -> Response<Body> {
+fn told(id: &RequestId, address: &Uri, error: Arc<ApiError>) -> Response<Body> {
     let error = ErrorResponse { request: id.0.clone(), model: None, error };
-    error.log();
+    error.log_at(Some(address.path()));
     error.into_response()
 }
 
