@@ -32,6 +32,7 @@ mod openapi;
 mod perf_analyzer;
 mod protocol;
 mod publishers;
+mod reported;
 mod resident;
 mod restart;
 mod rights;

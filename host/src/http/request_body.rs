@@ -125,10 +125,12 @@ async fn collect(
     let mut permit = BufferPermit::default();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| ApiError::BodyTorn)?.into_data() else { continue };
-        if (whole.len() + parts.len() + data.len()) as u64 > bound {
+        let arrived = whole.len() + parts.len() + data.len();
+        if arrived as u64 > bound {
             return Err(ApiError::BodyTooLarge { bound });
         }
-        budget.take(&mut permit, data.len())?;
+        // Not by the frame, which would count as a whole unit however small it is.
+        budget.grow(&mut permit, arrived)?;
         // Most bodies come in one piece, and need no copy.
         if whole.is_empty() && parts.is_empty() {
             whole = data;
