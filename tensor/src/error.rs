@@ -45,7 +45,7 @@ impl fmt::Display for TensorError {
             }
             Self::Torn { element, announced, left } => write!(
                 f,
-                "of datatype BYTES is truncated: element {element} announces {announced} bytes, and {left} are left"
+                "of datatype BYTES is truncated: element {element} announces {announced} bytes, and {left} are left; before each element stands its length, as 4 bytes in little-endian order"
             ),
             Self::Reshape { shape, elements, present } => {
                 write!(f, "cannot be reshaped: {shape:?} has {elements} elements, and the tensor has {present}")

@@ -31,14 +31,17 @@ pub use code::Code;
 /// The reason why a request was refused or failed, in any protocol.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    #[error("no such endpoint")]
+    #[error("no such endpoint; this port's are listed at /docs, and in /openapi.json for programs")]
     NoSuchAddress,
     #[error("no such endpoint; GET {instead} lists the versions of the model")]
     ListOfVersions { instead: String },
+    #[error("no such endpoint; reflection lists the services of this port and their methods")]
+    NoSuchCall,
     #[error("{address} is not on this port; {port} has it")]
     OtherPort { address: &'static str, port: &'static str },
-    #[error("this address takes {allowed}")]
-    Method { allowed: Cow<'static, str> },
+    /// `instead` is empty, or says what the client may have meant.
+    #[error("this address takes {allowed}{instead}")]
+    Method { allowed: Cow<'static, str>, instead: &'static str },
     #[error("the body has more than {} (request-bytes of the tenant)", format_bytes(*.bound))]
     BodyTooLarge { bound: u64 },
     #[error("the body has more than {}, and no request to this address needs as much", format_bytes(*.bound))]
@@ -286,7 +289,7 @@ impl ErrorResponse {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let ApiError::Method { allowed } = &*self.error
+        if let ApiError::Method { allowed, .. } = &*self.error
             && let Ok(allowed) = HeaderValue::from_str(allowed)
         {
             headers.insert(header::ALLOW, allowed);

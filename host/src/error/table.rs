@@ -16,9 +16,10 @@ use crate::tenant::{AuthError, Limit};
 impl ApiError {
     pub fn code(&self) -> Code {
         match self {
-            ApiError::NoSuchAddress | ApiError::ListOfVersions { .. } | ApiError::OtherPort { .. } => {
-                Code::UnknownEndpoint
-            }
+            ApiError::NoSuchAddress
+            | ApiError::NoSuchCall
+            | ApiError::ListOfVersions { .. }
+            | ApiError::OtherPort { .. } => Code::UnknownEndpoint,
             ApiError::Method { .. } => Code::MethodNotAllowed,
             ApiError::BodyTooLarge { .. } | ApiError::BodyNotSmall { .. } => Code::RequestTooLarge,
             ApiError::NotGrpc => Code::NotGrpc,

@@ -95,7 +95,7 @@ fn error_of(response: &mut Response<Body>) -> Option<Arc<ApiError>> {
     let allowed = response.headers().get(header::ALLOW)?.to_str().ok()?;
     // HEAD is allowed wherever GET is.
     let allowed: Vec<&str> = allowed.split(',').map(str::trim).filter(|method| *method != "HEAD").collect();
-    Some(Arc::new(ApiError::Method { allowed: allowed.join(", ").into() }))
+    Some(Arc::new(ApiError::Method { allowed: allowed.join(", ").into(), instead: "" }))
 }
 
 /// The id that the client sent, if it is short and plain.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::http::Uri;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Router, middleware};
 use tonic::codec::CompressionEncoding::{Deflate, Gzip};
@@ -10,7 +12,7 @@ use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 
-use super::grpc::admission;
+use super::grpc::admission::{self, is_grpc};
 use super::grpc::health::Health;
 use super::oip::extensions::repository::Repository;
 use super::oip::grpc::service::Inference;
@@ -25,7 +27,7 @@ use crate::http::client_port::ClientPort;
 use crate::http::cors::allow_origins;
 use crate::http::listener::Shutdown;
 use crate::http::missing_address::missing_address;
-use crate::http::request_id::{around, tell_error, with_request_id};
+use crate::http::request_id::{RequestId, around, tell_error, with_request_id};
 use crate::numbers::to_usize;
 
 /// The reflection service cannot be built from the compiled descriptors.
@@ -47,8 +49,15 @@ pub fn client_router(port: Arc<ClientPort>, control: Arc<Control>) -> Router {
 /// The beginnings of addresses that are only on the operator's port.
 const OF_OPERATOR: [&str; 5] = ["/metrics", "/v1/audit", "/v1/bundles", "/v1/publishers", "/v1/tenants"];
 
-async fn no_such_address(uri: Uri) -> ApiError {
-    missing_address(uri.path(), &OF_OPERATOR, "the operator's port (listen.admin)")
+/// A client that speaks gRPC cannot read the JSON of a refusal, and would not learn that it has the wrong port.
+async fn no_such_address(request: Request<Body>) -> Response<Body> {
+    if is_grpc(request.headers()) {
+        let other = ApiError::OtherPort { address: "gRPC", port: "another one (listen.grpc, 8001 by default)" };
+        let refused = other.refuse(&RequestId::of(request.extensions()).0);
+        refused.log();
+        return refused.into_status().into_http();
+    }
+    missing_address(request.uri().path(), &OF_OPERATOR, "the operator's port (listen.admin)").into_response()
 }
 
 /// The router of the port for gRPC. `control` is for clients that load and unload models.

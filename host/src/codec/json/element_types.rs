@@ -120,10 +120,10 @@ fn whole(text: &[u8]) -> Option<(i128, usize)> {
 pub(super) struct Floats<T>(T);
 
 macro_rules! floats {
-    ($($rust:ty: $easy:path, $read:ty, $from:path),*) => {$(
+    ($($rust:ty: $name:literal, $easy:path, $read:ty, $from:path),*) => {$(
         impl Kind for Floats<$rust> {
             const WIDTH: usize = size_of::<$rust>();
-            const WANTED: &'static str = concat!("a number within the range of ", stringify!($rust));
+            const WANTED: &'static str = concat!("a number within the range of ", $name);
 
             #[inline]
             fn number(text: &[u8], bytes: &mut Vec<u8>) -> Result<usize, Wrong> {
@@ -160,7 +160,7 @@ fn is_word(written: &[u8]) -> bool {
 
 /// True if a number that the float parser accepted is valid JSON: digits on both sides of a point, and no leading zero.
 #[inline]
-fn is_json(number: &[u8]) -> bool {
+pub(super) fn is_json(number: &[u8]) -> bool {
     let begin = usize::from(number.first() == Some(&b'-'));
     let mut at = begin;
     while let Some(b'0'..=b'9') = number.get(at) {
@@ -174,10 +174,10 @@ fn is_json(number: &[u8]) -> bool {
 }
 
 floats!(
-    f16: none, f64, f16::from_f64,
-    bf16: none, f64, bf16::from_f64,
-    f32: swar_float::read, f32, std::convert::identity,
-    f64: none, f64, std::convert::identity
+    f16: "FP16", none, f64, f16::from_f64,
+    bf16: "BF16", none, f64, bf16::from_f64,
+    f32: "FP32", swar_float::read, f32, std::convert::identity,
+    f64: "FP64", none, f64, std::convert::identity
 );
 
 /// No fast path for this type.

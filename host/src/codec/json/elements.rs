@@ -5,7 +5,7 @@ use bulkhead_tensor::match_datatype;
 
 use super::array::{Array, Scalar};
 use super::element_types::{
-    Bools, Floats, Integers, Kind, Texts, TextsBase64OrObjects, TextsOrBase64, TextsOrObjects, Unread, Wrong,
+    Bools, Floats, Integers, Kind, Texts, TextsBase64OrObjects, TextsOrBase64, TextsOrObjects, Unread, Wrong, is_json,
 };
 use crate::numbers::to_usize;
 use crate::tensor::{Datatype, element_count};
@@ -171,7 +171,15 @@ impl<K: Kind> ElementReader<K> {
 
     #[cold]
     fn wrong(&self, scalar: Scalar) -> String {
-        format!("element {} is {}, and must be {}", self.found, scalar.describe(), K::WANTED)
+        let (element, given) = (self.found, scalar.describe());
+        // Python and C++ write 1.0 as `1.`, too.
+        let digits = given.bytes().any(|byte| byte.is_ascii_digit());
+        if matches!(scalar, Scalar::Number(_)) && digits && !is_json(given.as_bytes()) {
+            return format!(
+                "element {element} is {given}, and JSON has no such number: a point has digits on both sides, and no 0 stands before other digits"
+            );
+        }
+        format!("element {element} is {given}, and must be {}", K::WANTED)
     }
 
     #[cold]
@@ -252,7 +260,7 @@ mod tests {
         for (datatype, count, json, wanted) in [
             (Datatype::Uint8, 2, "[1, 300]", "element 1 is 300, and must be a whole number from 0 to 255"),
             (Datatype::Int32, 1, "[1.5]", "element 0 is 1.5, and must be a whole number"),
-            (Datatype::Fp32, 1, "[1e39]", "must be a number within the range of f32"),
+            (Datatype::Fp32, 1, "[1e39]", "must be a number within the range of FP32"),
             (Datatype::Int32, 1, "[null]", "element 0 is null"),
             (Datatype::Int32, 1, "[NaN]", "element 0 is NaN, and must be a whole number"),
             (Datatype::Bool, 1, "[Infinity]", "element 0 is Infinity"),
@@ -270,10 +278,16 @@ mod tests {
             (Datatype::Fp32, 1, "[,1]", "found ',' at byte 1"),
             (Datatype::Fp32, 1, "[1,]", "found ']' at byte 3"),
             (Datatype::Fp32, 2, "[1 2]", "found '2' at byte 3"),
-            (Datatype::Fp32, 1, "[01]", "element 0 is 01"),
-            (Datatype::Fp32, 1, "[1.]", "element 0 is 1."),
+            (Datatype::Fp32, 1, "[01]", "element 0 is 01, and JSON has no such number"),
+            (Datatype::Bf16, 1, "[3.4e38]", "must be a number within the range of BF16"),
+            (
+                Datatype::Fp32,
+                1,
+                "[1.]",
+                "element 0 is 1., and JSON has no such number: a point has digits on both sides",
+            ),
             (Datatype::Fp32, 1, "[1.e5]", "element 0 is 1.e5"),
-            (Datatype::Int32, 1, "[01]", "element 0 is 01"),
+            (Datatype::Int32, 1, "[01]", "element 0 is 01, and JSON has no such number"),
             (Datatype::Fp32, 1, "[.5]", "expected value"),
             (Datatype::Fp32, 1, "[+1]", "expected value"),
             (Datatype::Fp32, 1, "[1e]", "found 'e' at byte 2"),

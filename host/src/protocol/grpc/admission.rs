@@ -71,12 +71,20 @@ fn extent(path: &str) -> Extent {
     }
 }
 
+/// True if the client speaks gRPC, and can read only its replies.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    text(headers, header::CONTENT_TYPE.as_str()).starts_with("application/grpc")
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
 fn check_form(headers: &HeaderMap) -> Result<(), ApiError> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !text(header::CONTENT_TYPE.as_str()).starts_with("application/grpc") {
+    if !is_grpc(headers) {
         return Err(ApiError::NotGrpc);
     }
-    match text(ENCODING) {
+    match text(headers, ENCODING) {
         "" | "identity" | "gzip" | "deflate" => Ok(()),
         encoding => Err(ApiError::Encoding { encoding: encoding.to_owned() }),
     }
@@ -189,7 +197,7 @@ impl GrpcCall {
                 ApiError::BodyNotSmall { bound: SMALL }
             }
             Code::OutOfRange | Code::ResourceExhausted => ApiError::BodyTooLarge { bound },
-            Code::Unimplemented => ApiError::NoSuchAddress,
+            Code::Unimplemented => ApiError::NoSuchCall,
             Code::Internal => DecodeError::Message(status.message().to_owned()).into(),
             _ => return status,
         };

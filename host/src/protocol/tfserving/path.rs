@@ -33,6 +33,14 @@ impl Verb {
             Verb::Predict | Verb::Classify | Verb::Regress => "POST",
         }
     }
+
+    /// The end of the refusal of another method, for clients that left the operation out.
+    pub(super) fn instead(self) -> &'static str {
+        match self {
+            Verb::Status => "; add :predict to call the model with POST",
+            _ => "",
+        }
+    }
 }
 
 /// The version that clients send who want the newest: ovmsclient does so by default.

@@ -64,7 +64,7 @@ fn admit(port: &ClientPort, request: &Request<Body>) -> Result<(Wanted, Client),
     })?;
     let allowed = wanted.verb.allowed();
     if request.method() != allowed && !(allowed == "GET" && request.method() == Method::HEAD) {
-        return Err(ApiError::Method { allowed: allowed.into() });
+        return Err(ApiError::Method { allowed: allowed.into(), instead: wanted.verb.instead() });
     }
     Ok((wanted, port.client(request)?))
 }

@@ -49,6 +49,14 @@ impl Action {
             _ => "GET",
         }
     }
+
+    /// The end of the refusal of another method, for clients that left the end of the address out.
+    pub fn instead(self) -> &'static str {
+        match self {
+            Action::Metadata => "; add /infer to call the model with POST",
+            _ => "",
+        }
+    }
 }
 
 impl ModelPath {

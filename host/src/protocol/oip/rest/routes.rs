@@ -79,7 +79,7 @@ async fn model(State(port): PortState, request: Request<Body>) -> Reply {
     let path = request.uri().path().strip_prefix("/v2/models/").and_then(ModelPath::parse);
     let path = path.ok_or(ApiError::NoSuchAddress)?;
     if !path.action.takes(request.method()) {
-        return Err(ApiError::Method { allowed: path.action.allowed().into() });
+        return Err(ApiError::Method { allowed: path.action.allowed().into(), instead: path.action.instead() });
     }
     let client = port.client(&request)?;
     let (model, version) = (path.model.as_str(), path.version.as_deref());
@@ -122,7 +122,8 @@ async fn repository_request(
     State((port, repository)): State<(Arc<ClientPort>, Repository)>,
     request: Request<Body>,
 ) -> Reply {
-    let path = request.uri().path().strip_prefix("/v2/repository/").unwrap_or_default().to_owned();
+    let path = request.uri().path().strip_prefix("/v2/repository/").unwrap_or_default();
+    let path = path.trim_end_matches('/').to_owned();
     // The host has one repository, so that its name, which the protocol allows before `index`, says nothing.
     let path = if matches!(path.split_once('/'), Some((_, "index"))) { "index".to_owned() } else { path };
     let model = path.strip_prefix("models/").and_then(|path| path.rsplit_once('/'));
@@ -131,7 +132,7 @@ async fn repository_request(
         return Err(ApiError::NoSuchAddress);
     }
     if request.method() != Method::POST {
-        return Err(ApiError::Method { allowed: "POST".into() });
+        return Err(ApiError::Method { allowed: "POST".into(), instead: "" });
     }
     let client = port.client(&request)?;
     let (head, body) = request.into_parts();
