@@ -6,6 +6,7 @@ mod archives;
 mod audit;
 mod bad_input;
 mod binary;
+mod browser;
 mod bundles;
 mod children;
 mod cli;
