@@ -52,7 +52,7 @@ impl AuditHead {
 }
 
 /// Result of a verification that found the log whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AuditSummary {
     /// The last entry that was moved to a part; the log in the database begins after it.
     pub base: AuditHead,
@@ -180,8 +180,9 @@ impl<'n> ChainVerifier<'n> {
         }
     }
 
-    pub(crate) fn seen(self) -> AuditHead {
-        self.seen
+    /// The entries that were verified: those after the base, up to the head.
+    pub(crate) fn seen(self) -> AuditSummary {
+        AuditSummary { base: self.base, head: self.seen }
     }
 
     pub(crate) fn step(&mut self, record: &Record) -> Result<(), AuditBroken> {

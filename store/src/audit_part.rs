@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::audit::{ChainVerifier, Record};
-use crate::{AuditBroken, AuditHead, Digest, StoreError, durable};
+use crate::{AuditBroken, AuditHead, AuditSummary, Digest, StoreError, durable};
 
 /// The folder of the parts, in the data folder.
 pub(crate) const FOLDER: &str = "audit";
@@ -48,8 +48,33 @@ struct Line<'a> {
     hash: String,
 }
 
-/// Writes entries, which were verified, as a part. A part of the same entries, which was written before the host ended, is
-/// replaced.
+/// Removes the parts whose entries are still in the database: the host ended after it had written them, and before it removed
+/// the entries. The next part would repeat them, and with another length it would not even replace the file. `is_ours` says
+/// if the database has an entry; a part of another log, which no other copy may exist of, stays.
+pub(crate) fn remove_uncommitted(
+    data: &Path,
+    base: AuditHead,
+    is_ours: impl Fn(&AuditHead) -> Result<bool, StoreError>,
+) -> Result<(), StoreError> {
+    const DOING: &str = "looking for parts of the audit log that were not finished";
+    let folder = data.join(FOLDER);
+    let failed = |e| StoreError::io(DOING, FOLDER, e);
+    for entry in std::fs::read_dir(&folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let first =
+            path.file_name().and_then(|name| name.to_str()?.strip_suffix(".jsonl")?.split_once('-')?.0.parse().ok());
+        if first.is_none_or(|first: u64| first <= base.count) {
+            continue;
+        }
+        let Ok(AuditSummary { head, .. }) = verify_audit_parts(std::slice::from_ref(&path), None) else { continue };
+        if is_ours(&head)? {
+            std::fs::remove_file(&path).and_then(|()| durable::sync_folder(&folder)).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes entries, which were verified, as a part.
 pub(crate) fn write(data: &Path, staging: &Path, records: &[Record], last: AuditHead) -> Result<AuditPart, StoreError> {
     const DOING: &str = "writing a part of the audit log";
     let first = last.count + 1 - records.len() as u64;
@@ -85,8 +110,8 @@ fn text(bytes: &[u8]) -> io::Result<&str> {
 }
 
 /// Verifies parts, in their order, as [`crate::Metadata::verify_audit`] verifies the database. `noted` is a head that may be
-/// in one of them. Returns the end of the last part, which must be the base of the database.
-pub fn verify_audit_parts(paths: &[PathBuf], noted: Option<&AuditHead>) -> Result<AuditHead, AuditPartError> {
+/// in one of them. Returns the entry before the first one, and the last one, which must be the base of the database.
+pub fn verify_audit_parts(paths: &[PathBuf], noted: Option<&AuditHead>) -> Result<AuditSummary, AuditPartError> {
     let mut verifier: Option<ChainVerifier<'_>> = None;
     for path in paths {
         let failed = |broken| AuditPartError { path: path.clone(), broken };
@@ -103,7 +128,7 @@ pub fn verify_audit_parts(paths: &[PathBuf], noted: Option<&AuditHead>) -> Resul
             chain.step(&record).map_err(failed)?;
         }
     }
-    Ok(verifier.map_or_else(AuditHead::default, ChainVerifier::seen))
+    Ok(verifier.map_or_else(AuditSummary::default, ChainVerifier::seen))
 }
 
 /// A part that does not hold what was written.

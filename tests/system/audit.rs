@@ -24,6 +24,13 @@ fn old_entries_move_to_files_and_the_whole_log_can_be_verified() -> Result<()> {
     let (_, list, _) = run(&host, "bulkhead audit list --json")?;
     let list: Vec<serde_json::Value> = serde_json::from_str(&list)?;
     assert_eq!((list.len() as u64, &list[0]["id"]), (before + 100, &11.into()));
+    let before_parts = "verified from entry 11 on; entries 1 to 10 are in earlier parts, which were not given";
+    assert!(whole.2.is_empty(), "{whole:?}");
+    let (success, _, error) = run(&host, "bulkhead audit verify")?;
+    assert!(success && error.contains(before_parts), "{error}");
+    let (_, json, _) = run(&host, &format!("bulkhead audit verify --json --part {parts}"))?;
+    let json: serde_json::Value = serde_json::from_str(&json)?;
+    assert_eq!((&json["base"]["count"], &json["head"]["count"]), (&0.into(), &(before + 110).into()), "{json}");
     let (success, _, error) = run(&host, &format!("bulkhead audit verify --noted {}", noted.trim()))?;
     assert!(!success && error.contains(&format!("entry {before}, which was noted, is in a part")), "{error}");
     let empty = host.data().join("audit").join("none.jsonl");

@@ -126,7 +126,7 @@ fn a_bundle_goes_from_its_publisher_to_a_client_and_is_taken_back() -> Result<()
         ("bundle push echo.tar.zst --tenant shop", "activated"),
         (
             "model split echo 1.0.0=90 1.1.0=10 --sticky header:x-user --tenant shop",
-            "1.0.0=90, 1.1.0=10 by header=x-user",
+            "serves requests without a version by its split\nsplit 1.0.0=90, 1.1.0=10 by header:x-user;",
         ),
         ("model split echo --remove --tenant shop", "no split"),
         ("model shadow echo 1.1.0 --percent 10 --tenant shop", "shadow 1.1.0 10%"),
@@ -153,7 +153,7 @@ fn a_bundle_goes_from_its_publisher_to_a_client_and_is_taken_back() -> Result<()
     shell.run(&format!("bundle revoke {} --reason leaks", &digest[..12]))?;
     shell.refused("bundle push 1.0.0 --tenant shop", 1, "was revoked (leaks) and cannot return")?;
     shell.tour(&[
-        ("bundle list", "is not served: revoked: leaks"),
+        ("bundle list", "may not be served: revoked: leaks"),
         (
             "model show echo --tenant shop",
             "refuses requests without a version: model \"echo\": the label \"stable\" names",

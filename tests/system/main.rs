@@ -39,6 +39,7 @@ mod restart;
 mod rights;
 mod romanize;
 mod runners;
+mod same_state;
 mod shutdown;
 mod snippets;
 mod stages;

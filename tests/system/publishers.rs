@@ -39,9 +39,10 @@ fn narrower_trust_stops_versions_only_if_that_is_confirmed() -> Result<()> {
     }
     let stop = json!({ "imports": ["assets"], "stop": true });
     host.admin("PUT", "/v1/publishers/acme", &stop)?.ok()?;
-    for model in ["echo", "user"] {
-        host.call("", model, "input")?.refused(404, "unknown_model", &[])?;
-    }
+    let lacks = "it asks for the imports logging, which publisher \"acme\" is not granted any more";
+    host.call("", "echo", "input")?.refused(503, "model_unavailable", &[lacks])?;
+    let borrowed = ["it takes stages from acme/echo 1.0.0, which may not be served", lacks];
+    host.call("", "user", "input")?.refused(503, "model_unavailable", &borrowed)?;
     assert_eq!(host.version("", "plain")?, "1.0.0");
     let bundles = host.admin("GET", "/v1/bundles", &Value::Null)?.ok()?;
     assert!(bundles.body.contains("asks for the imports logging, which publisher"), "{bundles:?}");
@@ -49,9 +50,25 @@ fn narrower_trust_stops_versions_only_if_that_is_confirmed() -> Result<()> {
     host.kill()?;
     let host = Start::default().data_of(&host).start()?;
     wait_until(|| Ok(host.get("/v2/health/ready")?.status == 200))?;
-    host.call("", "echo", "input")?.refused(404, "unknown_model", &[])?;
+    host.call("", "echo", "input")?.refused(503, "model_unavailable", &[lacks])?;
     acme.trust(&host, &json!({ "add_imports": ["logging"] }))?.ok()?;
     wait_until(|| Ok(host.call("", "echo", "input")?.status == 200))
+}
+
+/// Uploads, and what is served of them, rest on the publisher that has the rights, whichever of them comes first.
+#[test]
+fn two_publishers_with_one_key_are_one_choice() -> Result<()> {
+    let host = Start::default().start()?;
+    let acme = Publisher::new("acme");
+    for (name, imports) in [("aaa", json!([])), ("acme", json!(["logging"])), ("zzz", json!([]))] {
+        let trust = json!({ "key": acme.pem(), "names": ["acme/*"], "imports": imports });
+        host.admin("PUT", &format!("/v1/publishers/{name}"), &trust)?.ok()?;
+    }
+    acme.push(&host, &logs("acme/echo", "1.0.0"))?.ok()?;
+    assert_eq!(host.version("", "echo")?, "1.0.0");
+    host.admin("PUT", "/v1/publishers/acme", &json!({ "imports": [], "stop": true }))?.ok()?;
+    acme.push(&host, &logs("acme/echo", "1.1.0"))?.refused(403, "not_permitted", &["imports logging"])?;
+    host.call("", "echo", "input")?.refused(503, "model_unavailable", &["imports logging"]).map(drop)
 }
 
 #[test]
@@ -79,8 +96,19 @@ fn keys_count_inside_their_window_and_until_they_are_revoked() -> Result<()> {
     acme.push(&host, &draft)?.ok()?;
     assert_eq!(host.version("", "echo")?, "1.0.0");
 
+    host.admin("PUT", "/v1/publishers/acme", &json!({ "names": ["acme/other"], "stop": true }))?.ok()?;
+    let named = ["publisher \"acme\", whose key signed it, may not publish acme/echo any more"];
+    host.call("", "echo", "input")?.refused(503, "model_unavailable", &named)?;
+    host.admin("PUT", "/v1/publishers/acme", &json!({ "names": ["acme/*"] }))?.ok()?;
+    wait_until(|| Ok(host.call("", "echo", "input")?.status == 200))?;
+    host.admin("DELETE", "/v1/publishers/acme", &Value::Null)?.ok()?;
+    let nobody = ["no publisher is trusted any more that has the key which signed it", &acme.hint()];
+    host.call("", "echo", "input")?.refused(503, "model_unavailable", &nobody)?;
+    acme.trust(&host, &json!({}))?.ok()?;
+    wait_until(|| Ok(host.call("", "echo", "input")?.status == 200))?;
     acme.revoke_key(&host)?.ok()?;
-    host.call("", "echo", "input")?.refused(404, "unknown_model", &[])?;
+    let revoked = [&*format!("the key that signed it, {} of publisher \"acme\", was revoked at 2", acme.hint())];
+    host.call("", "echo", "input")?.refused(503, "model_unavailable", &revoked)?;
     acme.push(&host, &draft)?.refused(403, "untrusted", &[])?;
     // The key stays revoked when it is trusted again, under another name, or after its publisher was removed.
     acme.trust(&host, &json!({}))?.refused(400, "invalid_value", &["revoked"])?;

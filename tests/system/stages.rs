@@ -34,9 +34,10 @@ fn bundles_lend_stages_to_others_until_they_are_revoked() -> Result<()> {
     system_tests::wait_until(|| Ok(host.call("", "user", "input")?.status == 200))?;
     host.admin("POST", &format!("/v1/bundles/{}/revoke", library("1.2.0").digest()), &json!({ "reason": "hole" }))?
         .ok()?;
-    host.call("", "user", "input")?.refused(404, "unknown_model", &[])?;
+    let why = ["it takes stages from acme/labels 1.2.0, which may not be served: revoked: hole"];
+    host.call("", "user", "input")?.refused(503, "model_unavailable", &why)?;
     // A version keeps the stage that it was resolved to; a new version resolves to a stage that is valid now.
-    acme.push(&host, &user("1.0.0"))?.refused(403, "revoked", &[])?;
+    acme.push(&host, &user("1.0.0"))?.refused(403, "revoked", &why)?;
     acme.push(&host, &library("1.3.0"))?.ok()?;
     acme.push(&host, &user("1.0.1"))?.ok()?;
     assert_eq!(host.version("", "user")?, "1.0.1");

@@ -230,7 +230,7 @@ fn what_was_revoked_or_deleted_does_not_return_as_something_else() -> Result<()>
     let draft = Draft::identity("acme/echo", "1.0.0");
     acme.push(&host, &draft)?.ok()?;
     host.admin("POST", &format!("/v1/bundles/{}/revoke", draft.digest()), &json!({ "reason": "it steals" }))?.ok()?;
-    host.call("", "echo", "input")?.refused(404, "unknown_model", &[])?;
+    host.call("", "echo", "input")?.refused(503, "model_unavailable", &["it steals"])?;
     acme.push(&host, &draft)?.refused(403, "revoked", &["it steals", "cannot return"])?;
     let deleted = Draft::identity("acme/other", "1.0.0");
     acme.push(&host, &deleted)?.ok()?;
@@ -239,7 +239,7 @@ fn what_was_revoked_or_deleted_does_not_return_as_something_else() -> Result<()>
     acme.push(&host, &deleted.clone().more("# other contents"))?.refused(409, "version_taken", &[])?;
     host.kill()?;
     let host = Start::default().data_of(&host).start()?;
-    host.call("", "echo", "input")?.refused(404, "unknown_model", &[])?;
+    host.call("", "echo", "input")?.refused(503, "model_unavailable", &["it steals"])?;
     acme.push(&host, &draft)?.refused(403, "revoked", &["it steals"])?;
     acme.push(&host, &deleted)?.ok()?;
     assert_eq!(host.version("", "other")?, "1.0.0");
@@ -289,7 +289,7 @@ fn unsigned_bundles_are_not_served_after_dev() -> Result<()> {
     host.upload(&host.token, "default", &draft.pack())?.ok()?;
     host.kill()?;
     let host = Start::default().data_of(&host).start()?;
-    host.call("", "echo", "input")?.refused(404, "unknown_model", &[])?;
+    host.call("", "echo", "input")?.refused(503, "model_unavailable", &["uploaded under serve --dev"])?;
     let bundles = host.admin("GET", "/v1/bundles", &Value::Null)?.ok()?.json();
     assert!(bundles[0]["not_served_because"].as_str().is_some_and(|why| why.contains("--dev")), "{bundles}");
     let acme = Publisher::trusted("acme", &host)?;

@@ -82,9 +82,12 @@ fn what_was_revoked_under_a_label_leaves_the_rest_changeable() -> Result<()> {
     label(&host, "stable", "2.0.0")?.ok()?;
     for version in ["1.0.0", "2.0.0"] {
         let digest = Draft::identity("acme/echo", version).digest();
-        host.admin("POST", &format!("/v1/bundles/{digest}/revoke"), &json!({}))?.ok()?;
+        host.admin("POST", &format!("/v1/bundles/{digest}/revoke"), &json!({ "reason": "it steals" }))?.ok()?;
     }
-    let gone = ["the label \"stable\" names 2.0.0, which is not served any more", "It has: 3.0.0"];
+    let gone = [
+        "the label \"stable\" names 2.0.0, which is not served any more (2.0.0: revoked: it steals), and",
+        "It has: 3.0.0",
+    ];
     host.call("", "echo", "input")?.refused(503, "model_unavailable", &gone)?;
     host.call("", "echo/versions/old", "input")?.refused(
         503,
@@ -94,6 +97,8 @@ fn what_was_revoked_under_a_label_leaves_the_rest_changeable() -> Result<()> {
     host.wait_for_log(&["not served any more", "\"version\":\"2.0.0\""])?;
     let model = host.admin("GET", "/v1/models/echo", &Value::Null)?.ok()?.json();
     assert_eq!((&model["serves"], model["not_served_because"].is_string()), (&Value::Null, true), "{model}");
+    let exact = ["version 2.0.0 is not served any more: revoked: it steals"];
+    host.call("", "echo/versions/2.0.0", "input")?.refused(503, "model_unavailable", &exact)?;
     label(&host, "new", "3.0.0")?.ok()?;
     unset(&host, "labels/old")?.ok()?;
     assert_eq!(post(&host, "rollback")?.ok()?.json()["serves"], "3.0.0");
@@ -138,7 +143,57 @@ fn the_rest_of_a_split_takes_the_share_of_what_was_revoked() -> Result<()> {
         answers(&host, &[("echo", "1.0.0")])?;
     }
     revoke("1.0.0")?;
-    host.call("", "echo", "input")?.refused(503, "model_unavailable", &["the split names 1.0.0 and 2.0.0"]).map(drop)
+    let gone = ["the split names 1.0.0 and 2.0.0", "(1.0.0: revoked; 2.0.0: revoked)"];
+    host.call("", "echo", "input")?.refused(503, "model_unavailable", &gone)?;
+    let model = host.admin("GET", "/v1/models/echo", &Value::Null)?.ok()?.json();
+    let why = model["not_served_because"].as_str().unwrap_or_default();
+    assert!(gone.iter().all(|part| why.contains(part)), "the model says what its clients get: {model}");
+    Ok(())
+}
+
+/// A model of which nothing is left says so, with the reason, until it was retired or deleted: then it is unknown to clients.
+#[test]
+fn a_model_that_was_revoked_as_a_whole_says_why() -> Result<()> {
+    let (mut host, _) = with_versions(&["1.0.0"])?;
+    let digest = Draft::identity("acme/echo", "1.0.0").digest();
+    let revoke = |host: &Host, reason: &str| {
+        host.admin("POST", &format!("/v1/bundles/{digest}/revoke"), &json!({ "reason": reason }))?.ok()
+    };
+    let refused = |host: &Host, why: &str| -> Result<()> {
+        let text = format!("model \"echo\" version 1.0.0 is not served any more: {why}");
+        for of in ["", "/versions/1.0.0", "/versions/1"] {
+            let reply = host.call("", &format!("echo{of}"), "input")?;
+            let reply = reply.refused(503, "model_unavailable", &[&text])?;
+            assert!(reply.json()["error"].as_str().is_some_and(|error| error.ends_with(why)), "{reply:?}");
+        }
+        assert_eq!(host.get("/v2/models/echo/ready")?.status, 503);
+        let model = host.admin_get("/v1/models/echo")?.ok()?.json();
+        assert_eq!(model["not_served_because"], text, "{model}");
+        assert_eq!((&model["versions"][0]["state"], &model["versions"][0]["reason"]), (&json!("revoked"), &json!(why)));
+        let bundle = host.admin_get("/v1/bundles")?.ok()?.json()[0].take();
+        assert_eq!((&bundle["state"], &bundle["not_served_because"]), (&json!("revoked"), &json!(why)));
+        Ok(())
+    };
+    revoke(&host, " ")?;
+    refused(&host, "revoked")?;
+    revoke(&host, "it steals")?;
+    refused(&host, "revoked: it steals")?;
+    revoke(&host, "")?;
+    refused(&host, "revoked: it steals")?;
+    let audit = host.admin_get("/v1/audit?limit=1000")?.ok()?.json();
+    let revocations = audit.as_array().into_iter().flatten().filter(|entry| entry["what"] == "bundle revoke");
+    let reasons: Vec<_> = revocations.map(|entry| (&entry["before"]["reason"], &entry["after"]["reason"])).collect();
+    assert_eq!(reasons, [(&Value::Null, &json!("")), (&json!(""), &json!("it steals"))], "{audit}");
+    host.kill()?;
+    host = Start::default().data_of(&host).start()?;
+    refused(&host, "revoked: it steals")?;
+    host.admin("DELETE", &format!("/v1/bundles/{digest}"), &Value::Null)?.ok()?;
+    host.call("", "echo", "input")?.refused(404, "unknown_model", &[])?;
+    let model = host.admin_get("/v1/models/echo")?.ok()?.json();
+    assert!(model["not_served_because"].as_str().is_some_and(|why| why.contains("retired or deleted")), "{model}");
+    let bundle = host.admin_get("/v1/bundles")?.ok()?.json()[0].take();
+    assert_eq!((&bundle["state"], &bundle["not_served_because"]), (&json!("deleted"), &Value::Null));
+    Ok(())
 }
 
 /// A pre-release serves whom its number or a label sends there, and takes no release out of service.
@@ -289,7 +344,7 @@ fn changes_of_versions_fail_no_request() -> Result<()> {
 #[test]
 fn a_rollback_goes_back_to_what_served_before() -> Result<()> {
     let (host, acme) = with_versions(&["1.0.0"])?;
-    post(&host, "rollback")?.refused(409, "conflict", &["no other version"])?;
+    post(&host, "rollback")?.refused(409, "conflict", &["no earlier version", "active are: 1.0.0"])?;
     for version in ["2.0.0", "3.0.0"] {
         acme.push(&host, &Draft::identity("acme/echo", version))?.ok()?;
     }
@@ -297,7 +352,8 @@ fn a_rollback_goes_back_to_what_served_before() -> Result<()> {
         assert_eq!(post(&host, "rollback")?.ok()?.json()["serves"], wanted);
         answers(&host, &[("echo", wanted)])?;
     }
-    post(&host, "rollback")?.refused(409, "conflict", &["1.0.0"])?;
+    let forward = ["no earlier version", "model label echo stable VERSION", "active are: 1.0.0, 2.0.0, 3.0.0"];
+    post(&host, "rollback")?.refused(409, "conflict", &forward)?;
     // A later upload does not replace a version that was rolled back to.
     acme.push(&host, &Draft::identity("acme/echo", "4.0.0"))?.ok()?;
     answers(&host, &[("echo", "1.0.0")])

@@ -13,12 +13,22 @@ impl Model {
         if let Some(labelled) = self.routing.labels.get(version) {
             return self.labelled(name, version, labelled);
         }
-        let exact = Version::parse(version).ok().and_then(|exact| self.versions.get_key_value(&exact));
-        let found = exact.or_else(|| self.newest(|candidate| begins_with(candidate, version)));
-        found.ok_or_else(|| LookupError::UnknownVersion {
-            model: name.clone(),
-            version: version.to_owned(),
-            known: self.known(),
+        let exact = Version::parse(version).ok();
+        let served = exact.as_ref().and_then(|exact| self.versions.get_key_value(exact));
+        if let Some(found) = served {
+            return Ok(found);
+        }
+        let withheld = exact.and_then(|exact| self.withheld.get_key_value(&exact));
+        if let Some(withheld) = withheld {
+            return Err(refuse(name, withheld));
+        }
+        let fits = |candidate: &Version| begins_with(candidate, version);
+        self.newest(fits).ok_or_else(|| {
+            self.newest_withheld(name, fits).unwrap_or_else(|| LookupError::UnknownVersion {
+                model: name.clone(),
+                version: version.to_owned(),
+                known: self.known(),
+            })
         })
     }
 
@@ -28,35 +38,48 @@ impl Model {
     pub(super) fn routed(&self, name: &Arc<str>, traits: &Traits) -> Result<(&Version, &Entry), LookupError> {
         let Some(split) = &self.routing.split else { return self.unsplit(name) };
         let chosen = split.choose(traits, |version| self.versions.contains_key(version));
-        let versions = || split.weights.keys().map(Version::to_string).collect::<Vec<_>>().join(" and ");
         chosen
             .and_then(|version| self.versions.get_key_value(version))
-            .ok_or_else(|| self.route_gone(name, "the split".into(), versions()))
+            .ok_or_else(|| self.route_gone(name, "the split".into(), &split.weights.keys().collect::<Vec<_>>()))
     }
 
     pub(super) fn unsplit(&self, name: &Arc<str>) -> Result<(&Version, &Entry), LookupError> {
         match self.routing.labels.get(STABLE) {
             Some(version) => self.labelled(name, STABLE, version),
-            None => self
-                .newest(|version| version.pre.is_empty())
-                .ok_or_else(|| LookupError::OnlyPreReleases { model: name.clone(), known: self.known() }),
+            None => self.newest(is_release).ok_or_else(|| {
+                let pre_releases = || LookupError::OnlyPreReleases { model: name.clone(), known: self.known() };
+                let withheld = self.newest_withheld(name, is_release);
+                let any = || self.newest_withheld(name, |_| self.versions.is_empty());
+                withheld.or_else(any).unwrap_or_else(pre_releases)
+            }),
         }
     }
 
     fn labelled(&self, name: &Arc<str>, label: &str, version: &Version) -> Result<(&Version, &Entry), LookupError> {
-        let gone = || self.route_gone(name, format!("the label \"{label}\""), version.to_string());
+        let gone = || self.route_gone(name, format!("the label \"{label}\""), &[version]);
         self.versions.get_key_value(version).ok_or_else(gone)
     }
 
-    fn route_gone(&self, name: &Arc<str>, route: String, versions: String) -> LookupError {
-        LookupError::RouteGone { model: name.clone(), route, versions, known: self.known() }
+    fn route_gone(&self, name: &Arc<str>, route: String, versions: &[&Version]) -> LookupError {
+        let because = |version: &&Version| Some(format!("{version}: {}", self.withheld.get(*version)?));
+        let reasons: Vec<String> = versions.iter().filter_map(because).collect();
+        let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
+        let versions = versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        LookupError::RouteGone { model: name.clone(), route, versions, reasons, known: self.known() }
     }
 
-    /// The versions, and the labels that lead to one of them.
+    /// The refusal of a request for the newest version of those that match and are withheld.
+    fn newest_withheld(&self, name: &Arc<str>, among: impl Fn(&Version) -> bool) -> Option<LookupError> {
+        let newest = self.withheld.iter().rev().find(|(version, _)| among(version));
+        newest.map(|withheld| refuse(name, withheld))
+    }
+
+    /// The versions, and the labels that lead to one of them; `none` if there are none.
     fn known(&self) -> String {
         let live = |(label, version): (&String, &Version)| self.versions.contains_key(version).then(|| label.clone());
         let versions = self.versions.keys().map(Version::to_string);
-        versions.chain(self.routing.labels.iter().filter_map(live)).collect::<Vec<_>>().join(", ")
+        let known: Vec<String> = versions.chain(self.routing.labels.iter().filter_map(live)).collect();
+        if known.is_empty() { "none".into() } else { known.join(", ") }
     }
 
     /// The newest ready version of those that match, or the newest of them if none is ready.
@@ -64,6 +87,14 @@ impl Model {
         let mut some = self.versions.iter().rev().filter(|(version, _)| among(version));
         some.clone().find(|(_, entry)| entry.ready().is_some()).or_else(|| some.next())
     }
+}
+
+fn refuse(model: &Arc<str>, (version, reason): (&Version, &Arc<str>)) -> LookupError {
+    LookupError::Withheld { model: model.clone(), version: version.to_string(), reason: reason.clone() }
+}
+
+fn is_release(version: &Version) -> bool {
+    version.pre.is_empty()
 }
 
 /// True if `text` is the major number of a version, or its major and minor number: clients of other servers know versions
@@ -129,5 +160,32 @@ mod tests {
         }
         let refused = routed(&model(&["3.0.0"], &[], &["1.0.0", "2.0.0"])).unwrap_err();
         assert!(refused.contains("the split names 1.0.0 and 2.0.0"), "{refused}");
+    }
+
+    #[test]
+    fn what_is_withheld_is_refused_with_its_reason() {
+        let mut model = model(&["1.0.0"], &[("stable", "2.0.0")], &[]);
+        model.withheld =
+            [(version("2.0.0"), "revoked: it steals".into()), (version("3.0.0-rc.1"), "revoked".into())].into();
+        let refused = routed(&model).unwrap_err();
+        assert!(refused.contains("not served any more (2.0.0: revoked: it steals), and"), "{refused}");
+        let named = |text: &str| model.named(&"digits".into(), text).map(|(version, _)| version.to_string());
+        for text in ["2.0.0", "2", "2.0"] {
+            let refused = named(text).unwrap_err().to_string();
+            assert_eq!(refused, "model \"digits\" version 2.0.0 is not served any more: revoked: it steals");
+        }
+        assert_eq!(named("1").unwrap(), "1.0.0");
+        assert!(matches!(named("3"), Err(LookupError::UnknownVersion { .. })), "a pre-release is named in full");
+        let unlabelled = |versions: &[&str]| Model {
+            versions: versions.iter().map(|text| (version(text), Entry::Loading)).collect(),
+            routing: Arc::default(),
+            ..model.clone()
+        };
+        assert_eq!(routed(&unlabelled(&["1.0.0"])).unwrap(), "1.0.0", "nobody chose another one");
+        for left in [&[][..], &["3.1.0-rc.1"]] {
+            assert!(
+                routed(&unlabelled(left)).unwrap_err().contains("version 2.0.0 is not served any more: revoked: it")
+            );
+        }
     }
 }

@@ -40,6 +40,9 @@ type Models = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Model>>;
 #[derive(Clone, Default)]
 struct Model {
     versions: Versions,
+    /// Versions that are in service and must not be served, because they are not trusted, each with the reason. They are in
+    /// the catalog so that a request to them is refused with it.
+    withheld: BTreeMap<Version, Arc<str>>,
     routing: Arc<Routing>,
     sharing: Arc<Sharing>,
 }
@@ -96,9 +99,11 @@ pub enum LookupError {
     )]
     OnlyPreReleases { model: Arc<str>, known: String },
     #[error(
-        "model \"{model}\": {route} names {versions}, which is not served any more, and requests go to no other version instead; its owner has to change {route}. It has: {known}"
+        "model \"{model}\": {route} names {versions}, which is not served any more{reasons}, and requests go to no other version instead; its owner has to change {route}. It has: {known}"
     )]
-    RouteGone { model: Arc<str>, route: String, versions: String, known: String },
+    RouteGone { model: Arc<str>, route: String, versions: String, reasons: String, known: String },
+    #[error("model \"{model}\" version {version} is not served any more: {reason}")]
+    Withheld { model: Arc<str>, version: String, reason: Arc<str> },
     #[error("model \"{model}\" version {version} is being loaded; try again in a moment")]
     Loading { model: Arc<str>, version: String },
     #[error("model \"{model}\" version {version} could not be activated: {reason}")]
@@ -124,6 +129,7 @@ impl Catalog {
     /// Adds a version, or replaces its earlier entry.
     pub fn set(&self, owner: &str, model: &str, version: &Version, entry: Entry) {
         self.change(owner, model, |model| {
+            model.withheld.remove(version);
             model.versions.insert(version.clone(), entry.clone());
         });
     }
@@ -138,11 +144,36 @@ impl Catalog {
         Ok(())
     }
 
-    /// Removes a version. No further request begins on it; requests in progress finish.
-    pub fn remove(&self, owner: &str, model: &str, version: &Version) {
+    /// Removes a version. No further request begins on it; requests in progress finish. False if it is not there.
+    pub fn remove(&self, owner: &str, model: &str, version: &Version) -> bool {
+        let knows = |model: &Model| model.versions.contains_key(version) || model.withheld.contains_key(version);
+        let known = self.look(owner, model, knows);
+        if known {
+            self.change(owner, model, |model| {
+                model.withheld.remove(version);
+                model.versions.remove(version);
+            });
+        }
+        known
+    }
+
+    /// Removes a version, and refuses requests to it with this reason from now on. False if it is withheld for this reason
+    /// already.
+    pub fn withhold(&self, owner: &str, model: &str, version: &Version, reason: &str) -> bool {
+        let same = |model: &Model| model.withheld.get(version).is_some_and(|known| **known == *reason);
+        if self.look(owner, model, same) {
+            return false;
+        }
         self.change(owner, model, |model| {
             model.versions.remove(version);
+            model.withheld.insert(version.clone(), reason.into());
         });
+        true
+    }
+
+    /// What `question` says of an owner's model; false if there is no such model.
+    fn look(&self, owner: &str, model: &str, question: impl Fn(&Model) -> bool) -> bool {
+        self.models.load().get(model).and_then(|owners| owners.get(owner)).is_some_and(question)
     }
 
     pub fn route(&self, owner: &str, model: &str, routing: &Arc<Routing>, sharing: &Arc<Sharing>) {
@@ -163,7 +194,7 @@ impl Catalog {
             let owners = models.entry(name.into()).or_default();
             let model = owners.entry(owner.into()).or_default();
             change(model);
-            if model.versions.is_empty() {
+            if model.versions.is_empty() && model.withheld.is_empty() {
                 owners.remove(owner);
             }
             if owners.is_empty() {
@@ -217,12 +248,20 @@ impl Catalog {
         self.models.load().get(model)?.get(owner)?.versions.get(version).cloned()
     }
 
-    /// The version for an owner's requests that name none, if no split decides, or the error that such requests get.
-    pub fn served(&self, owner: &str, model: &str) -> Result<Version, LookupError> {
+    /// The version for an owner's requests that name none, if no split decides.
+    pub fn served(&self, owner: &str, model: &str) -> Option<Version> {
+        let models = self.models.load();
+        let (name, owners) = models.get_key_value(model)?;
+        owners.get(owner)?.unsplit(name).ok().map(|(version, _)| version.clone())
+    }
+
+    /// The error that an owner's requests get that name no version; none if there is a version for them. It may be one that is
+    /// still being loaded, or has failed.
+    pub fn refusal(&self, owner: &str, model: &str) -> Option<LookupError> {
         let models = self.models.load();
         let found = models.get_key_value(model).and_then(|(name, owners)| Some((name, owners.get(owner)?)));
-        let (name, model) = found.ok_or_else(|| LookupError::UnknownModel { model: model.to_owned() })?;
-        model.unsplit(name).map(|(version, _)| version.clone())
+        let Some((name, model)) = found else { return Some(LookupError::UnknownModel { model: model.to_owned() }) };
+        model.routed(name, &Traits { tenant: owner, header: &|_| None }).err()
     }
 }
 

@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use semver::Version;
 
 use super::{Catalog, Entry, LookupError, Place, Versions};
 use crate::tenant::DEFAULT_TENANT;
+
+/// Upper bound on the time for which a client waits for the load of a model: it is longer than clients wait, and ends the
+/// wait for a load that has no turn because others take all of them.
+const LONGEST_LOAD: Duration = Duration::from_secs(300);
 
 impl Catalog {
     /// Records that there was a bundle without a readable manifest.
@@ -64,13 +69,31 @@ impl Catalog {
         places.collect()
     }
 
-    /// Waits until no version of an owner's model is being loaded. Fails if one could not be activated.
-    pub async fn loaded(&self, owner: &str, model: &str) -> Result<(), LookupError> {
-        let mut changes = self.changes.subscribe();
-        while self.versions(owner, model).values().any(|entry| matches!(entry, Entry::Loading)) {
-            // An error would mean that the sender was dropped, and `self` holds it.
-            let _ = changes.changed().await;
+    /// Gives a version that is being loaded the entry of one that could not be. False if it is not being loaded.
+    pub fn fail_loading(&self, owner: &str, model: &str, version: &Version, reason: &str) -> bool {
+        let loading = matches!(self.entry(owner, model, version), Some(Entry::Loading));
+        if loading {
+            self.set(owner, model, version, Entry::Failed(reason.into()));
         }
+        loading
+    }
+
+    /// Waits until no version of an owner's model is being loaded, for [`LONGEST_LOAD`] at most. Fails if one could not be
+    /// activated, or is still being loaded.
+    pub async fn loaded(&self, owner: &str, model: &str) -> Result<(), LookupError> {
+        self.loaded_within(LONGEST_LOAD, owner, model).await
+    }
+
+    async fn loaded_within(&self, time: Duration, owner: &str, model: &str) -> Result<(), LookupError> {
+        let mut changes = self.changes.subscribe();
+        let all = async {
+            while self.versions(owner, model).values().any(|entry| matches!(entry, Entry::Loading)) {
+                // An error would mean that the sender was dropped, and `self` holds it.
+                let _ = changes.changed().await;
+            }
+        };
+        // If the time is over, the versions say that they are being loaded.
+        let _ = tokio::time::timeout(time, all).await;
         let name: Arc<str> = model.into();
         self.versions(owner, model).iter().try_for_each(|(version, entry)| entry.to_ready(&name, version).map(drop))
     }
@@ -135,6 +158,17 @@ mod tests {
         assert!(catalog.all_ready());
         catalog.note_ending();
         assert!(!catalog.all_ready());
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever_for_a_load() {
+        let (catalog, version) = (Catalog::default(), Version::new(1, 0, 0));
+        catalog.set("shop", "digits", &version, Entry::Loading);
+        let waited = catalog.loaded_within(Duration::from_millis(1), "shop", "digits").await;
+        assert!(matches!(waited, Err(LookupError::Loading { .. })), "{waited:?}");
+        assert!(catalog.fail_loading("shop", "digits", &version, "the host failed"));
+        assert!(matches!(catalog.loaded("shop", "digits").await, Err(LookupError::NotActive { .. })));
+        assert!(!catalog.fail_loading("shop", "digits", &version, "the host failed"), "it is not being loaded");
     }
 
     #[tokio::test]

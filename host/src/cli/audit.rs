@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use bulkhead_store::{AuditHead, verify_audit_parts};
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::{Admin, Client, address};
 use super::output::{Output, Table, cell};
@@ -46,7 +46,8 @@ struct List {
 ///
 /// Note the head elsewhere from time to time: anyone who can write to the data folder can rewrite the whole log, and only a
 /// head that was noted before shows it. Old entries are in files in the data folder's audit/, wherever you moved them: with
-/// --part, they are verified, too, and must go on in the host's log.
+/// --part, they are verified, too, and must go on in the host's log. If the first of them are not given, the command says from
+/// which entry on the log was verified.
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead audit verify
@@ -73,15 +74,25 @@ impl Audit {
 
 impl Verify {
     fn run(self, client: &Client) -> Result<()> {
-        let end = verify_audit_parts(&self.part, self.noted.as_ref())?;
+        let parts = verify_audit_parts(&self.part, self.noted.as_ref())?;
+        let end = parts.head;
         // A head that is in one of the parts was found there.
         let noted = self.noted.filter(|noted| noted.count > end.count).map(|noted| noted.to_string());
-        let summary = client.get(&address(&["audit", "verify"], &[("noted", noted.as_deref())]))?;
+        let mut summary = client.get(&address(&["audit", "verify"], &[("noted", noted.as_deref())]))?;
         let base = head(&summary["base"]);
         ensure!(
             self.part.is_empty() || base == end.to_string(),
             "the last part ends with {end}, but the log in the host's database begins after {base}: a part is missing, or is of another log"
         );
+        if !self.part.is_empty() {
+            summary["base"] = json!({ "count": parts.base.count, "hash": parts.base.hash.hex() });
+        }
+        if let Some(before @ 1..) = summary["base"]["count"].as_u64() {
+            eprintln!(
+                "bulkhead: verified from entry {} on; entries 1 to {before} are in earlier parts, which were not given: name all files of the data folder's audit/ with --part",
+                before + 1
+            );
+        }
         client.tell(&summary, |summary| head(&summary["head"]))
     }
 }

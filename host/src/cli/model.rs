@@ -88,7 +88,7 @@ struct Label {
     remove: bool,
 }
 
-/// Divide requests without a version between several versions, by weight
+/// Divide requests without a version between several versions, by weight; a split comes before the label stable
 #[derive(Args)]
 #[command(after_help = "Examples:
   bulkhead model split digits 1.0.0=90 1.1.0=10
@@ -275,7 +275,7 @@ fn table(models: &Value) -> String {
         table.row([
             cell(&model["tenant"]),
             cell(&model["model"]),
-            cell(&model["serves"]),
+            if model["routing"]["split"].is_null() { cell(&model["serves"]) } else { "by split".into() },
             list(versions.map(|version| format!("{} {}", cell(&version["version"]), cell(&version["state"])))),
             cell(&model["routing"]["labels"]),
             split(model),
@@ -303,9 +303,10 @@ fn describe(model: &Value) -> String {
     let split = if model["routing"]["split"].is_null() { "no split".into() } else { format!("split {}", split(model)) };
     let shadow =
         if model["routing"]["shadow"].is_null() { "no shadow".into() } else { format!("shadow {}", shadow(model)) };
-    let serves = match model["not_served_because"].as_str() {
-        Some(reason) => format!("refuses requests without a version: {}", super::output::plain_lines(reason)),
-        None => format!("serves {serves}"),
+    let serves = match (model["not_served_because"].as_str(), &model["routing"]["split"]) {
+        (Some(reason), _) => format!("refuses requests without a version: {}", super::output::plain_lines(reason)),
+        (None, Value::Null) => format!("serves {serves}"),
+        (None, _) => "serves requests without a version by its split".into(),
     };
     let routes = format!("{split}; {shadow}; active versions: {policy}; shared with {shared}");
     format!("model {name} of tenant {tenant} {serves}\n{routes}\n{}{reasons}", table.or("no versions"))
@@ -315,7 +316,14 @@ fn split(model: &Value) -> String {
     match &model["routing"]["split"] {
         Value::Null => "-".into(),
         split if split["sticky"] == "nothing" => cell(&split["weights"]),
-        split => format!("{} by {}", cell(&split["weights"]), cell(&split["sticky"])),
+        split => {
+            // As the command takes it: `tenant`, or `header:NAME`.
+            let sticky = match split["sticky"]["header"].as_str() {
+                Some(header) => format!("header:{}", super::output::plain(header)),
+                None => cell(&split["sticky"]),
+            };
+            format!("{} by {sticky}", cell(&split["weights"]))
+        }
     }
 }
 

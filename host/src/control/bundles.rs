@@ -8,16 +8,18 @@ use super::{Actor, BlockingControl, ControlError};
 use crate::activation::Manifest;
 
 impl BlockingControl {
-    /// Revokes contents by their digest. They stop serving at once, in every tenant, and cannot return.
+    /// Revokes contents by their digest. They stop serving at once, in every tenant, and cannot return. Of contents that were
+    /// revoked before, this changes the reason, if one is given.
     pub fn revoke_bundle(&self, who: &Actor, digest: &Digest, reason: &str) -> Result<(), ControlError> {
         let key = digest.to_string();
+        let reason = crate::config::clip(reason.trim().into());
         self.commit(who, "bundle revoke", &key, |state, change| {
-            if state.revoked.contains_key(&key) {
+            let before = state.revoked.get(&key);
+            if before.is_some_and(|before| reason.is_empty() || before.reason == reason) {
                 return Ok(());
             }
-            let reason = crate::config::clip(reason.into());
-            let revocation = Revocation { at: Timestamp::now(), by: who.to_string(), reason };
-            change.audit(&(), &revocation);
+            let revocation = Revocation { at: Timestamp::now(), by: who.to_string(), reason: reason.clone() };
+            change.audit(&before, &revocation);
             change.revokes = true;
             change.put(&key, revocation);
             Ok(())
@@ -64,11 +66,16 @@ impl BlockingControl {
         }
     }
 
-    /// The bundles of one tenant or of all tenants, each with the reason why it may not be served, if there is one.
+    /// The bundles of one tenant or of all tenants, each with the reason why it may not be served, if there is one. A deleted
+    /// bundle needs none.
     pub fn bundles(&self, tenant: Option<&str>) -> Vec<(StoredBundle, Option<String>)> {
         self.read(|state| {
             let some = state.bundles.values().filter(|bundle| tenant.is_none_or(|tenant| bundle.tenant == tenant));
-            some.map(|bundle| (bundle.clone(), state.why_not(bundle, self.dev))).collect()
+            let why_not = |bundle: &StoredBundle| match bundle.state {
+                BundleState::Deleted => None,
+                BundleState::Active | BundleState::Retired => state.why_not(bundle, self.dev),
+            };
+            some.map(|bundle| (bundle.clone(), why_not(bundle))).collect()
         })
     }
 }

@@ -41,12 +41,13 @@ pub enum ControlError {
         "verify: the bundle asks for the imports {missing}, and publisher \"{publisher}\" is granted: {granted}. If it should have them, add them with: bulkhead publisher trust {publisher} --add-imports {missing}"
     )]
     NotGranted { publisher: String, missing: String, granted: String },
-    #[error("verify: {digest} was revoked ({reason}) and cannot return; publish a new version with other contents")]
-    Revoked { digest: Digest, reason: String },
     #[error(
-        "verify: the key of {name} {version}, its imports, or a bundle that it takes stages from, was revoked or removed during the upload; publish a new version"
+        "verify: {digest} was revoked{} and cannot return; publish a new version with other contents",
+        in_brackets(.reason)
     )]
-    Withdrawn { name: String, version: Version },
+    Revoked { digest: Digest, reason: String },
+    #[error("verify: since the upload began, {name} {version} may not be served any more: {reason}")]
+    Withdrawn { name: String, version: Version, reason: String },
     #[error(
         "store: {name} {version} is there already with other contents ({present}); the contents of a version never change: give the bundle a new version number"
     )]
@@ -77,9 +78,9 @@ pub enum ControlError {
     #[error("version {version} of model \"{model}\" is not active; active are: {active}")]
     NotActive { model: String, version: Version, active: String },
     #[error(
-        "model \"{model}\" cannot be rolled back: requests without a version go to {present}, and no other version that served them before is active"
+        "model \"{model}\" cannot be rolled back: requests without a version go to {present}, and no earlier version that served them is remembered and active. Choose a version with: bulkhead model label {model} stable VERSION --tenant {tenant}; active are: {active}"
     )]
-    NothingToReturnTo { model: String, present: String },
+    NothingToReturnTo { tenant: String, model: String, present: String, active: String },
     #[error("version {version} of model \"{model}\" cannot be activated: {reason}")]
     NotTrusted { model: String, version: Version, reason: String },
     #[error(
@@ -105,6 +106,11 @@ fn untrusted(refused: &Refused) -> String {
         ),
         _ => refused.to_string(),
     }
+}
+
+/// A reason that follows a statement; nothing if none was given.
+fn in_brackets(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(" ({reason})") }
 }
 
 impl ControlError {

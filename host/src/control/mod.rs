@@ -19,6 +19,7 @@ mod staging;
 mod state;
 mod tenants;
 mod trials;
+mod trust;
 mod upload;
 mod upload_checks;
 mod usage;

@@ -10,14 +10,14 @@ use super::names::check_label;
 use super::records::{BundleState, ModelSettings, Policy, StoredBundle};
 use super::state::{Change, ControlState, bundle_key, model_key};
 use super::{Actor, BlockingControl, Control, ControlError};
-use crate::catalog::{Entry, STABLE, Shadow, Sharing, Split};
+use crate::catalog::{Entry, LookupError, STABLE, Shadow, Sharing, Split};
 
 /// A tenant's model: its versions, and the settings by which they are served.
 #[derive(Debug)]
 pub struct ModelStatus {
     pub tenant: String,
     pub model: String,
-    /// The version that requests without a version go to, apart from splits.
+    /// The version that requests without a version go to if there is no split.
     pub serves: Option<Version>,
     /// The error that such requests get, if there is no version for them.
     pub not_served_because: Option<String>,
@@ -56,6 +56,9 @@ pub enum Serving {
     /// Takes them out of service.
     Stop,
 }
+
+/// The reason why no version of a model is served, if each of them is kept from it by its owner.
+const NONE_IN_SERVICE: &str = "none of its versions is in service: they were retired or deleted, or its policy leaves them out; put one back with: bulkhead model activate MODEL VERSION";
 
 /// Bound on the versions that are remembered for rollback.
 const REMEMBERED: usize = 20;
@@ -161,8 +164,10 @@ impl BlockingControl {
     pub fn rollback(&self, who: &Actor, tenant: &str, model: &str) -> Result<ModelStatus, ControlError> {
         self.change_model(who, "model rollback", tenant, model, |settings, served, active| {
             let nothing = || ControlError::NothingToReturnTo {
+                tenant: tenant.into(),
                 model: model.into(),
                 present: served.as_ref().map_or("none".into(), Version::to_string),
+                active: list(active),
             };
             let fits = |version: &Version| Some(version) != served.as_ref() && active.contains(version);
             let at = settings.served.iter().rposition(fits).ok_or_else(nothing)?;
@@ -283,7 +288,7 @@ impl BlockingControl {
             let before = state.models.get(&key).cloned().unwrap_or_default();
             let mut settings = before.clone();
             let active = self.active(state, tenant, model);
-            edit(&mut settings, self.catalog.served(tenant, model).ok(), &active)?;
+            edit(&mut settings, self.catalog.served(tenant, model), &active)?;
             settings.check(model, &before, &active)?;
             change.audit(&before, &settings);
             change.put(&key, settings);
@@ -307,12 +312,16 @@ impl Control {
             let (version, digest) = (bundle.version.clone(), bundle.digest);
             VersionStatus { version, bundle: bundle.name.clone(), digest, state, reason }
         };
-        let served = self.catalog.served(tenant, model);
+        let because = |refusal| match refusal {
+            // To its owner, the model is not unknown.
+            LookupError::UnknownModel { .. } => NONE_IN_SERVICE.into(),
+            other => other.to_string(),
+        };
         ModelStatus {
             tenant: tenant.into(),
             model: model.into(),
-            not_served_because: served.as_ref().err().map(ToString::to_string),
-            serves: served.ok(),
+            not_served_because: self.catalog.refusal(tenant, model).map(because),
+            serves: self.catalog.served(tenant, model),
             versions: versions(state, tenant, model).map(view).collect(),
             settings: state.models.get(&model_key(tenant, model)).cloned().unwrap_or_default(),
         }
@@ -343,13 +352,16 @@ impl ModelSettings {
         let known: BTreeSet<&Version> = before.routing.named().collect();
         match self.routing.named().find(|version| !active.contains(version) && !known.contains(version)) {
             None => Ok(()),
-            Some(version) => Err(ControlError::NotActive {
-                model: model.into(),
-                version: version.clone(),
-                active: active.iter().map(Version::to_string).collect::<Vec<_>>().join(", "),
-            }),
+            Some(version) => {
+                Err(ControlError::NotActive { model: model.into(), version: version.clone(), active: list(active) })
+            }
         }
     }
+}
+
+fn list(versions: &BTreeSet<Version>) -> String {
+    let versions: Vec<String> = versions.iter().map(Version::to_string).collect();
+    if versions.is_empty() { "none".into() } else { versions.join(", ") }
 }
 
 fn versions<'a>(state: &'a ControlState, tenant: &str, model: &str) -> impl Iterator<Item = &'a StoredBundle> {

@@ -67,9 +67,9 @@ impl BlockingControl {
         let subject = format!("{} of tenant {}", stored.name, stored.tenant);
         let published = self.commit(who, "bundle upload", &subject, |state, change| {
             self.check_room(state, &stored)?;
-            if !state.trusted(&stored, self.dev) {
+            if let Some(reason) = state.why_not(&stored, self.dev) {
                 let (name, version) = (stored.name.clone(), stored.version.clone());
-                return Err(ControlError::Withdrawn { name, version });
+                return Err(ControlError::Withdrawn { name, version, reason });
             }
             if self.is_served(state, &stored) {
                 return Ok(Uploaded { already: true, ..Uploaded::new(&stored) });
@@ -104,7 +104,7 @@ impl BlockingControl {
             return;
         } else if split.is_some() {
             format!("requests without a version do not go to {version}: the model's split divides them between others")
-        } else if served.as_ref().is_ok_and(|served| served == version) {
+        } else if served.as_ref() == Some(version) {
             return;
         } else if let Some(stable) = settings.routing.labels.get(STABLE) {
             format!(
@@ -113,8 +113,8 @@ impl BlockingControl {
         } else if !version.pre.is_empty() {
             format!("{version} is a pre-release: it serves only requests that name it")
         } else {
-            let newer = served.map_or_else(|error| error.to_string(), |newer| format!("they go to {newer}"));
-            format!("requests without a version do not go to {version}: {newer}")
+            let instead = served.map_or("they are refused".into(), |newer| format!("they go to {newer}"));
+            format!("requests without a version do not go to {version}: {instead}")
         };
         uploaded.warnings.push(warning);
     }
@@ -141,7 +141,7 @@ impl BlockingControl {
     fn note_served(&self, state: &ControlState, change: &mut Change, stored: &StoredBundle, model: &str) {
         let key = model_key(&stored.tenant, model);
         let mut settings = state.models.get(&key).cloned().unwrap_or_default();
-        let Ok(before) = self.catalog.served(&stored.tenant, model) else { return };
+        let Some(before) = self.catalog.served(&stored.tenant, model) else { return };
         let takes_over = stored.version.pre.is_empty() && stored.version > before;
         if settings.routing.labels.contains_key(STABLE) || !takes_over {
             return;

@@ -8,14 +8,54 @@ use std::time::Duration;
 
 use bulkhead_bundle::{Files, PublicKey, verify};
 
-use super::records::StoredBundle;
+use super::records::{BundleState, StoredBundle};
 use super::state::{ControlState, bundle_key, model_key};
 use super::{BlockingControl, Control, ControlError};
-use crate::activation::{Activation, Bundle, Dependencies};
+use crate::activation::{ActivateError, Activation, Bundle, Dependencies, TrialError};
 use crate::catalog::{Entry, Routing, Sharing};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, for_callers};
+use crate::sandbox::ActivationError;
 use crate::scheduler::Party;
 use crate::tenant::{Grants, KnownKey, Member, Members, Reservation, Tenant};
+
+/// A version that is being loaded. However that ends, its entry in the catalog does not stay that of a load.
+struct Load {
+    control: Arc<Control>,
+    bundle: StoredBundle,
+    model: String,
+    /// True if its outcome was put into the catalog, or was not wanted any more.
+    finished: bool,
+}
+
+impl Load {
+    fn finish(mut self, control: &BlockingControl, entry: Entry) {
+        control.finish_loading(&self.bundle, &self.model, entry);
+        self.finished = true;
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let Load { control, bundle, model, finished: false } = self else { return };
+        let (catalog, tenant, version) = (&control.catalog, &bundle.tenant, &bundle.version);
+        if catalog.fail_loading(tenant, model, version, "the host failed while it loaded it; its log has the cause") {
+            catalog.note_loaded();
+        }
+    }
+}
+
+/// The text of an error for everybody who calls the model. With `--dev` it has the words of a plugin's fault, too.
+fn reason_for_callers(error: &ControlError, dev: bool) -> String {
+    match error {
+        ControlError::Activate(ActivateError::Plugin { plugin, error: ActivationError::InitFailed(error) }) if !dev => {
+            format!("activate: plugin \"{plugin}\": its init {}", for_callers(error))
+        }
+        ControlError::Trial(TrialError::Run { trial, error }) if !dev => {
+            format!("trial: trial \"{trial}\": {}", error.for_callers())
+        }
+        other => other.to_string(),
+    }
+}
 
 impl Control {
     pub(super) fn reconcile(self: &Arc<Self>, state: &ControlState) {
@@ -28,11 +68,18 @@ impl Control {
             |bundle: &StoredBundle| Some((bundle.tenant.clone(), bundle.model.clone()?, bundle.version.clone()));
         // If two bundles made the same version of a model, one after the other, the deleted one must not remove the other's
         // entry.
-        let taken: BTreeSet<_> = wanted.iter().filter_map(|(_, bundle)| place(bundle)).collect();
+        let mut taken: BTreeSet<_> = wanted.iter().filter_map(|(_, bundle)| place(bundle)).collect();
+        for (_, bundle) in others.iter().filter(|(_, bundle)| bundle.state == BundleState::Active) {
+            let (Some(place), Some(reason)) = (place(bundle), state.why_not(bundle, self.dev)) else { continue };
+            let (tenant, model, version) = &place;
+            if self.catalog.withhold(tenant, model, version, &reason) {
+                tracing::info!(tenant, model, %version, reason, "not served any more");
+            }
+            taken.insert(place);
+        }
         let gone = others.into_iter().filter_map(|(_, bundle)| place(bundle)).filter(|place| !taken.contains(place));
         for (tenant, model, version) in gone {
-            if self.catalog.entry(&tenant, &model, &version).is_some() {
-                self.catalog.remove(&tenant, &model, &version);
+            if self.catalog.remove(&tenant, &model, &version) {
                 tracing::info!(tenant, model, %version, "not served any more");
             }
         }
@@ -84,35 +131,28 @@ impl Control {
     fn spawn_load(self: &Arc<Self>, bundle: &StoredBundle, model: &str) {
         self.catalog.set(&bundle.tenant, model, &bundle.version, Entry::Loading);
         let (control, bundle, model) = (self.clone(), bundle.clone(), model.to_owned());
+        let load = Load { control, bundle, model, finished: false };
         tokio::spawn(async move {
-            let entry = match control.load_in_turn(&bundle).await {
+            let bundle = &load.bundle;
+            let entry = match load.control.load_in_turn(bundle).await {
                 Ok(pipeline) => {
-                    tracing::info!(bundle = bundle.name, version = %bundle.version, model, "loaded");
+                    tracing::info!(bundle = bundle.name, version = %bundle.version, load.model, "loaded");
                     Entry::Ready(pipeline)
                 }
                 Err(error) => {
-                    tracing::error!(bundle = bundle.name, version = %bundle.version, model, %error, "not served");
-                    Entry::Failed(control.reason_for_callers(&error).into())
+                    tracing::error!(bundle = bundle.name, version = %bundle.version, load.model, %error, "not served");
+                    Entry::Failed(reason_for_callers(&error, load.control.dev).into())
                 }
             };
+            let control = load.control.clone();
             let finished = control.blocking(move |control| {
-                control.finish_loading(&bundle, &model, entry);
+                load.finish(control, entry);
                 Ok(())
             });
             if let Err(error) = finished.await {
                 tracing::error!(%error, "a loaded version could not be put into the catalog");
             }
         });
-    }
-
-    /// The text of an error for everybody who calls the model. Without `--dev`, what a plugin printed before it trapped is in
-    /// the host's log only.
-    fn reason_for_callers(&self, error: &ControlError) -> String {
-        let text = error.to_string();
-        match text.split_once("trapped: ") {
-            Some((before, _)) if !self.dev => format!("{before}trapped; the host's log has the cause"),
-            _ => text,
-        }
     }
 
     /// Loads a version, and tries again every second while the host is too busy to admit its trials.
@@ -234,5 +274,35 @@ impl BlockingControl {
             others.extend(opened.get(&key).map(|opened| (stage.clone(), opened.clone())));
         }
         Ok(others)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::{RunError, StageError};
+    use crate::sandbox::CallError;
+
+    #[test]
+    fn callers_do_not_read_what_a_plugin_said_of_its_fault() {
+        let faults = [
+            CallError::Trap { reason: "panicked at src/lib.rs:3:4: secret".into(), told: false },
+            CallError::Internal("secret".into()),
+        ];
+        for fault in faults {
+            let run = RunError { stage: "trapped: one".into(), error: StageError::Plugin(fault) };
+            let error = ControlError::Trial(TrialError::Run { trial: "trapped: two".into(), error: run });
+            let told = reason_for_callers(&error, false);
+            assert!(
+                !told.contains("secret") && told.contains("trapped: one") && told.contains("trapped: two"),
+                "{told}"
+            );
+            assert!(told.ends_with("the host's log has the cause"), "{told}");
+            assert!(reason_for_callers(&error, true).contains("secret"));
+        }
+        let plugin = "trapped: three".to_owned();
+        let error = ActivateError::Plugin { plugin, error: ActivationError::InitRefused("no such file".into()) };
+        let told = reason_for_callers(&error.into(), false);
+        assert!(told.contains("trapped: three") && told.ends_with("no such file"), "{told}");
     }
 }

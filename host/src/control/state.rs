@@ -9,9 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::records::{
-    BundleState, KeyRecord, ModelSettings, Publisher, Revocation, StoredBundle, TenantRecord, TrustedKey,
-};
+use super::records::{BundleState, KeyRecord, ModelSettings, Publisher, Revocation, StoredBundle, TenantRecord};
 use crate::catalog::{Routing, Sharing};
 
 /// A kind of document.
@@ -196,49 +194,6 @@ impl ControlState {
             _ => Err("this host does not know this kind of document".into()),
         };
         set.map_err(|why| Corrupt { kind, key, why })
-    }
-
-    /// The key by which a bundle was accepted, and its publisher, as long as both are trusted.
-    pub(super) fn signer(&self, bundle: &StoredBundle) -> Option<(&String, &Publisher, &TrustedKey)> {
-        let hint = bundle.key.as_ref()?;
-        self.publishers.iter().find_map(|(name, publisher)| {
-            let key = publisher.keys.iter().find(|key| key.hint == *hint && key.revoked.is_none())?;
-            publisher.owns(&bundle.name).then_some((name, publisher, key))
-        })
-    }
-
-    /// True if a bundle may be served: it is trusted itself, and every bundle that it takes stages from is trusted and not
-    /// deleted. Unsigned bundles are trusted only if `unsigned` is set.
-    pub(super) fn trusted(&self, bundle: &StoredBundle, unsigned: bool) -> bool {
-        let uses = bundle.uses.values().all(|used| {
-            let used = self.bundles.get(&bundle_key(&bundle.tenant, &used.name, &used.version));
-            used.is_some_and(|used| used.state != BundleState::Deleted && self.trusted_itself(used, unsigned))
-        });
-        uses && self.trusted_itself(bundle, unsigned)
-    }
-
-    /// True if the bundle's own plugins may run. Bundles that it takes stages from are not followed: it lends only its own
-    /// files, and bundles that use each other would be followed without end.
-    fn trusted_itself(&self, bundle: &StoredBundle, unsigned: bool) -> bool {
-        let granted = |(_, publisher, _): (&String, &Publisher, &TrustedKey)| publisher.grants(bundle);
-        let signed = if bundle.key.is_none() { unsigned } else { self.signer(bundle).is_some_and(granted) };
-        signed && !self.revoked.contains_key(&bundle.digest.to_string())
-    }
-
-    /// The reason why a bundle may not be served; none if it is trusted.
-    pub(super) fn why_not(&self, bundle: &StoredBundle, unsigned: bool) -> Option<String> {
-        if let Some(revocation) = self.revoked.get(&bundle.digest.to_string()) {
-            return Some(format!("revoked: {}", revocation.reason));
-        }
-        (!self.trusted(bundle, unsigned)).then(|| match (bundle.key, self.signer(bundle)) {
-            (None, _) => "unsigned: it was uploaded under serve --dev".into(),
-            (Some(key), None) => format!("key {key} is not trusted for it, or was revoked"),
-            (Some(_), Some((name, publisher, _))) if !publisher.grants(bundle) => {
-                let lacks = publisher.lacks(bundle).map(|import| import.name()).collect::<Vec<_>>().join(", ");
-                format!("it asks for the imports {lacks}, which publisher \"{name}\" is not granted any more")
-            }
-            (Some(_), Some(_)) => "a bundle that it takes stages from was revoked or deleted, or is not trusted".into(),
-        })
     }
 
     /// The keys of all bundles that should be served now, as models.

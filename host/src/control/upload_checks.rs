@@ -7,6 +7,7 @@ use bulkhead_bundle::{KeyHint, PublicKey};
 
 use super::records::{BundleState, StoredBundle, Timestamp, Used};
 use super::state::{ControlState, bundle_key};
+use super::trust::Signer;
 use super::{Control, ControlError};
 use crate::activation::{Bundle, ExternalStage};
 use crate::tenant::Grants;
@@ -29,8 +30,7 @@ impl Control {
 
 impl ControlState {
     pub(super) fn key(&self, hint: &KeyHint) -> Option<PublicKey> {
-        let mut keys = self.publishers.values().flat_map(|publisher| &publisher.keys);
-        let key = keys.find(|key| key.hint == *hint && key.revoked.is_none())?;
+        let (_, _, key) = self.with_key(*hint).next()?;
         PublicKey::from_pem(&key.pem).ok()
     }
 
@@ -38,18 +38,15 @@ impl ControlState {
     /// name now, or the bundle's imports.
     pub(super) fn may_publish(&self, bundle: &Bundle, hint: &KeyHint) -> Result<Grants, ControlError> {
         let name = &bundle.manifest.bundle.name;
-        let with_key = self.publishers.iter().filter_map(|(publisher, record)| {
-            let key = record.keys.iter().find(|key| key.hint == *hint && key.revoked.is_none())?;
-            Some((publisher, record, key))
-        });
-        let (publisher, record, key) = with_key
-            .max_by_key(|(_, record, _)| record.owns(name))
-            .ok_or(bulkhead_bundle::Refused::UnknownKey(*hint))?;
+        let (now, imports) = (Timestamp::now(), bundle.manifest.imports());
+        let meets = |(_, record, key): &Signer| key.valid_at(now) && imports.is_subset(&record.imports);
+        let (publisher, record, key) =
+            self.publisher_of(*hint, name, meets).ok_or(bulkhead_bundle::Refused::UnknownKey(*hint))?;
         if !record.owns(name) {
             let names = record.names.iter().cloned().collect::<Vec<_>>().join(", ");
             return Err(ControlError::NotItsName { publisher: publisher.clone(), bundle: name.clone(), names });
         }
-        if !key.valid_at(Timestamp::now()) {
+        if !key.valid_at(now) {
             let window = match (key.not_before, key.not_after) {
                 (Some(from), Some(until)) => format!("from {from} until {until}"),
                 (Some(from), None) => format!("from {from} on"),
@@ -59,7 +56,7 @@ impl ControlState {
             return Err(ControlError::NotValidNow { publisher: publisher.clone(), hint: *hint, window });
         }
         let granted: Grants = record.imports.iter().copied().collect();
-        let missing = bundle.manifest.imports().into_iter().filter(|import| !granted.has(*import));
+        let missing = imports.into_iter().filter(|import| !granted.has(*import));
         let missing = missing.map(|import| import.name()).collect::<Vec<_>>();
         if missing.is_empty() {
             return Ok(granted);

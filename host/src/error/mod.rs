@@ -18,9 +18,7 @@ use crate::catalog::LookupError;
 use crate::codec::error::{DecodeError, EncodeError};
 use crate::config::{clip, format_bytes};
 use crate::control::ControlError;
-use crate::pipeline::{RunError, StageError};
-use crate::runtime::GraphError;
-use crate::sandbox::CallError;
+use crate::pipeline::RunError;
 use crate::scheduler::{AdmissionError, Panicked};
 use crate::telemetry::log::{LogError, with_causes};
 use crate::tenant::{AuthError, Exceeded, TooManyActs};
@@ -201,16 +199,10 @@ impl ApiError {
 
     /// The text for the client. The words of a plugin's fault are for the operator, and stay in the log.
     fn public_message(&self) -> String {
-        let ApiError::Run(RunError { stage, error }) = self else { return clip(self.to_string()) };
-        let told = match error {
-            StageError::Plugin(CallError::Internal(_)) => "failed; the host's log has the cause".into(),
-            StageError::Plugin(CallError::Trap { told: false, .. }) => {
-                "trapped: it ended with an error of its own; the host's log has the cause".into()
-            }
-            StageError::Graph(GraphError::Failed(_)) => "failed on these inputs; the host's log has the cause".into(),
-            other => other.to_string(),
-        };
-        format!("stage \"{stage}\" {told}")
+        match self {
+            ApiError::Run(error) => error.for_callers(),
+            other => clip(other.to_string()),
+        }
     }
 
     /// The limit that was reached: its key, its value, and the amount that was used of it, where that is known.
@@ -359,6 +351,8 @@ impl ErrorResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::StageError;
+    use crate::sandbox::CallError;
 
     #[test]
     fn the_reason_of_a_trap_is_told_to_callers_only_where_they_may_read_it() {

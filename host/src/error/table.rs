@@ -45,7 +45,9 @@ impl ApiError {
             ApiError::Lookup(LookupError::UnknownVersion { .. } | LookupError::OnlyPreReleases { .. }) => {
                 Code::UnknownVersion
             }
-            ApiError::Lookup(LookupError::NotActive { .. } | LookupError::RouteGone { .. }) => Code::ModelUnavailable,
+            ApiError::Lookup(
+                LookupError::NotActive { .. } | LookupError::RouteGone { .. } | LookupError::Withheld { .. },
+            ) => Code::ModelUnavailable,
             ApiError::Lookup(LookupError::Loading { .. }) => Code::ModelLoading,
             ApiError::Auth(AuthError::Disabled(_)) => Code::TenantDisabled,
             ApiError::Auth(AuthError::Repeated(_)) | ApiError::HostFields { .. } => Code::MalformedRequest,

@@ -32,6 +32,29 @@ pub enum StageError {
     NotOne { given: &'static str },
 }
 
+impl RunError {
+    /// The text for whoever calls the model. The words of a plugin's fault are for the operator, and stay in the log.
+    pub fn for_callers(&self) -> String {
+        let told = match &self.error {
+            StageError::Plugin(error) => for_callers(error),
+            StageError::Graph(GraphError::Failed(_)) => "failed on these inputs; the host's log has the cause".into(),
+            other => other.to_string(),
+        };
+        format!("stage \"{}\" {told}", self.stage)
+    }
+}
+
+/// What a failed call of a plugin says to whoever calls the model.
+pub fn for_callers(error: &CallError) -> String {
+    match error {
+        CallError::Internal(_) => "failed; the host's log has the cause".into(),
+        CallError::Trap { told: false, .. } => {
+            "trapped: it ended with an error of its own; the host's log has the cause".into()
+        }
+        other => other.to_string(),
+    }
+}
+
 impl StageError {
     /// The limit that the call reached in this stage; `None` for any other error.
     pub fn exceeded(&self) -> Option<&Exceeded> {

@@ -17,7 +17,7 @@ use crate::tenant::Reservation;
 use crate::tensor::Signature;
 
 pub use build::{BuildError, StageSource};
-pub use error::{RunError, StageError};
+pub use error::{RunError, StageError, for_callers};
 pub use stage::{Generator, GraphStage, Stage, StageContext, StageRun};
 
 pub struct Pipeline {

@@ -12,8 +12,12 @@ use super::statistics::Statistics;
 use super::{OK, ShadowOutcome};
 use crate::tenant::CallUsage;
 
-/// Bound on the histograms of all versions together: a few megabytes of a scrape. Versions beyond it share series.
+/// Bound on the histograms of all versions together: a few megabytes of a scrape. A tenant has at most as many as it leaves
+/// free, so that none takes all. Versions beyond these bounds share series.
 const MOST_HISTOGRAMS: usize = 10_000;
+
+/// The outcomes of copied requests.
+const SHADOW_OUTCOMES: [&str; 4] = ["same", "different", "failed", "skipped"];
 
 /// The value of every label of the shared series.
 const OTHER: &str = "_other";
@@ -33,6 +37,10 @@ struct Versions {
     known: BTreeMap<Place, Known>,
     /// Histograms of all versions that are known.
     histograms: usize,
+    /// Those of each tenant.
+    of_tenants: BTreeMap<Arc<str>, usize>,
+    /// The error codes that were counted for a tenant's model, by handles that are dropped.
+    codes: BTreeMap<(Arc<str>, Arc<str>), BTreeSet<&'static str>>,
 }
 
 /// Tenant, model and version.
@@ -52,6 +60,8 @@ pub struct ModelMetrics {
     stages: Vec<Histogram>,
     fuel: Histogram,
     peak_memory: Histogram,
+    /// Counters of requests that were refused or failed, by their error code.
+    failures: Mutex<BTreeMap<&'static str, Counter>>,
     families: Arc<Families>,
     place: Place,
 }
@@ -119,14 +129,18 @@ impl Families {
             stages: stages.iter().map(stage).collect(),
             fuel: self.fuel.with([tenant, model, version]),
             peak_memory: self.peak_memory.with([tenant, model, version]),
+            failures: Mutex::default(),
             families: self.clone(),
             place: (tenant.into(), model.into(), version.into()),
         }
     }
 
     /// Forgets a handle, and removes the series of its version, and of its model, with the last one.
-    fn end(&self, place: &Place) {
+    fn end(&self, place: &Place, codes: impl Iterator<Item = &'static str>) {
         let mut versions = self.versions();
+        if versions.known.contains_key(place) {
+            versions.codes.entry(model_of(place)).or_default().extend(codes);
+        }
         let Some(known) = versions.end(place) else { return };
         let (tenant, model, version) = (&*place.0, &*place.1, &*place.2);
         for stage in &known.stages {
@@ -134,9 +148,13 @@ impl Families {
         }
         self.fuel.remove([tenant, model, version]);
         self.peak_memory.remove([tenant, model, version]);
-        self.shadows.remove_all([Some(tenant), Some(model), Some(version), None]);
+        for outcome in SHADOW_OUTCOMES {
+            self.shadows.remove([tenant, model, version, outcome]);
+        }
         if !versions.has_model(place) {
-            self.requests.remove_all([Some(tenant), Some(model), None]);
+            for code in versions.codes.remove(&model_of(place)).unwrap_or_default().into_iter().chain([OK]) {
+                self.requests.remove([tenant, model, code]);
+            }
         }
     }
 
@@ -148,15 +166,20 @@ impl Families {
 impl Versions {
     /// Adds a handle. False if the version is new, and there is no room for its series.
     fn begin(&mut self, [tenant, model, version]: [&str; 3], stages: &[&str]) -> bool {
-        let place = (tenant.into(), model.into(), version.into());
+        let place: Place = (tenant.into(), model.into(), version.into());
         let before = self.known.get(&place).map_or(0, Known::histograms);
-        if before == 0 && self.histograms + stages.len() + 2 > MOST_HISTOGRAMS {
+        let of_tenant = self.of_tenants.get(&place.0).copied().unwrap_or_default();
+        let more = stages.len() + 2;
+        if before == 0 && of_tenant + more + self.histograms + more > MOST_HISTOGRAMS {
             return false;
         }
+        let tenant = place.0.clone();
         let known = self.known.entry(place).or_default();
         known.handles += 1;
         known.stages.extend(stages.iter().map(|stage| (*stage).to_owned()));
-        self.histograms = self.histograms - before + known.histograms();
+        let added = known.histograms() - before;
+        *self.of_tenants.entry(tenant).or_default() += added;
+        self.histograms += added;
         true
     }
 
@@ -169,6 +192,11 @@ impl Versions {
         }
         let known = self.known.remove(place)?;
         self.histograms -= known.histograms();
+        let of_tenant = self.of_tenants.get_mut(&place.0)?;
+        *of_tenant -= known.histograms();
+        if *of_tenant == 0 {
+            self.of_tenants.remove(&place.0);
+        }
         Some(known)
     }
 
@@ -198,25 +226,32 @@ impl ModelMetrics {
     }
 
     /// Counts a request to the model that was refused or failed.
-    pub fn refused(&self, code: &str) {
-        self.families.requests.with([&self.place.0, &self.place.1, code]).inc();
+    pub fn refused(&self, code: &'static str) {
+        let counter = || self.families.requests.with([&self.place.0, &self.place.1, code]);
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_insert_with(counter).inc();
     }
 
     pub fn shadowed(&self, outcome: ShadowOutcome) {
+        let [same, different, failed, skipped] = SHADOW_OUTCOMES;
         let outcome = match outcome {
-            ShadowOutcome::Same => "same",
-            ShadowOutcome::Different => "different",
-            ShadowOutcome::Failed => "failed",
-            ShadowOutcome::Skipped => "skipped",
+            ShadowOutcome::Same => same,
+            ShadowOutcome::Different => different,
+            ShadowOutcome::Failed => failed,
+            ShadowOutcome::Skipped => skipped,
         };
         let (tenant, model, version) = &self.place;
         self.families.shadows.with([tenant, model, version, outcome]).inc();
     }
 }
 
+fn model_of((tenant, model, _): &Place) -> (Arc<str>, Arc<str>) {
+    (tenant.clone(), model.clone())
+}
+
 impl Drop for ModelMetrics {
     fn drop(&mut self) {
-        self.families.end(&self.place);
+        let failures = self.failures.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.families.end(&self.place, failures.keys().copied());
     }
 }
 
@@ -260,18 +295,23 @@ mod tests {
     }
 
     #[test]
-    fn versions_beyond_the_bound_share_series() {
+    fn versions_beyond_the_bound_share_series_and_leave_some_to_others() {
         let metrics = Metrics::new().unwrap();
         let stages: Vec<String> = (0..98).map(|stage| format!("s{stage}")).collect();
         let stages: Vec<&str> = stages.iter().map(|stage| &**stage).collect();
         let many: Vec<ModelMetrics> =
-            (0..101).map(|version| metrics.model("a", "m", &version.to_string(), &stages)).collect();
+            (0..51).map(|version| metrics.model("a", "m", &version.to_string(), &stages)).collect();
         many.iter().for_each(|version| version.fuel.observe(1.0));
         let text = shown(&metrics);
-        assert!(text.contains("bulkhead_call_fuel_count{model=\"m\",tenant=\"a\",version=\"99\"} 1"));
+        assert!(text.contains("bulkhead_call_fuel_count{model=\"m\",tenant=\"a\",version=\"49\"} 1"));
         assert!(text.contains("bulkhead_call_fuel_count{model=\"_other\",tenant=\"_other\",version=\"_other\"} 1"));
-        assert!(!text.contains("version=\"100\""));
-        drop(many);
+        assert!(!text.contains("version=\"50\""), "the half that it leaves free is for others");
+        let other: Vec<ModelMetrics> =
+            (0..26).map(|version| metrics.model("b", "m", &version.to_string(), &stages)).collect();
+        let text = shown(&metrics);
+        assert!(text.contains("tenant=\"b\",version=\"24\"") && !text.contains("tenant=\"b\",version=\"25\""));
+        drop((many, other));
         assert!(!shown(&metrics).contains("tenant=\"a\""));
+        assert!(metrics.families.versions().of_tenants.is_empty() && metrics.families.versions().codes.is_empty());
     }
 }

@@ -1,8 +1,6 @@
 //! The registry of metrics. Its methods are the only constructors of counters, gauges and histograms, because their fields
 //! are private to this file; so each metric is in the registry, and is shown.
 
-use std::collections::HashMap;
-
 use prometheus::core::Collector;
 use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder};
 
@@ -111,20 +109,10 @@ impl<const LABELS: usize> Counters<LABELS> {
         Counter(self.0.with_label_values(&values))
     }
 
-    /// Removes all series with these values; `None` stands for any value.
-    pub(super) fn remove_all(&self, values: [Option<&str>; LABELS]) {
-        let names = self.0.desc().first().map(|desc| desc.variable_labels.clone()).unwrap_or_default();
-        for family in self.0.collect() {
-            for series in family.get_metric() {
-                let labels: HashMap<&str, &str> =
-                    series.get_label().iter().map(|label| (label.name(), label.value())).collect();
-                let mut wanted = names.iter().zip(values);
-                if wanted.all(|(name, value)| value.is_none_or(|value| labels.get(name.as_str()) == Some(&value))) {
-                    // An error would mean that the series is gone already.
-                    let _ = self.0.remove(&labels);
-                }
-            }
-        }
+    /// Removes the series with these values.
+    pub(super) fn remove(&self, values: [&str; LABELS]) {
+        // An error would mean that the series was never made, or is gone already.
+        let _ = self.0.remove_label_values(&values);
     }
 }
 

@@ -86,7 +86,7 @@ pub(super) fn oldest(
     let records = read().map_err(|e| StoreError::database(READING, e))?;
     let mut verifier = ChainVerifier::new(base, None);
     records.iter().try_for_each(|record| verifier.step(record))?;
-    Ok((records, verifier.seen()))
+    Ok((records, verifier.seen().head))
 }
 
 /// Removes the entries up to this one.

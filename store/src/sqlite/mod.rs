@@ -27,6 +27,9 @@ use crate::{
 
 pub(crate) const DATABASE: &str = "bulkhead.db";
 
+/// Upper bound on the entries that one rotation moves: acts wait for it.
+const MOST_MOVED: u64 = 1000;
+
 /// The fields are dropped in this order: the last connection to close still writes to the files, so the lock must be
 /// released after both.
 pub(crate) struct Sqlite {
@@ -44,6 +47,11 @@ struct Writer {
     /// True after a commit that the disk did not confirm. Only a restart, which reads the file again, shows if the
     /// transaction is in it, so until then nothing more is written.
     unconfirmed: bool,
+}
+
+/// The entries that one rotation moves to a part, if this many stay in the database.
+fn entries_at_once(keep: u64) -> u64 {
+    (keep / 10).clamp(1, MOST_MOVED)
 }
 
 impl Sqlite {
@@ -93,16 +101,20 @@ impl Writer {
         Ok(entry)
     }
 
-    /// Writes a part, and then removes its entries. If the host ends between the two, the next rotation writes the same part
-    /// again.
+    /// Writes a part, and then removes its entries. If the host ends between the two, the next rotation removes the part, and
+    /// writes another one.
     fn rotate_audit(&mut self, folder: &Path, keep: u64) -> Result<Option<AuditPart>, AuditBroken> {
         const DOING: &str = "rotating the audit log";
         let state = state::read(&self.connection)?;
-        let moved = (keep / 10).max(1);
+        let moved = entries_at_once(keep);
         if state.head.count.saturating_sub(state.base.count) < keep.saturating_add(moved) {
             return Ok(None);
         }
         let (records, last) = audit::oldest(&self.connection, state.base, moved)?;
+        audit_part::remove_uncommitted(folder, state.base, |head| {
+            let hash = audit::hash_of(&self.connection, head.count).map_err(|e| StoreError::database(DOING, e))?;
+            Ok(hash.is_some_and(|hash| hash == head.hash.as_bytes()))
+        })?;
         let part = audit_part::write(folder, &folder.join(STAGING), &records, last)?;
         self.write(DOING, |transaction| {
             audit::remove(transaction, DOING, last.count)?;

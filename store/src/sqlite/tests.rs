@@ -79,3 +79,10 @@ fn only_some_failures_of_a_commit_are_surely_undone() {
 fn failure(code: i32) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
 }
+
+/// Acts wait for a rotation, and its entries are in memory at once.
+#[test]
+fn a_rotation_moves_a_tenth_within_a_bound() {
+    let moved = [1, 100, 5000, 1 << 32].map(entries_at_once);
+    assert_eq!(moved, [1, 10, 500, 1000]);
+}

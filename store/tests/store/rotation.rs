@@ -41,7 +41,10 @@ fn the_oldest_entries_move_to_parts_that_the_chain_goes_through() {
     let whole = metadata.verify_audit(None).unwrap();
     assert_eq!((whole.head.count, whole.base.count), (50, 50 - KEEP));
     assert_eq!(metadata.audit(0, 1000).unwrap()[0].id, whole.base.count + 1);
-    assert_eq!(verify_audit_parts(&paths(&parts), None).unwrap(), whole.base);
+    let all = verify_audit_parts(&paths(&parts), None).unwrap();
+    assert_eq!((all.base, all.head), (AuditHead::default(), whole.base));
+    let later = verify_audit_parts(&paths(&parts[1..]), None).unwrap();
+    assert_eq!((later.base, later.head), (parts[0].last, whole.base), "it says from where on it was verified");
     drop((metadata, data));
     let data = open(path.path());
     assert_eq!(data.metadata().verify_audit(None).unwrap(), whole);
@@ -151,4 +154,31 @@ fn a_note_that_is_older_than_the_moved_entries_does_not_refuse_the_start() {
     drop(data);
     fs::write(path.path().join("audit.head"), note).unwrap();
     assert_eq!(load(&open(path.path())).revision.0, 45);
+}
+
+/// The host ended after it had written a part, and began again with another number of entries to keep.
+#[test]
+fn a_part_that_was_not_finished_is_not_repeated_by_the_next() {
+    let path = folder();
+    let data = open(path.path());
+    filled(&data, 22);
+    let place = |name: &str| path.path().join("audit").join(name);
+    let (first, second) = (place("000000000001-000000000002.jsonl"), place("000000000003-000000000004.jsonl"));
+    let (note, database) = (fs::read(path.path().join("audit.head")).unwrap(), path.path().join("bulkhead.db"));
+    drop(data);
+    let before = fs::read(&database).unwrap();
+    filled(&open(path.path()), 2);
+    assert!(first.exists() && second.exists());
+    // The database as it was before the second rotation. A part of another log has entries that are in no other place.
+    fs::write(&database, before).unwrap();
+    fs::write(path.path().join("audit.head"), note).unwrap();
+    let other = place("000000000003-000000000009.jsonl");
+    fs::write(&other, "{}").unwrap();
+    let data = open(path.path());
+    let metadata = data.metadata();
+    (0..30).for_each(|number| drop(commit(&*metadata, &put("k", json!(number))).unwrap()));
+    let part = metadata.rotate_audit(40).unwrap().unwrap();
+    assert_eq!((part.first, part.last.count), (3, 6));
+    assert!(other.exists() && !second.exists());
+    assert_eq!(verify_audit_parts(&[first, part.path], None).unwrap().head, metadata.verify_audit(None).unwrap().base);
 }

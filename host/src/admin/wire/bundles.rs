@@ -54,6 +54,8 @@ struct StoredFile {
 #[serde(rename_all = "lowercase")]
 enum BundleState {
     Active,
+    /// Its owner has not retired it, but it is not trusted any more, and so not served.
+    Revoked,
     /// Its files are kept, but it is not served.
     Retired,
     /// Its files are removed, but the record of its version stays.
@@ -108,7 +110,11 @@ impl Progress {
 
 impl BundleView {
     pub(crate) fn new(stored: control::StoredBundle, not_served_because: Option<String>) -> BundleView {
-        BundleView { stored: stored.into(), not_served_because }
+        let mut stored = StoredBundle::from(stored);
+        if matches!(stored.state, BundleState::Active) && not_served_because.is_some() {
+            stored.state = BundleState::Revoked;
+        }
+        BundleView { stored, not_served_because }
     }
 }
 

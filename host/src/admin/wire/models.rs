@@ -15,7 +15,7 @@ use crate::control::{self, ModelStatus, VersionState, VersionStatus};
 pub(crate) struct ModelView {
     tenant: String,
     model: String,
-    /// The version that requests without a version go to, apart from splits.
+    /// The version that requests without a version go to if there is no split; a split comes before it.
     #[schema(value_type = Option<String>)]
     serves: Option<Version>,
     /// The error that such requests get, if there is no version for them.

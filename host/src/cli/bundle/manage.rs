@@ -7,7 +7,7 @@ use ureq::http::Method;
 
 use crate::admin::wire::bundles::Reason;
 use crate::cli::client::{Admin, address};
-use crate::cli::output::{Output, Table, cell, rows, short};
+use crate::cli::output::{Output, Table, cell, plain, rows, short};
 use crate::cli::reference::Reference;
 use crate::config::format_bytes;
 
@@ -33,7 +33,8 @@ pub(super) struct Revoke {
     /// The bundle: NAME@VERSION, or its digest or the first digits of it, as `bundle list` shows them
     #[arg(value_name = "NAME@VERSION|DIGEST", value_parser = Reference::parse)]
     bundle: Reference,
-    /// Shown when these contents are uploaded again, and in the audit log
+    /// Shown to clients, in `bundle list`, when these contents are uploaded again, and in the audit log. For contents that
+    /// were revoked before, it replaces the reason
     #[arg(long, default_value = "")]
     reason: String,
     #[command(flatten)]
@@ -88,15 +89,11 @@ fn table(bundles: &Value) -> String {
     table = table.with_numbers(1);
     let mut reasons = String::new();
     for bundle in rows(bundles) {
-        let [tenant, name, version, model, uploaded, why] =
-            ["tenant", "name", "version", "model", "uploaded", "not_served_because"].map(|field| cell(&bundle[field]));
-        let state = match bundle["not_served_because"].is_null() {
-            true => cell(&bundle["state"]),
-            false => {
-                reasons.push_str(&format!("\n{name} {version} of tenant {tenant} is not served: {why}"));
-                "revoked".into()
-            }
-        };
+        let [tenant, name, version, model, state, uploaded] =
+            ["tenant", "name", "version", "model", "state", "uploaded"].map(|field| cell(&bundle[field]));
+        if let Some(why) = bundle["not_served_because"].as_str() {
+            reasons.push_str(&format!("\n{name} {version} of tenant {tenant} may not be served: {}", plain(why)));
+        }
         let size = format_bytes(bundle["bytes"].as_u64().unwrap_or_default());
         table.row([tenant, name, version, model, state, uploaded, short(&bundle["digest"]), size]);
     }
