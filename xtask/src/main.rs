@@ -5,6 +5,7 @@ mod bundles;
 mod demo;
 mod dist;
 mod fuzz;
+mod onnx;
 mod peers;
 mod perf_analyzer;
 mod setup;

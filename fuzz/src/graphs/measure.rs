@@ -117,7 +117,7 @@ fn run(model: &dyn Model, seed: u64) -> Ran {
     let end = match result {
         Some(Ok(_)) => Report::Answered,
         Some(Err(GraphError::Exceeded(_))) => Report::LimitReached,
-        Some(Err(GraphError::Input(_))) => Report::InputRefused,
+        Some(Err(GraphError::Input(_) | GraphError::Value(_))) => Report::InputRefused,
         Some(Err(GraphError::Failed(text))) if text.contains("panicked") => Report::OperatorPanicked,
         Some(Err(GraphError::Failed(_) | GraphError::Output { .. })) | None => Report::OperatorFailed,
     };

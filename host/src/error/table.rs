@@ -145,7 +145,7 @@ fn stage_code(error: &StageError) -> Code {
         StageError::Plugin(CallError::Output(_)) => Code::PluginOutput,
         StageError::NotOne { .. } => Code::MultipleResponses,
         StageError::Plugin(CallError::Sink(_)) => Code::Internal,
-        StageError::Input(_) | StageError::Graph(GraphError::Input(_)) => Code::InvalidInput,
+        StageError::Input(_) | StageError::Graph(GraphError::Input(_) | GraphError::Value(_)) => Code::InvalidInput,
         StageError::Graph(_) => Code::GraphFailed,
         StageError::Plugin(CallError::Exceeded(_)) | StageError::Exceeded(_) => Code::Internal,
     }

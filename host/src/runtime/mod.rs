@@ -68,6 +68,21 @@ pub enum LoadError {
     Unreadable(String),
     #[error("it uses operators that this host does not have: {0}")]
     UnknownOperators(String),
+    #[error(
+        "it uses version {version} of ONNX's operators, and this host has {first} to {last}; export it for one of these"
+    )]
+    Opset { version: i64, first: i64, last: i64 },
+    #[error(
+        "operator {operator} (node \"{node}\") has attribute {attribute} = {value}, which this host does not compute; \
+         export the model without it"
+    )]
+    Attribute { operator: String, node: String, attribute: String, value: String },
+    #[error("weight \"{name}\" is in another file; save the model as one file")]
+    ExternalWeight { name: String },
+    #[error("input \"{name}\" has no elements to reduce: its dimension {axis} is 0")]
+    EmptyInput { name: String, axis: usize },
+    #[error("operator {operator} (node \"{node}\") {why}")]
+    Operator { operator: String, node: String, why: &'static str },
     #[error("the manifest gives a shape to input \"{name}\", and the graph has: {known}")]
     UnknownInput { name: String, known: String },
     #[error(
@@ -112,6 +127,8 @@ pub enum GraphError {
     Input(#[from] SpecMismatch),
     #[error("{0}")]
     Exceeded(#[from] Exceeded),
+    #[error("cannot compute these inputs: {0}")]
+    Value(String),
     #[error("failed: {0}")]
     Failed(String),
     #[error("gave {element} for output \"{name}\", declared as {declared}")]

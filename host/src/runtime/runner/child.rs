@@ -231,6 +231,7 @@ fn refusal(error: GraphError) -> Reply {
     match error {
         GraphError::Exceeded(exceeded) if exceeded.limit == Limit::Time => Reply::Time,
         GraphError::Exceeded(_) => Reply::Memory,
+        GraphError::Value(text) => Reply::Value(text),
         GraphError::Failed(text) => Reply::Failed(text),
         other => Reply::Failed(other.to_string()),
     }

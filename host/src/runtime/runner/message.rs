@@ -39,6 +39,8 @@ pub(super) enum Reply {
     Time,
     /// The run was over its memory.
     Memory,
+    /// The inputs hold a value that an operator cannot take.
+    Value(String),
     Failed(String),
     /// An output has an element type that the signature does not declare.
     Output {
@@ -97,6 +99,7 @@ impl Reply {
             Reply::Memory => writer.byte(3),
             Reply::Failed(text) => writer.byte(4).text(text),
             Reply::Output { at, element } => writer.byte(5).count(*at).text(element),
+            Reply::Value(text) => writer.byte(6).text(text),
         };
         writer.0
     }
@@ -111,6 +114,7 @@ impl Reply {
             3 => Reply::Memory,
             4 => Reply::Failed(reader.text()?),
             5 => Reply::Output { at: reader.count()?, element: reader.text()? },
+            6 => Reply::Value(reader.text()?),
             _ => return None,
         };
         reader.0.is_empty().then_some(reply)
@@ -230,6 +234,7 @@ mod tests {
             Reply::Memory,
             Reply::Failed("an operator panicked".into()),
             Reply::Output { at: 4096, element: "String".into() },
+            Reply::Value("index 7 is outside of axis 0".into()),
         ]
     }
 

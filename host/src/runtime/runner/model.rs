@@ -205,6 +205,7 @@ impl RunnerModel {
         let error = match reply {
             Reply::Time => budget.exceeded(Limit::Time).into(),
             Reply::Memory => budget.exceeded(Limit::Memory).into(),
+            Reply::Value(text) => GraphError::Value(text),
             Reply::Failed(text) => GraphError::Failed(text),
             Reply::Output { at, element } => match self.signature().outputs.get(at) {
                 Some(spec) => GraphError::Output { name: spec.name.to_string(), element, declared: spec.datatype },

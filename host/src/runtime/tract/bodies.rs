@@ -11,7 +11,7 @@ use tract_onnx::tract_core::ops::logic::IfThenElse;
 use tract_onnx::tract_core::ops::scan::OptScan;
 use tract_onnx::tract_core::plan::{SimplePlan, TurnStateHandler};
 
-use super::{Plan, simplify};
+use super::{Plan, correct, simplify};
 
 thread_local! {
     /// Deadline of the run that this thread evaluates. It is a thread-local, because tract gives a body no access to the
@@ -53,8 +53,10 @@ impl TurnStateHandler for CheckDeadline {
     }
 }
 
-/// Adds the check of the deadline to every body of a model that is ready to be planned, nested bodies included.
+/// Adds the check of the deadline to every body of a model that is ready to be planned, nested bodies included, and corrects
+/// the operators of all of them.
 pub(crate) fn bound(model: &mut TypedModel) -> TractResult<()> {
+    correct::optimized(model)?;
     for node in model.nodes_mut() {
         if let Some(scan) = node.op_as::<OptScan>() {
             let plan = plan_body(TypedModel::clone(scan.plan.model()))?;

@@ -4,21 +4,18 @@
 use std::sync::Arc;
 
 use bulkhead_digest::Digest;
-use tract_onnx::pb::{ModelProto, ValueInfoProto, tensor_shape_proto, type_proto};
+use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceFact, ShapeFactoid};
 use tract_onnx::tract_hir::internal::{GenericFactoid, TDim};
 
 use super::cost::CostModel;
-use super::{Graph, bodies, convert, planning, resident, simplify};
+use super::{Graph, bodies, convert, correct, onnx, planning, resident, simplify};
 use crate::runtime::{InputShapes, LoadError, digest};
 use crate::tensor::{Signature, TensorSpec};
 
 /// Stack of the loading thread in bytes, which is large because tract's analysis recurses over expressions of dimensions.
 const LOADER_STACK: usize = 64 << 20;
-
-/// Most bytes of a dimension's name. tract parses these names recursively, and real ones have a handful of letters.
-const MAX_DIMENSION_NAME: usize = 200;
 
 /// Loads an ONNX file on a thread of its own, which is not used again: a panic of the loader, or a nesting that is too deep,
 /// is then only an error of the file.
@@ -35,18 +32,19 @@ fn load(mut bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
     let digest = digest::digest_of(bytes, shapes);
     let proto = tract_onnx::onnx().proto_model_for_read(&mut bytes);
     let proto = proto.map_err(|error| LoadError::Unreadable(format!("{error:#}")))?;
-    load_model(&proto, shapes, digest)
+    load_model(proto, shapes, digest)
 }
 
 /// Plans a parsed file, and computes the cost of its runs.
-pub(super) fn load_model(proto: &ModelProto, shapes: &InputShapes, digest: Digest) -> Result<Graph, LoadError> {
-    preflight(proto)?;
+pub(super) fn load_model(mut proto: ModelProto, shapes: &InputShapes, digest: Digest) -> Result<Graph, LoadError> {
+    let names = Names::of(&proto)?;
+    onnx::prepare(&mut proto)?;
+    let proto = &proto;
     // The inner shapes that a file declares can contradict those that it computes; the declared ones are then ignored.
-    let mut model = match plan(proto, shapes, shapes.is_empty()) {
-        Err(LoadError::Plan(_)) if shapes.is_empty() => plan(proto, shapes, false)?,
+    let mut model = match plan(proto, &names, shapes, shapes.is_empty()) {
+        Err(LoadError::Plan(_)) if shapes.is_empty() => plan(proto, &names, shapes, false)?,
         other => other?,
     };
-    let names = Names::of(proto);
     let symbols = input_symbols(&model).map_err(planning)?;
     let signature = Signature {
         inputs: specs("input", &names.inputs, model.input_outlets(), &model)?,
@@ -61,35 +59,6 @@ pub(super) fn load_model(proto: &ModelProto, shapes: &InputShapes, digest: Diges
     Ok(Graph { signature, plan, symbols, costs, digest, resident })
 }
 
-/// Refuses files that tract cannot be given: weights in another file would make it open that file, and long names of
-/// dimensions would exhaust the stack of its parser.
-fn preflight(proto: &ModelProto) -> Result<(), LoadError> {
-    let Some(graph) = &proto.graph else { return Err(LoadError::Unreadable("it contains no graph".into())) };
-    if let Some(tensor) = graph.initializer.iter().find(|tensor| !tensor.external_data.is_empty()) {
-        let name = &tensor.name;
-        return Err(LoadError::Unreadable(format!("weight \"{name}\" is in another file; save the model as one file")));
-    }
-    let values = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
-    for name in values.flat_map(dimension_names) {
-        if name.len() > MAX_DIMENSION_NAME {
-            let length = name.len();
-            return Err(LoadError::Unreadable(format!(
-                "a dimension's name has {length} bytes, and at most {MAX_DIMENSION_NAME} are allowed"
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn dimension_names(value: &ValueInfoProto) -> impl Iterator<Item = &str> {
-    let tensor = value.r#type.as_ref().and_then(|kind| kind.value.as_ref()).map(|type_proto::Value::TensorType(t)| t);
-    let dims = tensor.and_then(|tensor| tensor.shape.as_ref()).into_iter().flat_map(|shape| &shape.dim);
-    dims.filter_map(|dim| match &dim.value {
-        Some(tensor_shape_proto::dimension::Value::DimParam(name)) => Some(name.as_str()),
-        _ => None,
-    })
-}
-
 /// The names that clients use, in the order of the graph's inputs and outputs.
 struct Names {
     inputs: Vec<String>,
@@ -97,19 +66,23 @@ struct Names {
 }
 
 impl Names {
-    fn of(proto: &ModelProto) -> Names {
-        let Some(graph) = &proto.graph else { return Names { inputs: Vec::new(), outputs: Vec::new() } };
+    fn of(proto: &ModelProto) -> Result<Names, LoadError> {
+        let Some(graph) = &proto.graph else { return Err(LoadError::Unreadable("it contains no graph".into())) };
         let weight = |name: &str| graph.initializer.iter().any(|tensor| tensor.name == name);
         let inputs = graph.input.iter().map(|input| input.name.clone()).filter(|name| !weight(name)).collect();
-        Names { inputs, outputs: graph.output.iter().map(|output| output.name.clone()).collect() }
+        Ok(Names { inputs, outputs: graph.output.iter().map(|output| output.name.clone()).collect() })
     }
 }
 
-fn plan(proto: &ModelProto, shapes: &InputShapes, trust_value_info: bool) -> Result<TypedModel, LoadError> {
-    let onnx = tract_onnx::onnx().with_ignore_value_info(!trust_value_info);
+fn plan(
+    proto: &ModelProto,
+    names: &Names,
+    shapes: &InputShapes,
+    trust_value_info: bool,
+) -> Result<TypedModel, LoadError> {
+    let onnx = correct::onnx().with_ignore_value_info(!trust_value_info);
     let mut model = onnx.model_for_proto_model(proto).map_err(|error| LoadError::Unreadable(format!("{error:#}")))?;
     refuse_unknown_operators(&model)?;
-    let names = Names::of(proto);
     if let Some(name) = shapes.keys().find(|name| !names.inputs.contains(name)) {
         return Err(LoadError::UnknownInput { name: name.clone(), known: names.inputs.join(", ") });
     }
@@ -123,7 +96,13 @@ fn plan(proto: &ModelProto, shapes: &InputShapes, trust_value_info: bool) -> Res
             model.set_output_fact(at, InferenceFact::default()).map_err(planning)?;
         }
     }
-    model.into_typed().and_then(simplify::optimize).map_err(planning)
+    let mut model = model.into_typed().map_err(planning)?;
+    correct::typed(&mut model).map_err(planning)?;
+    correct::concrete_outputs(&mut model).map_err(planning)?;
+    correct::refuse(&mut model, correct::unsupported)?;
+    let mut model = simplify::optimize(model).map_err(planning)?;
+    correct::refuse(&mut model, correct::in_training)?;
+    Ok(model)
 }
 
 /// The shape of an input, with a symbol for every dimension that may vary.

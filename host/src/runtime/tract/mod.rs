@@ -2,9 +2,13 @@
 //! cost of each run is charged before it starts, against the same budget as the plugins around it.
 
 mod bodies;
+#[cfg(test)]
+mod conformance;
 mod convert;
+mod correct;
 mod cost;
 mod load;
+mod onnx;
 mod resident;
 mod run;
 mod simplify;

@@ -10,6 +10,7 @@ use tract_onnx::tract_core::plan::{SimpleState, eval};
 use super::Graph;
 use super::bodies::Deadline;
 use super::convert::{self, ResultBytes};
+use super::correct::BadValue;
 use crate::runtime::{Cost, GraphError};
 use crate::tenant::{Budget, Charge};
 use crate::tensor::{self, NamedTensors, Tensor as NamedTensor, TensorSpec};
@@ -84,16 +85,14 @@ impl Charged<'_> {
 }
 
 fn failed(error: TractError) -> GraphError {
-    GraphError::Failed(format!("{error:#}"))
+    match error.chain().find_map(|cause| cause.downcast_ref::<BadValue>()) {
+        Some(value) => GraphError::Value(value.to_string()),
+        None => GraphError::Failed(format!("{error:#}")),
+    }
 }
 
 fn output(value: TValue, spec: &TensorSpec, budget: &Budget) -> Result<(Arc<str>, NamedTensor), GraphError> {
     let value = value.into_arc_tensor();
-    let value = if value.datum_type() == DatumType::TDim {
-        Arc::new(value.cast_to::<i64>().map_err(failed)?.into_owned())
-    } else {
-        value
-    };
     let datatype = convert::datatype(value.datum_type()).filter(|datatype| *datatype == spec.datatype);
     let datatype = datatype.ok_or_else(|| GraphError::Output {
         name: spec.name.to_string(),

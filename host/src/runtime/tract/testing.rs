@@ -121,5 +121,5 @@ pub(super) fn load(graph: GraphProto, version: i64) -> Result<Graph, LoadError> 
         OperatorSetIdProto { domain: "ai.onnx.ml".into(), version: 3 },
     ];
     let model = ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() };
-    load_model(&model, &InputShapes::new(), digest::digest_of(&[], &InputShapes::new()))
+    load_model(model, &InputShapes::new(), digest::digest_of(&[], &InputShapes::new()))
 }

@@ -4,6 +4,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::Conv;
 
 use super::operators::{Facts, Product, packed, volume};
+use crate::runtime::tract::correct::{Guard, Guarded};
 
 /// Bytes of a number that has become a text, beside the list of texts.
 const TEXT_BYTES: u64 = 64;
@@ -44,6 +45,9 @@ pub(super) fn scratch(model: &TypedModel, node: &TypedNode) -> TractResult<Vec<P
         let all = facts.inputs.iter().chain(&facts.outputs).filter(|fact| fact.konst.is_none());
         all.flat_map(|fact| of_tensor(times, fact)).collect()
     };
+    if let Some(guarded) = node.op_as::<Guarded>() {
+        return Ok(of_correction(&guarded.guard, &facts));
+    }
     Ok(match &*node.op().name() {
         // Columns of the image: one for each element of the output, as long as a kernel.
         "Conv" => {
@@ -86,4 +90,21 @@ pub(super) fn scratch(model: &TypedModel, node: &TypedNode) -> TractResult<Vec<P
         "Cast" => bytes(1),
         _ => Vec::new(),
     })
+}
+
+/// Bytes of the copies that a correction makes: most are of FP64 or INT64.
+fn of_correction(guard: &Guard, facts: &Facts) -> Vec<Product> {
+    let times =
+        |times: u64| facts.inputs.iter().chain(&facts.outputs).flat_map(move |fact| of_tensor(times, fact)).collect();
+    match guard {
+        Guard::LogSumExp(_) => times(12),
+        Guard::IntegerSum(_) | Guard::IntegerSquare | Guard::WideCast | Guard::Reduction(_) => times(6),
+        // A table is not copied, its indices are: to INT64, and to a list that grows.
+        Guard::OneHot(_) => times(8),
+        Guard::Indices(_) => {
+            let indices = facts.inputs.iter().skip(1).flat_map(|fact| of_tensor(4, fact));
+            indices.chain(facts.outputs.iter().flat_map(|fact| of_tensor(1, fact))).collect()
+        }
+        Guard::Double(_) | Guard::KeepNan => times(2),
+    }
 }

@@ -14,7 +14,9 @@ use tract_onnx::tract_core::ops::scan::OptScan;
 use tract_onnx_opl::lrn::Lrn;
 use tract_onnx_opl::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
 
+use crate::numbers::to_usize;
 use crate::runtime::tract::bodies::Branches;
+use crate::runtime::tract::correct::{Guard, Guarded};
 use crate::runtime::tract::resident;
 
 /// A coefficient and the dimensions that it is multiplied by.
@@ -48,12 +50,28 @@ pub(super) struct Facts<'a> {
 /// The terms of an operator's fuel; `None` if the operator has no cost here.
 pub(super) fn fuel(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Vec<Product>>> {
     let facts = Facts::of(model, node)?;
-    let Some(mut terms) = own(node, &facts)? else { return Ok(None) };
+    let Some(mut terms) = corrected(node, &facts)? else { return Ok(None) };
     // An operator may read every element that it is given and write every element that it makes, so each counts one unit.
     // Constants count only in the operator's own terms: a lookup reads some rows of a large table.
     let given = facts.inputs.iter().filter(|fact| fact.konst.is_none());
     terms.extend(given.chain(&facts.outputs).flat_map(|fact| volumes(1, fact)));
     Ok(Some(terms))
+}
+
+/// The terms of an operator, and of what corrects it.
+fn corrected(node: &TypedNode, facts: &Facts) -> TractResult<Option<Vec<Product>>> {
+    let Some(guarded) = node.op_as::<Guarded>() else { return own(node, facts) };
+    let terms = match guarded.guard {
+        Guard::LogSumExp(_) => return Ok(Some(facts.all(2 * INDEXED))),
+        Guard::Double(_) => return Ok(Some(facts.all(2 * FUNCTION))),
+        Guard::IntegerSum(_) | Guard::IntegerSquare | Guard::WideCast => facts.all(4 * ELEMENT),
+        Guard::Indices(_) => facts.inputs.get(1).into_iter().flat_map(|fact| volumes(ELEMENT, fact)).collect(),
+        Guard::OneHot(_) => facts.all(ELEMENT),
+        // A NaN among the elements is rare, and then they are read and written twice more.
+        Guard::KeepNan | Guard::Reduction(_) => facts.all(4 * ELEMENT),
+    };
+    let inner = TypedNode { op: guarded.inner.clone(), ..node.clone() };
+    Ok(own(&inner, facts)?.map(|own| own.into_iter().chain(terms).collect()))
 }
 
 /// The terms beyond one unit for each element.
@@ -88,20 +106,22 @@ fn named(name: &str, node: &TypedNode, facts: &Facts) -> TractResult<Option<Vec<
     Ok(Some(match name {
         // The bytes of a request are copied for their alignment.
         "Source" => facts.outputs(2 * ELEMENT),
-        "Const" | "Identity" | "AddAxis" | "RmAxis" | "Reshape" | "IntoShape" | "Dropout" => Vec::new(),
+        "Const" | "Identity" | "CellState" | "AddAxis" | "RmAxis" | "Reshape" | "IntoShape" | "Dropout" => Vec::new(),
         // The fuel of bodies is added by `Region`, which counts it for each iteration.
         "Scan" if node.op_is::<OptScan>() => facts.all(SCATTERED),
         "If" if node.op_is::<Branches>() => Vec::new(),
         "Slice" | "Concat" | "Range" | "MultiBroadcastTo" | "Pad" | "DynSlice" => facts.all(ELEMENT),
         "Tile" | "DynTile" => [facts.all(ELEMENT), facts.axis_by_axis(ELEMENT)].concat(),
-        "MoveAxis" | "StridedSlice" | "Downsample" | "CumSum" | "NearestUpsample" | "Iff" => facts.outputs(SCATTERED),
+        "MoveAxis" | "ReverseAxis" | "StridedSlice" | "Downsample" | "CumSum" | "NearestUpsample" | "Iff" => {
+            facts.outputs(SCATTERED)
+        }
         "Gather" => facts.outputs(SCATTERED / 2),
         "Cast" if facts.has_text() => facts.outputs(TEXT),
         "Cast" => facts.outputs(6 * SCATTERED),
         "DequantizeLinearF32" | "DynamicQuantizeLinearU8" | "InnerDimToComplex" | "ComplexToInnerDim" => {
             facts.all(4 * ELEMENT)
         }
-        "Onehot" | "EyeLike" | "ConstantLike" => facts.outputs(ELEMENT),
+        "Onehot" | "EyeLike" | "ConstantLike" | "ZeroState" => facts.outputs(ELEMENT),
         "Trilu" => facts.all(4 * SCATTERED),
         "GatherElements" | "OnnxMaxPoolIndices" => facts.outputs(INDEXED),
         "GatherNd" => facts.outputs(4 * INDEXED),
@@ -185,7 +205,7 @@ pub(super) fn packed(weight: u64, fact: &TypedFact) -> impl Iterator<Item = Prod
     let sizes = fact.exotic_fact().into_iter().flat_map(|fact| fact.buffer_sizes());
     sizes.map(move |bytes| Product {
         coefficient: weight,
-        factors: fact.shape.iter().cloned().chain([bytes + PACKED_MATRIX as usize]).collect(),
+        factors: fact.shape.iter().cloned().chain([bytes + to_usize(PACKED_MATRIX)]).collect(),
     })
 }
 
