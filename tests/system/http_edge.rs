@@ -173,6 +173,7 @@ fn refusals_say_who_asked_for_what() -> Result<()> {
         let hint = format!("GET {begin}texts lists the versions");
         host.get(&format!("{begin}texts/versions"))?.refused(404, "unknown_endpoint", &[&hint])?;
     }
+    host.get("/v2/models")?.refused(404, "unknown_endpoint", &["POST /v2/repository/index lists the models"])?;
     host.get("/v2/models/nobody-has-it")?.refused(404, "unknown_model", &[])?;
     host.get("/v2/models/texts/versions/7")?.refused(404, "unknown_version", &[])?;
     let loaded = "\"address\":\"/v2/repository/models/texts/load\"";

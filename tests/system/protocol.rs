@@ -128,6 +128,10 @@ fn a_plain_body_is_the_only_bytes_input() -> Result<()> {
         let reply = host.post("/v2/models/identity-bytes/infer", "application/json", value.as_bytes())?;
         assert_eq!(reply.output("output"), [value], "JSON that is no request is the input");
     }
+    for content_type in ["", "application/x-www-form-urlencoded"] {
+        let reply = host.post("/v2/models/identity-bytes/infer", content_type, b"{\"inptus\": []}")?;
+        reply.refused(400, "malformed_request", &["missing field `inputs`"])?;
+    }
     let reply =
         host.post("/v2/models/identity-bytes/infer", "application/json", b"{\"inputs\": [{\"name\": \"a\"}]}")?;
     reply.refused(400, "malformed_request", &["missing field"])?;

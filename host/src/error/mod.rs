@@ -31,8 +31,9 @@ pub use code::Code;
 pub enum ApiError {
     #[error("no such endpoint; this port's are listed at /docs, and in /openapi.json for programs")]
     NoSuchAddress,
-    #[error("no such endpoint; GET {instead} lists the versions of the model")]
-    ListOfVersions { instead: String },
+    /// A list that clients expect there, and that another address has.
+    #[error("no such endpoint; {instead}")]
+    ListElsewhere { instead: String },
     #[error("no such endpoint; reflection lists the services of this port and their methods")]
     NoSuchCall,
     #[error("{address} is not on this port; {port} has it")]

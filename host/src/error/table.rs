@@ -18,7 +18,7 @@ impl ApiError {
         match self {
             ApiError::NoSuchAddress
             | ApiError::NoSuchCall
-            | ApiError::ListOfVersions { .. }
+            | ApiError::ListElsewhere { .. }
             | ApiError::OtherPort { .. } => Code::UnknownEndpoint,
             ApiError::Method { .. } => Code::MethodNotAllowed,
             ApiError::BodyTooLarge { .. } | ApiError::BodyNotSmall { .. } => Code::RequestTooLarge,

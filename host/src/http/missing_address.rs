@@ -18,7 +18,7 @@ pub(crate) fn missing_address(path: &str, elsewhere: &[&'static str], port: &'st
 pub(crate) fn missing_list(error: LookupError, name: &str, models: &str) -> ApiError {
     match (&error, name.strip_suffix("/versions")) {
         (LookupError::UnknownModel { .. }, Some(model)) => {
-            ApiError::ListOfVersions { instead: format!("{models}{model}") }
+            ApiError::ListElsewhere { instead: format!("GET {models}{model} lists the versions of the model") }
         }
         _ => error.into(),
     }

@@ -57,7 +57,11 @@ async fn no_such_address(request: Request<Body>) -> Response<Body> {
         refused.log();
         return refused.into_status().into_http();
     }
-    missing_address(request.uri().path(), &OF_OPERATOR, "the operator's port (listen.admin)").into_response()
+    let missing = match request.uri().path().trim_end_matches('/') {
+        "/v2/models" => ApiError::ListElsewhere { instead: "POST /v2/repository/index lists the models".into() },
+        path => missing_address(path, &OF_OPERATOR, "the operator's port (listen.admin)"),
+    };
+    missing.into_response()
 }
 
 /// The router of the port for gRPC. `control` is for clients that load and unload models.

@@ -30,8 +30,8 @@ pub(super) fn decode(
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum BodyFormat {
     /// A request as JSON of this length in bytes, and binary tensors after it.
-    Parts(usize),
-    /// JSON: a request, or else the model's only input.
+    Request(usize),
+    /// JSON of a client that says so: a request, or else the model's only input.
     Json,
     /// The bytes of the model's only input.
     Raw(Raw),
@@ -47,14 +47,15 @@ impl BodyFormat {
     /// default of their library.
     fn of(headers: &HeaderMap, body: Bytes) -> Result<(BodyFormat, Bytes), ApiError> {
         if let Some(length) = json_length(headers, body.len())? {
-            let format = if length == 0 { BodyFormat::Raw(Raw::Binary) } else { BodyFormat::Parts(length) };
+            let format = if length == 0 { BodyFormat::Raw(Raw::Binary) } else { BodyFormat::Request(length) };
             return Ok((format, body));
         }
         let (media_type, body) = unwrap_form(headers, body)?;
         let object = begins_object(&body);
         let format = match media_type {
-            MediaType::Json | MediaType::Absent => BodyFormat::Json,
-            MediaType::CurlDefault if object => BodyFormat::Json,
+            MediaType::Json => BodyFormat::Json,
+            MediaType::Absent => BodyFormat::Request(body.len()),
+            MediaType::CurlDefault if object => BodyFormat::Request(body.len()),
             MediaType::Octets if object => BodyFormat::Either,
             MediaType::Text if object => BodyFormat::Text,
             _ => BodyFormat::Raw(Raw::Plain),
@@ -66,7 +67,7 @@ impl BodyFormat {
         let as_json = || form.read(body, Bytes::new(), signature);
         let as_input = || json::decode_raw(Raw::Plain, body, signature);
         Ok(match self {
-            BodyFormat::Parts(length) => form.read(&body.slice(..length), body.slice(length..), signature)?,
+            BodyFormat::Request(length) => form.read(&body.slice(..length), body.slice(length..), signature)?,
             BodyFormat::Json => match as_json() {
                 Err(refused) if form.is_other_value(body) => as_input().map_err(|_| refused)?,
                 decoded => decoded?,
@@ -120,8 +121,8 @@ mod tests {
             BodyFormat::of(&headers("content-type", &[content_type]), Bytes::from_static(body)).unwrap().0
         };
         assert_eq!(format("application/json; charset=utf-8", b"{}"), BodyFormat::Json);
-        assert_eq!(format("", b"{}"), BodyFormat::Json);
-        assert_eq!(format("application/x-www-form-urlencoded", b" {\"inputs\": []}"), BodyFormat::Json);
+        assert_eq!(format("", b"{}"), BodyFormat::Request(2));
+        assert_eq!(format("application/x-www-form-urlencoded", b" {\"inputs\": []}"), BodyFormat::Request(15));
         assert_eq!(format("application/x-www-form-urlencoded", b"\x89PNG"), BodyFormat::Raw(Raw::Plain));
         assert_eq!(format("image/png", b"{"), BodyFormat::Raw(Raw::Plain));
         assert_eq!(format("application/octet-stream", b"{}"), BodyFormat::Either);
@@ -140,8 +141,8 @@ mod tests {
         let format = |values: &[&str]| {
             BodyFormat::of(&headers(BINARY_HEADER, values), Bytes::from_static(b"{}1234")).map(|(format, _)| format)
         };
-        assert_eq!(format(&["2"]).unwrap(), BodyFormat::Parts(2));
-        assert_eq!(format(&["6"]).unwrap(), BodyFormat::Parts(6));
+        assert_eq!(format(&["2"]).unwrap(), BodyFormat::Request(2));
+        assert_eq!(format(&["6"]).unwrap(), BodyFormat::Request(6));
         assert_eq!(format(&["0"]).unwrap(), BodyFormat::Raw(Raw::Binary));
         assert!(matches!(format(&["7"]), Err(ApiError::Decode(DecodeError::HeaderTooLong { length: 7, body: 6 }))));
         for wrong in [&["-1"][..], &["two"], &["+2"], &["2", "2"], &["99999999999999999999999"]] {
