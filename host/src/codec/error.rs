@@ -1,6 +1,7 @@
 //! The errors of the codecs: bytes that are not a valid request, and tensors that cannot be sent. A client reads their
 //! texts.
 
+use crate::codec::json_mistake::in_plain_words;
 use crate::codec::protobuf::fields::Malformed;
 use crate::tensor::TensorError;
 
@@ -78,7 +79,7 @@ pub enum DecodeError {
     /// `what` is an input or a parameter, and `places` says where it is.
     #[error("{what} \"{name}\" is given twice: {places}")]
     TwiceGiven { what: &'static str, name: String, places: &'static str },
-    #[error("field \"{field}\": {error}")]
+    #[error("field \"{field}\": {}", in_plain_words(.error))]
     Field { field: String, error: serde_json::Error },
     #[error("{count} elements do not fit the shape of the input {input}")]
     NoShape { input: String, count: u64 },

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::codec::error::DecodeError;
+use crate::codec::json_mistake::in_plain_words;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -73,7 +74,7 @@ impl<'a> JsonScanner<'a> {
                 self.at += values.byte_offset();
                 Ok(value)
             }
-            Some(Err(error)) => Err(self.wrong(&without_place(&error))),
+            Some(Err(error)) => Err(self.wrong(&in_plain_words(&error))),
             None => Err(self.wrong("a value is missing")),
         }
     }
@@ -214,15 +215,6 @@ fn within(field: &str, error: DecodeError) -> DecodeError {
     }
 }
 
-/// Removes the line and column, which serde counts from the beginning of the value, and not of the body;
-/// [`DecodeError::Json`] has the byte where the value begins. Also replaces the names of Rust's types, which mean nothing
-/// to clients.
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(problem, _)| problem);
-    problem.replace("expected i64", "expected a whole number").replace("expected u64", "expected a whole number from 0")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,9 +275,9 @@ mod tests {
             ("{\"a\":1", "expected a comma or the object's end, and the text ends, at byte 6"),
             ("{\"a\":1,}", "expected value, at byte 7"),
             ("{\"a\":1}}", "more text follows the end, at byte 7"),
-            ("{\"a\":\"x\"}", "invalid type: string \"x\", expected a whole number from 0, at byte 5"),
+            ("{\"a\":\"x\"}", "it is the text \"x\", and must be a whole number from 0, at byte 5"),
             ("{\"a\":", "a value is missing, at byte 5"),
-            ("{1:2}", "invalid type"),
+            ("{1:2}", "it is 1, and must be a text"),
         ] {
             let error = names(json).unwrap_err();
             assert!(error.contains(wanted), "{json}: {error}");
