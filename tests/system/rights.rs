@@ -104,17 +104,39 @@ fn streams_of_answers_end_with_the_rights_of_their_caller() -> Result<()> {
 fn an_upload_is_refused_if_its_key_is_revoked_while_it_arrives() -> Result<()> {
     let host = start(&[])?;
     let (key, id) = key(&host, &json!({ "role": "deploy" }))?;
-    let archive = Draft::identity("acme/late", "1.0.0").pack();
+    let reply = upload_around(&host, &key, "/v1/bundles", || revoke(&host, &id))?;
+    assert!(reply.starts_with("HTTP/1.1 401 ") && reply.contains("\"unauthenticated\""), "{reply}");
+    Ok(())
+}
+
+#[test]
+fn an_upload_is_refused_if_its_tenant_is_made_anew_while_it_arrives() -> Result<()> {
+    let host = start(&[])?;
+    host.tenant("shop", &json!({}))?;
+    let made = SystemTime::now();
+    let reply = upload_around(&host, &host.token, "/v1/bundles?tenant=shop", || {
+        host.admin("DELETE", "/v1/tenants/shop", &Value::Null)?.ok()?;
+        // The host tells tenants of one name apart by the second in which they were made.
+        wait_until(|| Ok(made.elapsed()? > Duration::from_secs(1)))?;
+        host.tenant("shop", &json!({}))
+    })?;
+    assert!(reply.starts_with("HTTP/1.1 404 ") && reply.contains("\"not_found\"") && reply.contains("shop"), "{reply}");
+    assert_eq!(host.admin_get("/v1/bundles?tenant=shop")?.ok()?.json(), json!([]));
+    Ok(())
+}
+
+/// The reply to an upload that has begun to arrive before an act, and arrives after it.
+fn upload_around(host: &Host, key: &str, path: &str, act: impl FnOnce() -> Result<()>) -> Result<String> {
+    let archive = Publisher::trusted("late", host)?.sign(&Draft::identity("late/late", "1.0.0"));
     let address = host.admin_url.strip_prefix("http://").context("no address")?;
     let mut stream = TcpStream::connect(address)?;
     let head = format!("host: test\r\nauthorization: Bearer {key}\r\nconnection: close\r\n");
-    write!(stream, "POST /v1/bundles HTTP/1.1\r\n{head}content-length: {}\r\n\r\n", archive.len())?;
+    write!(stream, "POST {path} HTTP/1.1\r\n{head}content-length: {}\r\n\r\n", archive.len())?;
     stream.write_all(&archive[..1])?;
     wait_until(|| Ok(host.files_of("staging")?.len() == 1))?;
-    revoke(&host, &id)?;
+    act()?;
     stream.write_all(&archive[1..])?;
     let mut reply = String::new();
     stream.read_to_string(&mut reply)?;
-    assert!(reply.starts_with("HTTP/1.1 401 ") && reply.contains("\"unauthenticated\""), "{reply}");
-    Ok(())
+    Ok(reply)
 }

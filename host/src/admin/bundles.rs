@@ -22,7 +22,7 @@ use super::extract::{JsonBody, QueryParams};
 use super::operator::{Operator, Scope};
 use super::state::AdminState;
 use super::wire::bundles::{BundleView, Progress, Reason, Uploaded};
-use crate::control::{self, ControlError};
+use crate::control::{self, ControlError, Owner};
 use crate::error::ApiError;
 use crate::http::request_id::RequestId;
 use crate::scheduler::{HeldTurn, Party};
@@ -79,13 +79,14 @@ pub(super) async fn upload(
 ) -> Result<Response<Body>, ApiError> {
     let tenant = operator.tenant(scope)?;
     let known = tenant.clone();
-    state.control.blocking(move |control| control.tenant(&known)).await?;
+    let created = state.control.blocking(move |control| control.tenant(&known)).await?.created;
+    let owner = Owner { name: tenant, created };
     let party = operator.party();
     let archive = state.receive(&party, &headers, body).await?;
     operator.check_again(&state.directory)?;
     let wants_steps = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/x-ndjson");
     if !wants_steps {
-        let uploaded = state.control.upload(operator.who, party, tenant, archive, |_| ()).await?;
+        let uploaded = state.control.upload(operator.who, party, owner, archive, |_| ()).await?;
         return Ok(Json(Uploaded::from(uploaded)).into_response());
     }
     let (sender, lines) = mpsc::unbounded_channel();
@@ -93,7 +94,7 @@ pub(super) async fn upload(
     tokio::spawn(async move {
         // The upload continues after its client has left and no longer reads the steps.
         let report = move |progress: control::Progress| drop(steps.send(line(&Progress::from(progress))));
-        let outcome = state.control.upload(operator.who, party, tenant, archive, report).await;
+        let outcome = state.control.upload(operator.who, party, owner, archive, report).await;
         for warning in outcome.iter().flat_map(|uploaded| &uploaded.warnings) {
             let _ = sender.send(line(&Progress::warning(warning.clone())));
         }

@@ -7,6 +7,7 @@ use super::claims::Claim;
 use super::records::{ModelSettings, StoredBundle};
 use super::staging::{Progress, Report, Staged, Uploaded};
 use super::state::{Change, ControlState, bundle_key, model_key};
+use super::upload::Owner;
 use super::{BlockingControl, Control, ControlError};
 use crate::catalog::{Entry, STABLE};
 use crate::pipeline::Pipeline;
@@ -15,6 +16,7 @@ use crate::scheduler::Party;
 /// A bundle that passed every step before it is published. Only [`Publishable::activate`] makes it, so that a bundle
 /// with a pipeline cannot be published without its pipeline.
 pub(super) struct Publishable {
+    owner: Owner,
     stored: StoredBundle,
     serves: Serves,
     warnings: Vec<String>,
@@ -41,9 +43,9 @@ impl Publishable {
         staged: Staged,
         report: Report,
     ) -> (Claim, Result<Publishable, ControlError>) {
-        let Staged { stored, others, trusted, claim } = staged;
+        let Staged { owner, stored, others, trusted, claim } = staged;
         let Some(model) = &stored.model else {
-            return (claim, Ok(Publishable { stored, serves: Serves::Plugins, warnings: Vec::new() }));
+            return (claim, Ok(Publishable { owner, stored, serves: Serves::Plugins, warnings: Vec::new() }));
         };
         let name = model.clone();
         let told = move |part: &str| report(Progress { step: "activated", detail: part.to_owned() });
@@ -53,7 +55,7 @@ impl Publishable {
         let activated = control.activate(&stored.tenant, bundle, trusted.grants, others, Arc::new(told)).await;
         let publishable = activated.map(|pipeline| {
             let warnings = pipeline.warnings.iter().cloned().chain(untried).collect();
-            Publishable { stored, serves: Serves::Model { name, pipeline }, warnings }
+            Publishable { owner, stored, serves: Serves::Model { name, pipeline }, warnings }
         });
         (claim, publishable)
     }
@@ -62,10 +64,11 @@ impl Publishable {
 impl BlockingControl {
     /// Checks the state once more, commits the bundle, and puts it into the catalog, as one act.
     pub(super) fn publish(&self, who: &str, publishable: Publishable) -> Result<Uploaded, ControlError> {
-        let Publishable { stored, serves, warnings } = publishable;
+        let Publishable { owner, stored, serves, warnings } = publishable;
         let key = bundle_key(&stored.tenant, &stored.name, &stored.version);
         let subject = format!("{} of tenant {}", stored.name, stored.tenant);
         let published = self.commit(who, "bundle upload", &subject, |state, change| {
+            owner.check(state)?;
             self.check_room(state, &stored)?;
             if let Some(reason) = state.why_not(&stored, self.dev) {
                 let (name, version) = (stored.name.clone(), stored.version.clone());

@@ -11,6 +11,7 @@ use semver::Version;
 use super::claims::Claim;
 use super::records::{BundleState, StoredBundle, StoredFile, Timestamp};
 use super::state::{ControlState, bundle_key};
+use super::upload::Owner;
 use super::{BlockingControl, ControlError};
 use crate::activation::{Bundle, Dependencies};
 use crate::catalog::Entry;
@@ -48,6 +49,7 @@ pub(super) struct Trusted {
 
 /// An upload whose files are on the disk, where its claim keeps them until the upload has ended.
 pub(super) struct Staged {
+    pub owner: Owner,
     pub stored: StoredBundle,
     pub others: Dependencies,
     pub trusted: Trusted,
@@ -68,13 +70,13 @@ impl BlockingControl {
     pub(super) fn stage_archive(
         &self,
         archive: impl Read,
-        tenant: &str,
+        owner: Owner,
         by: &str,
         report: &dyn Fn(Progress),
     ) -> Result<Staging, ControlError> {
         let trusted = self.examine(Files::unpack(archive, &self.bounds)?)?;
         report(Progress { step: "verified", detail: trusted.describe() });
-        let staged = self.stage(trusted, tenant, by)?;
+        let staged = self.stage(trusted, owner, by)?;
         // This is checked only after the files were staged, which repairs files that are damaged on the disk.
         if self.read(|state| self.is_served(state, &staged.stored)) {
             let mut uploaded = Uploaded { already: true, ..Uploaded::new(&staged.stored) };
@@ -102,14 +104,15 @@ impl BlockingControl {
     }
 
     /// Makes the checks that need the state, and writes the files to the disk.
-    fn stage(&self, trusted: Trusted, tenant: &str, by: &str) -> Result<Staged, ControlError> {
-        let mut stored = trusted.describe_stored(tenant, by);
+    fn stage(&self, trusted: Trusted, owner: Owner, by: &str) -> Result<Staged, ControlError> {
+        let mut stored = trusted.describe_stored(&owner.name, by);
         let (uses, replaced) = self.read(|state| {
+            owner.check(state)?;
             self.check_room(state, &stored)?;
             let present = state.present(&stored);
             let uses = match present {
                 Some(present) => present.uses.clone(),
-                None => state.choose_stages(&trusted.bundle, tenant, self.dev)?,
+                None => state.choose_stages(&trusted.bundle, &owner.name, self.dev)?,
             };
             Ok::<_, ControlError>((uses, present.map(|present| present.files.clone()).unwrap_or_default()))
         })?;
@@ -117,7 +120,7 @@ impl BlockingControl {
         let digests: Vec<Digest> = stored.files.values().chain(replaced.values()).map(|file| file.digest).collect();
         let claim = Claim::new(self, digests);
         match self.store_files(&trusted.bundle).and_then(|()| self.open_used(&stored)) {
-            Ok(others) => Ok(Staged { stored, others, trusted, claim }),
+            Ok(others) => Ok(Staged { owner, stored, others, trusted, claim }),
             Err(error) => {
                 claim.release(self);
                 Err(error)

@@ -7,9 +7,26 @@ use std::sync::Arc;
 use bulkhead_store::StoreError;
 
 use super::publish::Publishable;
+use super::records::Timestamp;
 use super::staging::{Progress, Report, Staging, Uploaded};
+use super::state::ControlState;
 use super::{Actor, Control, ControlError};
 use crate::scheduler::Party;
+
+/// The tenant of an upload, as it was when the upload began. One that was made anew under the name is another tenant.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    pub name: String,
+    pub created: Timestamp,
+}
+
+impl Owner {
+    /// Fails if the tenant is gone.
+    pub(super) fn check(&self, state: &ControlState) -> Result<(), ControlError> {
+        let record = state.tenants.get(&self.name).filter(|record| record.created == self.created);
+        record.map(drop).ok_or_else(|| ControlError::no_such("tenant", &self.name))
+    }
+}
 
 impl Control {
     /// Uploads a bundle in the turns of `party`. The archive is dropped once it was unpacked. The upload continues even if the client that sent it
@@ -18,13 +35,13 @@ impl Control {
         self: &Arc<Self>,
         who: Actor,
         party: Party,
-        tenant: String,
+        owner: Owner,
         archive: impl Read + Send + 'static,
         report: impl Fn(Progress) + Send + Sync + 'static,
     ) -> Result<Uploaded, ControlError> {
         let control = self.clone();
         let report: Report = Arc::new(report);
-        let uploading = tokio::spawn(async move { control.upload_steps(who, party, tenant, archive, report).await });
+        let uploading = tokio::spawn(async move { control.upload_steps(who, party, owner, archive, report).await });
         uploading.await.unwrap_or(Err(ControlError::Panicked))
     }
 
@@ -32,14 +49,14 @@ impl Control {
         self: Arc<Self>,
         who: Actor,
         party: Party,
-        tenant: String,
+        owner: Owner,
         archive: impl Read + Send + 'static,
         report: Report,
     ) -> Result<Uploaded, ControlError> {
         let _turn = self.upload_turns.take(&party).await;
         let told = report.clone();
-        let (by, owner) = (who.clone(), tenant);
-        let staging = self.blocking(move |control| control.stage_archive(archive, &owner, &by, &*told)).await?;
+        let by = who.clone();
+        let staging = self.blocking(move |control| control.stage_archive(archive, owner, &by, &*told)).await?;
         let staged = match staging {
             Staging::New(staged) => *staged,
             Staging::AlreadyServed(uploaded) => return Ok(uploaded),
