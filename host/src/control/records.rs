@@ -179,9 +179,11 @@ pub struct KeyRecord {
 }
 
 impl Publisher {
-    /// True if the publisher is granted all imports that a bundle is known to ask for.
+    /// True if the publisher is granted all imports that a bundle asks for. Imports that are not known, because the manifest
+    /// cannot be read, are not granted.
     pub fn grants(&self, bundle: &StoredBundle) -> bool {
-        self.lacks(bundle).next().is_none()
+        let known = bundle.imports.is_some() || bundle.state == BundleState::Deleted;
+        known && self.lacks(bundle).next().is_none()
     }
 
     /// The imports that a bundle asks for and the publisher is not granted.

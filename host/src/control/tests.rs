@@ -225,6 +225,10 @@ async fn imports_of_bundles_that_were_stored_without_them_are_read_at_the_start(
     let stored = control.blocking(|control| Ok(control.bundles(None))).await.unwrap();
     assert_eq!(stored[0].0.imports, Some([Capability::Clocks].into()));
     assert!(!Publisher::default().grants(&stored[0].0));
+    let unknown = StoredBundle { imports: None, ..stored[0].0.clone() };
+    assert!(!Publisher::default().grants(&unknown), "imports that nobody could read are not granted");
+    let deleted = StoredBundle { state: BundleState::Deleted, ..unknown };
+    assert!(Publisher::default().grants(&deleted), "a deleted version has no files that could import");
 }
 
 #[tokio::test]

@@ -72,6 +72,10 @@ impl ControlState {
         };
         match self.signer(bundle) {
             None => Some(self.why_no_signer(hint, &bundle.name)),
+            Some((_, publisher, _)) if bundle.imports.is_none() && !publisher.grants(bundle) => {
+                let unknown = "its manifest cannot be read, so it is not known which imports it asks for";
+                Some(format!("{unknown}: restore the file in the data folder, and restart the host"))
+            }
             Some((name, publisher, _)) => {
                 let lacks = publisher.lacks(bundle).map(|import| import.name()).collect::<Vec<_>>();
                 (!lacks.is_empty()).then(|| {
