@@ -14,7 +14,8 @@ fn signed() -> Result<TempDir> {
     let folder = tempfile::tempdir()?;
     fs::create_dir(folder.path().join("digits"))?;
     fs::write(folder.path().join("digits/bundle.toml"), identity("digits", "FP32", &[-1]))?;
-    fs::write(folder.path().join("digits/identity.wasm"), "none of these commands looks into it")?;
+    // A component without anything in it: of these commands, none looks further.
+    fs::write(folder.path().join("digits/identity.wasm"), b"\0asm\x0d\0\x01\0")?;
     succeeds(&folder, "key new acme")?;
     succeeds(&folder, "bundle sign digits --key acme.pem")?;
     Ok(folder)
@@ -101,6 +102,11 @@ fn impossible_commands_are_refused_with_a_reason() -> Result<()> {
     fails(&folder, "bundle verify digits --key stranger.pub", 1, "stranger.pub is the key ")?;
     fs::write(folder.path().join("digits/identity.wasm"), "other")?;
     fails(&folder, "bundle verify digits --key acme.pub", 1, "changed after the bundle was signed: \"identity.wasm\"")?;
+    let signed = run(&folder, "bundle sign digits --key stranger.pem")?;
+    let warned = String::from_utf8_lossy(&signed.stderr);
+    assert!(warned.contains("plugin \"identity\" will be refused: this is not a WebAssembly component"), "{warned}");
+    succeeds(&folder, "bundle inspect digits")?;
+    succeeds(&folder, "bundle pack digits -o other.tar")?;
     fs::remove_file(folder.path().join("digits/identity.wasm"))?;
     fails(&folder, "bundle pack digits -o x.tar", 1, "names the file identity.wasm, which is not in the bundle")?;
     Ok(())

@@ -121,6 +121,8 @@ fn a_bundle_goes_from_its_publisher_to_a_client_and_is_taken_back() -> Result<()
     fs::remove_file(shell.path().join("1.0.0/notes.txt"))?;
     shell.run("bundle sign 1.0.0 --key acme.pem")?;
     shell.run("bundle pack 1.1.0 -o echo.tar.zst")?;
+    shell.refused("bundle pack 1.0.0 -o echo.tar.zst", 1, "echo.tar.zst is there already: choose another name")?;
+    shell.run("bundle pack 1.1.0 -o echo.tar.zst --overwrite")?;
     shell.tour(&[
         ("model label echo stable 1.0.0 --tenant shop", "serves 1.0.0"),
         ("bundle push echo.tar.zst --tenant shop", "activated"),
@@ -173,7 +175,8 @@ fn tenants_and_the_audit_log_are_kept() -> Result<()> {
         ("tenant create shop", "active"),
         ("tenant limits shop call-fuel=2M concurrency=3", "2 M        its own"),
         ("tenant limits shop concurrency=default", "concurrency     16"),
-        ("tenant list", "call-fuel=2M"),
+        ("tenant limits shop", "2 M        its own"),
+        ("tenant list", "call-fuel=2 M"),
         ("tenant disable shop", "disabled"),
         ("tenant enable shop", "enabled"),
         ("tenant show shop", "stores 0 B"),
@@ -222,14 +225,20 @@ fn errors_of_commands_name_a_remedy() -> Result<()> {
         ("publisher revoke acme --key acme.pub", 1, "there is no publisher \"acme\""),
         ("model show none", 1, "there is no model \"none\""),
         ("model label echo stable", 2, "<VERSION>"),
-        ("model policy echo latest", 1, "latest NUMBER"),
+        ("model policy echo latest", 2, "latest NUMBER"),
+        ("model policy echo latest two", 2, "\"two\" is not a number of versions"),
+        ("model policy echo specific 1.0", 2, "\"1.0\" is not a version"),
+        ("model split echo 1.0.0=1 1.0.0=2", 2, "names a version twice"),
+        ("model label echo", 2, "Usage: bulkhead model label <MODEL> <LABEL>"),
+        ("tenant show", 2, "Usage: bulkhead tenant show <NAME>"),
         ("bundle delete sha256:1", 2, "is neither NAME@VERSION nor a digest"),
         ("bundle delete 012345", 1, "there is no bundle 012345; bulkhead bundle list shows"),
         ("bundle revoke acme/echo@1", 2, "\"1\" is not a version"),
         ("bundle push missing.tar", 1, "missing.tar"),
         ("serve --models .", 2, "is served with --dev only"),
         ("serve --dev --http 0.0.0.0:0", 2, "listens on loopback only"),
-        ("tenant list --to ftp://x", 1, "must begin with http:// or https://"),
+        ("tenant list --to http://127.0.0.1:8002/v1", 2, "has a path: name the operator's port alone"),
+        ("tenant list --to ftp://x", 2, "must begin with http:// or https://"),
         ("tenant list --to 127.0.0.1:1", 1, "start a host with `bulkhead serve`"),
         ("tenant list --token wrong", 1, "the token is not this host's admin token, nor a key that it knows"),
         (&format!("tenant list --to {}", shell.host.url), 1, "the operator's port?"),
@@ -308,7 +317,8 @@ fn the_token_is_found_in_the_data_folder_of_this_machine() -> Result<()> {
     program.args(["tenant", "list", "--to", &shell.host.admin_url]).current_dir(shell.path());
     program.env_remove("BULKHEAD_TOKEN").env_remove("BULKHEAD_ADMIN");
     let without = program.output()?;
-    assert!(String::from_utf8_lossy(&without.stderr).contains("bulkhead-data/admin.token cannot be read"));
+    let wanted = "bulkhead-data/admin.token cannot be read (No such file or directory). Name the host's data folder";
+    assert!(String::from_utf8_lossy(&without.stderr).contains(wanted), "{without:?}");
     let with = program.arg("--data").arg(shell.host.data()).output()?;
     assert!(String::from_utf8_lossy(&with.stdout).contains("default"), "{with:?}");
     wait_until(|| Ok(shell.host.log().contains("serving")))

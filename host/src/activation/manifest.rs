@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
 use semver::{Version, VersionReq};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use super::trial::TrialEntry;
 use crate::runtime::InputShapes;
@@ -31,6 +31,7 @@ pub struct Manifest {
 pub struct Identity {
     /// `publisher/name`.
     pub name: String,
+    #[serde(deserialize_with = "read_version")]
     pub version: Version,
     #[serde(default)]
     pub description: String,
@@ -143,6 +144,17 @@ const MAX_LABELLED: usize = 64;
 
 fn yes() -> bool {
     true
+}
+
+/// A version as people write it.
+pub fn parse_version(text: &str) -> Result<Version, String> {
+    Version::parse(text).map_err(|_| {
+        format!("\"{text}\" is not a version; write three numbers, such as 1.0.0, or a pre-release such as 1.1.0-rc.1")
+    })
+}
+
+fn read_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Version, D::Error> {
+    parse_version(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
 impl Manifest {
@@ -341,6 +353,8 @@ mod tests {
             ("[\"assets\"]", "[\"network\"]", "asks for \"network\""),
             ("stages = [\"to-tensor\"", "stages = [\"other\"", "neither a plugin nor a graph"),
             ("side = 28", "side = ", "bundle.toml"),
+            ("1.2.0", "1.2", "\"1.2\" is not a version; write three numbers"),
+            ("1.2.0", "v1.2.0", "\"v1.2.0\" is not a version; write three numbers"),
             ("file = ", "path = ", "unknown field `path`"),
         ] {
             let error = Manifest::parse(&GOOD.replacen(from, to, 1)).unwrap_err().to_string();

@@ -18,7 +18,7 @@ use crate::worker::Workers;
 pub use activate::{Activation, Dependencies};
 pub use contents::{Bundle, ContentsError, find_bundles};
 pub use error::ActivateError;
-pub use manifest::{ExternalStage, Manifest, ManifestError, PluginEntry};
+pub use manifest::{ExternalStage, Manifest, ManifestError, PluginEntry, parse_version};
 pub use trial::{TrialError, run_trials};
 
 /// The parts of the host that activation uses.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use semver::Version;
 
 use super::extract::{JsonBody, QueryParams};
 use super::operator::{Operator, Scope};
 use super::state::AdminState;
 use super::wire::models::{Labelled, ModelView, Policy, Shadow, Sharing, Split};
+use crate::activation::parse_version;
 use crate::control::{Actor, BlockingControl, ControlError, ModelStatus, Serving};
 use crate::error::ApiError;
 
@@ -169,7 +169,7 @@ async fn set_serving(
     version: String,
     serving: Serving,
 ) -> Reply {
-    let version = Version::parse(&version).map_err(|error| ControlError::Invalid(format!("\"{version}\": {error}")))?;
+    let version = parse_version(&version).map_err(ControlError::Invalid)?;
     act(state, operator, scope, move |control, who, tenant| {
         control.set_version_serving(who, tenant, &model, &version, serving)
     })

@@ -15,29 +15,16 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 use ureq::{AsSendBody, Body, SendBody};
 use zeroize::Zeroizing;
 
-use super::output::{Failure, Output, plain, plain_lines};
+use super::output::{Failure, Output, WrongUsage, plain, plain_lines};
 
 #[derive(Args)]
 pub(super) struct Admin {
-    /// Address of the operator's port
-    #[arg(
-        long = "to",
-        value_name = "URL",
-        env = "BULKHEAD_ADMIN",
-        default_value = "http://127.0.0.1:8002",
-        help_heading = HEADING,
-        global = true
-    )]
-    url: String,
-    /// The admin token, or a key with the role deploy or admin [default: the token in admin.token of --data]
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        env = "BULKHEAD_TOKEN",
-        hide_env_values = true,
-        help_heading = HEADING,
-        global = true
-    )]
+    /// Address of the operator's port [env: BULKHEAD_ADMIN] [default: http://127.0.0.1:8002]
+    #[arg(long = "to", value_name = "URL", help_heading = HEADING, global = true)]
+    url: Option<String>,
+    /// The admin token, or a key with the role deploy or admin [env: BULKHEAD_TOKEN] [default: the token in admin.token of
+    /// --data]
+    #[arg(long, value_name = "TOKEN", help_heading = HEADING, global = true)]
     token: Option<String>,
     /// The data folder of a host on this machine
     #[arg(long, value_name = "DIR", default_value = "bulkhead-data", help_heading = HEADING, global = true)]
@@ -51,6 +38,15 @@ pub(super) struct Admin {
 }
 
 const HEADING: &str = "The host";
+
+const DEFAULT_URL: &str = "http://127.0.0.1:8002";
+
+/// The value of a flag, or of a variable of the environment. The parser would take the variable for a flag that was given, and
+/// name it in the usage line of every mistake.
+fn given(flag: Option<&str>, variable: &str) -> Option<String> {
+    let flag = flag.map(str::to_owned).or_else(|| std::env::var(variable).ok());
+    flag.filter(|value| !value.is_empty())
+}
 
 /// A client of one host's operator port.
 pub(super) struct Client {
@@ -68,10 +64,11 @@ const MAX_REPLY: u64 = 256 << 20;
 
 impl Admin {
     pub(super) fn client(self, output: Output) -> Result<Client> {
-        let url = if self.url.contains("://") { self.url.clone() } else { format!("http://{}", self.url) };
+        let url = given(self.url.as_deref(), "BULKHEAD_ADMIN").unwrap_or_else(|| DEFAULT_URL.to_owned());
+        let url = if url.contains("://") { url } else { format!("http://{url}") };
         let url = url.trim_end_matches('/').to_owned();
-        let token = self.find_token()?;
         warn_in_clear(&url)?;
+        let token = self.find_token()?;
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -84,13 +81,17 @@ impl Admin {
     }
 
     fn find_token(&self) -> Result<Zeroizing<String>> {
-        if let Some(token) = self.token.as_ref().filter(|token| !token.is_empty()) {
-            return Ok(Zeroizing::new(token.clone()));
+        if let Some(token) = given(self.token.as_deref(), "BULKHEAD_TOKEN") {
+            return Ok(Zeroizing::new(token));
         }
         let file = self.data.join("admin.token");
-        let text = std::fs::read_to_string(&file).map(Zeroizing::new).with_context(|| {
-            let file = file.display();
-            format!("no token: {file} cannot be read. Name the host's data folder with --data, or set BULKHEAD_TOKEN")
+        let text = std::fs::read_to_string(&file).map(Zeroizing::new).map_err(|error| {
+            // Without the number of the error, which says the same.
+            let why = error.to_string();
+            let (file, why) = (file.display(), why.split(" (os error").next().unwrap_or_default());
+            anyhow!(
+                "no token: {file} cannot be read ({why}). Name the host's data folder with --data, or set BULKHEAD_TOKEN"
+            )
         })?;
         Ok(Zeroizing::new(text.trim().to_owned()))
     }
@@ -235,8 +236,10 @@ pub(super) fn address(segments: &[&str], query: &[(&str, Option<&str>)]) -> Stri
 }
 
 fn warn_in_clear(url: &str) -> Result<()> {
-    let uri: Uri = url.parse().with_context(|| format!("\"{url}\" is not an address such as http://127.0.0.1:8002"))?;
-    ensure!(uri.path().trim_end_matches('/').is_empty(), "\"{url}\": name the operator's port alone, without a path");
+    let wrong = |why: &str| WrongUsage(format!("\"{url}\" {why}"));
+    let uri: Uri = url.parse().map_err(|_| wrong("is not an address such as http://127.0.0.1:8002"))?;
+    let bare = uri.path().trim_end_matches('/').is_empty();
+    ensure!(bare, wrong("has a path: name the operator's port alone"));
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let local = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
     match uri.scheme_str() {
@@ -246,7 +249,7 @@ fn warn_in_clear(url: &str) -> Result<()> {
             eprintln!("bulkhead: warning: the token is sent to {host} unencrypted; use https or a tunnel");
             Ok(())
         }
-        _ => bail!("\"{url}\" must begin with http:// or https://"),
+        _ => bail!(WrongUsage(format!("\"{url}\" must begin with http:// or https://"))),
     }
 }
 

@@ -36,7 +36,8 @@ enum Command {
   bulkhead key new acme
   bulkhead key new ~/keys/acme-2027 --curve p384")]
 struct New {
-    /// Path of the two files, without their extensions; existing files are not overwritten
+    /// Path of the two files, without their extensions; existing files are not overwritten. It need not be the publisher's
+    /// name, which stands in bundle.toml (`name = "acme/…"`)
     name: PathBuf,
     /// ECDSA over P-256 with SHA-256, or over P-384 with SHA-384
     #[arg(long, value_enum, default_value_t = CurveName::P256)]
@@ -76,7 +77,7 @@ impl New {
         let (private, public, hint) = (private.display(), public.display(), key.public_key().hint());
         let outcome = json!({ "key": hint, "private": private.to_string(), "public": public.to_string() });
         output.tell(&outcome, |_| {
-            format!("key {hint}\n  {private} signs: keep it secret\n  {public} verifies: give it to operators")
+            format!("key {hint}\n  {private} signs: keep it secret\n  {public} verifies: give it to operators, with the publisher's name that your bundles have")
         })
     }
 }

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use output::Output;
+use output::{Output, WrongUsage};
 
 /// Serves models with other people's code around them, each in its own watertight compartment.
 #[derive(Parser)]
@@ -65,13 +65,16 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Exit code of a wrong command line, also where the parser of arguments finds it.
+const WRONG_USAGE: u8 = 2;
+
 /// The exit code of a command; prints the error of one that failed.
 fn finish(output: Output, run: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output.tell_failure(&error);
-            ExitCode::FAILURE
+            if error.is::<WrongUsage>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Error, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use semver::Version;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use super::client::{Admin, Client, address};
-use super::output::{Output, Table, cell, fields, list, rows, short};
+use super::output::{Output, Table, WrongUsage, cell, fields, list, rows, short};
 use super::values;
 use crate::admin::wire::models::{Labelled, Policy, Shadow, Sharing, Split, Sticky};
 
@@ -218,7 +218,7 @@ impl SplitBy {
         }
         let weights: BTreeMap<Version, u32> = self.weights.iter().cloned().collect();
         if weights.len() < self.weights.len() {
-            bail!("the split names a version twice");
+            bail!(WrongUsage("the split names a version twice".into()));
         }
         let sticky = self.sticky.clone().unwrap_or(Sticky::Nothing);
         target.put(&["split"], &Split { weights, sticky })
@@ -239,13 +239,13 @@ impl PolicyBy {
         Ok(match (self.rule, &self.what[..]) {
             (Rule::All, []) => Policy::All,
             (Rule::Latest, [number]) => {
-                Policy::Latest(values::number_of("a number of versions", number).map_err(Error::msg)?)
+                Policy::Latest(values::number_of("a number of versions", number).map_err(WrongUsage)?)
             }
             (Rule::Specific, [_, ..]) => {
-                let version = |text: &String| values::version(text).map_err(Error::msg);
-                Policy::Specific(self.what.iter().map(version).collect::<Result<_>>()?)
+                let versions = self.what.iter().map(|text| values::version(text)).collect::<Result<_, _>>();
+                Policy::Specific(versions.map_err(WrongUsage)?)
             }
-            _ => bail!("write one of: all; latest NUMBER; specific VERSION…"),
+            _ => bail!(WrongUsage("write one of: all; latest NUMBER; specific VERSION…".into())),
         })
     }
 }

@@ -16,6 +16,11 @@ pub(super) struct Output {
     pub json: bool,
 }
 
+/// A mistake in the command line that is found after the arguments were read. The exit code is that of a wrong argument.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct WrongUsage(pub String);
+
 /// A failure with JSON of its own, such as the host's refusal.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
@@ -177,16 +182,20 @@ const NARROWEST: usize = SHORT;
 
 /// The lines of a cell that is at most `width` wide, broken at spaces where that is possible.
 fn wrap(text: &str, width: usize) -> Vec<String> {
-    let (mut lines, mut line) = (Vec::new(), String::new());
+    let (mut lines, mut line, mut used) = (Vec::new(), String::new(), 0);
     for word in text.split_inclusive(' ') {
-        if !line.is_empty() && line.width() + word.trim_end().width() > width {
+        if !line.is_empty() && used + word.trim_end().width() > width {
             lines.push(std::mem::take(&mut line).trim_end().to_owned());
+            used = 0;
         }
         for letter in word.chars() {
-            if letter != ' ' && line.width() + letter.width().unwrap_or_default() > width && !line.is_empty() {
+            let wide = letter.width().unwrap_or_default();
+            if letter != ' ' && used + wide > width && !line.is_empty() {
                 lines.push(std::mem::take(&mut line));
+                used = 0;
             }
             line.push(letter);
+            used += wide;
         }
     }
     lines.push(line.trim_end().to_owned());
@@ -261,6 +270,8 @@ mod tests {
         assert_eq!(words(&wrapped), words(&table.render(usize::MAX, false).unwrap()), "nothing is left out");
         assert_eq!(table.render(usize::MAX, false).unwrap().lines().count(), 2);
         assert_eq!(wrap("数字数字", 4), ["数字", "数字"]);
+        // A look at the whole line for each letter would take far longer than a test may.
+        assert_eq!(wrap(&"x".repeat(4 << 20), 2 << 20).len(), 2);
         assert_eq!(short(&json!("sha256:0123456789abcdef")), "0123456789ab");
     }
 }

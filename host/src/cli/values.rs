@@ -9,6 +9,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use semver::Version;
 use serde_json::Value;
 
+use crate::activation::parse_version;
 use crate::config::{LIMITS, Limit};
 use crate::control::Timestamp;
 use crate::tenant::{Capability, Role};
@@ -25,9 +26,7 @@ pub(super) fn role() -> impl TypedValueParser<Value = Role> {
 }
 
 pub(super) fn version(text: &str) -> Result<Version, String> {
-    Version::parse(text).map_err(|_| {
-        format!("\"{text}\" is not a version; write three numbers, such as 1.0.0, or a pre-release such as 1.1.0-rc.1")
-    })
+    parse_version(text)
 }
 
 /// A date, or a time from now.

@@ -13,6 +13,7 @@ use super::bindings::{self, Linked};
 use super::compile::{self, COMPILING, COMPILING_SNAPSHOT};
 use super::error::Bounds;
 use super::host_state;
+use super::import_names::{NO_PREAMBLE, is_component};
 use super::shared::Shared;
 use super::snapshot::Accessors;
 use super::{ActivationError, CallError, Initialisation, NoSnapshot, Plugin, PluginSource, Sandbox, load_code};
@@ -57,7 +58,7 @@ impl Sandbox {
             return Err(ActivationError::TooLarge { bytes, bound });
         }
         if !is_component(component) {
-            return Err(ActivationError::NotAComponent("it does not begin with the preamble of a component".into()));
+            return Err(ActivationError::NotAComponent(NO_PREAMBLE.into()));
         }
         Ok(())
     }
@@ -184,10 +185,4 @@ async fn within_time<T>(
             Err(CallError::Exceeded(exceeded).into())
         }
     }
-}
-
-/// True if the bytes start with the preamble of a component: version 13 of the binary format, layer 1. (A core module has
-/// layer 0.)
-fn is_component(wasm: &[u8]) -> bool {
-    wasm.starts_with(b"\0asm\x0d\x00\x01\x00")
 }

@@ -31,6 +31,8 @@ pub enum Compiled {
     /// The code is that of the instrumented component, whose bytes have this digest.
     Instrumented(Digest),
     Failed(String),
+    /// It is no component, for this reason.
+    NotAComponent(String),
     /// Some of these imports of the component cannot be had.
     Imports(Vec<String>),
 }
@@ -41,10 +43,12 @@ impl Job for Compile {
 
     fn work(self, wasm: &[u8], _: &OwnMemory) -> (Compiled, Vec<u8>) {
         let grants = self.grants.iter().copied().collect();
-        if let Ok(names) = import_names(wasm)
-            && wasi::check_imports(names.iter().map(String::as_str), &grants).is_err()
-        {
-            return (Compiled::Imports(names), Vec::new());
+        match import_names(wasm) {
+            Ok(names) if wasi::check_imports(names.iter().map(String::as_str), &grants).is_err() => {
+                return (Compiled::Imports(names), Vec::new());
+            }
+            Ok(_) => {}
+            Err(error) => return (Compiled::NotAComponent(error), Vec::new()),
         }
         let instrumented = if self.instrument { instrument(wasm) } else { None };
         let code = match &instrumented {
@@ -59,9 +63,9 @@ impl Job for Compile {
     }
 }
 
-/// Checks the imports of a component against grants, as its activation does first. Bytes that are not a component pass.
-pub fn check_imports(component: &[u8], grants: &Grants) -> Result<(), ActivationError> {
-    let names = import_names(component).unwrap_or_default();
+/// Checks that the bytes are a component, and its imports against grants, as its activation does first.
+pub fn check_component(component: &[u8], grants: &Grants) -> Result<(), ActivationError> {
+    let names = import_names(component).map_err(ActivationError::NotAComponent)?;
     wasi::check_imports(names.iter().map(String::as_str), grants)
 }
 
@@ -138,6 +142,7 @@ async fn run(
             wasi::check_imports(names.iter().map(String::as_str), grants)?;
             Err(ActivationError::Compile("its imports were refused without a reason".into()))
         }
+        Ok((Compiled::NotAComponent(reason), _)) => Err(ActivationError::NotAComponent(reason)),
         Ok((Compiled::Failed(reason), _)) => Err(ActivationError::Compile(reason)),
         Ok(answer) => Ok(answer),
         Err(error) => Err(ActivationError::Worker { step, error }),

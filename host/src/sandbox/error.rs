@@ -55,9 +55,16 @@ pub enum ActivationError {
     Worker { step: &'static str, error: WorkerError },
 }
 
+/// Imports that one error names.
+const NAMED_IMPORTS: usize = 16;
+
 /// The texts of several errors as one.
 fn sentences(errors: &[ActivationError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    let mut texts: Vec<String> = errors.iter().take(NAMED_IMPORTS).map(ToString::to_string).collect();
+    if let Some(more) = errors.len().checked_sub(NAMED_IMPORTS).filter(|more| *more > 0) {
+        texts.push(format!("and {more} more of its imports are refused"));
+    }
+    texts.join("; ")
 }
 
 /// A call of a plugin has no result. The texts complete "the stage …".

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::runtime::Model;
 use crate::tenant::Grants;
 
-pub use compile::{Compile, check_imports};
+pub use compile::{Compile, check_component};
 pub use engine::{ACTIVATION_SLOTS, Sandbox};
 pub use error::{ActivationError, CallError, EngineError};
 pub use plugin::Plugin;

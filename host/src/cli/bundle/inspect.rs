@@ -99,7 +99,7 @@ impl Contents {
 
 impl Plugin {
     fn of(plugin: PluginEntry, files: &Files) -> Plugin {
-        let refused = super::refused_imports(&plugin, files);
+        let refused = super::refused_component(&plugin, files);
         let PluginEntry { name, component, imports, assets, .. } = plugin;
         Plugin { name, component, imports, assets, refused }
     }

@@ -10,18 +10,18 @@ mod stowaways;
 mod verify;
 
 use std::fs::{File, Permissions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use bulkhead_bundle::{Bounds, Files};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::Output;
 use crate::activation::{Bundle as Contents, PluginEntry};
-use crate::sandbox::check_imports;
+use crate::sandbox::check_component;
 
 /// Sign, pack, verify and inspect bundles; upload, list, revoke and delete them
 #[derive(Args)]
@@ -82,22 +82,31 @@ fn read(place: &Path) -> Result<Contents> {
     Contents::complete(open(place)?).with_context(|| place.display().to_string())
 }
 
-/// The imports of a plugin's component that a host would refuse, as a sentence about the component.
-fn refused_imports(plugin: &PluginEntry, files: &Files) -> Option<String> {
+/// Why a host would refuse a plugin's component before it compiles it: it is none, or has imports that it cannot have.
+fn refused_component(plugin: &PluginEntry, files: &Files) -> Option<String> {
     let component = files.get(&plugin.component)?;
-    check_imports(component, &plugin.capabilities().collect()).err().map(|error| error.to_string())
+    check_component(component, &plugin.capabilities().collect()).err().map(|error| error.to_string())
 }
 
-/// Writes a file as a whole or not at all: a temporary file in the same folder is renamed when it is complete.
-fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+/// Writes a file as a whole or not at all: a temporary file in the same folder is renamed when it is complete. Unless
+/// `overwrite`, a file that is there already is an error.
+fn write_whole(path: &Path, overwrite: bool, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
     let unwritten = || format!("{} cannot be written", path.display());
     // Temporary files are private by default; this one gets the mode of an ordinary file.
     let mode = Permissions::from_mode(0o666);
     let file = tempfile::Builder::new().permissions(mode).tempfile_in(folder_of(path));
     let mut file = file.with_context(unwritten)?;
     write(file.as_file_mut()).with_context(unwritten)?;
-    file.persist(path).map_err(|error| error.error).with_context(unwritten)?;
-    Ok(())
+    let persisted = if overwrite { file.persist(path) } else { file.persist_noclobber(path) };
+    match persisted {
+        Ok(_) => Ok(()),
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Err(taken(path)),
+        Err(error) => Err(error.error).with_context(unwritten),
+    }
+}
+
+fn taken(path: &Path) -> Error {
+    anyhow!("{} is there already: choose another name, or replace it with --overwrite", path.display())
 }
 
 /// A progress bar, which is visible on a terminal only.

@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::output::Output;
+use crate::config::format_bytes;
 
 /// Pack a bundle's folder into one file
 ///
@@ -24,6 +25,9 @@ pub(super) struct Pack {
     /// The archive: .tar, .tar.gz, .tgz or .tar.zst
     #[arg(short, long, value_name = "FILE", value_parser = archive)]
     output: Archive,
+    /// Replace an archive that is there already
+    #[arg(long)]
+    overwrite: bool,
 }
 
 #[derive(Clone)]
@@ -37,9 +41,10 @@ impl Pack {
         let output = &self.output.path;
         super::check_folder(&self.folder)?;
         ensure!(!lies_in(output, &self.folder), "{}: write the archive outside of the bundle", output.display());
+        ensure!(self.overwrite || output.symlink_metadata().is_err(), super::taken(output));
         let (manifest, files) = super::read(&self.folder)?.into_parts();
         let bar = super::progress_bar("packing", files.total_bytes());
-        super::write_whole(output, |file| {
+        super::write_whole(output, self.overwrite, |file| {
             files.pack_watched(BufWriter::new(file), self.output.compression, &|bytes| bar.inc(bytes))
         })?;
         bar.finish_and_clear();
@@ -53,7 +58,10 @@ impl Pack {
         });
         told.tell(&outcome, |_| {
             let unsigned = if signed { "" } else { " (not signed)" };
-            format!("packed {name} {version}{unsigned} into {archive}: {number} files, {bytes} bytes, {digest}")
+            format!(
+                "packed {name} {version}{unsigned} into {archive}: {number} files, {}, {digest}",
+                format_bytes(bytes)
+            )
         })
     }
 }

@@ -37,7 +37,7 @@ impl Sign {
             eprintln!("bulkhead: warning: {}", plain(&warning));
         }
         for plugin in &manifest.plugins {
-            if let Some(refused) = super::refused_imports(plugin, &files) {
+            if let Some(refused) = super::refused_component(plugin, &files) {
                 eprintln!("bulkhead: warning: plugin \"{}\" will be refused: {}", plugin.name, plain(&refused));
             }
         }
@@ -45,7 +45,7 @@ impl Sign {
         let signed = files.with_signature(signature.clone());
         let verified = verify(signed, &Bounds::default(), |_| Some(key.public_key().clone()))
             .context("the new signature could not be verified")?;
-        super::write_whole(&self.folder.join(SIGNATURE), |file| file.write_all(&signature))?;
+        super::write_whole(&self.folder.join(SIGNATURE), true, |file| file.write_all(&signature))?;
         let files = verified.files().iter().len() - 1;
         let (digest, key) = (verified.digest(), verified.key());
         let outcome = json!({ "name": name, "version": version, "digest": digest, "files": files, "key": key });

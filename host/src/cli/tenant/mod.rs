@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::client::{Admin, Client, address};
-use super::output::{Output, Table, cell, fields, rows};
+use super::output::{Output, Table, cell, fields, list, plain, rows};
 use super::values;
 use crate::admin::wire::tenants::NewTenant;
 use crate::config::{LIMITS, Limit, format_bytes};
@@ -64,12 +64,12 @@ struct Create {
     limits: Vec<(String, Value)>,
 }
 
-/// Change some of a tenant's limits, from the next request on
+/// Change some of a tenant's limits, from the next request on; without KEY=VALUE show them
 #[derive(Args)]
 #[command(after_help = limits_help())]
 struct Limits {
     name: String,
-    #[arg(value_name = "KEY=VALUE", required = true, value_parser = values::limit)]
+    #[arg(value_name = "KEY=VALUE", value_parser = values::limit)]
     limits: Vec<(String, Value)>,
 }
 
@@ -110,6 +110,9 @@ impl Create {
 
 impl Limits {
     fn run(self, client: &Client) -> Result<()> {
+        if self.limits.is_empty() {
+            return client.tell(&client.get(&address(&["tenants", &self.name], &[]))?, describe);
+        }
         let body = Value::Object(self.limits.into_iter().collect());
         client.tell(&client.ask(Method::PATCH, &address(&["tenants", &self.name, "limits"], &[]), &body)?, describe)
     }
@@ -143,6 +146,7 @@ fn limits_help() -> String {
     }
     help + "
 Examples:
+  bulkhead tenant limits shop                                        (shows them)
   bulkhead tenant limits shop fuel-per-second='5 G' fuel-burst='20 G'
   bulkhead tenant limits shop concurrency=default                    (as the host's configuration says)"
 }
@@ -154,7 +158,7 @@ fn table(tenants: &Value) -> String {
             cell(&tenant["name"]),
             state(tenant).into(),
             cell(&tenant["created"]),
-            cell(&tenant["own_limits"]),
+            own_limits(tenant),
             bytes(&tenant["stored_bytes"]),
             bytes(&tenant["resident_bytes"]),
         ]);
@@ -175,6 +179,12 @@ fn describe(tenant: &Value) -> String {
         state(tenant),
         table.or("no limits")
     )
+}
+
+/// The limits that are the tenant's own, in the units in which all limits are shown.
+fn own_limits(tenant: &Value) -> String {
+    let value = |key: &str| in_units(key, &tenant["limits"][key]);
+    list(fields(&tenant["own_limits"]).map(|(key, _)| format!("{}={}", plain(key), value(key))))
 }
 
 fn state(tenant: &Value) -> &'static str {
