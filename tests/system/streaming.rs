@@ -330,7 +330,10 @@ fn trials_compare_streams() -> Result<()> {
     for (answers, why) in [
         (answer("0.0"), "gave 2 answers, and `answers` of the trial expects 1"),
         (answer("0.0") + &answer("7.0"), "output \"y\""),
-        ("outputs.y = { datatype = \"FP32\", data = [0.0] }".into(), "more than one answer"),
+        (
+            "outputs.y = { datatype = \"FP32\", data = [0.0] }".into(),
+            "more than one answer: list its answers in `answers`",
+        ),
     ] {
         let host = start(&answers)?;
         generate_stream(&host, "tried", &[1.0])?.refused(503, "model_unavailable", &["trial \"two\"", why])?;

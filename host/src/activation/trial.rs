@@ -11,7 +11,7 @@ use serde::Deserialize;
 use toml::Value;
 
 use super::Bundle;
-use crate::pipeline::{Pipeline, RunError};
+use crate::pipeline::{Pipeline, RunError, StageError};
 use crate::sandbox::{ParameterValue, Parameters, ResponseSink, SinkError};
 use crate::scheduler::Permit;
 use crate::tenant::Budget;
@@ -74,6 +74,10 @@ pub enum TrialError {
     #[error("trial \"{trial}\": the model gave {given} answers, and `answers` of the trial expects {wanted}")]
     Answers { trial: String, given: usize, wanted: usize },
     #[error(
+        "trial \"{trial}\": the model answers in a stream, and gave {given}: list its answers in `answers`, one table each; an empty one, `answers = [{{}}]`, accepts any values"
+    )]
+    NotOne { trial: String, given: &'static str },
+    #[error(
         "trial \"{trial}\": it expects both outputs and answers; give only answers for a model that streams, only outputs for others"
     )]
     Both { trial: String },
@@ -128,7 +132,13 @@ impl TrialEntry {
         let (name, parameters) = ("trial".into(), self.parameters()?);
         let failed = |error| TrialError::Run { trial: self.name.clone(), error };
         if self.answers.is_empty() {
-            return Ok(vec![pipeline.run(permit, &name, inputs, &parameters).await.map_err(failed)?]);
+            return match pipeline.run(permit, &name, inputs, &parameters).await {
+                Ok(outputs) => Ok(vec![outputs]),
+                Err(RunError { error: StageError::NotOne { given }, .. }) => {
+                    Err(TrialError::NotOne { trial: self.name.clone(), given })
+                }
+                Err(error) => Err(failed(error)),
+            };
         }
         if !self.outputs.is_empty() {
             return Err(TrialError::Both { trial: self.name.clone() });
@@ -191,8 +201,7 @@ impl ResponseSink for Collected {
 
 impl TensorEntry {
     fn tensor(&self, bundle: &Bundle) -> Result<Tensor, String> {
-        let datatype: Datatype = Datatype::from_name(&self.datatype)
-            .ok_or_else(|| format!("has the unknown datatype \"{}\"", self.datatype))?;
+        let datatype: Datatype = self.datatype.parse().map_err(|wrong| format!("has a wrong datatype: {wrong}"))?;
         let (data, elements) = match (&self.data, &self.file) {
             (Some(data), None) => (elements(datatype, data)?, data.len() as u64),
             (None, Some(file)) => from_file(datatype, &bundle.file(file).map_err(|error| error.to_string())?),

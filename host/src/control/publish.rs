@@ -95,13 +95,16 @@ impl BlockingControl {
         Ok(uploaded)
     }
 
-    /// Adds a warning if requests without a version go to another version than the uploaded one.
+    /// Notes how clients call the uploaded version, and adds a warning if requests without a version go to another version than the uploaded one.
     pub(super) fn note_routes(&self, uploaded: &mut Uploaded) {
         let Uploaded { version, tenant, model: Some(model), .. } = &uploaded else { return };
         let settings = self.read(|state| state.models.get(&model_key(tenant, model)).cloned()).unwrap_or_default();
         let split = settings.routing.split.as_ref();
         let served = self.catalog.served(tenant, model);
-        let warning = if self.catalog.entry(tenant, model, version).is_none() {
+        let entry = self.catalog.entry(tenant, model, version);
+        uploaded.streams = matches!(&entry, Some(Entry::Ready(pipeline)) if pipeline.streams());
+        let Uploaded { version, tenant, model: Some(model), .. } = &uploaded else { return };
+        let warning = if entry.is_none() {
             format!("{version} is not served: the model's policy leaves it out; change it with: bulkhead model policy")
         } else if split.is_some_and(|split| split.weights.contains_key(version)) {
             return;

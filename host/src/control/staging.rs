@@ -35,6 +35,8 @@ pub struct Uploaded {
     pub tenant: String,
     /// True if the bundle was there already, with the same contents.
     pub already: bool,
+    /// True if the model is served and answers in a stream.
+    pub streams: bool,
     /// What its publisher should know, although it was accepted.
     pub warnings: Vec<String>,
 }
@@ -190,6 +192,7 @@ impl Uploaded {
             model: stored.model.clone(),
             tenant: stored.tenant.clone(),
             already: false,
+            streams: false,
             warnings: Vec::new(),
         }
     }

@@ -90,6 +90,8 @@ pub(crate) struct Uploaded {
     tenant: String,
     /// True if the bundle was there already, with the same contents.
     already: bool,
+    /// True if the model is served and answers in a stream: clients then call it with generate_stream or ModelStreamInfer.
+    streams: bool,
     /// What its publisher should know, although it was accepted: a plugin that could not be snapshotted, a bundle without
     /// trial requests, requests without a version that go to another version.
     warnings: Vec<String>,
@@ -155,8 +157,8 @@ impl From<control::Used> for Used {
 
 impl From<control::Uploaded> for Uploaded {
     fn from(uploaded: control::Uploaded) -> Uploaded {
-        let control::Uploaded { name, version, digest, model, tenant, already, warnings } = uploaded;
-        Uploaded { name, version, digest, model, tenant, already, warnings }
+        let control::Uploaded { name, version, digest, model, tenant, already, streams, warnings } = uploaded;
+        Uploaded { name, version, digest, model, tenant, already, streams, warnings }
     }
 }
 

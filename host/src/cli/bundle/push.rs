@@ -101,6 +101,9 @@ fn describe(bundle: &Value) -> String {
     let stored = format!("{:10} {name} {version} {already} for tenant {tenant}: {digest}", "done");
     match &bundle["model"] {
         Value::Null => format!("{stored}\n{:10} it has no model; other bundles can use its plugins", ""),
-        _ => format!("{stored}\n{:10} clients call it with POST /v2/models/{model}/versions/{version}/infer", ""),
+        _ => {
+            let verb = if bundle["streams"] == true { "generate_stream" } else { "infer" };
+            format!("{stored}\n{:10} clients call it with POST /v2/models/{model}/versions/{version}/{verb}", "")
+        }
     }
 }
