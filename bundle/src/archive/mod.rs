@@ -22,6 +22,13 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
+/// Kinds of files that are taken for archives, by their first bytes. A tar begins with a path, and no path has such bytes.
+const OTHER_KINDS: [(&[u8], &str); 3] = [
+    (b"\0asm", "it is a WebAssembly file; give the bundle's folder, with this file and bundle.toml in it"),
+    (b"PK\x03\x04", "it is a zip"),
+    (b"\xfd7zX", "it is packed with xz"),
+];
+
 /// Compression of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
@@ -59,15 +66,28 @@ impl Files {
         let mut source = Limited::new(source, bound, FilesError::ArchiveTooLarge { bound });
         let mut start = Vec::new();
         source.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut start)?;
+        if let Some((_, kind)) = OTHER_KINDS.iter().find(|(begin, _)| start.starts_with(begin)) {
+            return Err(FilesError::Archive((*kind).to_owned()));
+        }
         let compression = Compression::of_content(&start);
         let mut packed = BufReader::new(io::Cursor::new(start).chain(source));
         let mut gather = Gather::new(bounds);
         match compression {
-            Compression::None => entries::read(&mut packed, &mut gather)?,
+            Compression::None => entries::read(&mut packed, &mut gather).map_err(without_details)?,
             Compression::Gzip => entries::read(GzDecoder::new(&mut packed), &mut gather)?,
             Compression::Zstd => entries::read(zstd_decoder(&mut packed)?, &mut gather)?,
         }
         if packed.fill_buf()?.is_empty() { Ok(gather.finish()) } else { Err(FilesError::Trailing) }
+    }
+}
+
+/// Says of bytes that are not a tar only that. The library quotes what it took for a field of a header.
+fn without_details(error: FilesError) -> FilesError {
+    match error {
+        FilesError::Archive(text) if text.contains(" when getting ") => {
+            FilesError::Archive("it has no header where a tar has one".to_owned())
+        }
+        error => error,
     }
 }
 

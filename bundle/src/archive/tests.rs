@@ -280,6 +280,14 @@ fn data_that_is_not_an_archive_is_refused() {
     for content in [&b"PK\x03\x04"[..], b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"bundle.toml", &[7; 4096], b""] {
         assert!(matches!(unpack(content), Err(FilesError::Archive(_) | FilesError::NoEnd)), "{content:?}");
     }
+    for (content, wanted) in [
+        (&b"\0asm\x0d\0\x01\0"[..], "it is a WebAssembly file; give the bundle's folder"),
+        (b"PK\x03\x04", "it is a zip"),
+        (&[b'x'; 4096], "it has no header where a tar has one"),
+    ] {
+        let told = refusal(content);
+        assert!(told.contains(wanted), "{told}");
+    }
     let mut corrupt = gzip(&archive(&[file("a", "1")]));
     let end = corrupt.len() - 8;
     corrupt[end] ^= 1;
