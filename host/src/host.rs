@@ -14,7 +14,7 @@ use crate::admin::{self, AdminState};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Entry};
 use crate::config::{Config, Isolation, TlsFiles};
-use crate::control::{Control, ControlError, Parts};
+use crate::control::{Control, ControlError, Parts, Trials};
 use crate::http::client_port::ClientPort;
 use crate::http::connection_limit::{ConnectionLimits, Connections};
 use crate::http::listener::{Server, Shutdown};
@@ -209,7 +209,14 @@ impl Host {
         // An operator who serves a folder of bundles grants every import that they ask for.
         let grants = manifest.imports().into_iter().collect();
         let others = Arc::<Dependencies>::default();
-        let activated = self.control.activate(DEFAULT_TENANT, bundle.clone(), grants, others, Arc::new(|_: &str| ()));
+        let activated = self.control.activate(
+            DEFAULT_TENANT,
+            bundle.clone(),
+            grants,
+            others,
+            Trials::AtUpload,
+            Arc::new(|_: &str| ()),
+        );
         let entry = match activated.await {
             Ok(pipeline) => {
                 let took =

@@ -52,6 +52,10 @@ fn a_version_that_does_not_fit_into_memory_is_refused_before_it_is_loaded() -> R
     // Each version of a model has a graph of its own.
     assert_eq!(refused(acme.push_to(&host, "t", &large("a", "1.1.0")?)?, "resident-bytes", 400 << 20)?, held);
     assert_eq!(resident(&host, "t")?, held, "what was refused is not counted");
+    let lower = |bytes: &str| host.admin("PATCH", "/v1/tenants/t/limits", &json!({ "resident-bytes": bytes }));
+    lower("100 MiB")?.refused(409, "conflict", &["(resident-bytes) would be 100.0 MiB", "restart"])?;
+    lower("300 MiB")?.ok()?;
+    lower("400 MiB")?.ok()?;
     let path = format!("/v1/bundles/{}?tenant=t", large("a", "1.0.0")?.digest());
     host.admin("DELETE", &path, &Value::Null)?.ok()?;
     wait_until(|| Ok(resident(&host, "t")? == 0))?;

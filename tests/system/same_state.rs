@@ -39,6 +39,10 @@ use With::{Body, Bundle, Digest, Hint, Key, KeyId, NewKey};
 const AS_IS: [&str; 2] = ["", ""];
 const LOGS: [&str; 2] = ["config =", "imports = [\"logging\"]\nconfig ="];
 const LENDS: [&str; 2] = ["[pipeline]\nstages = [\"stage\"]\n", ""];
+const TRIED: [&str; 2] = [
+    "[pipeline]",
+    "[[trial]]\nname = \"one\"\ninputs.input = { datatype = \"FP32\", shape = [1], data = [1.0] }\n[pipeline]",
+];
 const BORROWS: [&str; 2] = ["[\"stage\"]", "[\"acme/library:stage@^1\"]"];
 
 /// The acts: the operation's name in the OpenAPI document, its address, and what it is done with.
@@ -131,6 +135,10 @@ const ACTS: &[(&str, &str, With)] = &[
     ("distrust", "/v1/publishers/left", Body("null")),
     ("upload", "", Bundle("narrow", "narrow/logs", "1.0.0", LOGS)),
     ("trust", "/v1/publishers/narrow", Body(r#"{ "imports": [], "stop": true }"#)),
+    ("create_tenant", "/v1/tenants", Body(r#"{ "name": "tight" }"#)),
+    ("create_key", "/v1/tenants/tight/keys", NewKey("tight", r#"{ "role": "infer" }"#)),
+    ("upload", "?tenant=tight", Bundle("acme", "acme/till", "1.0.0", TRIED)),
+    ("set_limits", "/v1/tenants/tight/limits", Body(r#"{ "call-fuel": 1000, "call-memory": "64 KiB" }"#)),
 
     ("change_log", "/v2/logging", Body(r#"{ "log_info": true }"#)),
     ("change_trace", "/v2/trace/setting", Body("{}")),

@@ -87,6 +87,11 @@ pub enum ControlError {
         "this takes away what versions rest on that are served now, and they would stop: {stops}. Nothing was changed. To stop them, confirm with --yes (over HTTP: \"stop\": true)"
     )]
     WouldStop { stops: String },
+    #[error(
+        "the tenant's loaded versions hold {} of memory, and the limit (resident-bytes) would be {}: some of them would not be loaded again after a restart. Nothing was changed; retire or delete versions first",
+        format_bytes(*.held), format_bytes(*.bound)
+    )]
+    WouldNotFit { held: u64, bound: u64 },
     #[error("bundle {name} {version} is used by {by}; delete that first")]
     InUse { name: String, version: Version, by: String },
 

@@ -51,6 +51,7 @@ pub use records::{
 };
 pub use staging::{Progress, Uploaded};
 pub use tenants::{NewKey, TenantStatus};
+pub use trials::Trials;
 pub use upload::Owner;
 
 /// The state that an operator can change, and the live parts of the host that follow from it.

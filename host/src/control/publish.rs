@@ -8,7 +8,7 @@ use super::records::{ModelSettings, StoredBundle};
 use super::staging::{Progress, Report, Staged, Uploaded};
 use super::state::{Change, ControlState, bundle_key, model_key};
 use super::upload::Owner;
-use super::{BlockingControl, Control, ControlError};
+use super::{BlockingControl, Control, ControlError, Trials};
 use crate::catalog::{Entry, STABLE};
 use crate::pipeline::Pipeline;
 use crate::scheduler::Party;
@@ -52,7 +52,8 @@ impl Publishable {
         let _turn = control.activations.take(party).await;
         let (bundle, others) = (Arc::new(trusted.bundle), Arc::new(others));
         let untried = bundle.manifest.trials.is_empty().then(|| NO_TRIAL.to_owned());
-        let activated = control.activate(&stored.tenant, bundle, trusted.grants, others, Arc::new(told)).await;
+        let activated =
+            control.activate(&stored.tenant, bundle, trusted.grants, others, Trials::AtUpload, Arc::new(told)).await;
         let publishable = activated.map(|pipeline| {
             let warnings = pipeline.warnings.iter().cloned().chain(untried).collect();
             Publishable { owner, stored, serves: Serves::Model { name, pipeline }, warnings }
@@ -66,7 +67,7 @@ impl BlockingControl {
     pub(super) fn publish(&self, who: &str, publishable: Publishable) -> Result<Uploaded, ControlError> {
         let Publishable { owner, stored, serves, warnings } = publishable;
         let key = bundle_key(&stored.tenant, &stored.name, &stored.version);
-        let subject = format!("{} of tenant {}", stored.name, stored.tenant);
+        let subject = format!("{} {} of tenant {}", stored.name, stored.version, stored.tenant);
         let published = self.commit(who, "bundle upload", &subject, |state, change| {
             owner.check(state)?;
             self.check_room(state, &stored)?;

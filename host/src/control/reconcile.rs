@@ -10,7 +10,7 @@ use bulkhead_bundle::{Files, PublicKey, verify};
 
 use super::records::{BundleState, StoredBundle};
 use super::state::{ControlState, bundle_key, model_key};
-use super::{BlockingControl, Control, ControlError};
+use super::{BlockingControl, Control, ControlError, Trials};
 use crate::activation::{ActivateError, Activation, Bundle, Dependencies, TrialError};
 use crate::catalog::{Entry, Routing, Sharing};
 use crate::pipeline::{Pipeline, for_callers};
@@ -175,7 +175,15 @@ impl Control {
                 Ok((bundle, grants, others))
             })
             .await?;
-        self.activate(&stored.tenant, Arc::new(bundle), grants, Arc::new(others), Arc::new(|_: &str| ())).await
+        self.activate(
+            &stored.tenant,
+            Arc::new(bundle),
+            grants,
+            Arc::new(others),
+            Trials::AtLoad,
+            Arc::new(|_: &str| ()),
+        )
+        .await
     }
 
     /// A memory reservation for a version that is about to be loaded; nothing is counted in it yet.
@@ -193,6 +201,7 @@ impl Control {
         bundle: Arc<Bundle>,
         grants: Grants,
         others: Arc<Dependencies>,
+        trials: Trials,
         report: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> Result<Arc<Pipeline>, ControlError> {
         let reservation = self.reserve(tenant)?;
@@ -208,10 +217,10 @@ impl Control {
         if bundle.manifest.trials.is_empty() {
             return Ok(pipeline);
         }
-        self.try_out(tenant, &bundle, &others, &pipeline).await?;
-        let trials = bundle.manifest.trials.len();
-        let plural = if trials == 1 { "" } else { "s" };
-        report(&format!("{trials} trial request{plural} passed"));
+        self.try_out(tenant, &bundle, &others, &pipeline, trials).await?;
+        let number = bundle.manifest.trials.len();
+        let plural = if number == 1 { "" } else { "s" };
+        report(&format!("{number} trial request{plural} passed"));
         Ok(pipeline)
     }
 }

@@ -9,7 +9,7 @@ use super::names::check_name;
 use super::records::{BundleState, KeyRecord, ModelSettings, StoredBundle, TenantRecord, Timestamp};
 use super::state::ControlState;
 use super::{Actor, BlockingControl, Control, ControlError};
-use crate::config::{ConfigErrors, TenantLimits};
+use crate::config::TenantLimits;
 use crate::tenant::{ApiKey, DEFAULT_TENANT, Role};
 
 /// A tenant with its limits, and the storage and memory that it uses.
@@ -76,20 +76,25 @@ impl BlockingControl {
         name: &str,
         limits: Map<String, Value>,
     ) -> Result<TenantStatus, ControlError> {
-        self.change_tenant(who, "tenant limits", name, |record| {
+        self.change_tenant(who, "tenant limits", name, |before, record| {
             for (key, value) in &limits {
                 match value {
                     Value::Null => drop(record.limits.remove(key)),
                     value => drop(record.limits.insert(key.clone(), value.clone())),
                 }
             }
-            self.defaults.with(&record.limits).map(drop)
+            let limits = self.defaults.with(&record.limits)?;
+            let (before, held) = (self.limits_of(before).resident_bytes, self.resident_bytes(name));
+            match limits.resident_bytes < before.min(held) {
+                true => Err(ControlError::WouldNotFit { held, bound: limits.resident_bytes }),
+                false => Ok(()),
+            }
         })
     }
 
     pub fn set_disabled(&self, who: &Actor, name: &str, disabled: bool) -> Result<TenantStatus, ControlError> {
         let what = if disabled { "tenant disable" } else { "tenant enable" };
-        self.change_tenant(who, what, name, |record| {
+        self.change_tenant(who, what, name, |_, record| {
             record.disabled = disabled;
             Ok(())
         })
@@ -100,12 +105,12 @@ impl BlockingControl {
         who: &Actor,
         what: &str,
         name: &str,
-        edit: impl Fn(&mut TenantRecord) -> Result<(), ConfigErrors>,
+        edit: impl Fn(&TenantRecord, &mut TenantRecord) -> Result<(), ControlError>,
     ) -> Result<TenantStatus, ControlError> {
         self.commit(who, what, name, |state, change| {
             let before = find_tenant(state, name)?;
             let mut record = before.clone();
-            edit(&mut record)?;
+            edit(before, &mut record)?;
             let view = self.view(state, name, &record);
             change.audit(before, &record);
             change.revokes = record.disabled && !before.disabled;
@@ -231,13 +236,13 @@ impl Control {
             own_limits: record.limits.clone(),
             limits: self.limits_of(record),
             stored_bytes: state.stored_bytes(name),
-            resident_bytes: self
-                .directory
-                .members()
-                .tenants
-                .get(name)
-                .map_or(0, |member| member.tenant.resident_bytes()),
+            resident_bytes: self.resident_bytes(name),
         }
+    }
+
+    /// The memory that a tenant's loaded versions hold.
+    fn resident_bytes(&self, tenant: &str) -> u64 {
+        self.directory.members().tenants.get(tenant).map_or(0, |member| member.tenant.resident_bytes())
     }
 
     /// Checks that the tenant's limit allows `more` further active versions of models.

@@ -15,11 +15,22 @@ use crate::tenant::{ModelUsage, Tenant};
 /// Bound on the queue of trials, which is more than there are uploads and loads at once.
 const TRIALS_WAITING: usize = 1024;
 
+/// The time at which the trials of a bundle run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trials {
+    /// At an upload: they must pass within the limits that the tenant has now.
+    AtUpload,
+    /// When a version is loaded that was accepted before. Trials that passed then do not run again unless the host's
+    /// configuration of calls has changed: limits of the tenant that were lowered since stop nothing, and a restart must not.
+    AtLoad,
+}
+
 /// The tenant as which the trials of a bundle run, and the counters of its owner's usage.
 struct TrialRun {
     tenant: Arc<Tenant>,
     usage: Arc<ModelUsage>,
-    passed: CacheKey,
+    /// The entries that say that they passed: with the tenant's limits, and with the host's configuration.
+    passed: [CacheKey; 2],
 }
 
 impl Control {
@@ -31,8 +42,9 @@ impl Control {
         bundle: &Arc<Bundle>,
         others: &Arc<Dependencies>,
         pipeline: &Arc<Pipeline>,
+        when: Trials,
     ) -> Result<(), ControlError> {
-        let prepared = self.prepare_trials(owner, bundle, others, pipeline).await?;
+        let prepared = self.prepare_trials(owner, bundle, others, pipeline, when).await?;
         let Some(TrialRun { tenant, usage, passed }) = prepared else { return Ok(()) };
         let permit = self.compute.admit(&tenant, usage).await?;
         let (bundle, pipeline, bound) = (bundle.clone(), pipeline.clone(), self.trial_time);
@@ -43,7 +55,7 @@ impl Control {
         tried.map_err(|_| ControlError::Panicked)??;
         let noted = self.blocking(move |control| {
             if let Some(cache) = control.activator.workers.cache() {
-                cache.put(&passed, &[]);
+                passed.iter().for_each(|passed| cache.put(passed, &[]));
             }
             Ok(())
         });
@@ -57,12 +69,15 @@ impl Control {
         bundle: &Arc<Bundle>,
         others: &Arc<Dependencies>,
         pipeline: &Arc<Pipeline>,
+        when: Trials,
     ) -> Result<Option<TrialRun>, ControlError> {
         let (owner, bundle, others, model) = (owner.to_owned(), bundle.clone(), others.clone(), pipeline.model.clone());
         let prepare = move |control: &BlockingControl| {
             let tenant = control.read(|state| control.trial_tenant(state, &owner))?;
-            let passed = passed(&owner, &bundle, &others, &tenant.limits());
-            if control.activator.workers.cache().is_some_and(|cache| cache.get(&passed).is_some()) {
+            let passed = [&*tenant.limits(), &control.defaults].map(|limits| passed(&owner, &bundle, &others, limits));
+            let [at_upload, at_load] = &passed;
+            let enough = if when == Trials::AtUpload { at_upload } else { at_load };
+            if control.activator.workers.cache().is_some_and(|cache| cache.get(enough).is_some()) {
                 return Ok(None);
             }
             let members = control.directory.members();
@@ -88,8 +103,7 @@ impl Control {
     }
 }
 
-/// The key of an entry that exists if the trials of this bundle passed with these other bundles and limits. The owner is a
-/// part, so that the time of an upload does not tell what other tenants have.
+/// The key of an entry that exists if the trials of this bundle passed with these other bundles and limits. The owner is a part, so that the time of an upload does not tell what other tenants have.
 fn passed(owner: &str, bundle: &Bundle, others: &Dependencies, limits: &TenantLimits) -> CacheKey {
     let key = CacheKeyBuilder::of("trials that passed 1").part(owner).part(bundle.files().digest().as_bytes());
     let key = key.part(format!("{:?}", limits.call));

@@ -112,6 +112,7 @@ fn control_code(error: &ControlError) -> Code {
         | ControlError::NothingToReturnTo { .. }
         | ControlError::InUse { .. }
         | ControlError::NotTrusted { .. }
+        | ControlError::WouldNotFit { .. }
         | ControlError::WouldStop { .. } => Code::Conflict,
         ControlError::Store(StoreError::DiskFull { .. }) => Code::StorageFull,
         ControlError::Store(StoreError::Conflict { .. }) => Code::Conflict,
