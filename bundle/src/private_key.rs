@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn private_keys_are_found_in_binary_forms() {
         let wrap = |tag: u8, inner: &[u8]| {
-            let length = inner.len() as u16;
+            let length = u16::try_from(inner.len()).unwrap();
             [&[tag, 0x82], &length.to_be_bytes()[..], inner].concat()
         };
         let ec = [OBJECT, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];

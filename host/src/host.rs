@@ -13,7 +13,7 @@ use crate::activation::{self, Activator, Bundle, ContentsError, Dependencies};
 use crate::admin::{self, AdminState};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Entry};
-use crate::config::{Config, Isolation, TlsFiles};
+use crate::config::{Config, Isolation, TlsFiles, format_bytes};
 use crate::control::{Control, ControlError, Parts, Trials};
 use crate::http::client_port::ClientPort;
 use crate::http::connection_limit::{ConnectionLimits, Connections};
@@ -27,7 +27,7 @@ use crate::sandbox::Sandbox;
 use crate::scheduler::Compute;
 use crate::telemetry::{Metrics, MetricsError};
 use crate::tenant::{DEFAULT_TENANT, Directory};
-use crate::worker::{Workers, missing_confinement};
+use crate::worker::{Workers, address_space, missing_confinement};
 
 /// A host that serves requests until shutdown begins.
 pub struct Host {
@@ -54,7 +54,7 @@ pub struct Addresses {
 /// Error that prevents a start of the host.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("{0}")]
+    #[error("{}", no_sandbox(.0))]
     Sandbox(#[from] crate::sandbox::EngineError),
     #[error("metrics: {0}")]
     Metrics(#[from] MetricsError),
@@ -90,6 +90,18 @@ const EXIT_STUCK: i32 = 70;
 const DATA: &str = "bulkhead-data";
 
 /// The reason why an address cannot be listened on, and what to do about it.
+/// Why the sandbox cannot start. What it reserves is decided by the configuration, and what it may reserve by the system.
+fn no_sandbox(error: &crate::sandbox::EngineError) -> String {
+    let text = error.to_string();
+    match address_space().filter(|_| text.contains("mmap failed")) {
+        Some(bound) => format!(
+            "the sandbox cannot start: it reserves addresses for the memory (call.memory, init.memory) of all calls and streams at once (compute.concurrency, compute.streams), and this process may have only {} of addresses: remove that limit (ulimit -v unlimited, or LimitAS=infinity of systemd); memory that is reserved and not used costs nothing",
+            format_bytes(bound)
+        ),
+        None => text,
+    }
+}
+
 fn why_not(error: &std::io::Error) -> String {
     use std::io::ErrorKind;
     match error.kind() {
@@ -285,7 +297,7 @@ fn watch_threads(
     let mut longest = config.call.time.max(config.init.time);
     if config.graphs.isolation == Isolation::None {
         // A graph is loaded by a compute thread.
-        longest = longest.max(config.compile.time);
+        longest = longest.max(config.compile.longest());
     }
     let (bound, threads) = (longest.saturating_add(STUCK_AFTER), config.compute.threads);
     let (catalog, metrics) = (catalog.clone(), metrics.clone());

@@ -21,7 +21,7 @@ pub struct Start {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     /// Arguments of the shell's `ulimit`.
-    open_files: Vec<String>,
+    limits: Vec<String>,
     log_is_unread: bool,
 }
 
@@ -69,13 +69,19 @@ impl Start {
 
     /// Sets the soft limit of open files, which the host may raise.
     pub fn open_files(mut self, soft: usize) -> Start {
-        self.open_files.push(format!("-Sn {soft}"));
+        self.limits.push(format!("-Sn {soft}"));
         self
     }
 
     /// Sets the hard limit of open files, which the host cannot raise. It must not be lower than the soft limit.
     pub fn most_open_files(mut self, hard: usize) -> Start {
-        self.open_files.push(format!("-Hn {hard}"));
+        self.limits.push(format!("-Hn {hard}"));
+        self
+    }
+
+    /// Sets the limit of addresses, in KiB.
+    pub fn address_space(mut self, kib: u64) -> Start {
+        self.limits.push(format!("-v {kib}"));
         self
     }
 
@@ -141,10 +147,10 @@ impl Start {
 
     fn program(&self) -> Command {
         let binary = prepared("BULKHEAD_BINARY");
-        if self.open_files.is_empty() {
+        if self.limits.is_empty() {
             return Command::new(binary);
         }
-        let limits: String = self.open_files.iter().map(|limit| format!("ulimit {limit} && ")).collect();
+        let limits: String = self.limits.iter().map(|limit| format!("ulimit {limit} && ")).collect();
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("{limits}exec \"$0\" \"$@\"")]).arg(binary);
         shell

@@ -94,7 +94,7 @@ fn a_component_that_takes_too_long_to_compile_is_refused_and_its_child_killed() 
     let start = Start::default().config("[compile]\nmemory = '8 GiB'\ntime = '500ms'\n");
     let start = start.bundle(&bundle("plugin", "bomb", "bomb.wasm"), &[compile_bomb(folder.path())?]);
     let host = start.start()?;
-    refused(&host, "bomb", &["culprit", "compiling it took longer than 500ms", "(compile.time)"])?;
+    refused(&host, "bomb", &["culprit", "compiling it ", " of processor time", "(compile.time)"])?;
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     wait_until(|| Ok(host.children()?.is_empty()))
 }

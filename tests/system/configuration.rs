@@ -95,3 +95,15 @@ fn limits_of_the_file_hold() -> Result<()> {
     assert_eq!(reply.status, 404, "an unknown model is refused before the body is read");
     Ok(())
 }
+
+#[test]
+fn a_limit_of_addresses_is_named_with_the_keys_that_need_them() -> Result<()> {
+    let (_, said) = Start::default().address_space(8 << 20).fails()?;
+    // The log has the system's words, too.
+    let said = said.lines().find(|line| line.starts_with("bulkhead: ")).unwrap_or_default();
+    for part in ["8.0 GiB of addresses", "compute.concurrency", "call.memory", "ulimit -v"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("0x") && !said.contains("mmap"), "{said}");
+    Ok(())
+}

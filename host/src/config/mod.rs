@@ -97,10 +97,21 @@ pub struct Compute {
 /// Limits of the child process in which a component is compiled, or a graph loaded, before the host touches it.
 #[derive(Clone, Debug)]
 pub struct Compile {
+    /// Bound on the processor time of all of its threads together: a machine that is busy with other work refuses nothing.
     pub time: Duration,
     pub memory: u64,
     /// Bytes of all compiled code that is kept for the next start.
     pub cache_bytes: u64,
+}
+
+/// The longest time that a child may take, as a multiple of the processor time that it may use.
+pub const WALL_SHARE: u32 = 5;
+
+impl Compile {
+    /// The longest time that a child may take, which ends one that waits.
+    pub fn longest(&self) -> Duration {
+        self.time.saturating_mul(WALL_SHARE)
+    }
 }
 
 /// Rules for requests without a key.

@@ -65,10 +65,10 @@ mod tests {
         let number = |mut number: usize| {
             let mut bytes = Vec::new();
             while number > 127 {
-                bytes.push((number & 127) as u8 | 128);
+                bytes.push(u8::try_from(number & 127).unwrap() | 128);
                 number >>= 7;
             }
-            bytes.push(number as u8);
+            bytes.push(u8::try_from(number).unwrap());
             bytes
         };
         let mut imports = number(names.len());

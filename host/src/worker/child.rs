@@ -55,6 +55,11 @@ fn lower(limits: &OwnLimits) -> io::Result<()> {
     Ok(())
 }
 
+/// Bytes of addresses that this process may have; none if they are not limited.
+pub fn address_space() -> Option<u64> {
+    getrlimit(Resource::As).current
+}
+
 /// Lowers a limit, and never tries to raise one that this process was given.
 pub(crate) fn lower_limit(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
     let given = getrlimit(resource).maximum.unwrap_or(u64::MAX);

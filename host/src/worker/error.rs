@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
-use crate::config::format_bytes;
+use crate::config::{WALL_SHARE, format_bytes};
 
 /// The texts complete "compiling it …" or "loading it …", and are fit for clients to read: a child's own words go to the
 /// log only.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    #[error("took longer than {}, which is its limit (compile.time)", humantime::format_duration(*.0))]
+    #[error("used more than {} of processor time, which is its limit (compile.time)", humantime::format_duration(*.0))]
+    Processor(Duration),
+    #[error(
+        "took longer than {}, which is {WALL_SHARE} times its limit of processor time (compile.time), because the machine is busy; try again later, or raise the limit",
+        humantime::format_duration(*.0)
+    )]
     Time(Duration),
     #[error("needed more memory than {}, which is its limit (compile.memory)", format_bytes(*.0))]
     Memory(u64),

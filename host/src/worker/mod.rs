@@ -21,7 +21,7 @@ use crate::cache::Cache;
 use crate::config::Compile;
 
 pub(crate) use child::{ADDRESS_SPACE, finish, lower_limit};
-pub use child::{OwnLimits, main};
+pub use child::{OwnLimits, address_space, main};
 pub(crate) use confine::confine;
 pub use confine::missing as missing_confinement;
 pub use error::WorkerError;

@@ -27,10 +27,10 @@ pub(super) async fn run<J: Job>(job: J, bytes: Bytes, limits: Compile) -> Result
     let head = frame::head(&job, &bytes).map_err(|error| WorkerError::Start(error.to_string()))?;
     let mut child = start(J::NAME, &limits).map_err(|error| WorkerError::Start(error.to_string()))?;
     let talk = talk(&mut child, &head, &bytes, limits.memory / ANSWER_SHARE);
-    let outcome = tokio::time::timeout(limits.time, talk).await;
+    let outcome = tokio::time::timeout(limits.longest(), talk).await;
     // The child must not stay behind, whatever the outcome.
     let _ = child.start_kill();
-    let talk = outcome.map_err(|_| WorkerError::Time(limits.time))?;
+    let talk = outcome.map_err(|_| WorkerError::Time(limits.longest()))?;
     let Talk { answer, complaint, status } = talk.map_err(|error| WorkerError::Start(error.to_string()))?;
     let Some(answer) = answer else { return Err(WorkerError::Answer(limits.memory / ANSWER_SHARE)) };
     let said = String::from_utf8_lossy(&complaint);
@@ -45,8 +45,8 @@ pub(super) async fn run<J: Job>(job: J, bytes: Bytes, limits: Compile) -> Result
 
 /// Starts a child that sees nothing of the host: no environment, and no files but three pipes.
 fn start(job: &str, limits: &Compile) -> std::io::Result<Child> {
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-    let cpu_seconds = (limits.time.as_secs() + 1).saturating_mul(cores);
+    // The system counts whole seconds.
+    let cpu_seconds = limits.time.as_secs() + u64::from(limits.time.subsec_nanos() > 0);
     let mut command = Command::new(this_program()?);
     command.arg0("bulkhead").arg("worker").arg(job).arg(limits.memory.to_string()).arg(cpu_seconds.to_string());
     command.env_clear().current_dir("/").kill_on_drop(true);
@@ -111,7 +111,7 @@ fn ended_badly(status: ExitStatus, said: &str, limits: &Compile) -> WorkerError 
         return WorkerError::Crashed(format!("status {}", status.code().unwrap_or_default()));
     };
     match Signal::from_named_raw(signal) {
-        Some(Signal::XCPU) => WorkerError::Time(limits.time),
+        Some(Signal::XCPU) => WorkerError::Processor(limits.time),
         Some(Signal::KILL) => WorkerError::Crashed("killed by the system, perhaps because memory ran out".into()),
         _ => WorkerError::Crashed(format!("signal {signal}")),
     }

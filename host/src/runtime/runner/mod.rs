@@ -71,7 +71,7 @@ impl Runners {
         Runners(Arc::new(Shared {
             settings,
             load_memory: config.compile.memory,
-            load_time: config.compile.time,
+            load_time: config.compile.longest(),
             folder: folder.to_owned(),
             metrics,
             turn: Mutex::default(),
