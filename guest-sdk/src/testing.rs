@@ -146,7 +146,7 @@ mod tests {
         }
 
         fn process(&self, _: Inputs, _: &Parameters) -> Result<Outputs, Failure> {
-            let bytes = vec![0u8; self.1.iter().product::<u64>() as usize];
+            let bytes = vec![0u8; usize::try_from(self.1.iter().product::<u64>()).unwrap()];
             Ok(Outputs::new().with(self.0, Tensor::new(self.1, &bytes)?))
         }
     }

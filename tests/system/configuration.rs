@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Output};
 
 use anyhow::Result;
-use system_tests::{Start, prepared};
+use system_tests::{Start, component, identity, prepared};
 
 fn serve(arguments: &[&str], config: &str) -> Result<Output> {
     let folder = tempfile::tempdir()?;
@@ -105,5 +105,15 @@ fn a_limit_of_addresses_is_named_with_the_keys_that_need_them() -> Result<()> {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(!said.contains("0x") && !said.contains("mmap"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_memory_that_no_call_may_have_is_refused_with_the_keys() -> Result<()> {
+    let config = "[call]\nmemory = '64 KiB'\n[init]\nmemory = '64 KiB'\n";
+    let start = Start::default().config(config).bundle(&identity("echo", "FP32", &[-1]), &[component("identity")]);
+    let why = ["one of its memories begins with ", "may have 64.0 KiB (the larger of call.memory and init.memory)"];
+    let refused = start.start()?.call("", "echo", "input")?.refused(503, "model_unavailable", &why)?;
+    assert!(!refused.body.contains("0x") && !refused.body.contains("pool"), "{refused:?}");
     Ok(())
 }

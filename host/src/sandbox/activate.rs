@@ -113,8 +113,7 @@ impl Sandbox {
 
     /// Loads compiled code and links the granted imports. No code of the component runs here.
     fn link(&self, code: &[u8], grants: &Grants) -> Result<Box<dyn Linked>, ActivationError> {
-        let unloadable = |error: wasmtime::Error| ActivationError::Compile(format!("{error:#}"));
-        let component = load_code::load(&self.engine, code).map_err(unloadable)?;
+        let component = load_code::load(&self.engine, code).map_err(ActivationError::unloadable)?;
         let component_type = component.component_type();
         wasi::check_imports(component_type.imports(&self.engine).map(|(import, _)| import), grants)?;
         let mut linker = Linker::new(&self.engine);

@@ -4,6 +4,7 @@ use wasmtime::Trap;
 
 use super::host_state::HostState;
 use super::sink::{Refused, SinkError};
+use crate::config::format_bytes;
 use crate::tenant::{Capability, Exceeded, Limit};
 use crate::tensor::SpecMismatch;
 use crate::worker::WorkerError;
@@ -57,6 +58,24 @@ pub enum ActivationError {
 
 /// Imports that one error names.
 const NAMED_IMPORTS: usize = 16;
+impl ActivationError {
+    /// Translates the refusal of compiled code. wasmtime refuses a memory that does not fit a call's by a text alone, which
+    /// names neither the key nor a unit.
+    pub(crate) fn unloadable(error: wasmtime::Error) -> ActivationError {
+        let text = format!("{error:#}");
+        ActivationError::Compile(too_large_at_first(&text).unwrap_or(text))
+    }
+}
+
+fn too_large_at_first(text: &str) -> Option<String> {
+    let (_, sizes) = text.split_once("memory has a minimum byte size of ")?;
+    let (needed, bound) = sizes.split_once(" which exceeds the limit of 0x")?;
+    let (needed, bound) = (needed.parse().ok()?, u64::from_str_radix(bound.split(' ').next()?, 16).ok()?);
+    let (needed, bound) = (format_bytes(needed), format_bytes(bound));
+    Some(format!(
+        "one of its memories begins with {needed}, and a call may have {bound} (the larger of call.memory and init.memory)"
+    ))
+}
 
 /// The texts of several errors as one.
 fn sentences(errors: &[ActivationError]) -> String {
