@@ -101,6 +101,8 @@ pub enum LoadError {
     NoCost { operator: String, node: String },
     #[error("it cannot be planned: {0}")]
     Plan(String),
+    #[error("{error}. It can be served for known sizes: give them in the manifest, for example inputs = {inputs}")]
+    OnlyKnownSizes { error: String, inputs: String },
     #[error(
         "simplifying it took {rewrites} rewrites, which is the bound, and did not come to an end: rewrites undo each other, as those of the axes around a loop can (Scan, LSTM, GRU, RNN); export it with fewer changes of axes around its loops"
     )]

@@ -2,6 +2,7 @@
 //! them.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bulkhead_digest::Digest;
 use tract_onnx::pb::ModelProto;
@@ -16,6 +17,9 @@ use crate::tensor::{Signature, TensorSpec};
 
 /// Stack of the loading thread in bytes, which is large because tract's analysis recurses over expressions of dimensions.
 const LOADER_STACK: usize = 64 << 20;
+
+/// The time of planning after which other sizes are not tried.
+const TRIABLE: Duration = Duration::from_secs(2);
 
 /// Loads an ONNX file on a thread of its own, which is not used again: a panic of the loader, or a nesting that is too deep,
 /// is then only an error of the file.
@@ -35,14 +39,31 @@ fn load(mut bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
     load_model(proto, shapes, digest)
 }
 
-/// Plans a parsed file, and computes the cost of its runs.
+/// Plans a parsed file, and computes the cost of its runs. If that fails for sizes that vary, known sizes are tried, and the
+/// error says which ones the manifest can give.
 pub(super) fn load_model(mut proto: ModelProto, shapes: &InputShapes, digest: Digest) -> Result<Graph, LoadError> {
     let names = Names::of(&proto)?;
     onnx::prepare(&mut proto)?;
-    let proto = &proto;
+    let began = Instant::now();
+    let error = match plan_and_price(&proto, &names, shapes, digest) {
+        Err(error @ (LoadError::Plan(_) | LoadError::DataDependent { .. })) if shapes.is_empty() => error,
+        result => return result,
+    };
+    // The time of loading is limited, and the error must not be that of a trial.
+    if began.elapsed() > TRIABLE {
+        return Err(error);
+    }
+    let known = onnx::known_sizes(&proto, &names.inputs);
+    match known.into_iter().find(|known| plan_and_price(&proto, &names, known, digest).is_ok()) {
+        Some(known) => Err(LoadError::OnlyKnownSizes { error: error.to_string(), inputs: onnx::manifest_line(&known) }),
+        None => Err(error),
+    }
+}
+
+fn plan_and_price(proto: &ModelProto, names: &Names, shapes: &InputShapes, digest: Digest) -> Result<Graph, LoadError> {
     // The inner shapes that a file declares can contradict those that it computes; the declared ones are then ignored.
-    let mut model = match plan(proto, &names, shapes, shapes.is_empty()) {
-        Err(LoadError::Plan(_)) if shapes.is_empty() => plan(proto, &names, shapes, false)?,
+    let mut model = match plan(proto, names, shapes, shapes.is_empty()) {
+        Err(LoadError::Plan(_)) if shapes.is_empty() => plan(proto, names, shapes, false)?,
         other => other?,
     };
     let symbols = input_symbols(&model).map_err(planning)?;

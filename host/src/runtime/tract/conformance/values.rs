@@ -1,4 +1,4 @@
-//! Values that an operator cannot take: the client made a mistake, and is told which.
+//! Mistakes that are told with their remedy: values that an operator cannot take, and sizes that cannot vary.
 
 use crate::config::CallLimits;
 use crate::numbers::to_usize;
@@ -39,4 +39,20 @@ fn an_index_outside_of_its_axis_is_named() {
             assert!(text.contains("outside of axis 0 of its tensor, which has 4 elements"), "{text}");
         }
     }
+}
+
+#[test]
+fn sizes_that_can_be_planned_are_named() {
+    let pool = |shape: &[i64]| {
+        let graph = onnx::graph(
+            vec![onnx::node("MaxPool", &["x"], &["y"], vec![onnx::ints("kernel_shape", &[2, 2])])],
+            vec![onnx::value("x", F32, shape)],
+            vec![onnx::value("y", F32, &[-1, -1, -1, -1])],
+            vec![],
+        );
+        onnx::load(graph, 17).err().map(|error| error.to_string())
+    };
+    assert_eq!(pool(&[-1, 3, -1, -1]), None);
+    let error = pool(&[-1, -1, -1, -1]).unwrap();
+    assert!(error.ends_with("for example inputs = { x = [1, 64, 64, 64] }"), "{error}");
 }

@@ -8,12 +8,14 @@ mod images;
 mod recurrent;
 mod rewrite;
 mod rules;
+mod sizes;
 mod table;
 mod values;
 
 use tract_onnx::pb::{GraphProto, ModelProto};
 
 use crate::runtime::LoadError;
+pub(super) use sizes::{known_sizes, manifest_line};
 
 /// Prepares a parsed file for tract.
 pub(super) fn prepare(model: &mut ModelProto) -> Result<(), LoadError> {

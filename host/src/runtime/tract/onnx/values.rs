@@ -44,7 +44,7 @@ fn weight(tensor: &TensorProto) -> Result<(), LoadError> {
     if external { Err(LoadError::ExternalWeight { name: tensor.name.clone() }) } else { Ok(()) }
 }
 
-fn dimensions(value: &ValueInfoProto) -> &[Dimension] {
+pub(super) fn dimensions(value: &ValueInfoProto) -> &[Dimension] {
     let kind = value.r#type.as_ref().and_then(|kind| kind.value.as_ref());
     let Some(type_proto::Value::TensorType(tensor)) = kind else { return &[] };
     tensor.shape.as_ref().map_or(&[], |shape| &shape.dim)
