@@ -9,9 +9,9 @@ use anyhow::Result;
 use crate::setup::{Workspace, run, step};
 
 impl Workspace {
-    /// The folders of ONNX's own operator tests, and of graphs with the results of ONNX Runtime. They are written once, and
-    /// again when a program or its packages change.
-    pub(crate) fn onnx_cases(&self) -> Result<[PathBuf; 2]> {
+    /// The folders of ONNX's own operator tests, of graphs with the results of ONNX Runtime, and of scikit-learn's estimators.
+    /// They are written once, and again when a program or its packages change.
+    pub(crate) fn onnx_cases(&self) -> Result<[PathBuf; 3]> {
         let sources = self.root.join("tests/onnx");
         let python = self.python("onnx", &sources.join("requirements.txt"))?;
         let write = |name: &str, program: &str| {
@@ -19,7 +19,11 @@ impl Workspace {
             let target = self.target.join("onnx").join(name);
             self.write_cases(&python, &program, &target).map(|()| target)
         };
-        Ok([write("nodes", "node_cases.py")?, write("graphs", "graph_cases.py")?])
+        Ok([
+            write("nodes", "node_cases.py")?,
+            write("graphs", "graph_cases.py")?,
+            write("estimators", "estimator_cases.py")?,
+        ])
     }
 
     fn write_cases(&self, python: &Path, program: &Path, target: &Path) -> Result<()> {

@@ -38,7 +38,7 @@ impl Test {
         let others =
             workspace.python_with_only("others", &workspace.root.join("tests/clients/requirements-others.txt"))?;
         let perf_analyzer = workspace.perf_analyzer()?;
-        let [onnx_nodes, onnx_graphs] = workspace.onnx_cases()?;
+        let [onnx_nodes, onnx_graphs, onnx_estimators] = workspace.onnx_cases()?;
         step("lints");
         run(cargo().current_dir(&workspace.root).args([
             "clippy",
@@ -61,6 +61,7 @@ impl Test {
         tests.env("BULKHEAD_PYTHON_GRPC", grpc).env("BULKHEAD_PYTHON_TFSERVING", tfserving);
         tests.env("BULKHEAD_PERF_ANALYZER", perf_analyzer).env("BULKHEAD_PYTHON_OTHERS", others);
         tests.env("BULKHEAD_ONNX_NODES", onnx_nodes).env("BULKHEAD_ONNX_GRAPHS", onnx_graphs);
+        tests.env("BULKHEAD_ONNX_ESTIMATORS", onnx_estimators);
         run(&mut tests)
     }
 

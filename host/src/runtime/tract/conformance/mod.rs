@@ -18,6 +18,9 @@ const NODES: &str = "BULKHEAD_ONNX_NODES";
 /// Folder of graphs of which runtimes are known to be wrong.
 const GRAPHS: &str = "BULKHEAD_ONNX_GRAPHS";
 
+/// Folder of scikit-learn's estimators.
+const ESTIMATORS: &str = "BULKHEAD_ONNX_ESTIMATORS";
+
 /// The kind of outcome whose cases are printed.
 const SHOW: &str = "BULKHEAD_ONNX_SHOW";
 
@@ -46,6 +49,11 @@ fn every_operator_test_of_onnx_has_its_result_or_is_refused() {
 #[test]
 fn graphs_have_the_results_of_onnx_runtime_or_are_refused() {
     run_all(GRAPHS);
+}
+
+#[test]
+fn estimators_have_the_results_of_onnx_runtime_or_are_refused() {
+    run_all(ESTIMATORS);
 }
 
 /// Runs the cases of a folder, and fails if one is wrong.

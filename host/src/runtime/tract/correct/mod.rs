@@ -79,6 +79,9 @@ pub(super) fn unsupported(model: &TypedModel, node: &TypedNode) -> TractResult<R
         "EinSum" if datum(&[DatumType::I64, DatumType::U64, DatumType::U32, DatumType::I16, DatumType::U16]) => Some(
             "multiplies matrices of integers, which this host computes for INT8, UINT8 and INT32 alone; cast to FP32",
         ),
+        "CumSum" if datum(&[DatumType::TDim]) => {
+            Some("adds up dimensions that vary, which this host does not compute; cast them to FP32")
+        }
         _ => None,
     })
 }

@@ -8,6 +8,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::array::Gather;
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
 use tract_onnx::tract_core::ops::logic::{CompEq, CompGT, CompGTE, CompLT, CompLTE};
 use tract_onnx::tract_hir::infer::{InferenceOp, Solver, TensorProxy};
@@ -45,6 +46,7 @@ type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 pub(in crate::runtime::tract) fn onnx() -> Onnx {
     let mut onnx = tract_onnx::onnx();
     let register = &mut onnx.op_register;
+    register.insert("ArrayFeatureExtractor", |_, _| Ok((expand(FeatureExtractor), Vec::new())));
     for name in CORRECTED {
         register.insert(name, corrected);
     }
@@ -148,6 +150,54 @@ impl Expansion for Comparison {
         let wires = wire_rank_broadcast(prefix, model, inputs)?;
         let wires = wire_cast(prefix, model, &wires, common)?;
         model.wire_node(prefix, TypedBinOp(self.0.clone(), None), &wires)
+    }
+}
+
+/// `ArrayFeatureExtractor`: elements of the last axis, by indices in any shape. tract keeps the shape of the indices, and one
+/// row too few of a list.
+#[derive(Clone, Debug)]
+struct FeatureExtractor;
+
+impl FeatureExtractor {
+    fn shape(data: &[TDim], indices: &[TDim]) -> TVec<TDim> {
+        let rows = if data.len() == 1 { &[TDim::Val(1)] } else { &data[..data.len().saturating_sub(1)] };
+        rows.iter().cloned().chain([indices.iter().product()]).collect()
+    }
+}
+
+impl Expansion for FeatureExtractor {
+    fn name(&self) -> StaticName {
+        "ArrayFeatureExtractor".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 2)?;
+        check_output_arity(outputs, 1)?;
+        solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
+        solver.given_2(&inputs[0].shape, &inputs[1].shape, |solver, data, indices| {
+            solver.equals(&outputs[0].shape, FeatureExtractor::shape(&data, &indices))
+        })
+    }
+
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        let rank = model.outlet_fact(inputs[0])?.rank();
+        let shape = model.outlet_fact(inputs[1])?.shape.to_tvec();
+        ensure!(rank > 0, "ArrayFeatureExtractor takes elements of a tensor with axes");
+        let indices = wire_cast(prefix, model, &inputs[1..], DatumType::I64)?;
+        let flat = match shape.len() {
+            0 => AxisOp::Add(0),
+            _ => AxisOp::Reshape(0, shape.clone(), tvec!(shape.iter().product())),
+        };
+        let indices = model.wire_node(format!("{prefix}/indices"), flat, &indices)?;
+        let gather = Gather { axis: rank - 1, output_type: None };
+        let gathered = model.wire_node(format!("{prefix}/gathered"), gather, &[inputs[0], indices[0]])?;
+        // A list is a table of one row.
+        if rank == 1 { model.wire_node(prefix, AxisOp::Add(0), &gathered) } else { Ok(gathered) }
     }
 }
 

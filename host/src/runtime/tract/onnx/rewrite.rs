@@ -35,6 +35,7 @@ fn replacement(graph: &GraphProto, node: &NodeProto, opset: i64) -> Option<Build
         "Swish" => Some(swish(node)),
         "MeanVarianceNormalization" => Some(mean_variance(node, opset)),
         "LSTM" | "GRU" | "RNN" => recurrent::rewritten(node),
+        "TreeEnsembleClassifier" => two_classes(node),
         "Pad" => images::pad(graph, node, opset),
         "Resize" if opset == 10 => Some(images::resize_10(node)),
         "Slice" if opset >= 10 => images::slice(graph, node),
@@ -66,6 +67,24 @@ fn celu(node: &NodeProto) -> Builder {
     let elu = build.add("Elu", &[&divided], vec![float("alpha", 1.0)]);
     build.add_as("Mul", &[&elu, &alpha], &[y], vec![]);
     build
+}
+
+/// The label of two classes, from their scores: tract always gives the first.
+fn two_classes(node: &NodeProto) -> Option<Builder> {
+    let classes = node.ints("classlabels_int64s").filter(|classes| classes.len() == 2)?.to_vec();
+    let label = node.output.first().filter(|name| !name.is_empty())?;
+    let mut build = Builder::at(label);
+    let mut scored = node.clone();
+    scored.output = vec![format!("{label}/bulkhead/first"), node.output.get(1).cloned().unwrap_or_default()];
+    if scored.output[1].is_empty() {
+        scored.output[1] = format!("{label}/bulkhead/scores");
+    }
+    let scores = scored.output[1].clone();
+    build.nodes.push(scored);
+    let most = build.add("ArgMax", &[&scores], vec![int("axis", 1), int("keepdims", 0)]);
+    let classes = build.integers(&classes);
+    build.add_as("Gather", &[&classes, &most], &[label], vec![int("axis", 0)]);
+    Some(build)
 }
 
 /// `x * Sigmoid(alpha * x)`.
