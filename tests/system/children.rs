@@ -21,7 +21,7 @@ fn bundle(kind: &str, name: &str, file: &str) -> String {
 /// A component with one function of several megabytes, whose values all live until its end. Validation is fast, but
 /// compilation takes memory without bound.
 fn compile_bomb(folder: &Path) -> Result<PathBuf> {
-    const VALUES: usize = 500_000;
+    const VALUES: usize = 2_000_000;
     let mut body = vec![0];
     for _ in 0..VALUES {
         // `global.get 0`, whose value stays on the stack.

@@ -11,6 +11,7 @@ mod follow;
 mod model_bounds;
 mod models;
 mod names;
+mod owner;
 mod publish;
 mod publishers;
 mod reconcile;
@@ -44,6 +45,7 @@ use blocking::Storage;
 pub use blocking::BlockingControl;
 pub use error::ControlError;
 pub use models::{ModelStatus, Serving, VersionState, VersionStatus};
+pub use owner::Owner;
 pub use publishers::TrustRequest;
 pub use records::{
     BundleState, KeyRecord, ModelSettings, Policy, Publisher, StoredBundle, StoredFile, TenantRecord, Timestamp,
@@ -52,7 +54,6 @@ pub use records::{
 pub use staging::{Progress, Uploaded};
 pub use tenants::{NewKey, TenantStatus};
 pub use trials::Trials;
-pub use upload::Owner;
 
 /// The state that an operator can change, and the live parts of the host that follow from it.
 pub struct Control {

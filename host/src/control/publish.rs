@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use super::claims::Claim;
+use super::owner::Owner;
 use super::records::{ModelSettings, StoredBundle};
 use super::staging::{Progress, Report, Staged, Uploaded};
 use super::state::{Change, ControlState, bundle_key, model_key};
-use super::upload::Owner;
 use super::{BlockingControl, Control, ControlError, Trials};
 use crate::catalog::{Entry, STABLE};
 use crate::pipeline::Pipeline;

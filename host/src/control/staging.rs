@@ -9,9 +9,9 @@ use bulkhead_bundle::{Digest, Files, KeyHint, SIGNATURE, verify};
 use semver::Version;
 
 use super::claims::Claim;
+use super::owner::Owner;
 use super::records::{BundleState, StoredBundle, StoredFile, Timestamp};
 use super::state::{ControlState, bundle_key};
-use super::upload::Owner;
 use super::{BlockingControl, ControlError};
 use crate::activation::{Bundle, Dependencies};
 use crate::catalog::Entry;

@@ -6,31 +6,15 @@ use std::sync::Arc;
 
 use bulkhead_store::StoreError;
 
+use super::owner::Owner;
 use super::publish::Publishable;
-use super::records::Timestamp;
 use super::staging::{Progress, Report, Staging, Uploaded};
-use super::state::ControlState;
 use super::{Actor, Control, ControlError};
 use crate::scheduler::Party;
 
-/// The tenant of an upload, as it was when the upload began. One that was made anew under the name is another tenant.
-#[derive(Clone, Debug)]
-pub struct Owner {
-    pub name: String,
-    pub created: Timestamp,
-}
-
-impl Owner {
-    /// Fails if the tenant is gone.
-    pub(super) fn check(&self, state: &ControlState) -> Result<(), ControlError> {
-        let record = state.tenants.get(&self.name).filter(|record| record.created == self.created);
-        record.map(drop).ok_or_else(|| ControlError::no_such("tenant", &self.name))
-    }
-}
-
 impl Control {
-    /// Uploads a bundle in the turns of `party`. The archive is dropped once it was unpacked. The upload continues even if the client that sent it
-    /// disconnects.
+    /// Uploads a bundle in the turns of `party`. The archive is dropped once it was unpacked. The upload continues even if
+    /// the client that sent it disconnects.
     pub async fn upload(
         self: &Arc<Self>,
         who: Actor,

@@ -2,6 +2,7 @@
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::Conv;
+use tract_onnx::tract_core::ops::nn::Reducer;
 
 use super::operators::{Facts, Product, packed, volume};
 use crate::runtime::tract::correct::{Guard, Guarded};
@@ -46,7 +47,8 @@ pub(super) fn scratch(model: &TypedModel, node: &TypedNode) -> TractResult<Vec<P
         all.flat_map(|fact| of_tensor(times, fact)).collect()
     };
     if let Some(guarded) = node.op_as::<Guarded>() {
-        return Ok(of_correction(&guarded.guard, &facts));
+        let inner = TypedNode { op: guarded.inner.clone(), ..node.clone() };
+        return Ok([scratch(model, &inner)?, of_correction(&guarded.guard, &facts)].concat());
     }
     Ok(match &*node.op().name() {
         // Columns of the image: one for each element of the output, as long as a kernel.
@@ -98,7 +100,10 @@ fn of_correction(guard: &Guard, facts: &Facts) -> Vec<Product> {
         |times: u64| facts.inputs.iter().chain(&facts.outputs).flat_map(move |fact| of_tensor(times, fact)).collect();
     match guard {
         Guard::LogSumExp(_) => times(12),
-        Guard::IntegerSum(_) | Guard::IntegerSquare | Guard::WideCast | Guard::Reduction(_) => times(6),
+        Guard::Reduction(reduce) if !matches!(reduce.reducer, Reducer::Max | Reducer::Min) => Vec::new(),
+        Guard::IntegerSum(_) | Guard::IntegerSquare | Guard::WideCast => times(6),
+        // Masks of the elements that are NaN, and the result as FP64.
+        Guard::Reduction(_) => times(2),
         // A table is not copied, its indices are: to INT64, and to a list that grows.
         Guard::OneHot(_) => times(8),
         Guard::Indices(_) => {

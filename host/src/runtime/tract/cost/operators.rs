@@ -9,7 +9,7 @@ use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, OptMaxPool, OptSumPool, Po
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::fft::Stft;
 use tract_onnx::tract_core::ops::matmul::optimized::OptMatMul;
-use tract_onnx::tract_core::ops::nn::{GridSample, InterpolationMode, Reduce, Softmax};
+use tract_onnx::tract_core::ops::nn::{GridSample, InterpolationMode, Reduce, Reducer, Softmax};
 use tract_onnx::tract_core::ops::scan::OptScan;
 use tract_onnx_opl::lrn::Lrn;
 use tract_onnx_opl::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
@@ -61,12 +61,13 @@ pub(super) fn fuel(model: &TypedModel, node: &TypedNode) -> TractResult<Option<V
 /// The terms of an operator, and of what corrects it.
 fn corrected(node: &TypedNode, facts: &Facts) -> TractResult<Option<Vec<Product>>> {
     let Some(guarded) = node.op_as::<Guarded>() else { return own(node, facts) };
-    let terms = match guarded.guard {
-        Guard::LogSumExp(_) => return Ok(Some(facts.all(2 * INDEXED))),
+    let terms = match &guarded.guard {
+        Guard::LogSumExp(_) => return Ok(Some(facts.all(4 * INDEXED))),
         Guard::Double(_) => return Ok(Some(facts.all(2 * FUNCTION))),
         Guard::IntegerSum(_) | Guard::IntegerSquare | Guard::WideCast => facts.all(4 * ELEMENT),
         Guard::Indices(_) => facts.inputs.get(1).into_iter().flat_map(|fact| volumes(ELEMENT, fact)).collect(),
         Guard::OneHot(_) => facts.all(ELEMENT),
+        Guard::Reduction(reduce) if !matches!(reduce.reducer, Reducer::Max | Reducer::Min) => Vec::new(),
         // A NaN among the elements is rare, and then they are read and written twice more.
         Guard::KeepNan | Guard::Reduction(_) => facts.all(4 * ELEMENT),
     };
@@ -117,6 +118,8 @@ fn named(name: &str, node: &TypedNode, facts: &Facts) -> TractResult<Option<Vec<
         }
         "Gather" => facts.outputs(SCATTERED / 2),
         "Cast" if facts.has_text() => facts.outputs(TEXT),
+        // FP16 is converted element by element.
+        "Cast" if facts.has_halves() => facts.outputs(3 * INDEXED),
         "Cast" => facts.outputs(6 * SCATTERED),
         "DequantizeLinearF32" | "DynamicQuantizeLinearU8" | "InnerDimToComplex" | "ComplexToInnerDim" => {
             facts.all(4 * ELEMENT)
