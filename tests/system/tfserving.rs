@@ -203,6 +203,8 @@ fn objects_are_elements_of_named_values() -> Result<()> {
         (r#"{"inputs": {"a": 1}}"#, "does not have named input: a; send an object"),
         (r#"{"instances": [{"x": {"b64": "YQ==", "a": 1}}]}"#, "stands for bytes: it has no other field"),
         (r#"{"instances": [{"x": {"b64": 7}}]}"#, "stands for bytes"),
+        (r#"{"instances": [{"x": {"b64": null}}]}"#, "stands for bytes"),
+        (r#"{"instances": [{"x": {"b64": "YQ==", "b64": "Yg=="}}]}"#, "stands for bytes"),
         (r#"{"instances": ["text", {"a": 1}]}"#, "element 1 is an object"),
         (r#"{"instances": [{"x": {"a" 1}}]}"#, "not valid JSON"),
     ] {

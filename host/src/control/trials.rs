@@ -73,40 +73,47 @@ impl Control {
     ) -> Result<Option<TrialRun>, ControlError> {
         let (owner, bundle, others, model) = (owner.to_owned(), bundle.clone(), others.clone(), pipeline.model.clone());
         let prepare = move |control: &BlockingControl| {
-            let tenant = control.read(|state| control.trial_tenant(state, &owner))?;
-            let passed = [&*tenant.limits(), &control.defaults].map(|limits| passed(&owner, &bundle, &others, limits));
-            let [at_upload, at_load] = &passed;
-            let enough = if when == Trials::AtUpload { at_upload } else { at_load };
-            if control.activator.workers.cache().is_some_and(|cache| cache.get(enough).is_some()) {
+            let tenant = control.read(|state| control.trial_tenant(state, &owner, when))?;
+            let at_load = passed(&owner, &bundle, &others, Trials::AtLoad, &control.defaults);
+            let enough = match when {
+                Trials::AtUpload => passed(&owner, &bundle, &others, when, &tenant.limits()),
+                Trials::AtLoad => at_load,
+            };
+            if control.activator.workers.cache().is_some_and(|cache| cache.get(&enough).is_some()) {
                 return Ok(None);
             }
             let members = control.directory.members();
             let member = members.tenants.get(owner.as_str());
             let member = member.ok_or_else(|| ControlError::no_such("tenant", &owner))?;
-            Ok(Some(TrialRun { tenant, usage: member.tenant.usage.of(&model), passed }))
+            Ok(Some(TrialRun { tenant, usage: member.tenant.usage.of(&model), passed: [enough, at_load] }))
         };
         self.blocking(prepare).await
     }
 
-    /// The tenant that the trials of a tenant's bundles run as. It has the call limits of that tenant, but turns, a queue,
+    /// The tenant that the trials of a tenant's bundles run as. It has the call limits of that tenant at an upload, and those of
+    /// the configuration when a version is loaded, but turns, a queue,
     /// fuel and memory of its own, so that a tenant whose calls use these up can still be served again after a restart.
-    fn trial_tenant(&self, state: &ControlState, tenant: &str) -> Result<Arc<Tenant>, ControlError> {
+    fn trial_tenant(&self, state: &ControlState, tenant: &str, when: Trials) -> Result<Arc<Tenant>, ControlError> {
         let record = state.tenants.get(tenant).ok_or_else(|| ControlError::no_such("tenant", tenant))?;
+        let own = self.limits_of(record);
+        let call = if when == Trials::AtUpload { own.call.clone() } else { self.defaults.call.clone() };
         let limits = TenantLimits {
             fuel_per_second: None,
             concurrency: ACTIVATION_SLOTS as usize,
             queue: TRIALS_WAITING,
-            ..self.limits_of(record)
+            call,
+            ..own
         };
         // This name is free, because no tenant's name has parentheses.
         Ok(Arc::new(Tenant::new(&format!("(trial of {tenant})"), limits)))
     }
 }
 
-/// The key of an entry that exists if the trials of this bundle passed with these other bundles and limits. The owner is a part, so that the time of an upload does not tell what other tenants have.
-fn passed(owner: &str, bundle: &Bundle, others: &Dependencies, limits: &TenantLimits) -> CacheKey {
-    let key = CacheKeyBuilder::of("trials that passed 1").part(owner).part(bundle.files().digest().as_bytes());
-    let key = key.part(format!("{:?}", limits.call));
+/// The key of an entry that exists if the trials of this bundle passed with these other bundles and limits, or passed at an
+/// upload under this configuration. The owner is a part, so that the time of an upload does not tell what other tenants have.
+fn passed(owner: &str, bundle: &Bundle, others: &Dependencies, when: Trials, limits: &TenantLimits) -> CacheKey {
+    let key = CacheKeyBuilder::of("trials that passed 2").part(owner).part(bundle.files().digest().as_bytes());
+    let key = key.part(format!("{when:?}")).part(format!("{:?}", limits.call));
     let part = |key: CacheKeyBuilder, (stage, (other, _)): (&String, &(Arc<Bundle>, _))| {
         key.part(stage).part(other.files().digest().as_bytes())
     };

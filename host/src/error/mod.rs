@@ -317,6 +317,7 @@ impl ErrorResponse {
                     LookupError::UnknownVersion { model, .. }
                     | LookupError::OnlyPreReleases { model, .. }
                     | LookupError::RouteGone { model, .. }
+                    | LookupError::Withheld { model, .. }
                     | LookupError::Loading { model, .. }
                     | LookupError::NotActive { model, .. },
                 ),

@@ -2,10 +2,11 @@
 //! length before each element.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use half::{bf16, f16};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::{base64, swar_float, text_mistake};
 use crate::tensor::push_byte_string;
@@ -254,10 +255,28 @@ impl Kind for TextsOrObjects {
 /// Elements of BYTES as TensorFlow Serving writes them, or any other object, whose JSON the element becomes.
 pub(super) struct TextsBase64OrObjects;
 
-/// An object that has the field of base64, whatever else it has.
-#[derive(Deserialize)]
-struct MaybeBase64 {
-    b64: Option<IgnoredAny>,
+/// Whether an object has the field of base64, whatever it holds and whatever else is there.
+struct HasBase64(bool);
+
+impl<'de> Deserialize<'de> for HasBase64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<HasBase64, D::Error> {
+        deserializer.deserialize_map(HasBase64(false))
+    }
+}
+
+impl<'de> Visitor<'de> for HasBase64 {
+    type Value = HasBase64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<HasBase64, M::Error> {
+        while let Some((field, IgnoredAny)) = map.next_entry::<Cow<'de, str>, IgnoredAny>()? {
+            self.0 |= field == "b64";
+        }
+        Ok(self)
+    }
 }
 
 impl Kind for TextsBase64OrObjects {
@@ -269,9 +288,9 @@ impl Kind for TextsBase64OrObjects {
     }
 
     fn object(rest: &[u8], bytes: &mut Vec<u8>) -> Result<usize, Unread> {
-        let mut objects = serde_json::Deserializer::from_slice(rest).into_iter::<MaybeBase64>();
+        let mut objects = serde_json::Deserializer::from_slice(rest).into_iter::<HasBase64>();
         match objects.next() {
-            Some(Ok(MaybeBase64 { b64: Some(_) })) => TextsOrBase64::object(rest, bytes).map_err(|why| match why {
+            Some(Ok(HasBase64(true))) => TextsOrBase64::object(rest, bytes).map_err(|why| match why {
                 Unread::Refused => Unread::Damaged(
                     "an object with the field \"b64\" stands for bytes: it has no other field, and the value is a text"
                         .to_owned(),

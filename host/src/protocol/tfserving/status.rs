@@ -44,7 +44,9 @@ pub(super) fn of(
         }
     }
     if versions.is_empty() {
-        return Err(LookupError::UnknownModel { model: model.to_owned() });
+        // Nothing of it is left, and a call says why.
+        let found = data_plane.find(client, model, None);
+        return Err(found.err().unwrap_or_else(|| LookupError::UnknownModel { model: model.to_owned() }));
     }
     Ok(versions.into_iter().rev().map(|(version, failed)| VersionStatus { version, failed }).collect())
 }

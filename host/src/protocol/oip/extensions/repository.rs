@@ -107,8 +107,11 @@ impl Repository {
     /// Checks that the model answers the client's calls: the tenant's policy, a revocation, or a label or split that names
     /// what is gone may leave nothing that does. Pre-releases answer the calls that name them.
     fn check_served(&self, client: &Client, model: &str) -> Result<(), LookupError> {
+        let mut listed = self.data_plane.catalog.list(client.tenant()).into_iter();
+        let mut serves = || listed.any(|listed| *listed.model == *model && listed.entry.ready().is_some());
         match self.data_plane.find(client, model, None) {
             Ok(_) | Err(LookupError::OnlyPreReleases { .. }) => Ok(()),
+            Err(LookupError::Withheld { .. }) if serves() => Ok(()),
             Err(not_served) => Err(not_served),
         }
     }

@@ -96,17 +96,19 @@ pub(crate) fn counted(
     model: Option<&str>,
     version: Option<&str>,
 ) -> Result<Vec<Arc<Pipeline>>, LookupError> {
+    let all = data_plane.catalog.list(client.tenant()).into_iter();
+    let wanted = all.filter(|listed| model.is_none_or(|model| *listed.model == *model));
+    let served: Vec<Arc<Pipeline>> = wanted.filter_map(|listed| listed.entry.ready().cloned()).collect();
     let found = match model.map(|model| data_plane.find(client, model, version)) {
         // All versions are meant, so it does not matter that requests without a version go to none of them.
         Some(Err(LookupError::OnlyPreReleases { .. } | LookupError::RouteGone { .. })) if version.is_none() => None,
+        Some(Err(LookupError::Withheld { .. })) if version.is_none() && !served.is_empty() => None,
         found => found.transpose()?,
     };
     if let (Some(found), Some(_)) = (found, version) {
         return Ok(vec![found]);
     }
-    let all = data_plane.catalog.list(client.tenant()).into_iter();
-    let wanted = all.filter(|listed| model.is_none_or(|model| *listed.model == *model));
-    Ok(wanted.filter_map(|listed| listed.entry.ready().cloned()).collect())
+    Ok(served)
 }
 
 fn statistics(pipeline: &Pipeline) -> ModelStatistics {
