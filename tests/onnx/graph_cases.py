@@ -346,6 +346,33 @@ for count in (3, 4, 5):
     names = graph.add("SkipLayerNormalization", *given[:count], domain="com.microsoft", outputs=1, epsilon=1e-5)
     case(graph.output(names, F32, 3), atol=1e-5)
 
+# Slices of a known number of elements, of which an operator needs to know it.
+for ends in (1, 5):
+    graph = Graph(f"slice-known-{ends}")
+    given = [graph.input(f32(2, 7, 3), ["n", "m", 3])] + [graph.weight(np.int64([value])) for value in (0, ends, 1)]
+    cut = graph.add("Slice", *given)
+    flat = graph.add("Reshape", cut, graph.weight(np.int64([-1, 3 * ends])))
+    case(graph.output(flat, F32, 2))
+
+# What PyTorch writes for every expand to a shape that varies.
+graph = Graph("expand-varying", 13)
+x = graph.input(f32(3, 4), ["n", 4])
+size = graph.add("Gather", graph.add("Shape", x), graph.weight(np.int64([0])), axis=0)
+shape = graph.add("Concat", size, graph.weight(np.int64([4])), axis=0)
+ones = graph.add("ConstantOfShape", graph.weight(np.int64([2])), value=numpy_helper.from_array(np.int64([1])))
+minus = graph.add("Mul", ones, graph.weight(np.int64(-1)))
+wanted = graph.add("Where", graph.add("Equal", shape, minus), ones, shape)
+case(graph.output(graph.add("Expand", graph.weight(f32(1, 4)), wanted), F32, 2))
+
+# A dimension that is a sum of another.
+graph = Graph("dimension-sum")
+past, mask = graph.input(f32(2, 3), [2, "past"]), graph.input(f32(2, 4), [2, "past + 1"])
+longer = graph.add("Concat", past, graph.input(f32(2, 1)), axis=1)
+case(graph.output(graph.add("Add", longer, mask), F32, 2))
+
+graph = Graph("log-of-logsoftmax")
+case(graph.output(graph.add("Exp", graph.add("LogSoftmax", graph.input(f32(2, 3)))), F32, 2))
+
 # Graphs of few or no nodes.
 graph = Graph("input-as-output")
 x = graph.input(f32(2, 2))

@@ -43,9 +43,16 @@ fn load(mut bytes: &[u8], shapes: &InputShapes) -> Result<Graph, LoadError> {
 /// error says which ones the manifest can give.
 pub(super) fn load_model(mut proto: ModelProto, shapes: &InputShapes, digest: Digest) -> Result<Graph, LoadError> {
     let names = Names::of(&proto)?;
-    onnx::prepare(&mut proto)?;
+    let before_clamping = onnx::prepare(&mut proto)?;
     let began = Instant::now();
-    let error = match plan_and_price(&proto, &names, shapes, digest) {
+    let mut result = plan_and_price(&proto, &names, shapes, digest);
+    if let (Err(LoadError::Plan(_) | LoadError::DataDependent { .. }), Some(nodes), Some(graph)) =
+        (&result, before_clamping, &mut proto.graph)
+    {
+        graph.node = nodes;
+        result = plan_and_price(&proto, &names, shapes, digest);
+    }
+    let error = match result {
         Err(error @ (LoadError::Plan(_) | LoadError::DataDependent { .. })) if shapes.is_empty() => error,
         result => return result,
     };

@@ -66,7 +66,9 @@ impl Guard {
             return Ok((float && wide).then_some(Guard::WideCast));
         }
         if let Some(hot) = node.op_as::<OneHot>() {
-            return Ok(Some(Guard::OneHot(hot.clone())));
+            // Texts and dimensions cannot be copied byte by byte.
+            let plain = hot.off.datum_type().is_copy() && hot.on.datum_type() == hot.off.datum_type();
+            return Ok(plain.then(|| Guard::OneHot(hot.clone())));
         }
         let gather = node.op_as::<GatherNd>().map(|gather| indices::Along::Leading { batch: gather.batch_dims });
         let scatter = node.op_as::<ScatterNd>().map(|_| indices::Along::Leading { batch: 0 });

@@ -34,7 +34,8 @@ fn log_softmax(model: &TypedModel, id: usize) -> TractResult<Option<TypedModelPa
         at = model.nodes()[at].inputs[0].node;
     }
     let node = &model.nodes()[at];
-    let Some(softmax) = node.op_as::<Softmax>() else { return Ok(None) };
+    let softmax = node.op_as::<Softmax>().filter(|softmax| softmax.kind == SoftmaxKind::Softmax);
+    let Some(softmax) = softmax else { return Ok(None) };
     let mut patch = TypedModelPatch::default();
     let op = Softmax { kind: SoftmaxKind::LogSoftmax, ..softmax.clone() };
     let input = patch.tap_model(model, node.inputs[0])?;

@@ -60,46 +60,36 @@ pub(super) fn resize_10(node: &NodeProto) -> Builder {
 }
 
 /// A Slice that takes all elements of some axes in the reverse order.
-fn flip(node: &NodeProto, axes: &[i64]) -> Builder {
+pub(super) fn flip(graph: &GraphProto, node: &NodeProto) -> Option<Builder> {
+    let bounds = Bounds::of(graph, node)?;
+    let start = |start: &i64| [-1, i64::from(i32::MAX), i64::MAX].contains(start);
+    let whole = bounds.starts.iter().all(start) && bounds.ends.iter().all(|end| *end <= i64::from(i32::MIN) + 1);
+    if !whole || bounds.steps.is_empty() || bounds.steps.iter().any(|step| *step != -1) {
+        return None;
+    }
     let mut build = Builder::at(&node.output[0]);
     let mut value = node.input[0].clone();
-    for axis in axes {
-        value = build.add("ReverseAxis", &[&value], vec![int("axis", *axis)]);
+    for axis in bounds.axes {
+        value = build.add("ReverseAxis", &[&value], vec![int("axis", axis)]);
     }
     build.add_as("Identity", &[&value], &[&node.output[0]], vec![]);
-    build
+    Some(build)
 }
 
 /// Bounds of a Slice that are fixed and positive end with the tensor: tract takes them as they are if the size varies.
-pub(super) fn slice(graph: &GraphProto, node: &NodeProto) -> Option<Builder> {
-    let given = |at: usize| node.input.get(at).filter(|name| !name.is_empty());
-    let (starts, ends) = (known_integers(graph, given(1)?)?, known_integers(graph, given(2)?)?);
-    let axes = match given(3) {
-        Some(axes) => known_integers(graph, axes)?,
-        None => (0..).take(starts.len()).collect(),
-    };
-    if let Some(steps) = given(4) {
-        let steps = known_integers(graph, steps)?;
-        let start = |start: &i64| [-1, i64::from(i32::MAX), i64::MAX].contains(start);
-        let whole = starts.iter().all(start) && ends.iter().all(|end| *end <= i64::from(i32::MIN) + 1);
-        if whole && steps.iter().all(|step| *step == -1) {
-            return Some(flip(node, &axes));
-        }
-        if steps.iter().any(|step| *step < 0) {
-            return None;
-        }
-    }
+pub(super) fn clamped(graph: &GraphProto, node: &NodeProto) -> Option<Builder> {
+    let bounds = Bounds::of(graph, node)?;
     // Every tensor reaches to "the end", however that is written.
     let bounded = |end: &i64| (1..i64::from(i32::MAX)).contains(end);
-    if !ends.iter().chain(&starts).any(bounded) {
+    if !bounds.ends.iter().chain(&bounds.starts).any(bounded) || bounds.steps.iter().any(|step| *step < 0) {
         return None;
     }
     let mut build = Builder::at(&node.output[0]);
     let shape = build.add("Shape", &[&node.input[0]], vec![]);
-    let axes_of_shape = build.integers(&axes);
-    let sizes = build.add("Gather", &[&shape, &axes_of_shape], vec![int("axis", 0)]);
+    let axes = build.integers(&bounds.axes);
+    let sizes = build.add("Gather", &[&shape, &axes], vec![int("axis", 0)]);
     let mut clamped = node.clone();
-    for (at, bounds) in [(1, &starts), (2, &ends)] {
+    for (at, bounds) in [(1, &bounds.starts), (2, &bounds.ends)] {
         if bounds.iter().any(bounded) && bounds.iter().all(|bound| *bound >= 0) {
             let bounds = build.integers(bounds);
             clamped.input[at] = build.add("Min", &[&bounds, &sizes], vec![]);
@@ -107,4 +97,26 @@ pub(super) fn slice(graph: &GraphProto, node: &NodeProto) -> Option<Builder> {
     }
     build.nodes.push(clamped);
     Some(build)
+}
+
+/// The bounds of a Slice, if they are known.
+struct Bounds {
+    starts: Vec<i64>,
+    ends: Vec<i64>,
+    axes: Vec<i64>,
+    /// Empty if they are not given.
+    steps: Vec<i64>,
+}
+
+impl Bounds {
+    fn of(graph: &GraphProto, node: &NodeProto) -> Option<Bounds> {
+        let given = |at: usize| node.input.get(at).filter(|name| !name.is_empty());
+        let (starts, ends) = (known_integers(graph, given(1)?)?, known_integers(graph, given(2)?)?);
+        let axes = match given(3) {
+            Some(axes) => known_integers(graph, axes)?,
+            None => (0..).take(starts.len()).collect(),
+        };
+        let steps = given(4).map_or(Some(Vec::new()), |steps| known_integers(graph, steps))?;
+        Some(Bounds { starts, ends, axes, steps })
+    }
 }

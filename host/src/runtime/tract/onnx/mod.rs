@@ -12,23 +12,24 @@ mod sizes;
 mod table;
 mod values;
 
-use tract_onnx::pb::{GraphProto, ModelProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
 use crate::runtime::LoadError;
 pub(super) use sizes::{known_sizes, manifest_line};
 
-/// Prepares a parsed file for tract.
-pub(super) fn prepare(model: &mut ModelProto) -> Result<(), LoadError> {
+/// Prepares a parsed file for tract. Gives the nodes before the bounds of slices were made to end with their tensors, if some
+/// were: a size that is the smaller of two cannot be planned around everywhere.
+pub(super) fn prepare(model: &mut ModelProto) -> Result<Option<Vec<NodeProto>>, LoadError> {
     rules::check(model)?;
     let opset = opset(model);
-    if let Some(graph) = &mut model.graph {
-        values::check(graph)?;
-        values::name_dimensions(graph);
-        values::make_outputs(graph);
-        halves::widen(graph);
-        rewrite::graph(graph, opset);
-    }
-    Ok(())
+    let Some(graph) = &mut model.graph else { return Ok(None) };
+    values::check(graph)?;
+    values::name_dimensions(graph);
+    values::make_outputs(graph);
+    halves::widen(graph);
+    rewrite::graph(graph, opset);
+    let before = graph.node.clone();
+    Ok(rewrite::clamp_slices(graph, opset).then_some(before))
 }
 
 /// The version of ONNX's own operators that a file asks for.

@@ -8,6 +8,18 @@ use super::{for_each_graph, images, recurrent};
 
 /// Rewrites a graph and the bodies inside it.
 pub(super) fn graph(graph: &mut GraphProto, opset: i64) {
+    replace(graph, &|graph, node| replacement(graph, node, opset));
+}
+
+/// Ends the fixed bounds of every Slice with its tensor. False if there are none.
+pub(super) fn clamp_slices(graph: &mut GraphProto, opset: i64) -> bool {
+    opset >= 10
+        && replace(graph, &|graph, node| if node.op_type == "Slice" { images::clamped(graph, node) } else { None })
+}
+
+/// Replaces nodes by others. False if there are none to replace.
+fn replace(graph: &mut GraphProto, by: &dyn Fn(&GraphProto, &NodeProto) -> Option<Builder>) -> bool {
+    let mut replaced = false;
     for_each_graph(graph, &mut |graph| {
         let nodes = std::mem::take(&mut graph.node);
         let mut rewritten = Vec::with_capacity(nodes.len());
@@ -15,9 +27,10 @@ pub(super) fn graph(graph: &mut GraphProto, opset: i64) {
         graph.node = nodes.iter().filter(|node| node.op_type == "Constant").cloned().collect();
         let mut weights = Vec::new();
         for node in nodes {
-            match replacement(graph, &node, opset) {
+            match by(graph, &node) {
                 None => rewritten.push(node),
                 Some(made) => {
+                    replaced = true;
                     rewritten.extend(made.nodes);
                     weights.extend(made.weights);
                 }
@@ -26,6 +39,7 @@ pub(super) fn graph(graph: &mut GraphProto, opset: i64) {
         graph.node = rewritten;
         graph.initializer.extend(weights);
     });
+    replaced
 }
 
 fn replacement(graph: &GraphProto, node: &NodeProto, opset: i64) -> Option<Builder> {
@@ -38,7 +52,7 @@ fn replacement(graph: &GraphProto, node: &NodeProto, opset: i64) -> Option<Build
         "TreeEnsembleClassifier" => two_classes(node),
         "Pad" => images::pad(graph, node, opset),
         "Resize" if opset == 10 => Some(images::resize_10(node)),
-        "Slice" if opset >= 10 => images::slice(graph, node),
+        "Slice" if opset >= 10 => images::flip(graph, node),
         _ => None,
     }
 }

@@ -60,10 +60,11 @@ fn dimensions_mut(value: &mut ValueInfoProto) -> &mut [Dimension] {
 /// dropped: they say nothing that the inputs do not.
 pub(super) fn name_dimensions(graph: &mut GraphProto) {
     let mut names = BTreeMap::new();
+    let plain_names: Vec<String> = graph.input.iter().flat_map(dimensions).filter_map(plain_name).collect();
     for dimension in graph.input.iter_mut().flat_map(dimensions_mut) {
         if let Some(Value::DimParam(name)) = &mut dimension.value {
             let next = names.len();
-            let plain = names.entry(name.clone()).or_insert_with(|| plain(name, next)).clone();
+            let plain = names.entry(name.clone()).or_insert_with(|| plain(name, next, &plain_names)).clone();
             dimension.value = (!name.is_empty()).then_some(Value::DimParam(plain));
         }
     }
@@ -79,12 +80,25 @@ pub(super) fn name_dimensions(graph: &mut GraphProto) {
     graph.input = inputs;
 }
 
-fn plain(name: &str, next: usize) -> String {
+fn plain_name(dimension: &Dimension) -> Option<String> {
+    match &dimension.value {
+        Some(Value::DimParam(name)) if is_plain(name) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+/// Whether tract takes the name for a name. A name that begins as those that are made here gets another one itself.
+fn is_plain(name: &str) -> bool {
     let letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let identifier = name.chars().all(letter) && !name.starts_with(|first: char| first.is_ascii_digit());
-    let kept = identifier && name.len() <= MAX_NAME && !FUNCTIONS.contains(&name);
-    // No name of a file has this form, or it is given another one itself.
-    if kept && !name.starts_with("dim__") { name.to_owned() } else { format!("dim__{next}") }
+    identifier && name.len() <= MAX_NAME && !FUNCTIONS.contains(&name) && !name.starts_with("dim__")
+}
+
+/// The name that tract gets. A sum of dimensions that have plain names stays one, as exporters of decoders write it.
+fn plain(name: &str, next: usize, names: &[String]) -> String {
+    let known = |part: &str| part.parse::<u16>().is_ok() || names.iter().any(|name| name == part);
+    let sum = || name.len() <= 4 * MAX_NAME && name.split('+').map(str::trim).all(known);
+    if is_plain(name) || name.contains('+') && sum() { name.to_owned() } else { format!("dim__{next}") }
 }
 
 /// Gives a node to every output that is an input or a weight: tract knows no shape of it.
