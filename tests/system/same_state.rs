@@ -16,7 +16,7 @@ struct World {
     done: BTreeSet<&'static str>,
 }
 
-/// What an act is done with. The rows of [`ACTS`] are in the order in which they are done.
+/// The request of an act. The rows of [`ACTS`] are in the order in which they are done.
 enum With {
     /// A JSON body; `null` is no body.
     Body(&'static str),

@@ -147,7 +147,7 @@ impl Catalog {
     /// Removes a version. No further request begins on it; requests in progress finish. False if it is not there.
     pub fn remove(&self, owner: &str, model: &str, version: &Version) -> bool {
         let knows = |model: &Model| model.versions.contains_key(version) || model.withheld.contains_key(version);
-        let known = self.look(owner, model, knows);
+        let known = self.any(owner, model, knows);
         if known {
             self.change(owner, model, |model| {
                 model.withheld.remove(version);
@@ -161,7 +161,7 @@ impl Catalog {
     /// already.
     pub fn withhold(&self, owner: &str, model: &str, version: &Version, reason: &str) -> bool {
         let same = |model: &Model| model.withheld.get(version).is_some_and(|known| **known == *reason);
-        if self.look(owner, model, same) {
+        if self.any(owner, model, same) {
             return false;
         }
         self.change(owner, model, |model| {
@@ -171,9 +171,9 @@ impl Catalog {
         true
     }
 
-    /// What `question` says of an owner's model; false if there is no such model.
-    fn look(&self, owner: &str, model: &str, question: impl Fn(&Model) -> bool) -> bool {
-        self.models.load().get(model).and_then(|owners| owners.get(owner)).is_some_and(question)
+    /// True if an owner's model exists and fulfils a condition.
+    fn any(&self, owner: &str, model: &str, condition: impl Fn(&Model) -> bool) -> bool {
+        self.models.load().get(model).and_then(|owners| owners.get(owner)).is_some_and(condition)
     }
 
     pub fn route(&self, owner: &str, model: &str, routing: &Arc<Routing>, sharing: &Arc<Sharing>) {

@@ -44,7 +44,7 @@ impl RunError {
     }
 }
 
-/// What a failed call of a plugin says to whoever calls the model.
+/// The text of a failed plugin for the callers of its model.
 pub fn for_callers(error: &CallError) -> String {
     match error {
         CallError::Internal(_) => "failed; the host's log has the cause".into(),

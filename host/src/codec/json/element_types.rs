@@ -255,7 +255,7 @@ impl Kind for TextsOrObjects {
 /// Elements of BYTES as TensorFlow Serving writes them, or any other object, whose JSON the element becomes.
 pub(super) struct TextsBase64OrObjects;
 
-/// Whether an object has the field of base64, whatever it holds and whatever else is there.
+/// An object, reduced to whether it has the field of base64, with any value and beside any other fields.
 struct HasBase64(bool);
 
 impl<'de> Deserialize<'de> for HasBase64 {

@@ -56,3 +56,22 @@ fn sizes_that_can_be_planned_are_named() {
     let error = pool(&[-1, -1, -1, -1]).unwrap();
     assert!(error.ends_with("for example inputs = { x = [1, 64, 64, 64] }"), "{error}");
 }
+
+#[test]
+fn an_axis_that_a_tensor_does_not_have_is_refused() {
+    let flipped = |axis: i64| {
+        let weights = [("starts", -1), ("ends", i64::MIN + 1), ("axes", axis), ("steps", -1)];
+        let graph = onnx::graph(
+            vec![onnx::node("Slice", &["x", "starts", "ends", "axes", "steps"], &["y"], vec![])],
+            vec![onnx::value("x", F32, &[-1, 3])],
+            vec![onnx::value("y", F32, &[-1, 3])],
+            weights.map(|(name, value)| onnx::whole(name, &[value])).to_vec(),
+        );
+        onnx::load(graph, 17).err().map(|error| error.to_string())
+    };
+    assert_eq!([flipped(0), flipped(1), flipped(-2)], [None, None, None]);
+    for axis in [2, -3, i64::MIN, i64::MAX] {
+        let error = flipped(axis).unwrap_or_else(|| panic!("axis {axis} is taken"));
+        assert!(error.contains(&format!("there is no axis {axis} in a tensor of rank 2")), "{error}");
+    }
+}

@@ -4,13 +4,16 @@
 //! Some corrections are made on the typed model, before tract computes what depends on no input; the others on the optimized
 //! model, so that tract still finds the patterns that it replaces by faster operators.
 
+mod comparison;
 mod doubles;
+mod features;
 mod guard;
 mod indices;
 mod logarithms;
 mod operators;
 mod patterns;
 mod reduction;
+mod states;
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cast::cast;
@@ -68,7 +71,7 @@ pub(super) fn refuse(
     refused.map_or(Ok(()), Err)
 }
 
-/// What tract would run as something else, or not at all.
+/// The reason for operators that tract runs as others, or not at all.
 pub(super) fn unsupported(model: &TypedModel, node: &TypedNode) -> TractResult<Reason> {
     let facts = model.node_input_facts(node.id)?;
     let datum = |wanted: &[DatumType]| facts.iter().any(|fact| wanted.contains(&fact.datum_type));

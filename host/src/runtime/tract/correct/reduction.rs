@@ -119,7 +119,7 @@ pub(super) fn keep_nan(inner: &dyn TypedOp, context: &EvalContext, inputs: TVec<
     Ok(outputs)
 }
 
-/// Where a tensor is NaN; `None` if it is nowhere.
+/// A mask of the elements that are NaN; `None` if there are none.
 fn nan_mask(tensor: &Tensor) -> TractResult<Option<ArrayD<bool>>> {
     fn mask<T: Datum + Copy>(tensor: &Tensor, is_nan: impl Fn(T) -> bool) -> TractResult<Option<ArrayD<bool>>> {
         let plain = tensor.try_as_plain_ram()?;

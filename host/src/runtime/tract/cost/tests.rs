@@ -98,7 +98,7 @@ fn no_operator_allocates_more_memory_than_it_is_charged() {
         let Ok(graph) = case.load() else { continue };
         let run = || {
             let inputs = inputs(&graph, 8);
-            // What is freed would count as less.
+            // Inputs that are freed during the run would lower the count.
             let _kept = inputs.clone();
             let mut budget = budget();
             let allocated = allocation_counter::measure(|| drop(graph.run(inputs, &mut budget).unwrap())).bytes_max;

@@ -83,7 +83,7 @@ fn unsupported(node: &NodeProto, attribute: &AttributeProto) -> LoadError {
     }
 }
 
-/// Whether an attribute that is not kept has the value that it would have without being written.
+/// True if an attribute that is not kept has its default value.
 fn is_default(node: &NodeProto, attribute: &AttributeProto) -> bool {
     match (node.op_type.as_str(), attribute.name.as_str()) {
         ("LSTM", "input_forget") | ("LSTM" | "GRU" | "RNN", "output_sequence") => attribute.i == 0,
@@ -98,7 +98,7 @@ fn is_default(node: &NodeProto, attribute: &AttributeProto) -> bool {
     }
 }
 
-/// Whether an attribute that is kept has a value that is.
+/// True if an attribute that is kept has a value that this host computes.
 fn has_kept_value(node: &NodeProto, attribute: &AttributeProto) -> bool {
     let direction = || node.text("direction").unwrap_or_default();
     let default: &[&str] = match node.op_type.as_str() {

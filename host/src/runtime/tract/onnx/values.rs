@@ -87,7 +87,7 @@ fn plain_name(dimension: &Dimension) -> Option<String> {
     }
 }
 
-/// Whether tract takes the name for a name. A name that begins as those that are made here gets another one itself.
+/// True for a name that tract does not read as an expression, and that is not one of the names made here.
 fn is_plain(name: &str) -> bool {
     let letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let identifier = name.chars().all(letter) && !name.starts_with(|first: char| first.is_ascii_digit());
